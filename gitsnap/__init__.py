@@ -1,0 +1,51 @@
+"""gitsnap: the undo button for upgrades. `gitsnap.api` describes what a program can do with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gitsnap.api import (
+        CheckResult,
+        Event,
+        GitsnapError,
+        Guard,
+        Installation,
+        Outcome,
+        Restored,
+        RollingBackFailedError,
+        Snapshot,
+        Upgraded,
+        UpgradeFailedError,
+        Verdict,
+        guard,
+        open,  # noqa: A004 - gitsnap.open(…) is its name
+    )
+
+__all__ = [
+    "CheckResult",
+    "Event",
+    "GitsnapError",
+    "Guard",
+    "Installation",
+    "Outcome",
+    "Restored",
+    "RollingBackFailedError",
+    "Snapshot",
+    "UpgradeFailedError",
+    "Upgraded",
+    "Verdict",
+    "guard",
+    "open",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Loaded when it is first used: the command line starts in half the time without.
+    if name in __all__:
+        from gitsnap import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'gitsnap' has no attribute '{name}'")

@@ -1,0 +1,177 @@
+"""The entry point: arguments in, exit code out. The one place where errors become sentences and codes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+# An installation of a million files is a few million objects that all stay: looking through them for garbage again and
+# again would take a tenth of the time.
+_YOUNG_OBJECTS = 200_000
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
+    _open_standard_streams()
+    # What fails while objects are cleared away has been reported by whoever used them.
+    sys.unraisablehook = lambda _: None
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard(sys.stdout)
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Nothing escapes as a traceback."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except GitsnapError as error:
+        return _fail(error, arguments)
+    except KeyboardInterrupt:
+        return _fail(StopRequestedError("interrupted", hint="gitsnap status shows how things stand"), arguments)
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        return 1
+    except OSError as error:
+        _discard(sys.stdout)
+        from gitsnap.cli import words
+
+        return _fail(words.from_system(error), arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
+        return _fail(_from_bug(error, arguments), arguments)
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Give a process that was started without them its three streams.
+
+    A file of the sidecar would get the free descriptor otherwise, and with it whatever is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest free descriptor is the missing one: those below it are open by now.
+            fd = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(fd, "w" if number else "r", encoding="utf-8"))
+
+
+def _dispatch(arguments: list[str]) -> int:
+    # typer vendors click without re-exporting its base exception; its version is pinned (docs/adr/0003).
+    import typer
+    from typer._click.exceptions import ClickException, NoSuchOption
+
+    # They register the commands, in the order of the help.
+    from gitsnap.cli import (  # noqa: F401
+        aliases,
+        change,
+        compare,
+        configure,
+        imports,
+        look,
+        merges,
+        recovery,
+        reports,
+        stock,
+        trace,
+        upgrades,
+    )
+    from gitsnap.cli.app import app, only, prepare_process
+    from gitsnap.cli.arguments import arrange
+
+    prepare_process()
+    command = typer.main.get_command(only(app, arguments))
+    words = arrange(arguments, command) or ["--help"]
+    try:
+        outcome = command.main(words, prog_name="gitsnap", standalone_mode=False)
+    except ClickException as error:
+        where = getattr(error, "ctx", None)
+        name = where.command_path if where else "gitsnap"
+        if isinstance(error, NoSuchOption):
+            # The parser takes words for alike that are not.
+            from difflib import get_close_matches
+
+            error.possibilities = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
+        raise UsageError(_in_our_words(error.format_message()), hint=f"{name} --help") from None
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if outcome == StopRequestedError.exit_code:
+        # What typer makes of a KeyboardInterrupt.
+        raise KeyboardInterrupt
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _in_our_words(message: str) -> str:
+    """The parser's message as ours are: no capital, no full stop, bytes that are not UTF-8 as bytes."""
+    import re
+
+    text = message[:1].lower() + message[1:].rstrip(".").replace("a valid int", "a whole number")
+    return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", text)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _discard(stream: TextIO) -> None:
+    """Nobody takes the rest of our output: keep the interpreter from failing when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _from_bug(error: Exception, arguments: list[str]) -> GitsnapError:
+    import tempfile
+    import traceback
+
+    fd, path = tempfile.mkstemp(prefix="gitsnap-bug-", suffix=".log")
+    with os.fdopen(fd, "w", errors="backslashreplace") as file:
+        file.write(f"{' '.join(arguments)}\n{''.join(traceback.format_exception(error))}")
+    if "-v" in arguments or "--verbose" in arguments:
+        traceback.print_exception(error)
+    return GitsnapError(
+        f"this is a bug in gitsnap: {type(error).__name__}: {error}",
+        kind="bug",
+        path=path,
+        hint=f"please report it with {path}",
+    )
+
+
+def _fail(error: GitsnapError, arguments: list[str]) -> int:
+    from gitsnap.cli import terminal
+    from gitsnap.cli.arguments import in_place, wants_json
+
+    terminal.clear()
+
+    error.hint = error.hint and in_place(error.hint, arguments)
+    if wants_json(arguments):
+        from gitsnap.cli import documents
+
+        report = documents.encode(documents.failure(error))
+    else:
+        from gitsnap.cli import words
+
+        report = words.failure(error).encode(sys.stderr.encoding, "backslashreplace")
+    with suppress(OSError):
+        sys.stdout.flush()
+    try:
+        sys.stderr.flush()
+        sys.stderr.buffer.write(report)
+        sys.stderr.buffer.flush()
+    except OSError:
+        _discard(sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()
