@@ -1,0 +1,132 @@
+"""What an upgrade changed, as data: packages, and files by component with what changed in each."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+
+from gitsnap.core.comparison import Change, Status
+from gitsnap.core.keys import KeyChange
+from gitsnap.core.model import Entry, Type
+
+
+@dataclass(slots=True)
+class FileChange:
+    """One changed path, in its component. `what` is the kind of file, or why there is nothing more to say.
+
+    `keys` are the changed keys of structured text (None: not read so); `lines` are those that came and went in other
+    text. `yours` tells whether the file had been changed or made by the user before the upgrade (None: not known).
+    """
+
+    change: Change
+    component: str
+    what: str = ""
+    keys: list[KeyChange] | None = None
+    lines: tuple[int, int] | None = None
+    yours: bool | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Package:
+    """An installed package that came, went, or has another version; `files` is how many of its files changed."""
+
+    name: str
+    where: bytes
+    old: str | None
+    new: str | None
+    files: int = 0
+
+
+@dataclass(slots=True)
+class Changelog:
+    """The changes from one state to another. `within` counts the changed files that belong to `packages`."""
+
+    old: str
+    new: str
+    files: list[FileChange] = field(default_factory=list)
+    packages: list[Package] = field(default_factory=list)
+    within: int = 0
+    grown: int = 0
+    summary: dict[str, int] = field(default_factory=dict)
+
+    def components(self) -> dict[str, list[FileChange]]:
+        """The files by component, in order of their names."""
+        found: dict[str, list[FileChange]] = {}
+        for file in self.files:
+            found.setdefault(file.component, []).append(file)
+        return dict(sorted(found.items()))
+
+
+# Records of which packages are there, at length; the packages themselves say it better.
+LOCK_FILES = frozenset(
+    b"package-lock.json .package-lock.json npm-shrinkwrap.json composer.lock poetry.lock uv.lock Cargo.lock".split()
+)
+_NPM = re.compile(rb"((?:.*/)?node_modules/(?:@[^/]+/)?[^/]+)/package\.json")
+_PYTHON = re.compile(rb"((?:.*/)?([^/]+)-([^/-]+)\.(?:dist|egg)-info)/(?:METADATA|PKG-INFO)")
+
+
+def npm_package(path: bytes) -> bytes | None:
+    """The package's directory, if `path` is the package.json of an installed npm package."""
+    match = _NPM.fullmatch(path)
+    return match[1] if match else None
+
+
+def python_package(path: bytes) -> tuple[bytes, str, str] | None:
+    """(directory of its metadata, name, version), if `path` is the METADATA of an installed Python package."""
+    match = _PYTHON.fullmatch(path)
+    return (match[1], match[2].decode("utf-8", "replace"), match[3].decode("utf-8", "replace")) if match else None
+
+
+def innermost(path: bytes, tops: Container[bytes]) -> bytes | None:
+    """The longest of `tops` that `path` is in."""
+    while path:
+        if path in tops:
+            return path
+        path = path.rpartition(b"/")[0]
+    return None
+
+
+def size_of(entry: Entry | None) -> int:
+    """Its size in bytes, 0 where there is none."""
+    return entry.size if entry else 0
+
+
+def count_lines(old: bytes, new: bytes) -> tuple[int, int]:
+    """How many lines came and how many went, wherever they stand."""
+    before, after = Counter(old.splitlines()), Counter(new.splitlines())
+    return (after - before).total(), (before - after).total()
+
+
+def is_content(change: Change) -> bool:
+    """Whether a file's content is other than before, and there are two of them to compare."""
+    return (
+        change.status is Status.MODIFIED
+        and change.old is not None
+        and change.new is not None
+        and change.old.type is Type.FILE
+    )
+
+
+def folded(changes: Sequence[FileChange]) -> list[tuple[FileChange, int, int]]:
+    """The changes of one status, sorted by path, but only the top of what came or went as a whole directory.
+
+    Each with the number of files that it stands for and their size in bytes.
+    """
+    tops: dict[bytes, list[int]] = {}
+    out: list[tuple[FileChange, list[int]]] = []
+    for file in changes:
+        entry = file.change.new or file.change.old
+        assert entry is not None
+        top = innermost(file.change.path.rpartition(b"/")[0], tops)
+        is_dir = entry.type is Type.DIR
+        if top is not None:
+            tops[top][0] += not is_dir
+            tops[top][1] += entry.size
+            continue
+        counts = [int(not is_dir), entry.size]
+        if is_dir:
+            tops[file.change.path] = counts
+        out.append((file, counts))
+    return [(file, count, size) for file, (count, size) in out]

@@ -1,0 +1,82 @@
+"""File content on its way into or past the store: one read, both digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+CHUNK = 1 << 20
+# What is no longer than this is read and stored in one piece.
+WHOLE = 1 << 22
+
+
+class Digests(NamedTuple):
+    """A file's git blob id (SHA-1 over git's header and the bytes) and its SHA-256, raw."""
+
+    oid: bytes
+    sha256: bytes
+
+
+class SizeChanged(Exception):  # noqa: N818 - a signal to read again, not a failure
+    """The chunks did not add up to the announced size: the file changed while it was read."""
+
+
+class BlobSink(Protocol):
+    """Takes a file's bytes. `size` is announced first; SizeChanged is raised when the chunks disagree with it."""
+
+    def add_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
+        """Digest, and perhaps store, one blob."""
+
+
+class Look(NamedTuple):
+    """A small file as a walk saw it, to be read by another process.
+
+    `key` are its packed stat fields; `twice` asks for it to be read again, because it changed a moment ago.
+    """
+
+    number: int
+    folder: bytes
+    name: bytes
+    size: int
+    key: bytes
+    twice: bool
+
+
+class Outcome(NamedTuple):
+    """What a reader made of the `number`ed look: digests and extended attributes; None where the walk itself had better
+    look again."""
+
+    number: int
+    digests: Digests | None
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+
+
+class Readers(Protocol):
+    """Reads small files beside the walk, and stores them."""
+
+    def read(self, look: Look) -> None:
+        """Take on one file; may wait for room."""
+
+    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
+        """What became of the looks since; with `everything`, waits for all that were taken on."""
+
+
+class Digesting:
+    """A sink that only computes the digests."""
+
+    def add_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
+        """Digest one blob; raises SizeChanged."""
+        sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        sha256 = hashlib.sha256()
+        seen = 0
+        for chunk in chunks:
+            seen += len(chunk)
+            if seen > size:
+                # Whoever appends as fast as we read must not keep us here.
+                raise SizeChanged
+            sha1.update(chunk)
+            sha256.update(chunk)
+        if seen != size:
+            raise SizeChanged
+        return Digests(sha1.digest(), sha256.digest())

@@ -1,0 +1,79 @@
+"""What can go wrong, as facts: each error knows its exit code, and the command line turns it into a sentence."""
+
+from __future__ import annotations
+
+
+class GitsnapError(Exception):
+    """Base of all expected failures.
+
+    `kind` is a stable word for programs, `exit_code` the process's exit code. `path` (raw bytes, relative to the
+    installation, or an absolute path as text) and `hint` (what to type next) are optional facts.
+    """
+
+    exit_code = 1
+    kind = "failed"
+    advice: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        path: bytes | str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.hint = hint or self.advice
+        if kind is not None:
+            self.kind = kind
+
+
+class UsageError(GitsnapError):
+    """The request makes no sense as written."""
+
+    exit_code = 2
+    kind = "usage"
+
+
+class NoSuchSnapshotError(GitsnapError):
+    """A selector names no snapshot, or more than one."""
+
+    kind = "no-such-snapshot"
+
+
+class NoSidecarError(GitsnapError):
+    """The directory is not protected: there is no sidecar for it."""
+
+    exit_code = 10
+    kind = "no-sidecar"
+
+
+class LockedError(GitsnapError):
+    """Another process holds the lock for longer than we were told to wait."""
+
+    exit_code = 11
+    kind = "locked"
+
+
+class IntegrityError(GitsnapError):
+    """Stored data is damaged, missing or contradicts itself."""
+
+    exit_code = 12
+    kind = "integrity"
+    advice = "`gitsnap verify --all` and `gitsnap doctor` tell what is damaged"
+
+
+class PendingRecoveryError(GitsnapError):
+    """A rollback was interrupted; the directory may be between two states until it is settled."""
+
+    exit_code = 14
+    kind = "pending-recovery"
+
+
+class StopRequestedError(GitsnapError):
+    """The user pressed Ctrl-C or the process was told to stop."""
+
+    exit_code = 130
+    kind = "interrupted"

@@ -1,0 +1,214 @@
+"""The manifest: the SHA-256 of every regular file, as text that `sha256sum --strict -c` accepts as it is.
+
+Lines that start with `#` come first: the format's version, the counts, the exclusion rules in their order, and the
+paths that they left out. Then `<hex>  <path>` for each regular file, sorted by the path's bytes. Backslash, newline
+and carriage return are escaped GNU sha256sum's way: in an entry a leading backslash announces the escapes, in a
+comment they always apply. The same content and exclusions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import hexlify, unhexlify
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Inventory
+from gitsnap.core.paths import check_path
+
+VERSION = 1
+
+_SPECIAL = re.compile(rb"[\\\n\r]")
+_ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
+_ESCAPED = re.compile(rb"\\([\\nr])")
+_UNESCAPES = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,18}")
+_LINE = re.compile(rb"(\\)?([0-9a-f]{64})  ((?(1)[^\r\0]+|[^\r\0\\]+))")
+_NO_NAME = frozenset({b"", b".", b".."})
+
+# `sha256sum -c` takes a file called `-` for its standard input; this is how it finds the real one.
+_DASH = b"-"
+_WRITTEN_DASH = b"./-"
+_DASHES = frozenset({_DASH, _WRITTEN_DASH})
+
+
+_AT_ONCE = 4096
+
+# Inside the class, `bytes` is one of its fields.
+_Bytes = bytes
+
+
+@dataclass(slots=True)
+class Manifest:
+    """A manifest as read back; `digests` are raw SHA-256 by path, in the manifest's order."""
+
+    files: int
+    bytes: int
+    rules: list[_Bytes]
+    excluded: list[_Bytes]
+    digests: dict[_Bytes, _Bytes]
+
+
+def format_manifest(inventory: Inventory) -> bytes:
+    """The manifest's text. Raises ValueError for a file without digest and for a path that occurs twice."""
+    files = sorted(inventory.files(), key=attrgetter("path"))
+    lines = [
+        b"# gitsnap manifest %d" % VERSION,
+        b"# files %d" % len(files),
+        b"# bytes %d" % sum([entry.size for entry in files]),
+    ]
+    lines += [b"# exclude " + _escape(rule) for rule in inventory.rules]
+    lines += [b"# excluded " + _escape(path) for path in sorted(set(inventory.excluded))]
+    paths = [entry.path for entry in files]
+    digests = [entry.sha256 or b"" for entry in files]
+    twice = next((b for a, b in pairwise(paths) if a >= b), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} occurs twice")
+    if set(map(len, digests)) - {32}:
+        raise ValueError(f"no SHA-256 for {next(e.path for e in files if len(e.sha256 or b'') != 32)!r}")
+    blocks = [b"".join([line + b"\n" for line in lines])]
+    # A block at a time: a million lines would otherwise be in memory twice.
+    for at in range(0, len(paths), _AT_ONCE):
+        block, digits = paths[at : at + _AT_ONCE], hexlify(b"".join(digests[at : at + _AT_ONCE]))
+        hexes = [digits[i : i + 64] for i in range(0, len(digits), 64)]
+        if _DASH in block or _SPECIAL.search(b"".join(block)):
+            written = [_line(digest, path) for digest, path in zip(hexes, block, strict=True)]
+        else:
+            written = [b"%b  %b\n" % pair for pair in zip(hexes, block, strict=True)]
+        blocks.append(b"".join(written))
+    return b"".join(blocks)
+
+
+def _line(digest: bytes, path: bytes) -> bytes:
+    if _SPECIAL.search(path):
+        return b"\\%b  %b\n" % (digest, _escape(path))
+    return b"%b  %b\n" % (digest, path if path != _DASH else _WRITTEN_DASH)
+
+
+def count_changes(old: bytes, new: bytes) -> tuple[int, int, int]:
+    """How many files are new, changed and gone between two manifests' texts, neither of which is checked."""
+    before, after = set(old.split(b"\n")), set(new.split(b"\n"))
+    gone, came = _paths(before - after), _paths(after - before)
+    changed = len(gone & came)
+    return len(came) - changed, changed, len(gone) - changed
+
+
+def _paths(lines: set[bytes]) -> set[bytes]:
+    # As they are written, escapes and all: the mark for those stands before the digest.
+    return {line[line.find(b"  ") + 2 :] for line in lines if line and not line.startswith(b"#")}
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a manifest strictly: whatever `format_manifest` would not have written is an IntegrityError."""
+    lines = data.split(b"\n")
+    if lines.pop():
+        raise _damaged(len(lines) + 1, "the final newline is missing")
+    _check_version(lines[0] if lines else b"")
+    files = _count(lines, 2, b"# files ")
+    size = _count(lines, 3, b"# bytes ")
+    rules, at = _comments(lines, 3, b"# exclude ")
+    excluded, at = _comments(lines, at, b"# excluded ")
+    for offset, path in enumerate(excluded):
+        _check_excluded(at - len(excluded) + offset + 1, path, excluded[offset - 1] if offset else b"")
+    digests = _digests(lines, at)
+    if len(digests) != files:
+        raise _damaged(2, f"{files} files announced, {len(digests)} listed")
+    if size and not files:
+        raise _damaged(3, "bytes without files")
+    return Manifest(files=files, bytes=size, rules=rules, excluded=excluded, digests=digests)
+
+
+def _digests(lines: list[bytes], start: int) -> dict[bytes, bytes]:
+    digests: dict[bytes, bytes] = {}
+    previous = parent = b""
+    match = _LINE.fullmatch
+    for number, line in enumerate(lines[start:], start + 1):
+        found = match(line)
+        if found is None:
+            raise _damaged(number, "not a digest, two spaces and a path")
+        mark, digest, path = found.groups()
+        if mark or path in _DASHES:
+            path = _unusual_path(number, mark, path)
+        if path <= previous:
+            raise _damaged(number, "the paths are not sorted, or one occurs twice")
+        # A directory is checked once for all the files in it: this is the loop that every reader waits for.
+        cut = path.rfind(b"/") + 1
+        if path[:cut] != parent or path[cut:] in _NO_NAME:
+            _check_path(number, path)
+            parent = path[:cut]
+        digests[path] = unhexlify(digest)
+        previous = path
+    return digests
+
+
+def _unusual_path(number: int, mark: bytes | None, path: bytes) -> bytes:
+    if mark:
+        raw = _unescape(number, path)
+        if raw == path:
+            raise _damaged(number, "a mark for escapes, and no escapes")
+        return raw
+    if path == _DASH:
+        raise _damaged(number, "sha256sum would take this path for its standard input")
+    return _DASH
+
+
+def _check_version(line: bytes) -> None:
+    prefix = b"# gitsnap manifest "
+    version = line.removeprefix(prefix)
+    if not line.startswith(prefix) or not _NUMBER.fullmatch(version):
+        raise _damaged(1, "not a gitsnap manifest")
+    if int(version) > VERSION:
+        raise IntegrityError(
+            f"the manifest has format version {int(version)}, this gitsnap reads {VERSION}",
+            hint="upgrade gitsnap",
+        )
+    if int(version) != VERSION:
+        raise _damaged(1, f"there is no format version {int(version)}")
+
+
+def _count(lines: list[bytes], number: int, prefix: bytes) -> int:
+    line = lines[number - 1] if len(lines) >= number else b""
+    text = line.removeprefix(prefix)
+    if not line.startswith(prefix) or not _NUMBER.fullmatch(text):
+        raise _damaged(number, f"expected “{prefix.decode()}N”")
+    return int(text)
+
+
+def _comments(lines: list[bytes], start: int, prefix: bytes) -> tuple[list[bytes], int]:
+    """The values of the run of lines with `prefix` from index `start`, and the index of the line after them."""
+    values = []
+    at = start
+    while at < len(lines) and lines[at].startswith(prefix):
+        values.append(_unescape(at + 1, lines[at].removeprefix(prefix)))
+        at += 1
+    return values, at
+
+
+def _check_excluded(number: int, path: bytes, previous: bytes) -> None:
+    _check_path(number, path.removesuffix(b"/"))
+    if path <= previous:
+        raise _damaged(number, "the excluded paths are not sorted, or one occurs twice")
+
+
+def _check_path(number: int, path: bytes) -> None:
+    try:
+        check_path(path)
+    except IntegrityError as error:
+        raise _damaged(number, error.message) from None
+
+
+def _escape(text: bytes) -> bytes:
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], text)
+
+
+def _unescape(number: int, text: bytes) -> bytes:
+    raw = _ESCAPED.sub(lambda found: _UNESCAPES[found[1]], text)
+    if _escape(raw) != text:
+        raise _damaged(number, "malformed escape")
+    return raw
+
+
+def _damaged(number: int, why: str) -> IntegrityError:
+    return IntegrityError(f"manifest, line {number}: {why}")

@@ -1,0 +1,188 @@
+r"""The message of a snapshot's commit: what a person says about it, then the facts as git trailers.
+
+The subject is `<kind>: ` and the message's first line. The rest of the message follows, then the trailers, one a line,
+in a fixed order. Only the last paragraph is trailers, so that nothing in a message can pass for one.
+
+A message's first line and the second are always apart by a blank line, for git's sake. Where the message itself has
+none there, two stand for none; where it has more than one, one is added.
+
+Free text in a trailer (a command, a tag, an upgrade's id) stays on one line: a backslash is `\\`, newline, carriage
+return and tab are `\n`, `\r`, `\t`, other control characters, line separators, undecodable bytes and spaces at either
+end are `\xNN` or `\uNNNN`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Kind, Snapshot
+
+ID = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[a-z0-9._-]+")
+
+_COUNT = r"0|[1-9][0-9]{0,18}"
+_HEX = r"[0-9a-f]{64}"
+_FREE = r"[^ ](?:.*[^ ])?"
+
+# Each trailer's form, in the order they are written in.
+_TRAILERS = {
+    "Id": ID.pattern,
+    "Kind": "|".join(Kind),
+    "Label": r"[a-z0-9._-]+",
+    "Files": _COUNT,
+    "Bytes": _COUNT,
+    "Manifest-SHA256": _HEX,
+    "Metadata-SHA256": _HEX,
+    "Previous-Manifest-SHA256": _HEX,
+    "Upgrade": _FREE,
+    "Command": _FREE,
+    "Exit-Code": r"0|-?[1-9][0-9]{0,9}",
+    "Tag": _FREE,
+    "Partial": r"[1-9][0-9]{0,18}",
+}
+_REQUIRED = ("Id", "Kind", "Label", "Files", "Bytes", "Manifest-SHA256", "Metadata-SHA256")
+
+_LINE = re.compile(r"Gitsnap-([A-Za-z0-9-]+): (.*)")
+_UNPRINTABLE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\\A | \\Z")
+_SHORT = {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+_LONG = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
+
+
+@cache
+def _form(name: str) -> Callable[[str], object]:
+    """Tells whether a trailer's value has the form it must have. Compiled when it is asked for first."""
+    return re.compile(_TRAILERS[name]).fullmatch
+
+
+def normalize_message(message: str, *, kind: Kind, label: str) -> str:
+    """The message as it is stored: LF for line ends, nothing blank around it, and never empty."""
+    text = message.replace("\r\n", "\n").replace("\r", "\n").strip()
+    return text or (label if label != kind else "snapshot")
+
+
+def format_message(snapshot: Snapshot) -> bytes:
+    """The commit's message. Raises ValueError for what no message can hold: NUL, a malformed id, label or digest."""
+    text = normalize_message(snapshot.message, kind=snapshot.kind, label=snapshot.label)
+    if "\0" in text:
+        raise ValueError("the message contains a NUL")
+    first, newline, rest = text.partition("\n")
+    blank = "" if re.match(r"\n(?!\n)", rest) else "\n" if rest.startswith("\n") else "\n\n"
+    body = f"{newline}{blank}{rest}" if rest else ""
+    lines = []
+    for name, value in _trailers(snapshot):
+        if not _form(name)(value):
+            raise ValueError(f"{value!r} cannot be the {name} of a snapshot")
+        lines.append(f"Gitsnap-{name}: {value}\n")
+    return f"{snapshot.kind}: {first}{body}\n\n{''.join(lines)}".encode("utf-8", "surrogateescape")
+
+
+def parse_message(message: bytes, *, commit: str, tree: str, created: datetime, pinned: bool) -> Snapshot:
+    """Read a snapshot from its commit's message and from what the message does not say.
+
+    Strict: whatever `format_message` would not have written is an IntegrityError.
+    """
+    text, _, paragraph = message.decode("utf-8", "surrogateescape").rpartition("\n\n")
+    found = _read_trailers(paragraph)
+    one = {name: values[0] for name, values in found.items()}
+    kind, marker, said = text.partition(": ")
+    if not marker or kind != one["Kind"]:
+        raise IntegrityError("the commit's subject does not start with the snapshot's kind")
+    snapshot = Snapshot(
+        id=one["Id"],
+        commit=commit,
+        tree=tree,
+        created=created,
+        kind=Kind(kind),
+        label=one["Label"],
+        message=_join(said),
+        files=int(one["Files"]),
+        bytes=int(one["Bytes"]),
+        manifest_sha256=one["Manifest-SHA256"],
+        metadata_sha256=one["Metadata-SHA256"],
+        previous_manifest_sha256=one.get("Previous-Manifest-SHA256"),
+        tags=tuple(map(_unescape, found.get("Tag", ()))),
+        pinned=pinned,
+        upgrade=_unescape(one["Upgrade"]) if "Upgrade" in one else None,
+        command=_unescape(one["Command"]) if "Command" in one else None,
+        exit_code=int(one["Exit-Code"]) if "Exit-Code" in one else None,
+        partial=int(one.get("Partial", 0)),
+    )
+    _check_canonical(snapshot, message)
+    return snapshot
+
+
+def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
+    values: dict[str, object] = {
+        "Id": snapshot.id,
+        "Kind": snapshot.kind,
+        "Label": snapshot.label,
+        "Files": snapshot.files,
+        "Bytes": snapshot.bytes,
+        "Manifest-SHA256": snapshot.manifest_sha256,
+        "Metadata-SHA256": snapshot.metadata_sha256,
+        "Previous-Manifest-SHA256": snapshot.previous_manifest_sha256,
+        "Upgrade": None if snapshot.upgrade is None else _escape(snapshot.upgrade),
+        "Command": None if snapshot.command is None else _escape(snapshot.command),
+        "Exit-Code": snapshot.exit_code,
+        "Tag": tuple(map(_escape, snapshot.tags)),
+        "Partial": snapshot.partial or None,
+    }
+    trailers = []
+    for name, value in values.items():
+        each = value if isinstance(value, tuple) else () if value is None else (value,)
+        trailers += [(name, str(text)) for text in each]
+    return trailers
+
+
+def _read_trailers(paragraph: str) -> dict[str, list[str]]:
+    if not paragraph.endswith("\n"):
+        raise IntegrityError("the commit's message has no final newline")
+    found: dict[str, list[str]] = {}
+    for line in paragraph[:-1].split("\n"):
+        parts = _LINE.fullmatch(line)
+        if parts is None or parts[1] not in _TRAILERS or not _form(parts[1])(parts[2]):
+            raise IntegrityError(f"malformed trailer in the commit's message: {line!r}")
+        if parts[1] in found and parts[1] != "Tag":
+            raise IntegrityError(f"the commit's message has the trailer Gitsnap-{parts[1]} twice")
+        found.setdefault(parts[1], []).append(parts[2])
+    for name in _REQUIRED:
+        if name not in found:
+            raise IntegrityError(f"the commit's message has no trailer Gitsnap-{name}")
+    return found
+
+
+def _join(said: str) -> str:
+    """The message from its first line and body, with as many blank lines after the first as it had."""
+    first, _, rest = said.partition("\n")
+    blank = len(rest) - len(rest.lstrip("\n"))
+    if blank == 2:
+        rest = rest[2:]
+    elif blank > 2:
+        rest = rest[1:]
+    return f"{first}\n{rest}" if rest else first
+
+
+def _check_canonical(snapshot: Snapshot, message: bytes) -> None:
+    try:
+        written = format_message(snapshot)
+    except ValueError:
+        written = b""
+    if written != message:
+        raise IntegrityError("the commit's message is not one that gitsnap writes")
+
+
+def _escape(text: str) -> str:
+    return _UNPRINTABLE.sub(_escape_one, text)
+
+
+def _escape_one(found: re.Match[str]) -> str:
+    char = found[0]
+    return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: _LONG[found[1]] if found[1] else chr(int(found[2] or found[3], 16)), text)

@@ -1,0 +1,205 @@
+"""The central nouns: entries of a tree, the inventory of one, and snapshots.
+
+Paths are bytes, relative to the installation's root, `/` between components, without a leading `./`;
+the root itself is `b""`. Times are integers of nanoseconds since the epoch. Digests are raw bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+ROOT = b""
+
+
+class Type(StrEnum):
+    """What an entry is; the values are mtree(5)'s words."""
+
+    FILE = "file"
+    DIR = "dir"
+    LINK = "link"
+    FIFO = "fifo"
+    CHAR = "char"
+    BLOCK = "block"
+
+    @property
+    def noun(self) -> str:
+        """The word for people."""
+        return _NOUNS.get(self, self.value)
+
+
+_NOUNS = {
+    Type.DIR: "directory",
+    Type.LINK: "symlink",
+    Type.FIFO: "FIFO",
+    Type.CHAR: "character device",
+    Type.BLOCK: "block device",
+}
+
+
+class Kind(StrEnum):
+    """Why a snapshot was taken."""
+
+    MANUAL = "manual"
+    PRE = "pre"
+    POST = "post"
+    SAFETY = "safety"
+    IMPORTED = "imported"
+
+
+Xattrs = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One name in a tree, with everything a faithful copy needs.
+
+    `mode` holds the 12 permission bits. `size` is a file's length in bytes, 0 for the rest. `target` is a symlink's
+    text. `device` is (major, minor) of a device node. `sha256` and `oid` (the git blob id) are set for files whose
+    content is known; `oid` also for symlinks.
+    """
+
+    path: bytes
+    type: Type
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    uname: str = ""
+    gname: str = ""
+    mtime_ns: int = 0
+    size: int = 0
+    target: bytes = b""
+    device: tuple[int, int] | None = None
+    xattrs: Xattrs = ()
+    sparse: bool = False
+    sha256: bytes | None = None
+    oid: bytes | None = None
+
+    @property
+    def git_mode(self) -> int:
+        """The mode that git's tree holds for a file or symlink (owner's execute bit decides)."""
+        if self.type is Type.LINK:
+            return 0o120000
+        return 0o100755 if self.mode & 0o100 else 0o100644
+
+
+@dataclass(slots=True, frozen=True)
+class Image:
+    """A SQLite database that is held as one consistent image, and the files `beside` it that this image makes up for:
+    its journals and what SQLite shares between processes. They are no entries of the tree.
+
+    Of a live tree, `size` is what the database's own file measures, in bytes, and `beside` is known in full; of a
+    stored one only the paths are.
+    """
+
+    beside: tuple[Entry, ...]
+    size: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Problem:
+    """A path that could not be captured, restored or verified, and why, in a few words."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(slots=True)
+class Inventory:
+    """A whole tree, live or stored: every entry, and what was left out.
+
+    `entries` are sorted by path (as bytes), the root first. `hardlinks` are groups of two or more sorted paths that
+    share an inode, sorted. `rules` are the exclusion rules that applied, `excluded` the topmost paths they left out
+    (directories end in `/`). `partial` names what could not be read whole, `skipped` the sockets. `images` are the
+    databases whose entries stand for more than one file.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    hardlinks: list[tuple[bytes, ...]] = field(default_factory=list)
+    rules: list[bytes] = field(default_factory=list)
+    excluded: list[bytes] = field(default_factory=list)
+    partial: list[Problem] = field(default_factory=list)
+    skipped: list[bytes] = field(default_factory=list)
+    images: dict[bytes, Image] = field(default_factory=dict)
+
+    def beside(self) -> dict[bytes, bytes]:
+        """The database of each file that belongs to an image."""
+        return {e.path: path for path, image in self.images.items() for e in image.beside}
+
+    def on_disk(self) -> Inventory:
+        """A live tree with every file that is there: databases as long as their own files are, and those beside them,
+        whose content is not known."""
+        if not self.images:
+            return self
+        entries = [
+            replace(e, size=self.images[e.path].size) if e.path in self.images else e
+            for e in [*self.entries, *(e for image in self.images.values() for e in image.beside)]
+        ]
+        return replace(self, entries=sorted(entries, key=lambda e: e.path))
+
+    def by_path(self) -> dict[bytes, Entry]:
+        """The entries by their paths."""
+        return {e.path: e for e in self.entries}
+
+    def files(self) -> list[Entry]:
+        """The regular files, in order."""
+        return [e for e in self.entries if e.type is Type.FILE]
+
+
+@dataclass(slots=True, frozen=True)
+class Snapshot:
+    """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids."""
+
+    id: str
+    commit: str
+    tree: str
+    created: datetime
+    kind: Kind
+    label: str
+    message: str
+    files: int
+    bytes: int
+    manifest_sha256: str
+    metadata_sha256: str
+    previous_manifest_sha256: str | None = None
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+    upgrade: str | None = None
+    command: str | None = None
+    exit_code: int | None = None
+    partial: int = 0
+
+
+_NOT_SLUG = re.compile(r"[^a-z0-9._]+")
+
+
+def slug(text: str, fallback: str) -> str:
+    """`text` as a label: lower-case ASCII letters, digits, dots, underscores and dashes, at most 60 characters.
+
+    The result is valid as the end of a git ref name (git-check-ref-format(1)): no `..`, no trailing `.` or `.lock`.
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    out = re.sub(r"\.{2,}", ".", _NOT_SLUG.sub("-", ascii_text.lower()))[:60].strip("-.")
+    while out.endswith(".lock"):
+        out = out[: -len(".lock")].strip("-.")
+    return out or fallback
+
+
+def snapshot_id(when: datetime, label: str, taken: Iterable[str]) -> str:
+    """The id for a snapshot made at `when` (any zone): `2025-08-10T03-40-11Z-label`, with `-2`, `-3` … on a tie.
+
+    The snapshots of one second count upwards whatever their labels, so that ids tell which came first.
+    """
+    moment = f"{when.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-"
+    tied = [re.search(r"-(\d+)$", t) for t in taken if t.startswith(moment)]
+    return moment + label + (f"-{max(int(m[1]) if m else 1 for m in tied) + 1}" if tied else "")
+
+
+def order(snapshot: Snapshot) -> tuple[datetime, int, str]:
+    """The key that sorts snapshots in time: ids of one second count upwards, `-2` before `-10`."""
+    number = snapshot.id.rpartition("Z-")[2].removeprefix(snapshot.label).removeprefix("-")
+    return snapshot.created, int(number) if number.isdecimal() else 1, snapshot.id

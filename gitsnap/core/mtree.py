@@ -1,0 +1,287 @@
+r"""The metadata of a tree, which git's trees cannot hold, as text that mtree(5) reads.
+
+The first line names the format's version. Then one line for each entry, by its full path (`.` is the root), then what
+mtree has no word for, as comments (`mtree_comments`). Paths and link targets are written as `vis` has them. Times are
+seconds, rounded down, and the nanoseconds on top.
+
+mtree takes a name with `*`, `?` or `[` in it for a pattern, escaped or not. Such entries and what is below them follow
+all the others, so that they cannot catch their neighbours. Only where two such names in one directory match each other
+(`a*b` and `a?b`) does mtree confuse them.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from operator import lt
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import ROOT, Entry, Inventory, Type
+from gitsnap.core.mtree_comments import OWNER_NAME, CommentReader, damaged, format_comments, plain_owner
+from gitsnap.core.vis import PLAIN, invisible, pattern_key, visible, visible_path
+
+VERSION = 1
+
+_HEADER = "# gitsnap metadata "
+_SECOND = 1_000_000_000
+_MAX_SIZE = 2**63 - 1
+# Times up to here have no more than ten digits of seconds.
+_ORDINARY = 10**19
+_MAX_ID = 2**32 - 1
+
+# Looked up once, because access to an enumeration's members is slow.
+_FILE, _DIR, _LINK, _CHAR, _BLOCK = Type.FILE, Type.DIR, Type.LINK, Type.CHAR, Type.BLOCK
+
+_NUMBER = r"(0|[1-9][0-9]{0,18})"
+_TEXT = rf"[{PLAIN}\\]+"
+_all_plain = re.compile(b"[" + PLAIN.encode() + b"]*").fullmatch
+_path = re.compile(rf"\.(?:/{_TEXT})?").fullmatch
+_attributes = re.compile(
+    rf"type=([a-z]+) mode=0([1-7]?[0-7]{{3}}) uid={_NUMBER} gid={_NUMBER}"
+    rf"(?: uname=({OWNER_NAME}))?(?: gname=({OWNER_NAME}))?"
+).fullmatch
+_facts = re.compile(
+    rf"((?:0|-?[1-9][0-9]{{0,18}})\.[0-9]{{9}})(?: size={_NUMBER})?(?: (link|device)=({_TEXT}))?"
+).fullmatch
+_device = re.compile(rf"native,{_NUMBER},{_NUMBER}").fullmatch
+
+# The type and the keyword it needs, the mode, the owner's ids and names.
+_Attributes = tuple[Type, str | None, int, int, int, str, str]
+
+# What few different ones make up a whole tree: type, mode, owner's ids and names. Most of a line is one of them.
+_Combination = tuple[Type, int, int, int, str, str]
+_AT_ONCE = 4096
+
+_TYPES = {kind.value: kind for kind in Type}
+_KEYWORDS = {_LINK: "link", _CHAR: "device", _BLOCK: "device"}
+_NO_NAME = frozenset({b"", b".", b".."})
+
+
+def format_metadata(inventory: Inventory) -> bytes:
+    """The metadata's text. Raises ValueError for an inventory that could not be read back.
+
+    Extended attributes, hard links, partial and skipped paths are written sorted, whatever order they come in.
+    """
+    entries = inventory.entries
+    paths = [entry.path for entry in entries]
+    if paths and (paths[0] != ROOT or entries[0].type is not _DIR):
+        raise ValueError(f"the first entry is {paths[0]!r}, not the root directory")
+    if not all(map(lt, paths, paths[1:])):
+        wrong = next(b for a, b in pairwise(paths) if a >= b)
+        raise ValueError(f"entries are not sorted, or one occurs twice, at {wrong!r}")
+    if not entries:
+        raise ValueError("an inventory without entries")
+    common: dict[_Combination, str] = {}
+    blocks: list[bytes] = [f"{_HEADER}{VERSION}\n".encode()]
+    patterns: list[tuple[list[tuple[int, bytes]], str]] = []
+    # A block at a time: a million lines would otherwise be in memory three times.
+    for at in range(0, len(entries), _AT_ONCE):
+        lines = _format_entries(entries[at : at + _AT_ONCE], common)
+        block = paths[at : at + _AT_ONCE]
+        if _all_plain(b"/".join(block)):
+            shown = ["." if not path else "./" + path.decode("ascii") for path in block]
+        else:
+            shown = [visible_path(path) for path in block]
+            keyed = {n: key for n, path in enumerate(block) if (key := pattern_key(path))}
+            patterns += [(key, shown[n] + lines[n]) for n, key in keyed.items()]
+            lines, shown = ([x for n, x in enumerate(of) if n not in keyed] for of in (lines, shown))
+        blocks.append("".join([f"{path}{line}\n" for path, line in zip(shown, lines, strict=True)]).encode("ascii"))
+    rest = [*(line for _, line in sorted(patterns)), *format_comments(inventory)]
+    return b"".join([*blocks, "".join([f"{line}\n" for line in rest]).encode("ascii")])
+
+
+def _format_entries(entries: list[Entry], known: dict[_Combination, str]) -> list[str]:
+    """What stands behind the path in each entry's line. `known` are the beginnings that occurred before."""
+    lines: list[str] = []
+    for entry in entries:
+        kind, time = entry.type, entry.mtime_ns
+        combination = (kind, entry.mode, entry.uid, entry.gid, entry.uname, entry.gname)
+        common = known.get(combination)
+        if common is None:
+            common = known[combination] = _format_common(entry)
+        if _SECOND <= time < _ORDINARY:
+            digits = str(time)
+            line = f"{common}{digits[:-9]}.{digits[-9:]}"
+        else:
+            line = common + _format_time(entry)
+        if kind is _FILE:
+            if not 0 <= entry.size <= _MAX_SIZE:
+                raise ValueError(f"size {entry.size} of {entry.path!r}")
+            line += f" size={entry.size}"
+        elif kind is not _DIR:
+            line += _format_special(entry)
+        lines.append(line)
+    return lines
+
+
+def _format_common(entry: Entry) -> str:
+    if not 0 <= entry.mode <= 0o7777:
+        raise ValueError(f"mode {entry.mode:o} of {entry.path!r}")
+    owner = _format_owner(entry.uid, entry.gid, entry.uname, entry.gname)
+    return f" type={entry.type} mode=0{entry.mode:03o} {owner} time="
+
+
+def _format_time(entry: Entry) -> str:
+    seconds, nanoseconds = divmod(entry.mtime_ns, _SECOND)
+    if not -_MAX_SIZE <= seconds <= _MAX_SIZE:
+        raise ValueError(f"time {entry.mtime_ns} of {entry.path!r}")
+    return f"{seconds}.{nanoseconds:09d}"
+
+
+def _format_special(entry: Entry) -> str:
+    if entry.type is _LINK:
+        if not entry.target:
+            raise ValueError(f"symlink {entry.path!r} without target")
+        return f" link={visible(entry.target)}"
+    if entry.type is _CHAR or entry.type is _BLOCK:
+        if entry.device is None:
+            raise ValueError(f"device {entry.path!r} without numbers")
+        return f" device=native,{entry.device[0]},{entry.device[1]}"
+    return ""
+
+
+def parse_metadata(data: bytes) -> Inventory:
+    """Read metadata strictly: whatever `format_metadata` would not have written is an IntegrityError.
+
+    The result has no digests, object ids and exclusions: those are the manifest's.
+    """
+    try:
+        lines = data.decode("ascii").split("\n")
+    except UnicodeDecodeError as error:
+        raise damaged(data.count(b"\n", 0, error.start) + 1, "a byte beyond ASCII") from None
+    if lines.pop():
+        raise damaged(len(lines) + 1, "the final newline is missing")
+    _check_version(lines[0] if lines else "")
+    entries = _EntryReader().read(lines)
+    inventory = Inventory(entries=entries)
+    comments = lines[len(entries) + 1 :]
+    if comments:
+        CommentReader(inventory).read(comments, len(entries) + 2)
+    return inventory
+
+
+def _format_owner(uid: int, gid: int, uname: str, gname: str) -> str:
+    if not (0 <= uid <= _MAX_ID and 0 <= gid <= _MAX_ID):
+        raise ValueError(f"owner {uid}:{gid}")
+    user = f" uname={uname}" if plain_owner(uname) else ""
+    group = f" gname={gname}" if plain_owner(gname) else ""
+    return f"uid={uid} gid={gid}{user}{group}"
+
+
+class _EntryReader:
+    """Reads the lines of the entries, up to the first comment."""
+
+    def __init__(self) -> None:
+        self._dirs: set[bytes] = set()
+        self._path = ROOT
+        self._key: list[tuple[int, bytes]] = []
+        # Few combinations make up a whole tree, and matching each but once is what makes reading quick.
+        self._attributes: dict[str, _Attributes] = {}
+
+    def read(self, lines: list[str]) -> list[Entry]:
+        """The entries, sorted by path; `lines` start with the header."""
+        entries: list[Entry] = []
+        try:
+            for line in lines[1:]:
+                if line.startswith("#"):
+                    break
+                entries.append(self._read_entry(line))
+            if not entries:
+                raise IntegrityError("no entries")
+        except IntegrityError as error:
+            raise damaged(len(entries) + 2, error.message) from None
+        if self._key:
+            entries.sort(key=lambda entry: entry.path)
+        return entries
+
+    def _read_entry(self, line: str) -> Entry:
+        text, _, rest = line.partition(" ")
+        common, _, rest = rest.partition(" time=")
+        attributes = self._attributes.get(common)
+        if attributes is None:
+            attributes = self._attributes[common] = _parse_attributes(common)
+        kind, needed, mode, uid, gid, uname, gname = attributes
+        found = _facts(rest)
+        if found is None or not _path(text):
+            raise IntegrityError("not an entry")
+        time, size, keyword, value = found.groups()
+        path = invisible(text[2:]) if "\\" in text else text[2:].encode()
+        self._check_order(path, pattern_key(path) if "\\" in text else [])
+        self._check_place(path, kind)
+        if keyword != needed or (size is None) is (kind is _FILE):
+            raise IntegrityError("not the keywords that the type needs")
+        length = _limited(size, _MAX_SIZE) if size else 0
+        entry = Entry(path, kind, mode, uid, gid, uname, gname, _parse_time(time), length)
+        if kind is _DIR:
+            self._dirs.add(path)
+        elif kind is _LINK:
+            entry.target = invisible(value)
+        elif keyword:
+            entry.device = _parse_device(value)
+        return entry
+
+    def _check_order(self, path: bytes, key: list[tuple[int, bytes]]) -> None:
+        if key or self._key:
+            follows = key > self._key
+            self._key = key
+        else:
+            follows = path > self._path or not self._dirs
+            self._path = path
+        if not follows:
+            raise IntegrityError("the paths are not sorted, or one occurs twice")
+
+    def _check_place(self, path: bytes, kind: Type) -> None:
+        """Whether `path` is a safe one in a directory that has an entry."""
+        if not self._dirs:
+            if path != ROOT or kind is not _DIR:
+                raise IntegrityError("the first entry is not the root directory")
+            return
+        cut = path.rfind(b"/")
+        # The directory's own path has been checked, so that the last component is all that is left to check.
+        if cut == 0 or path[cut + 1 :] in _NO_NAME:
+            raise IntegrityError(f"unsafe path {path!r}")
+        if (path[:cut] if cut > 0 else ROOT) not in self._dirs:
+            raise IntegrityError(f"{path!r} is in no directory that has an entry")
+
+
+def _parse_attributes(text: str) -> _Attributes:
+    found = _attributes(text)
+    if found is None or found[1] not in _TYPES:
+        raise IntegrityError("not an entry")
+    uid, gid = _limited(found[3], _MAX_ID), _limited(found[4], _MAX_ID)
+    kind = _TYPES[found[1]]
+    return kind, _KEYWORDS.get(kind), int(found[2], 8), uid, gid, found[5] or "", found[6] or ""
+
+
+def _parse_time(text: str) -> int:
+    if len(text) < 28 and text[0] != "-":
+        return int(text.replace(".", ""))
+    seconds, _, nanoseconds = text.partition(".")
+    _limited(seconds.removeprefix("-"), _MAX_SIZE)
+    return int(seconds) * _SECOND + int(nanoseconds)
+
+
+def _parse_device(text: str) -> tuple[int, int]:
+    found = _device(text)
+    if found is None:
+        raise IntegrityError("malformed device")
+    return _limited(found[1], _MAX_ID), _limited(found[2], _MAX_ID)
+
+
+def _limited(text: str, limit: int) -> int:
+    number = int(text)
+    if number > limit:
+        raise IntegrityError(f"{number} is out of range")
+    return number
+
+
+def _check_version(line: str) -> None:
+    version = line.removeprefix(_HEADER)
+    if not line.startswith(_HEADER) or not re.fullmatch(_NUMBER, version):
+        raise damaged(1, "not gitsnap metadata")
+    if int(version) > VERSION:
+        raise IntegrityError(
+            f"the metadata has format version {version}, this gitsnap reads {VERSION}", hint="upgrade gitsnap"
+        )
+    if int(version) != VERSION:
+        raise damaged(1, f"there is no format version {version}")

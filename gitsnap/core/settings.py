@@ -1,0 +1,45 @@
+"""What the configuration files say, as data. The command line reads the files; operations take this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+
+from gitsnap.core.retention import DEFAULT, Policy
+
+HOOK_TIMEOUT = 600.0
+
+
+@dataclass(slots=True, frozen=True)
+class Hooks:
+    """Shell commands to run before and after a snapshot; empty for none.
+
+    Each may take `timeout` seconds. `environ` is their environment, but for what tells of the snapshot; `umask` is the
+    caller's. With `quiet` nothing of what they print is to be seen.
+    """
+
+    before: str = ""
+    after: str = ""
+    timeout: float = HOOK_TIMEOUT
+    environ: Mapping[str, str] = field(default_factory=dict)
+    umask: int = -1
+    quiet: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """Configuration that operations need.
+
+    `exclude` are rules in gitignore syntax, `components` globs by component's name (empty: each top-level directory is
+    one), `lock_wait` seconds, `zone` the zone of days and weeks in retention rules and of commit dates. `sqlite` tells
+    whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
+    """
+
+    zone: tzinfo
+    exclude: tuple[str, ...] = ()
+    components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    retention: Policy = DEFAULT
+    lock_wait: float = 10.0
+    sqlite: bool = True
+    hooks: Hooks | None = None

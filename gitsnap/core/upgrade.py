@@ -1,0 +1,212 @@
+"""An upgrade as one act: what is asked for, what it tells while it runs, and how it ends. All of it as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from gitsnap.core.errors import NoSuchSnapshotError
+from gitsnap.core.model import Kind, Snapshot, slug
+
+_LOOK = "`gitsnap history` shows the upgrades"
+
+Facts = Mapping[str, Any]
+
+
+class OnFailure(StrEnum):
+    """What becomes of the directory when the command or a check fails."""
+
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+    ASK = "ask"
+
+
+class Outcome(StrEnum):
+    """How an upgrade ended."""
+
+    KEPT = "kept"
+    ROLLED_BACK = "rolled-back"
+    ROLLBACK_FAILED = "rollback-failed"
+
+
+class Moment(StrEnum):
+    """What an event tells of; the values are the names in the event stream."""
+
+    UPGRADE_STARTED = "upgrade-started"
+    SNAPSHOT_PROGRESS = "snapshot-progress"
+    SNAPSHOT_COMPLETED = "snapshot-completed"
+    HOOK_PASSED = "hook-passed"
+    HOOK_FAILED = "hook-failed"
+    SNAPSHOT_FAILED = "snapshot-failed"
+    VERIFIED = "verified"
+    VERIFY_FAILED = "verify-failed"
+    COMMAND_STARTED = "command-started"
+    COMMAND_EXITED = "command-exited"
+    PROCESSES_LEFT = "processes-left"
+    CHECK_PASSED = "check-passed"
+    CHECK_FAILED = "check-failed"
+    ROLLBACK_STARTED = "rollback-started"
+    ROLLBACK_COMPLETED = "rollback-completed"
+    ROLLBACK_FAILED = "rollback-failed"
+    UPGRADE_COMPLETED = "upgrade-completed"
+
+
+@dataclass(slots=True, frozen=True)
+class Event:
+    """One thing that happened: what, when (aware), to which upgrade, and what there is to say about it.
+
+    `facts` hold JSON's types only, so that an event can be written down or sent as it is.
+    """
+
+    moment: Moment
+    time: datetime
+    upgrade: str
+    facts: Facts = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The event as a JSON object (docs/reference/events.md)."""
+        when = self.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"schema": 1, "event": self.moment.value, "time": when, "upgrade": self.upgrade, **self.facts}
+
+
+Tell = Callable[[Event], None]
+
+
+@dataclass(slots=True, frozen=True)
+class CheckResult:
+    """What came of one check. `exit_code` is None where there was no process, negative for a signal.
+
+    `problem` is empty when it passed, else says in a few words why it did not. `output` is the end of what it printed.
+    `duration` is in seconds.
+    """
+
+    check: str
+    problem: str = ""
+    exit_code: int | None = None
+    duration: float = 0.0
+    output: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it passed."""
+        return not self.problem
+
+    def document(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "check": self.check,
+            "ok": self.ok,
+            "exit_code": self.exit_code,
+            "problem": self.problem or None,
+            "output": self.output,
+            "duration": round(self.duration, 3),
+        }
+
+
+@dataclass(slots=True)
+class Stored:
+    """The snapshots that belong to one upgrade, as refs and trailers tell it. A pre is always there.
+
+    `safety` are those taken before the directory was rolled back to the pre, oldest first.
+    """
+
+    id: str
+    pre: Snapshot
+    post: Snapshot | None = None
+    safety: list[Snapshot] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """What the upgrade was called."""
+        return self.id.rpartition("Z-")[2]
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None for one that was cut short and still stands so."""
+        if self.safety:
+            return Outcome.ROLLED_BACK
+        return Outcome.KEPT if self.post else None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took from the first snapshot to the second."""
+        return (self.post.created - self.pre.created).total_seconds() if self.post else None
+
+
+def upgrades(snapshots: Iterable[Snapshot]) -> list[Stored]:
+    """The upgrades that these snapshots (in order of time) tell of, oldest first."""
+    found: dict[str, Stored] = {}
+    for s in snapshots:
+        if s.upgrade is None:
+            continue
+        if s.kind is Kind.PRE:
+            found.setdefault(s.upgrade, Stored(s.upgrade, s))
+        elif s.upgrade in found and s.kind is Kind.POST:
+            found[s.upgrade].post = s
+        elif s.upgrade in found and s.kind is Kind.SAFETY:
+            found[s.upgrade].safety.append(s)
+    return list(found.values())
+
+
+def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
+    """The upgrade that `selector` names: an id, a unique prefix of one, a unique label, or `latest`.
+
+    Raises NoSuchSnapshotError.
+    """
+    if selector == "latest" and known:
+        return known[-1]
+    for found in (
+        [u for u in known if u.id == selector],
+        [u for u in known if selector and u.id.startswith(selector)],
+        [u for u in known if selector and u.label == selector],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NoSuchSnapshotError(
+                f"'{selector}' names {len(found)} upgrades, {found[-1].id} among them",
+                kind="ambiguous-upgrade",
+                hint=f"type more of the id; {_LOOK}",
+            )
+    raise NoSuchSnapshotError(
+        f"there is no upgrade '{selector}'" if known else "no upgrade was run yet",
+        kind="no-such-upgrade",
+        hint=_LOOK if known else "gitsnap run -- COMMAND",
+    )
+
+
+def part_of(known: Sequence[Stored], selector: str) -> Snapshot | None:
+    """The snapshot that `UPGRADE@pre` or `UPGRADE@post` names; None for a selector of another form."""
+    name, mark, part = selector.rpartition("@")
+    if not mark or part not in ("pre", "post"):
+        return None
+    upgrade = choose_upgrade(known, name)
+    found = upgrade.pre if part == "pre" else upgrade.post
+    if found is None:
+        raise NoSuchSnapshotError(
+            f"the upgrade {upgrade.id} was cut short: it has no snapshot after it",
+            hint=f"gitsnap show {upgrade.pre.id}",
+        )
+    return found
+
+
+def upgrade_id(when: datetime, label: str, taken: Iterable[str]) -> str:
+    """The id of an upgrade that begins at `when`: as a snapshot's, with `-2`, `-3` … for those of one second."""
+    base = f"{when.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-{slug(label, 'upgrade')[:50]}"
+    known = set(taken)
+    return next(i for i in (base, *(f"{base}-{n}" for n in range(2, len(known) + 3))) if i not in known)
+
+
+def failure_of(exit_code: int, words: str) -> str:
+    """Why an exit code counts as a failure, in a few words; empty for 0. Negative means a signal, named in `words`."""
+    if exit_code == 0:
+        return ""
+    return f"was ended by {words}" if exit_code < 0 else f"exited with {exit_code}"
+
+
+def shown(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
+    """Results of checks as JSON objects."""
+    return [r.document() for r in results]
