@@ -1,0 +1,1 @@
+"""The sidecar repository: packs, notes, refs, timeline. The only layer that imports dulwich."""

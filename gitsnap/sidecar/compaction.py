@@ -1,0 +1,52 @@
+"""Making the sidecar small: stock git's gc, with the deltas that it would not look for by itself.
+
+git takes two objects that lie in one pack without being deltas for tried already (try_delta in git's pack-objects), and
+keeps the deflated bytes that it finds. What gitsnap writes has never been tried, and is deflated for speed. So whatever
+came since the last compaction is worth looking at again, unless there is little of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import files
+from gitsnap.sidecar.repository import Sidecar
+
+_LIST = "compacted"
+_LITTLE = 0.1
+
+
+def compact(sidecar: Sidecar) -> None:
+    """Remove what nothing reaches and pack the rest well. Raises GitsnapError with git's own words.
+
+    The caller is alone with the objects.
+    """
+    before = _packs(sidecar)
+    known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
+    fresh = sum(size for name, size in before.items() if name not in known)
+    worth = fresh > _LITTLE * sum(before.values())
+    if not worth or not _repack(sidecar):
+        sidecar.git("gc", "--quiet", "--prune=now")
+    files.replace(sidecar.own(_LIST), "".join(f"{name}\n" for name in _packs(sidecar)).encode(), sidecar.scratch)
+
+
+def _repack(sidecar: Sidecar) -> bool:
+    """The steps of gc, with another repacking; whether it went well.
+
+    It reads every object anew, and stumbles over a damaged copy even where there is a whole one. gc takes that.
+    """
+    sidecar.git("pack-refs", "--all", "--prune")
+    sidecar.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all")
+    try:
+        sidecar.git("repack", "-q", "-n", "-a", "-d", "-F", "--window=10", "--depth=50")
+    except IntegrityError:
+        return False
+    sidecar.git("prune", "--expire=now")
+    return True
+
+
+def _packs(sidecar: Sidecar) -> dict[str, int]:
+    """The packs' names and sizes in bytes."""
+    folder = os.path.join(sidecar.path, "objects", "pack")
+    return {n: os.path.getsize(os.path.join(folder, n)) for n in sorted(os.listdir(folder)) if n.endswith(".pack")}

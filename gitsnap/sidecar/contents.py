@@ -1,0 +1,136 @@
+"""What a snapshot holds: its manifest, its metadata, and both joined with its tree."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.manifest import Manifest, parse_manifest
+from gitsnap.core.model import Inventory, Snapshot, Type
+from gitsnap.core.mtree import parse_metadata
+from gitsnap.sidecar import catalog, notes, refs, superseded, trees
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.trees import Leaf
+
+# Looked up once, because access to an enumeration's members is slow.
+_FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
+_DISAGREE = "the tree and the metadata disagree about this path"
+
+
+def _note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest: str) -> bytes:
+    return find_note(sidecar, snapshot, ref, what, digest)[1]
+
+
+def find_note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest: str) -> tuple[bytes, bytes]:
+    """(raw id, text) of a note whose SHA-256 is `digest`; IntegrityError when there is none.
+
+    Where the notes are damaged, those that they replaced since the last gc may still lead to it.
+    """
+    cause: IntegrityError | None = None
+    for commit in _places(sidecar, ref):
+        try:
+            oid = notes.find(sidecar.objects, commit, snapshot.commit)
+            if oid is None:
+                raise IntegrityError(f"it has no {what}: the note is missing")
+            text = sidecar.objects.read(oid, b"blob")[1]
+            if hashlib.sha256(text).hexdigest() == digest:
+                return oid, text
+            raise IntegrityError(f"its {what} is not the one its commit names")
+        except IntegrityError as error:
+            cause = cause or error
+    raise cause or IntegrityError(f"it has no {what}")
+
+
+def _places(sidecar: Sidecar, ref: str) -> Iterator[str | None]:
+    yield sidecar.refs.get(ref)
+    yield from superseded.ids(sidecar)
+
+
+@contextmanager
+def _named(snapshot: Snapshot) -> Iterator[None]:
+    """Whatever is damaged in there, the error says of which snapshot, and what to type."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise catalog.lost(snapshot.id, error) from None
+
+
+def manifest_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
+    """The manifest's bytes, checked against the digest in the commit."""
+    return _note(sidecar, snapshot, refs.MANIFESTS, "manifest", snapshot.manifest_sha256)
+
+
+def manifest(sidecar: Sidecar, snapshot: Snapshot) -> Manifest:
+    """The parsed manifest."""
+    with _named(snapshot):
+        return parse_manifest(manifest_text(sidecar, snapshot))
+
+
+def metadata_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
+    """The metadata's bytes, checked against the digest in the commit."""
+    return _note(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256)
+
+
+def metadata(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
+    """The inventory that the metadata note holds; no digests in it."""
+    with _named(snapshot):
+        return parse_metadata(metadata_text(sidecar, snapshot))
+
+
+def inventory(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
+    """The whole snapshot: metadata, manifest and tree joined. IntegrityError when the three disagree.
+
+    File contents are not read here; that is what verify does.
+    """
+    found, listed = metadata(sidecar, snapshot), manifest(sidecar, snapshot)
+    with _named(snapshot):
+        for problem_path, message in disagreements(sidecar, snapshot, found, listed):
+            raise IntegrityError(message, path=problem_path)
+    found.rules, found.excluded = listed.rules, listed.excluded
+    return found
+
+
+def leaves(sidecar: Sidecar, snapshot: Snapshot, limit: int) -> list[Leaf]:
+    """Everything in the snapshot's tree; IntegrityError for more than `limit` entries."""
+    return list(trees.flatten(sidecar.objects, bytes.fromhex(snapshot.tree), limit))
+
+
+def files_of(tree: Iterable[Leaf]) -> list[bytes]:
+    """The ids of the regular files' contents in a tree."""
+    return [leaf.oid for leaf in tree if leaf.mode not in (trees.DIRECTORY, trees.LINK)]
+
+
+def disagreements(
+    sidecar: Sidecar, snapshot: Snapshot, found: Inventory, listed: Manifest, tree: Iterable[Leaf] | None = None
+) -> Iterator[tuple[bytes, str]]:
+    """Join manifest and tree into `found`, yielding (path, what is wrong) wherever the three do not say the same."""
+    held = {leaf.path: leaf for leaf in (leaves(sidecar, snapshot, len(found.entries)) if tree is None else tree)}
+    digests, files, size = listed.digests, 0, 0
+    for entry in found.entries:
+        path, kind = entry.path, entry.type
+        leaf = held.pop(path, None)
+        expected = trees.DIRECTORY if kind is _DIR else entry.git_mode if kind is _FILE or kind is _LINK else None
+        if leaf is not None and leaf.mode != expected:
+            yield path, _DISAGREE
+            leaf = None
+        if kind is _FILE or kind is _LINK:
+            if leaf is None:
+                yield path, "the metadata names it, the tree does not hold it"
+            else:
+                entry.oid = leaf.oid
+        if kind is _FILE:
+            files += 1
+            size += entry.size
+            entry.sha256 = digests.get(path)
+            if entry.sha256 is None:
+                yield path, "the manifest does not name it"
+    for path in sorted(held):
+        yield path, _DISAGREE
+    if files != len(listed.digests):
+        for path in sorted(listed.digests.keys() - {e.path for e in found.files()}):
+            yield path, "the manifest names it, the metadata does not"
+    if (snapshot.files, snapshot.bytes) != (files, size) or (listed.files, listed.bytes) != (files, size):
+        said = f"the commit says {snapshot.files} files and {snapshot.bytes} bytes"
+        yield b"", f"counts disagree: {said}, the metadata {files} and {size}"

@@ -1,0 +1,69 @@
+"""What all snapshots hold, walked at once: a directory that several of them share is looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Snapshot
+from gitsnap.core.paths import decode_component
+from gitsnap.sidecar import trees
+from gitsnap.sidecar.repository import Sidecar
+
+Numbers = tuple[int, ...]
+
+
+class Held(NamedTuple):
+    """One content at one path: git's mode, the raw object id, and the numbers of the snapshots that have it there."""
+
+    path: bytes
+    mode: int
+    oid: bytes
+    snapshots: Numbers
+
+
+def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[bytes], bool]) -> Iterator[Held]:
+    """Every content at every path, in the order of names; several of one path follow each other, oldest first.
+
+    `enters` tells which directories to look into. A snapshot with a damaged tree is noted, and the rest walked. Raises
+    IntegrityError when there is more than the snapshots can hold (a tree that repeats itself).
+    """
+    roots: dict[bytes, list[int]] = {}
+    for number, snapshot in enumerate(snapshots):
+        roots.setdefault(bytes.fromhex(snapshot.tree), []).append(number)
+    left = 1_000_000 + 10 * sum(s.files for s in snapshots)
+    stack: list[Held | tuple[bytes, dict[bytes, Numbers]]] = [(b"", {oid: tuple(n) for oid, n in roots.items()})]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Held):
+            yield item
+            continue
+        prefix, groups = item
+        names: dict[bytes, dict[tuple[int, bytes], list[int]]] = {}
+        for oid, numbers in groups.items():
+            for name, mode, child in _entries(sidecar, snapshots, oid, prefix, numbers):
+                names.setdefault(name, {}).setdefault((mode, child), []).extend(numbers)
+        below: list[Held | tuple[bytes, dict[bytes, Numbers]]] = []
+        for name, found in sorted(names.items()):
+            left -= len(found)
+            if left < 0:
+                raise IntegrityError("the snapshots' trees have more entries than their commits say", path=prefix)
+            versions = sorted((tuple(sorted(numbers)), mode, oid) for (mode, oid), numbers in found.items())
+            below += (Held(prefix + name, m, oid, n) for n, m, oid in versions if m != trees.DIRECTORY)
+            folders = {oid: n for n, m, oid in versions if m == trees.DIRECTORY}
+            if folders and enters(prefix + name):
+                below.append((prefix + name + b"/", folders))
+        stack += reversed(below)
+
+
+def _entries(
+    sidecar: Sidecar, snapshots: Sequence[Snapshot], oid: bytes, prefix: bytes, numbers: Numbers
+) -> list[tuple[bytes, int, bytes]]:
+    try:
+        found = trees.parse(sidecar.objects.read(oid, b"tree")[1], oid)
+        return [(decode_component(name, link=mode == trees.LINK), mode, child) for name, mode, child in found]
+    except IntegrityError as error:
+        for number in numbers:
+            sidecar.damaged.setdefault(snapshots[number].id, IntegrityError(error.message, path=prefix.rstrip(b"/")))
+        return []

@@ -1,0 +1,49 @@
+"""The sidecar's own small files: private from the first moment, replaced whole, synced."""
+
+from __future__ import annotations
+
+import os
+
+
+def private_create(path: str) -> int:
+    """A descriptor of a new file that only its owner may read; FileExistsError when the name is taken."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path: str, data: bytes, scratch: str, *, durable: bool = True) -> None:
+    """Put `data` at `path` by a rename: readers see the old or the new file, never a part.
+
+    With `durable` false the content may be lost in a power cut (for caches).
+    """
+    temporary = os.path.join(scratch, f"file-{os.getpid()}-{os.urandom(6).hex()}")
+    try:
+        with os.fdopen(private_create(temporary), "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_directory(os.path.dirname(path))
+
+
+def read(path: str) -> bytes | None:
+    """The file's bytes, or None when it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None

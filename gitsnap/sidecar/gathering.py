@@ -1,0 +1,80 @@
+"""Gathering the small packs that snapshots leave, one each, into few: a lookup should not ask a thousand of them.
+
+Only packs of whole objects are gathered, as PackWriter makes them; entries are copied as they are, each against the
+checksum in its index. The new pack is durable before an old one goes. gc does the rest, and better.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import suppress
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar.files import sync_directory
+from gitsnap.sidecar.objects import TYPES
+from gitsnap.sidecar.packreader import Pack
+from gitsnap.sidecar.packwriter import PackWriter
+from gitsnap.sidecar.repository import Sidecar
+
+_MANY, _FEW = 32, 8
+_LARGEST = 64 << 20
+
+
+def gather(sidecar: Sidecar) -> None:
+    """Gather packs where there are many; whoever calls holds the writer's lock. Nothing is lost when it fails."""
+    packs = sidecar.objects.packs()
+    folder = os.path.join(sidecar.path, "objects", "pack")
+    # git would look for the old packs in it.
+    if len(packs) <= _MANY or os.path.exists(os.path.join(folder, "multi-pack-index")):
+        return
+    chosen = _choose([p for p in packs if p.size <= _LARGEST and not os.path.exists(p.path[:-5] + ".keep")])
+    writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
+    try:
+        gathered = [pack for pack in chosen if _copy(pack, writer)]
+        written = writer.finish() if len(gathered) > 1 else None
+    except IntegrityError:
+        # What is damaged stays where it is, for verify to name.
+        return
+    finally:
+        writer.abandon()
+    if written is None:
+        return
+    for pack in gathered:
+        if written.name not in pack.path:
+            _remove(pack)
+    sync_directory(folder)
+    os.unlink(written.keep)
+    sidecar.objects.refresh()
+
+
+def _choose(packs: list[Pack]) -> list[Pack]:
+    """The smallest packs: so many that few are left, and that the next is twice as large as all of them together, so
+    that a large pack is not copied again and again for the sake of small ones."""
+    packs = sorted(packs, key=lambda p: p.size)
+    total = 0
+    for number, pack in enumerate(packs):
+        if number > len(packs) - _FEW and pack.size > 2 * total:
+            return packs[:number]
+        total += pack.size
+    return packs
+
+
+def _copy(pack: Pack, writer: PackWriter) -> bool:
+    """Copy all entries; False, with nothing copied, for a pack with deltas."""
+    entries = pack.entries()
+    if any(pack.header(start)[0] not in TYPES for _, start, _, _ in entries):
+        return False
+    for oid, start, end, checksum in entries:
+        data = os.pread(pack.fd, end - start, start)
+        if zlib.crc32(data) != checksum:
+            raise IntegrityError(f"pack entry at {start} is damaged", path=pack.path)
+        writer.adopt(oid, data)
+    return True
+
+
+def _remove(pack: Pack) -> None:
+    # The index first: whoever sees one may rely on the pack.
+    for suffix in (".idx", ".rev", ".pack"):
+        with suppress(FileNotFoundError):
+            os.unlink(pack.path[:-5] + suffix)

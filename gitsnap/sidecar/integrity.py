@@ -1,0 +1,145 @@
+"""What a flipped bit could change without any object being damaged: git's own files, their digests, and the refs.
+
+Snapshots are verified by ops.verify, byte by byte. Here is the rest: files that must hold exactly what gitsnap writes,
+files that end in a digest of themselves, and the seal over the refs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gitsnap.core.content import CHUNK
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import files, refs, seal
+from gitsnap.sidecar.repository import ATTRIBUTES, FORMAT_VERSION, Sidecar
+
+_HEAD = f"ref: {refs.TIMELINE}\n".encode()
+# What git must be told for the sidecar to be what docs/internals/format.md says. Anything else may stand beside it.
+_SETTINGS = {
+    "core": {
+        "repositoryformatversion": "0",
+        "bare": "true",
+        "sharedrepository": "0600",
+        "logallrefupdates": "false",
+        "fsmonitor": "false",
+        "hookspath": "/dev/null",
+        "fsync": "all",
+        "bigfilethreshold": "8m",
+    },
+    "gc": {"auto": "0", "reflogexpire": "now", "reflogexpireunreachable": "now", "pruneexpire": "now"},
+    "maintenance": {"auto": "false"},
+    "receive": {"autogc": "false"},
+    "gitsnap": {"formatversion": str(FORMAT_VERSION)},
+}
+_REFLOG = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n<>\t]* <[^\n<>\t]*> \d{1,12} [+-]\d{4}\t[^\n]*")
+# These end in the SHA-1 of all that comes before (gitformat-pack(5), gitformat-commit-graph(5)).
+_WITH_TRAILER = (".idx", ".rev", ".bitmap", ".mtimes", ".graph", ".pack")
+# What git has not finished, and perhaps never will: its next gc removes it.
+_UNFINISHED = ("tmp_", ".tmp-")
+_BY_NAME = ("commit-graph", "multi-pack-index")
+
+
+class Flaw(NamedTuple):
+    """One thing that is wrong, and what it should be and is, where that can be said in a word."""
+
+    problem: str
+    expected: str | None = None
+    actual: str | None = None
+
+
+def flaws(sidecar: Sidecar) -> list[Flaw]:
+    """Everything that is not as gitsnap left it, but for the objects; quick."""
+    out = [Flaw(what, expected, actual) for _, what, expected, actual in seal.problems(sidecar)]
+    exact = {"HEAD": _HEAD, "info/attributes": ATTRIBUTES}
+    out += [Flaw(f"{name} is not what gitsnap wrote") for name, data in exact.items() if _read(sidecar, name) != data]
+    out += _config(sidecar)
+    out += _reflog(sidecar)
+    if _read(sidecar, "objects/info/alternates") is not None:
+        out.append(Flaw("objects/info/alternates makes git look for objects elsewhere; gitsnap never writes it"))
+    return out
+
+
+def _read(sidecar: Sidecar, name: str) -> bytes | None:
+    try:
+        return files.read(os.path.join(sidecar.path, name))
+    except (NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def _config(sidecar: Sidecar) -> Iterator[Flaw]:
+    section = ""
+    found: dict[tuple[str, str], str] = {}
+    for line in (_read(sidecar, "config") or b"").decode("utf-8", "surrogateescape").splitlines():
+        if heading := re.fullmatch(r"\s*\[([^\]]*)\]\s*", line):
+            section = heading[1].lower()
+        else:
+            key, _, value = line.partition("=")
+            found[section, key.strip().lower()] = value.strip()
+    for name, settings in _SETTINGS.items():
+        for key, wanted in settings.items():
+            actual = found.get((name, key))
+            if actual != wanted:
+                yield Flaw(f"config: {name}.{key} is not what gitsnap wrote", wanted, actual)
+
+
+def _reflog(sidecar: Sidecar) -> Iterator[Flaw]:
+    """Its entries keep objects from git's complaints; one that names what is not there is damaged itself."""
+    name = f"logs/{refs.MANIFESTS}"
+    *lines, last = (_read(sidecar, name) or b"").split(b"\n")
+    matches = [_REFLOG.fullmatch(line) for line in lines]
+    if last or not all(matches):
+        yield Flaw(f"{name} is damaged; a gc empties it")
+    for match in matches:
+        for oid in match.groups() if match else ():
+            if oid != b"0" * 40 and bytes.fromhex(oid.decode()) not in sidecar.objects:
+                yield Flaw(f"{name} names an object that is not there; a gc empties it", None, oid.decode())
+
+
+def trailers(path: str) -> list[Flaw]:
+    """The files of git's object store, below `path`, whose digest of themselves does not fit. Reads every byte."""
+    out: list[Flaw] = []
+    for folder, _, names in os.walk(path):
+        for name in sorted(names):
+            full = os.path.join(folder, name)
+            try:
+                if name == "commit-graph-chain":
+                    out += _chain(full)
+                elif name.startswith(_UNFINISHED):
+                    continue
+                elif (name.endswith(_WITH_TRAILER) or name in _BY_NAME) and not _is_whole(full):
+                    out.append(Flaw(f"{os.path.relpath(full, os.path.dirname(path))} is damaged"))
+            except FileNotFoundError:
+                continue  # a gc runs beside us
+    return out
+
+
+def _is_whole(path: str) -> bool:
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    with open(path, "rb", buffering=0) as file:
+        left = os.fstat(file.fileno()).st_size - 20
+        while left > 0 and (piece := file.read(min(CHUNK, left))):
+            sha1.update(piece)
+            left -= len(piece)
+        return left == 0 and file.read() == sha1.digest()
+
+
+def _chain(path: str) -> Iterator[Flaw]:
+    """The list of a split commit-graph: each layer it names is there, and is what its name says."""
+    data = files.read(path) or b""
+    for line in data.splitlines():
+        layer = os.path.join(os.path.dirname(path), f"graph-{line.decode('ascii', 'replace')}.graph")
+        end = (files.read(layer) or b"")[-20:]
+        if end.hex().encode() != line:
+            yield Flaw("objects/info/commit-graphs/commit-graph-chain is damaged")
+
+
+def check_objects(sidecar: Sidecar) -> list[Flaw]:
+    """The files of the object store, whatever they hold. Reads every byte."""
+    try:
+        return trailers(os.path.join(sidecar.path, "objects"))
+    except OSError as error:
+        raise IntegrityError(f"the object store cannot be read: {error.strerror}", path=sidecar.path) from None

@@ -1,0 +1,43 @@
+"""Which snapshots passed a full verification, and when: one line each, `<commit> <RFC 3339 time>`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gitsnap.core.model import Snapshot
+from gitsnap.sidecar import files, locks
+from gitsnap.sidecar.repository import Sidecar
+
+_FILE = "verified"
+
+
+def load(sidecar: Sidecar) -> dict[str, datetime]:
+    """The time of the last full verification, by commit. Lines that do not parse count as absent."""
+    found = {}
+    for line in (files.read(sidecar.own(_FILE)) or b"").decode("ascii", "replace").splitlines():
+        commit, _, when = line.partition(" ")
+        try:
+            found[commit] = datetime.fromisoformat(when)
+        except ValueError:
+            continue
+    return found
+
+
+def record(
+    sidecar: Sidecar, passed: Sequence[Snapshot], failed: Sequence[Snapshot], when: datetime, wait: float
+) -> None:
+    """Note what passed; forget what failed and what is no more."""
+    with locks.hold(sidecar.own("verified.lock"), exclusive=True, wait=wait):
+        known = load(sidecar)
+        known.update({s.commit: when for s in passed})
+        for snapshot in failed:
+            known.pop(snapshot.commit, None)
+        text = "".join(f"{commit} {at.isoformat()}\n" for commit, at in sorted(known.items()))
+        files.replace(sidecar.own(_FILE), text.encode(), sidecar.scratch)
+
+
+def newest_verified(sidecar: Sidecar, living: Sequence[Snapshot]) -> str | None:
+    """The id of the newest snapshot (they are in order of time) that passed."""
+    known = load(sidecar)
+    return next((s.id for s in reversed(living) if s.commit in known), None)

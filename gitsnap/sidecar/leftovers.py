@@ -1,0 +1,104 @@
+"""What processes that were killed leave in the sidecar: temporary files of ours, and locks of the git we ran.
+
+Whoever holds the writer's lock knows that no other gitsnap is writing, so what is ours and unfinished is nobody's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from gitsnap.sidecar import files
+
+# Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
+_WRITERS = ("pack-", "ref-")
+# Private copies of databases (installation.databases): directories, each locked by whoever uses it.
+_IMAGES = "image-"
+_MARK = "git-at-work"
+# A lock that a living git holds goes within this time, in seconds; one that stays belonged to the git that was killed.
+_PATIENCE = 1.0
+
+
+def clear(path: str) -> None:
+    """Remove what a dead writer left in the sidecar at `path`; cheap when there is nothing."""
+    scratch = os.path.join(path, "gitsnap", "tmp")
+    with suppress(FileNotFoundError):
+        dead = [os.path.join(scratch, name) for name in os.listdir(scratch) if name.startswith(_WRITERS)]
+        if dead:
+            _unlock(path, {os.lstat(name).st_ino for name in dead})
+        for name in dead:
+            with suppress(OSError):
+                os.unlink(name)
+        for name in os.listdir(scratch):
+            if name.startswith(_IMAGES):
+                _remove_image(os.path.join(scratch, name))
+    mark = os.path.join(path, "gitsnap", _MARK)
+    if os.path.exists(mark):
+        _break_locks(path)
+        with suppress(OSError):
+            os.unlink(mark)
+
+
+def _remove_image(path: str) -> None:
+    """Remove a private copy that nobody uses any more."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in os.listdir(fd):
+                os.unlink(name, dir_fd=fd)
+            os.rmdir(path)
+        finally:
+            os.close(fd)
+
+
+def _unlock(path: str, twins: set[int]) -> None:
+    """Remove the locks on refs that are second names of these files (inode numbers); see refs.Refs."""
+    for lock in _locks(path):
+        with suppress(OSError):
+            if os.lstat(lock).st_ino in twins:
+                os.unlink(lock)
+
+
+@contextmanager
+def git_at_work(path: str) -> Iterator[None]:
+    """Leave word that a git of ours runs, whose locks may be broken should it be found dead."""
+    mark = os.path.join(path, "gitsnap", _MARK)
+    with suppress(FileExistsError):
+        os.close(files.private_create(mark))
+    try:
+        yield
+    finally:
+        # One that failed may leave a lock, too.
+        _break_locks(path)
+        with suppress(OSError):
+            os.unlink(mark)
+
+
+def _break_locks(path: str) -> None:
+    found = {lock: _identity(lock) for lock in _locks(path)}
+    if not found:
+        return
+    time.sleep(_PATIENCE)
+    for lock, identity in found.items():
+        if identity is not None and _identity(lock) == identity:
+            with suppress(OSError):
+                os.unlink(lock)
+
+
+def _locks(path: str) -> Iterator[str]:
+    for folder, names, found in os.walk(path):
+        if folder == path:
+            # Our own locks are no files that someone has to remove.
+            names[:] = [n for n in names if n != "gitsnap"]
+        yield from (os.path.join(folder, n) for n in found if n.endswith(".lock"))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        return found.st_ino, found.st_mtime_ns
+    return None

@@ -1,0 +1,418 @@
+"""All objects of the sidecar, wherever git keeps them. Whatever is returned has had its id recomputed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from gitsnap.core.beside import beside
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar.packreader import OFS_DELTA, REF_DELTA, Pack
+
+TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
+STREAM_FROM = 1 << 23
+_MAX_CHAIN = 4096
+_COMMITS, _SMALL_COMMIT = 10_000, 4096
+_CACHE_BYTES = 24 << 20
+_LARGEST_WHOLE = 1 << 31
+# The most that a delta could make dulwich copy, in bytes, when it says that it makes less.
+_HARMLESS = 1 << 30
+_LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
+
+
+class ObjectStore:
+    """Reads objects by raw id. Raises IntegrityError for what is missing or damaged."""
+
+    def __init__(self, objects: str) -> None:
+        self._dir = objects
+        self._packs: dict[str, Pack] = {}
+        self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
+        self._bases_size = 0
+        # What could not be read so far: evidence for whoever is about to take stored objects for granted.
+        self.damaged: set[bytes] = set()
+        self._commits: dict[bytes, bytes] = {}
+        self.refresh()
+
+    def close(self) -> None:
+        """Release all descriptors."""
+        for pack in self._packs.values():
+            pack.close()
+        self._packs = {}
+
+    def refresh(self) -> None:
+        """Notice packs that came or went."""
+        folder = os.path.join(self._dir, "pack")
+        try:
+            names = {n for n in os.listdir(folder) if n.endswith(".idx")}
+        except FileNotFoundError:
+            names = set()
+        for name in [n for n in self._packs if n not in names]:
+            self._packs.pop(name).close()
+        for name in sorted(names - self._packs.keys()):
+            try:
+                self._packs[name] = Pack(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue  # a concurrent gc took it between the listing and the opening; its objects are elsewhere
+
+    def packs(self) -> list[Pack]:
+        """The packs as they are open now."""
+        return list(self._packs.values())
+
+    def __contains__(self, oid: bytes) -> bool:
+        return self._locate(oid) is not None or os.path.exists(self._loose_path(oid))
+
+    def missing(self, oids: set[bytes]) -> set[bytes]:
+        """Which of these there are no objects for."""
+        for pack in self._packs.values():
+            if not oids:
+                break
+            # One by one only where the pack holds far more than what is asked for.
+            oids = oids.difference(
+                pack.oids() if pack.count < 50 * len(oids) else [o for o in oids if pack.find(o) is not None]
+            )
+        return {oid for oid in oids if not os.path.exists(self._loose_path(oid))}
+
+    def read(self, oid: bytes, expected: bytes | None = None) -> tuple[bytes, bytes]:
+        """(type, content) of an object, of type `expected` if given. A damaged copy is passed over for a whole one."""
+        if expected == b"commit":
+            return expected, self._commit(oid)
+        return self._read(oid, expected)
+
+    def _commit(self, oid: bytes) -> bytes:
+        """A commit's content, read once: the catalog and the timeline both need all of them."""
+        content = self._commits.get(oid)
+        if content is None:
+            content = self._read(oid, b"commit")[1]
+            if len(self._commits) < _COMMITS and len(content) < _SMALL_COMMIT:
+                self._commits[oid] = content
+        return content
+
+    def _read(self, oid: bytes, expected: bytes | None) -> tuple[bytes, bytes]:
+        found = self._find(oid)
+        try:
+            kind, content = self._whole(oid, found)
+        except IntegrityError as error:
+            kind, content = self._other_copy(oid, found, error)
+        if expected is not None and kind != expected:
+            raise IntegrityError(f"object {oid.hex()} is a {kind.decode()}, not a {expected.decode()}")
+        return kind, content
+
+    def _whole(self, oid: bytes, found: tuple[Pack, int] | None) -> tuple[bytes, bytes]:
+        """(type, content) of one copy: the one in a pack, or (None) the loose one."""
+        if found is None:
+            kind, content = self._read_loose(oid)
+        else:
+            number, content = self._read_packed(*found)
+            kind = TYPES[number]
+        check = hashlib.sha1(b"%s %d\0" % (kind, len(content)), usedforsecurity=False)
+        check.update(content)
+        if check.digest() != oid:
+            raise IntegrityError("its content does not match its id", path=found[0].path if found else None)
+        return kind, content
+
+    def _other_copy(self, oid: bytes, first: tuple[Pack, int] | None, error: IntegrityError) -> tuple[bytes, bytes]:
+        for copy in self._copies(oid):
+            if copy != first:
+                with suppress(IntegrityError):
+                    return self._whole(oid, copy)
+        raise self._lost(oid, error)
+
+    def _copies(self, oid: bytes) -> Iterator[tuple[Pack, int] | None]:
+        self.refresh()
+        for pack in self.packs():
+            offset = pack.find(oid)
+            if offset is not None:
+                yield pack, offset
+        if os.path.exists(self._loose_path(oid)):
+            yield None
+
+    def _lost(self, oid: bytes, error: IntegrityError) -> IntegrityError:
+        self.damaged.add(oid)
+        if oid.hex() in error.message:
+            return error
+        return IntegrityError(f"object {oid.hex()} is damaged: {error.message}", path=error.path)
+
+    def readable(self, oid: bytes) -> bool:
+        """Whether some copy of the object is whole. Reads all of it."""
+        try:
+            if (stream := self._large(oid, None)) is None:
+                self.read(oid)
+            for _ in stream or ():
+                continue
+        except IntegrityError:
+            self.damaged.add(oid)
+            return False
+        self.damaged.discard(oid)
+        return True
+
+    def blob(self, oid: bytes, size: int | None = None) -> Iterator[bytes]:
+        """A blob's content in pieces; IntegrityError at the end at the latest when the id or `size` is not met."""
+        stream = self._large(oid, size) if size is None or size >= STREAM_FROM else None
+        if stream is not None:
+            try:
+                yield from stream
+            except IntegrityError as error:
+                raise self._lost(oid, error) from None
+            return
+        content = self.read(oid, b"blob")[1]
+        if size is not None and len(content) != size:
+            raise IntegrityError(f"object {oid.hex()} has {len(content)} bytes, not {size}")
+        yield content
+
+    def _large(self, oid: bytes, size: int | None) -> Iterator[bytes] | None:
+        """A stream of a blob that is too large to hold, or loose; None for what read() is for."""
+        found = self._find(oid)
+        if found is None:
+            path = self._loose_path(oid)
+            return _checked(*_loose_stream(path, oid)) if os.path.exists(path) else None
+        if not _is_large(found):
+            return None
+        copies = [c for c in self._copies(oid) if c and _is_large(c)]
+        streams = [_large_stream(copy, oid, size) for copy in copies]
+        # What was given away cannot be taken back: where there is a choice, each is read once more before.
+        while len(streams) > 1 and not _passes(streams.pop(0)):
+            copies.pop(0)
+        return _large_stream(copies[0], oid, size)
+
+    def position(self, oid: bytes) -> tuple[str, int]:
+        """A key that sorts objects in the order in which they lie on disk."""
+        found = self._locate(oid)
+        return (found[0].path, found[1]) if found else ("", 0)
+
+    def in_order(self, oids: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """The ids in the order in which their objects lie on disk: small ones, and those that are better streamed."""
+        placed = sorted((self.position(oid), oid) for oid in oids)
+        small: list[bytes] = []
+        large: list[bytes] = []
+        for number, ((path, offset), oid) in enumerate(placed):
+            following = placed[number + 1][0] if number + 1 < len(placed) else ("", 0)
+            # Deflated data is hardly ever a thousandth of the plain: only where the next is far away is a look needed.
+            near = following[0] == path and following[1] - offset < STREAM_FROM >> 10
+            (large if not near and self._streams(oid) else small).append(oid)
+        return small, large
+
+    def _streams(self, oid: bytes) -> bool:
+        found = self._locate(oid)
+        if found is None:
+            return False
+        kind, size, _, _ = found[0].header(found[1])
+        return kind in TYPES and size >= STREAM_FROM
+
+    def _locate(self, oid: bytes) -> tuple[Pack, int] | None:
+        for pack in self._packs.values():
+            offset = pack.find(oid)
+            if offset is not None:
+                return pack, offset
+        return None
+
+    def _find(self, oid: bytes) -> tuple[Pack, int] | None:
+        found = self._locate(oid)
+        if found is None and not os.path.exists(self._loose_path(oid)):
+            self.refresh()
+            found = self._locate(oid)
+        return found
+
+    def _read_packed(self, pack: Pack, offset: int) -> tuple[int, bytes]:
+        deltas: list[bytes] = []
+        room, seen = _LARGEST_WHOLE, set()
+        while True:
+            # Deltas by id may form a circle, and a few that inflate hugely would fill the memory.
+            if (pack.path, offset) in seen or len(deltas) > _MAX_CHAIN or room < 0:
+                raise IntegrityError("a chain of deltas does not end", path=pack.path)
+            seen.add((pack.path, offset))
+            cached = self._bases.get((pack.path, offset)) if self._bases else None
+            if cached:
+                self._bases.move_to_end((pack.path, offset))
+                kind, content = cached
+                break
+            kind, size, base, content = pack.load(offset, _LARGEST_WHOLE)
+            if size > _LARGEST_WHOLE:
+                raise IntegrityError(f"pack entry at {offset} claims {size} bytes", path=pack.path)
+            if kind in TYPES:
+                break
+            pack, offset = self._base_of(pack, kind, base, offset)
+            deltas.append(content)
+            room -= len(content)
+        for delta in reversed(deltas):
+            self._remember((pack.path, offset), kind, content)
+            content = _apply(content, delta)
+        return kind, content
+
+    def _base_of(self, pack: Pack, kind: int, base: bytes | int | None, offset: int) -> tuple[Pack, int]:
+        if kind == OFS_DELTA and isinstance(base, int) and 12 <= base < offset:
+            return pack, base
+        if kind == REF_DELTA and isinstance(base, bytes):
+            found = self._locate(base)
+            if found:
+                return found
+        raise IntegrityError(f"pack entry at {offset} has no base or is of an unknown type", path=pack.path)
+
+    def _remember(self, key: tuple[str, int], kind: int, content: bytes) -> None:
+        if key in self._bases or len(content) > _CACHE_BYTES // 4:
+            return
+        self._bases[key] = (kind, content)
+        self._bases_size += len(content)
+        while self._bases_size > _CACHE_BYTES:
+            self._bases_size -= len(self._bases.popitem(last=False)[1][1])
+
+    def _loose_path(self, oid: bytes) -> str:
+        name = oid.hex()
+        return os.path.join(self._dir, name[:2], name[2:])
+
+    def _read_loose(self, oid: bytes) -> tuple[bytes, bytes]:
+        try:
+            with open(self._loose_path(oid), "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            raise IntegrityError(f"object {oid.hex()} is missing") from None
+        inflater = zlib.decompressobj()
+        try:
+            # What the header says bounds what is inflated: a small file can claim little and hold much.
+            plain = inflater.decompress(data, 64)
+            head = _LOOSE_HEADER.match(plain)
+            size = min(int(head[2]), _LARGEST_WHOLE) if head else 0
+            plain += inflater.decompress(inflater.unconsumed_tail, size + 64)
+        except zlib.error as error:
+            raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
+        if not head or int(head[2]) != len(plain) - head.end() or not inflater.eof:
+            raise IntegrityError(f"object {oid.hex()} is damaged")
+        return head[1], plain[head.end() :]
+
+
+def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int]:
+    def pieces() -> Iterator[bytes]:
+        inflater = zlib.decompressobj()
+        with open(path, "rb") as file:
+            data = file.read(1 << 18)
+            while data:
+                try:
+                    out = inflater.decompress(data, 1 << 20)
+                except zlib.error as error:
+                    raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
+                yield out
+                data = inflater.unconsumed_tail or file.read(1 << 18)
+            if not inflater.eof:
+                raise IntegrityError(f"object {oid.hex()} is truncated")
+
+    stream = pieces()
+    first = next(stream, b"")
+    head = _LOOSE_HEADER.match(first)
+    if not head or head[1] != b"blob":
+        raise IntegrityError(f"object {oid.hex()} is damaged or not a blob")
+
+    def rest() -> Iterator[bytes]:
+        yield first[head.end() :]
+        yield from stream
+
+    return rest(), oid, int(head[2])
+
+
+def _checked(pieces: Iterator[bytes], oid: bytes, size: int) -> Iterator[bytes]:
+    check = beside(hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), size)
+    actual = b""
+    try:
+        for piece in pieces:
+            check.update(piece)
+            yield piece
+    finally:
+        actual = check.digest()
+    if actual != oid:
+        raise IntegrityError("its content does not match its id")
+
+
+def _is_large(copy: tuple[Pack, int]) -> bool:
+    with suppress(IntegrityError):
+        kind, length, _, _ = copy[0].header(copy[1])
+        return kind == 3 and length >= STREAM_FROM
+    return False
+
+
+def _large_stream(copy: tuple[Pack, int], oid: bytes, size: int | None) -> Iterator[bytes]:
+    pack, offset = copy
+    _, length, at, _ = pack.header(offset)
+    if size is not None and length != size:
+        raise IntegrityError(f"it has {length} bytes, not {size}", path=pack.path)
+    yield from _checked(pack.inflate_stream(at, length), oid, length)
+
+
+def _passes(pieces: Iterator[bytes]) -> bool:
+    try:
+        for _ in pieces:
+            continue
+    except IntegrityError:
+        return False
+    return True
+
+
+def _apply(base: bytes, delta: bytes) -> bytes:
+    try:
+        expected, at = _varint(delta, 0)
+        size, at = _varint(delta, at)
+    except IndexError:
+        raise IntegrityError("a delta does not apply: it is truncated") from None
+    if expected != len(base) or size > _LARGEST_WHOLE:
+        raise IntegrityError("a delta does not apply: it is of another base, or too large")
+    if size * len(delta) > _HARMLESS:
+        return _apply_bounded(base, delta, at, size)
+    # Imported late: reading what gitsnap itself wrote needs no deltas, and dulwich.pack takes 70 ms to load.
+    from dulwich.errors import ApplyDeltaError
+    from dulwich.pack import apply_delta
+
+    try:
+        return b"".join(apply_delta(base, delta))
+    except (ApplyDeltaError, ValueError, IndexError, AssertionError) as error:
+        raise IntegrityError(f"a delta does not apply: {error}") from None
+
+
+def _apply_bounded(base: bytes, delta: bytes, at: int, size: int) -> bytes:
+    """gitformat-pack(5), "Deltified representation", never making more than the `size` that the delta announces.
+
+    Slower than dulwich's, which copies all that it is told to before it looks at the size.
+    """
+    try:
+        parts, made, end = [], 0, len(delta)
+        while at < end and made <= size:
+            code = delta[at]
+            at += 1
+            if code & 0x80:
+                offset = length = 0
+                for bit in range(4):
+                    if code & 1 << bit:
+                        offset |= delta[at] << 8 * bit
+                        at += 1
+                for bit in range(3):
+                    if code & 0x10 << bit:
+                        length |= delta[at] << 8 * bit
+                        at += 1
+                part = base[offset : offset + (length or 0x10000)]
+                whole = len(part) == (length or 0x10000)
+            else:
+                part = delta[at : at + code]
+                whole = code != 0 and len(part) == code
+                at += code
+            if not whole:
+                raise IntegrityError("a delta does not apply: it reaches beyond its base or its end")
+            parts.append(part)
+            made += len(part)
+    except IndexError:
+        raise IntegrityError("a delta does not apply: it is truncated") from None
+    if made != size:
+        raise IntegrityError("a delta does not apply: it makes another size than it says")
+    return b"".join(parts)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if not byte & 0x80:
+            return number, at
+        if shift > 63:
+            raise IntegrityError("a delta does not apply: its size is out of range")

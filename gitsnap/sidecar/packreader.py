@@ -1,0 +1,194 @@
+"""Reading packs: indexes mapped, objects by pread, large blobs as a stream.
+
+Handles what stock git leaves after gc, repack or a push: deltas (by offset and by id) and large offsets. Everything
+read is untrusted until its object id has been recomputed by the caller (objects.py).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError as _IsalError
+
+from gitsnap.core.errors import IntegrityError
+
+OFS_DELTA, REF_DELTA = 6, 7
+# The stub declares a variable, not a class.
+IsalError: type[Exception] = _IsalError  # type: ignore[assignment]
+_BULK_AFTER = 300
+_PIECE = 1 << 18
+_GULP = 1 << 14
+
+
+class Pack:
+    """One pack and its index. Descriptors stay open, so that a concurrent gc takes nothing away from a reader."""
+
+    def __init__(self, index_path: str) -> None:
+        self.path = index_path[:-4] + ".pack"
+        fd = os.open(index_path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            if size < 8 + 1024 + 40:
+                raise IntegrityError("pack index is truncated", path=index_path)
+            self._map = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+        finally:
+            os.close(fd)
+        self.fanout = struct.unpack_from(">256L", self._map, 8)
+        self.count = self.fanout[255]
+        if (
+            self._map[:8] != b"\377tOc\0\0\0\2"
+            or size < 1072 + 28 * self.count
+            or list(self.fanout) != sorted(self.fanout)
+        ):
+            raise IntegrityError("pack index is damaged or of an unknown version", path=index_path)
+        self._crcs = 1032 + 20 * self.count
+        self._offsets = self._crcs + 4 * self.count
+        self._large = self._offsets + 4 * self.count
+        self._large_count = (size - 40 - self._large) // 8
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self.fd).st_size
+        self._lookups = 0
+        self._table: dict[bytes, int] | None = None
+
+    def close(self) -> None:
+        """Release the descriptors."""
+        self._map.close()
+        os.close(self.fd)
+
+    def oids(self) -> list[bytes]:
+        """All object ids, sorted."""
+        data = self._map[1032 : self._crcs]
+        return [data[i : i + 20] for i in range(0, len(data), 20)]
+
+    def find(self, oid: bytes) -> int | None:
+        """The object's offset, or None."""
+        if self._table is not None:
+            return self._table.get(oid)
+        self._lookups += 1
+        if self._lookups > _BULK_AFTER:
+            self._table = self._load_table()
+            return self._table.get(oid)
+        low, high = self.fanout[oid[0] - 1] if oid[0] else 0, self.fanout[oid[0]]
+        i = bisect_right(range(high), oid, low, high, key=self._oid_at) - 1
+        return self._offset_at(i) if i >= low and self._oid_at(i) == oid else None
+
+    def with_prefix(self, low_oid: bytes, high_oid: bytes) -> list[bytes]:
+        """The ids between two bounds, inclusive."""
+        first, last = self.fanout[low_oid[0] - 1] if low_oid[0] else 0, self.fanout[high_oid[0]]
+        return [o for o in map(self._oid_at, range(first, last)) if low_oid <= o <= high_oid]
+
+    def _oid_at(self, i: int) -> bytes:
+        return self._map[1032 + 20 * i : 1052 + 20 * i]
+
+    def _offset_at(self, i: int) -> int:
+        offset = int.from_bytes(self._map[self._offsets + 4 * i : self._offsets + 4 * i + 4], "big")
+        return self._resolve_large(offset)
+
+    def _resolve_large(self, offset: int) -> int:
+        if offset < 1 << 31:
+            return offset
+        i = offset & 0x7FFFFFFF
+        if i >= self._large_count:
+            raise IntegrityError("pack index names an offset it does not hold", path=self.path)
+        return int.from_bytes(self._map[self._large + 8 * i : self._large + 8 * i + 8], "big")
+
+    def _load_table(self) -> dict[bytes, int]:
+        offsets = struct.unpack_from(f">{self.count}L", self._map, self._offsets)
+        return dict(zip(self.oids(), map(self._resolve_large, offsets), strict=True))
+
+    def entries(self) -> list[tuple[bytes, int, int, int]]:
+        """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack."""
+        crcs = struct.unpack_from(f">{self.count}L", self._map, self._crcs)
+        offsets = struct.unpack_from(f">{self.count}L", self._map, self._offsets)
+        placed = sorted(zip(map(self._resolve_large, offsets), self.oids(), crcs, strict=True))
+        ends = [start for start, _, _ in placed[1:]] + [self.size - 20]
+        return [(oid, start, end, crc) for (start, oid, crc), end in zip(placed, ends, strict=True)]
+
+    def load(self, offset: int, limit: int) -> tuple[int, int, bytes | int | None, bytes]:
+        """(type, size, delta base, inflated data) of the entry at `offset`; no data for a size above `limit`."""
+        # Most entries are read whole together with their heads.
+        data = os.pread(self.fd, _GULP, offset) if 12 <= offset < self.size - 20 else b""
+        kind, size, at, base = self._parse(data, offset)
+        if size > limit:
+            return kind, size, base, b""
+        inflater = isal_zlib.decompressobj()
+        try:
+            out: bytes = inflater.decompress(data[at - offset :], size + 1)
+        except IsalError as error:
+            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self.path) from None
+        if len(out) != size or not inflater.eof:
+            out = self.inflate(at, size)
+        return kind, size, base, out
+
+    def header(self, offset: int) -> tuple[int, int, int, bytes | int | None]:
+        """(type, size, where the deflated data starts, delta base) of the entry at `offset`.
+
+        The base is an id for REF_DELTA, an absolute offset for OFS_DELTA, None for whole objects.
+        """
+        return self._parse(os.pread(self.fd, 48, offset) if 12 <= offset < self.size - 20 else b"", offset)
+
+    def _parse(self, data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:
+        try:
+            byte, at, shift = data[0], 1, 4
+            kind, size = byte >> 4 & 7, byte & 15
+            while byte & 0x80:
+                byte = data[at]
+                size |= (byte & 0x7F) << shift
+                at, shift = at + 1, shift + 7
+            base: bytes | int | None = None
+            if kind == OFS_DELTA:
+                byte = data[at]
+                distance, at = byte & 0x7F, at + 1
+                while byte & 0x80:
+                    byte = data[at]
+                    distance, at = (distance + 1) << 7 | byte & 0x7F, at + 1
+                base = offset - distance
+            elif kind == REF_DELTA:
+                base, at = data[at : at + 20], at + 20
+        except IndexError:
+            raise IntegrityError(f"pack entry at {offset} is damaged", path=self.path) from None
+        return kind, size, offset + at, base
+
+    def inflate(self, at: int, size: int) -> bytes:
+        """The `size` bytes deflated from `at` on; raises IntegrityError."""
+        # Deflated data is hardly ever longer than the plain: one read nearly always suffices.
+        data = os.pread(self.fd, min(size + (size >> 9) + 64, 1 << 24), at)
+        inflater = isal_zlib.decompressobj()
+        try:
+            out: bytes = inflater.decompress(data, size + 1)
+        except IsalError as error:
+            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self.path) from None
+        if len(out) == size and inflater.eof:
+            return out
+        return b"".join(self.inflate_stream(at, size))
+
+    def inflate_stream(self, at: int, size: int) -> Iterator[bytes]:
+        """The same in pieces, in constant memory."""
+        inflater: Any = isal_zlib.decompressobj()
+        seen = 0
+        data = b""
+        while not inflater.eof:
+            data = data or inflater.unconsumed_tail
+            if not data:
+                data = os.pread(self.fd, _PIECE, at)
+                at += len(data)
+                if not data:
+                    raise IntegrityError("pack ends in the middle of an object", path=self.path)
+            try:
+                out = inflater.decompress(data, 4 * _PIECE)
+            except IsalError as error:
+                raise IntegrityError(f"pack data before {at} does not inflate: {error}", path=self.path) from None
+            data = inflater.unconsumed_tail
+            seen += len(out)
+            if seen > size:
+                break
+            if out:
+                yield out
+        if seen != size:
+            raise IntegrityError(f"pack entry holds {seen} bytes where its header says {size}", path=self.path)

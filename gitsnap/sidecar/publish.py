@@ -1,0 +1,285 @@
+"""Making a snapshot visible, and taking snapshots away. The only code that changes refs.
+
+The order is the argument (docs/internals/invariants.md): objects in one synced pack held by a `.keep`, then notes,
+then the snapshot's ref, then the timeline, then the `.keep` goes. Whoever sees the ref can read everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.manifest import format_manifest
+from gitsnap.core.message import format_message
+from gitsnap.core.model import Inventory, Snapshot, order
+from gitsnap.core.mtree import format_metadata
+from gitsnap.core.statcache import StatCache
+from gitsnap.sidecar import catalog, commits, contents, growth, notes, refs, seal, superseded, timeline, trees
+from gitsnap.sidecar.packwriter import BLOB, COMMIT, TREE, PackWriter
+from gitsnap.sidecar.repository import Sidecar
+
+
+class Kept:
+    """Knows which objects live refs keep, so that only those count as already stored.
+
+    What merely lies in some pack may be waiting for a gc to take it away. The full walk happens only when something
+    new to this snapshot is found in a pack.
+    """
+
+    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache | None) -> None:
+        self._sidecar = sidecar
+        self._living = living
+        self._cache = cache
+        self._sure: set[bytes] = set()
+        self._all: set[bytes] | None = None
+        # The set itself: more may prove damaged while this is asked.
+        self._damaged = sidecar.objects.damaged
+
+    def include(self, oids: Iterable[bytes]) -> None:
+        """These are kept, too."""
+        self._sure.update(oids)
+
+    def __call__(self, oid: bytes) -> bool:
+        """Whether a live ref keeps this object, and nothing tells that it is damaged."""
+        if oid in self._damaged and not self._sidecar.objects.readable(oid):
+            return False
+        if self._cache is not None:
+            # Not before it is asked for: where nothing has changed, nobody asks.
+            self._sure |= self._cache.oids() | self._cache.trees
+            self._cache = None
+        if oid in self._sure:
+            return True
+        if self._all is None:
+            if not self._living or oid not in self._sidecar.objects:
+                return False
+            self._all = self._reachable()
+        return oid in self._all
+
+    def _reachable(self) -> set[bytes]:
+        store = self._sidecar.objects
+        found: set[bytes] = set()
+        stack = [bytes.fromhex(s.tree) for s in self._living]
+        while stack:
+            oid = stack.pop()
+            if oid in found:
+                continue
+            found.add(oid)
+            try:
+                below, leaves = trees.children(store.read(oid, b"tree")[1], oid)
+            except IntegrityError:
+                # What only a damaged tree leads to counts as not there: it is written afresh.
+                continue
+            stack += below
+            found.update(leaves)
+        return found
+
+
+@dataclass(slots=True, frozen=True)
+class Published:
+    """A snapshot that is visible now, and the ids of its trees (for the stat cache)."""
+
+    snapshot: Snapshot
+    trees: list[bytes]
+    objects: int
+
+
+@dataclass(slots=True, frozen=True)
+class Texts:
+    """An inventory's manifest and metadata, and their hex SHA-256."""
+
+    manifest: bytes
+    metadata: bytes
+    manifest_sha256: str
+    metadata_sha256: str
+
+
+def texts_of(inventory: Inventory) -> Texts:
+    """Both texts, as the notes will hold them."""
+    manifest, metadata = format_manifest(inventory), format_metadata(inventory)
+    return Texts(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
+
+
+class Draft:
+    """A snapshot that is written but not yet visible. publish() or abandon() it.
+
+    `stored` is what a scan has to ask about digests of the cache; None where living snapshots hold all of them.
+    """
+
+    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache) -> None:
+        self._sidecar = sidecar
+        self._living = list(living)
+        alive = cache.commit.hex() in {s.commit for s in living}
+        self._kept = Kept(sidecar, living, cache if alive else None)
+        # Asked about every file, so only with need: what a living snapshot holds is kept unless something is damaged.
+        self.stored: Callable[[bytes], bool] | None = self.keeps if not alive or sidecar.objects.damaged else None
+        self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)
+
+    def keeps(self, oid: bytes) -> bool:
+        """Whether the object needs no writing: it is in the draft, or live refs keep it."""
+        return self.pack.has(oid)
+
+    def abandon(self) -> None:
+        """Leave no trace. Harmless after publish()."""
+        self.pack.abandon()
+
+    def publish(self, wanted: Snapshot, inventory: Inventory, texts: Texts, when: datetime) -> Published:
+        """Write trees, notes and commits, make all durable, and create the ref.
+
+        `wanted` needs no commit, tree, counts or digests yet; `texts` are those of `inventory`. Raises GitsnapError;
+        the snapshot is then absent.
+        """
+        pack = self.pack
+        root, tree_ids = trees.build(inventory.entries, lambda data: pack.add(TREE, data))
+        files = inventory.files()
+        snapshot = replace(
+            wanted,
+            tree=root.hex(),
+            files=len(files),
+            bytes=sum([e.size for e in files]),
+            manifest_sha256=texts.manifest_sha256,
+            metadata_sha256=texts.metadata_sha256,
+            partial=len(inventory.partial),
+        )
+        notes_ = {refs.MANIFESTS: texts.manifest, refs.METADATA: texts.metadata}
+        return self._reveal(snapshot, notes_, tree_ids, when)
+
+    def publish_again(self, wanted: Snapshot, prior: Snapshot, when: datetime) -> Published:
+        """The same for a directory that is what the living snapshot `prior` holds: nothing but commits is new."""
+        snapshot = replace(
+            wanted,
+            tree=prior.tree,
+            files=prior.files,
+            bytes=prior.bytes,
+            manifest_sha256=prior.manifest_sha256,
+            metadata_sha256=prior.metadata_sha256,
+        )
+        return self._reveal(snapshot, dict.fromkeys((refs.MANIFESTS, refs.METADATA), prior.commit), [], when)
+
+    def _reveal(
+        self, wanted: Snapshot, texts: Mapping[str, bytes | str], tree_ids: list[bytes], when: datetime
+    ) -> Published:
+        """Commit and show what is in the pack. `texts` are new notes, or the commits whose notes are to be shared."""
+        sidecar, pack = self._sidecar, self.pack
+        newest = self._living[-1].manifest_sha256 if self._living else None
+        snapshot = replace(wanted, previous_manifest_sha256=newest)
+        root = bytes.fromhex(snapshot.tree)
+        content = commits.form(root, format_message(snapshot), commits.author_line(when))
+        snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
+        old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
+        new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
+        living = sorted([*self._living, snapshot], key=order)
+        old_tip = sidecar.refs.get(refs.TIMELINE)
+        chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content})
+        tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
+        written = pack.finish()
+        assert tip is not None
+        with seal.changing(sidecar, {**new_notes, refs.SNAPSHOTS + snapshot.id: snapshot.commit, refs.TIMELINE: tip}):
+            for ref in texts:
+                sidecar.refs.change(ref, old_notes[ref], new_notes[ref])
+            sidecar.refs.create(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
+            try:
+                sidecar.refs.change(refs.TIMELINE, old_tip, tip)
+            except BaseException:
+                # The caller is told that there is no snapshot, so there must be none.
+                with suppress(OSError, GitsnapError):
+                    sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
+                raise
+        superseded.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
+        if written is not None:
+            os.unlink(written.keep)
+        growth.note(sidecar, snapshot.commit, written.name if written else None)
+        sidecar.objects.refresh()
+        return Published(snapshot, tree_ids, len(written.oids) if written else 0)
+
+    def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
+        known, fans = notes.load(self._sidecar.objects, old)
+        living = _staying_notes(self._sidecar, ref, self._living, known)
+        self._kept.include([*living.values(), *fans])
+        if isinstance(text, str) and text not in living:
+            raise IntegrityError(f"the note of commit {text} is missing")
+        living[snapshot.commit] = self.pack.add(BLOB, text) if isinstance(text, bytes) else living[text]
+        return notes.write(self.pack, living, ref.rpartition("/")[2], when)
+
+
+def _staying_notes(
+    sidecar: Sidecar, ref: str, staying: Iterable[Snapshot], known: Mapping[str, bytes], gone: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The notes that stay, those too that damaged trees of notes have lost, if they can be found.
+
+    Which belong to a snapshot that is damaged cannot be told: then all that may.
+    """
+    kept = {}
+    for s in staying:
+        if s.commit in known:
+            kept[s.commit] = known[s.commit]
+        else:
+            digest = s.manifest_sha256 if ref == refs.MANIFESTS else s.metadata_sha256
+            with suppress(IntegrityError):
+                kept[s.commit] = contents.find_note(sidecar, s, ref, "note", digest)[0]
+    unsure = known.items() if sidecar.damaged else ()
+    return kept | {commit: note for commit, note in unsure if commit not in gone}
+
+
+def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
+    """What every new snapshot is put through: ref, commit, notes, tree and counts are read back from disk.
+
+    `oids` are the contents that it needs. Raises IntegrityError. File contents were digested while they were written;
+    verify reads them again.
+    """
+    commit = sidecar.refs.get(refs.SNAPSHOTS + snapshot.id)
+    if commit != snapshot.commit:
+        raise IntegrityError(f"the ref of snapshot {snapshot.id} does not point to its commit")
+    stored = catalog.load(sidecar, snapshot.id, commit, pinned=snapshot.pinned)
+    if stored != replace(snapshot, created=stored.created):
+        raise IntegrityError(f"the commit of snapshot {snapshot.id} does not say what was written")
+    # Their digests in the commit, which is as it was written, are those of what was captured.
+    contents.manifest_text(sidecar, stored)
+    contents.metadata_text(sidecar, stored)
+    sidecar.objects.read(bytes.fromhex(stored.tree), b"tree")
+    missing = sidecar.objects.missing(oids)
+    if missing:
+        raise IntegrityError(f"snapshot {snapshot.id} lacks the content of a file: object {min(missing).hex()}")
+
+
+def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snapshot], when: datetime) -> None:
+    """Remove snapshots: their refs and pins first, then the timeline, then their notes. Objects go at the next gc."""
+    ids = {s.id for s in gone}
+    staying = [s for s in living if s.id not in ids]
+    pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
+    try:
+        old_tip = sidecar.refs.get(refs.TIMELINE)
+        tip = timeline.write(pack, timeline.chain(sidecar.objects, staying), None)
+        old_notes = {ref: sidecar.refs.get(ref) for ref in (refs.MANIFESTS, refs.METADATA)}
+        new_notes = {}
+        for ref, old in old_notes.items():
+            known, _ = notes.load(sidecar.objects, old)
+            kept = _staying_notes(sidecar, ref, staying, known, {s.commit for s in gone})
+            new_notes[ref] = notes.write(pack, kept, ref.rpartition("/")[2], when)
+        written = pack.finish()
+    finally:
+        pack.abandon()
+    leaving = [refs.PINS + s.id for s in gone if s.pinned] + [refs.SNAPSHOTS + s.id for s in gone]
+    with seal.changing(sidecar, {**dict.fromkeys(leaving), refs.TIMELINE: tip, **new_notes}):
+        for snapshot in gone:
+            if snapshot.pinned:
+                sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)
+            sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
+        if tip is None and old_tip is not None:
+            sidecar.refs.remove(refs.TIMELINE, old_tip)
+        elif tip is not None:
+            sidecar.refs.change(refs.TIMELINE, old_tip, tip)
+        for ref, new in new_notes.items():
+            sidecar.refs.change(ref, old_notes[ref], new)
+    superseded.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone)], when)
+    if written is not None:
+        os.unlink(written.keep)
+    sidecar.objects.refresh()
+
+
+def _off_chain(tip: str | None, chain: Sequence[tuple[str, bytes]]) -> str | None:
+    return tip if tip not in {oid for oid, _ in chain} else None

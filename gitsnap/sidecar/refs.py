@@ -1,0 +1,231 @@
+"""Refs: git's files, read as they are, changed by compare-and-swap under git's own locks, and made durable.
+
+No reflog is written (one would keep pruned snapshots alive). Whoever changes refs holds the sidecar's writer lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
+from gitsnap.sidecar.files import private_create, read, replace, sync_directory
+
+SNAPSHOTS = "refs/gitsnap/snapshots/"
+PINS = "refs/gitsnap/pins/"
+TIMELINE = "refs/heads/timeline"
+MANIFESTS = "refs/notes/gitsnap/manifest"
+METADATA = "refs/notes/gitsnap/metadata"
+
+# Scratch files with this prefix are the twins of locks.
+_TWIN = "ref-"
+# How long git may hold the lock of one ref: it does so for milliseconds (core.packedRefsTimeout is one second, too).
+_PATIENCE = 2.0
+
+_HEX = re.compile(rb"[0-9a-f]{40}")
+_PACKED = re.compile(rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f~^:?*\[\\]+)")
+# What git-check-ref-format(1) refuses beside single characters.
+_NO_REF = re.compile(rb"\.\.|//|/\.|@\{|\.lock(?:/|\Z)|[./]\Z")
+
+
+class Refs:
+    """The refs of the bare repository at `path`. Values are hex object ids."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def get(self, name: str) -> str | None:
+        """The ref's value, or None when there is no such ref."""
+        value = self._loose(name)
+        return value if value is not None else self._packed().get(name)
+
+    def below(self, prefix: str, damaged: dict[str, IntegrityError] | None = None) -> dict[str, str]:
+        """All refs whose names start with `prefix` (ending in a slash), by the rest of their names.
+
+        Those that cannot be read go into `damaged`, where there is one.
+        """
+        found: dict[str, str] = {}
+        unreadable = set()
+        for rest in _names(os.path.join(self._path, prefix), ""):
+            try:
+                value = self._loose(prefix + rest)
+            except IntegrityError as error:
+                if damaged is None:
+                    raise
+                damaged[rest] = IntegrityError("its ref is damaged", path=error.path)
+                unreadable.add(rest)
+            else:
+                if value is not None:
+                    found[rest] = value
+        # Packed ones last: a git that packs refs puts each there before it removes the loose one.
+        packed = {n[len(prefix) :]: v for n, v in self._packed().items() if n.startswith(prefix)}
+        return {n: v for n, v in packed.items() if n not in unreadable} | found
+
+    def _loose(self, name: str) -> str | None:
+        # There may be thousands of them: os.open and os.read take half the time of a file object.
+        try:
+            file = os.open(f"{self._path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.read(file, 64)
+            finally:
+                os.close(file)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        if not _HEX.fullmatch(data[:40]) or data[40:] not in (b"\n", b""):
+            raise IntegrityError(f"ref {name} is damaged", path=os.path.join(self._path, name))
+        return data[:40].decode()
+
+    def _packed(self) -> dict[str, str]:
+        path = os.path.join(self._path, "packed-refs")
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return {}
+        # Snapshots that are missing from a truncated file would be lost at the next gc: git writes at least a heading.
+        if not data.endswith(b"\n"):
+            raise IntegrityError("packed-refs is truncated", path=path)
+        found = {}
+        for line in data[:-1].split(b"\n"):
+            if line[:1] in (b"#", b"^"):
+                continue
+            match = _PACKED.fullmatch(line)
+            if not match or _NO_REF.search(match[2]):
+                raise IntegrityError("packed-refs is damaged", path=path)
+            found[match[2].decode("utf-8", "surrogateescape")] = match[1].decode()
+        return found
+
+    def create(self, name: str, value: str) -> None:
+        """Create a ref that must not exist yet, durably."""
+        with self._locked(name, value) as lock:
+            if self.get(name) is not None:
+                raise GitsnapError(f"ref {name} exists already", kind="ref-exists")
+            self._put(name, lock)
+
+    def change(self, name: str, old: str | None, new: str) -> None:
+        """Set a ref that still has the value `old` (None: does not exist), durably; GitsnapError if it moved."""
+        if old == new:
+            return
+        with self._locked(name, new) as lock:
+            self._expect(name, old)
+            self._put(name, lock)
+
+    def remove(self, name: str, old: str) -> None:
+        """Remove a ref that still has the value `old`, durably."""
+        with self._locked(name, old):
+            self._expect(name, old)
+            self._take(name)
+
+    def discard(self, name: str) -> None:
+        """Remove a ref, if it is there, whatever its value; durably."""
+        with self._locked(name, "0" * 40):
+            self._take(name)
+
+    def _expect(self, name: str, old: str | None) -> None:
+        if self.get(name) != old:
+            raise GitsnapError(f"ref {name} was changed by someone else meanwhile", kind="ref-moved")
+
+    def _put(self, name: str, lock: str) -> None:
+        path = os.path.join(self._path, name)
+        os.rename(lock, path)
+        sync_directory(os.path.dirname(path))
+
+    def _take(self, name: str) -> None:
+        """The packed value goes first: a crash in between leaves the ref as it was, not at an older value.
+
+        All the while no git can pack refs, and put it there again.
+        """
+        packed = os.path.join(self._path, "packed-refs")
+        with self._locked("packed-refs", b""):
+            # Not _packed(): the other lines stay as they are, whatever they are.
+            lines = (read(packed) or b"").splitlines(keepends=True)
+            held = [at for at, line in enumerate(lines) if line[40:] == b" %s\n" % name.encode()]
+            for at in reversed(held):
+                peeled = at + 1 < len(lines) and lines[at + 1].startswith(b"^")
+                del lines[at : at + 1 + peeled]
+            if held:
+                # Not by renaming the lock: it must be held until the loose one is gone.
+                replace(packed, b"".join(lines), os.path.join(self._path, "gitsnap", "tmp"))
+            path = os.path.join(self._path, name)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+                sync_directory(os.path.dirname(path))
+
+    @contextmanager
+    def _locked(self, name: str, content: str | bytes) -> Iterator[str]:
+        """Hold git's lock on a ref; the lock file's path, which holds the new content.
+
+        The lock is a second name for a file in our scratch directory. By that the next writer knows a lock that a
+        gitsnap left when it died, and removes it (leftovers). git's own locks are waited for.
+        """
+        path = os.path.join(self._path, name)
+        scratch = os.path.join(self._path, "gitsnap", "tmp")
+        os.makedirs(scratch, mode=0o700, exist_ok=True)
+        twin = os.path.join(scratch, f"{_TWIN}{os.getpid()}-{os.urandom(6).hex()}")
+        try:
+            with os.fdopen(private_create(twin), "wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._link(twin, path + ".lock")
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(twin)
+            raise
+        try:
+            yield path + ".lock"
+        finally:
+            # The twin goes last: a lock that cannot be removed now is known by it later.
+            with suppress(FileNotFoundError):
+                os.unlink(path + ".lock")
+            with suppress(OSError):
+                os.unlink(twin)
+
+    def _link(self, twin: str, lock: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                os.link(twin, lock)
+            except FileNotFoundError:
+                # A git that packs refs removes empty directories, even ones made just now.
+                self._make_directory(os.path.dirname(lock))
+            except FileExistsError:
+                if time.monotonic() > deadline:
+                    raise LockedError(
+                        f"a git holds {lock}",
+                        path=lock,
+                        hint="try again when it is done; if no git is at work in the sidecar, remove that file",
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def _make_directory(self, path: str) -> None:
+        """With those above it, each durable in the one that holds it."""
+        above = os.path.dirname(path)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            if len(path) <= len(self._path):
+                raise
+            self._make_directory(above)
+            return
+        sync_directory(above)
+
+
+def _names(folder: str, prefix: str) -> Iterator[str]:
+    """The files below a folder, relative to it, without locks."""
+    try:
+        listing = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for item in listing:
+        if item.is_dir(follow_symlinks=False):
+            yield from _names(item.path, f"{prefix}{item.name}/")
+        elif not item.name.endswith(".lock"):
+            yield prefix + item.name

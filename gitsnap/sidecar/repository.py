@@ -1,0 +1,314 @@
+"""The sidecar: a stock bare git repository, private, with gitsnap's own few files in its `gitsnap/` directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from gitsnap.core import statcache
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
+from gitsnap.core.model import Snapshot
+from gitsnap.core.statcache import StatCache
+from gitsnap.sidecar import files, leftovers, locks, stockgit, suspects
+from gitsnap.sidecar.objects import ObjectStore
+from gitsnap.sidecar.refs import TIMELINE, Refs
+
+FORMAT_VERSION = 1
+# The journal's name; what follows is its phase (core/journal.py).
+JOURNAL = "journal."
+
+# Clones do not inherit this file, which is why .gitattributes inside the installation are percent-encoded too.
+ATTRIBUTES = (
+    b"* -text !eol !filter !ident !working-tree-encoding !export-ignore !export-subst !diff !merge !crlf !whitespace\n"
+)
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tbare = true
+\tfilemode = true
+\tsharedRepository = 0600
+\tlogAllRefUpdates = false
+\tfsmonitor = false
+\thooksPath = /dev/null
+\tfsync = all
+\tbigFileThreshold = 8m
+\tpackedGitWindowSize = 16m
+\tpackedGitLimit = 96m
+[gc]
+\tauto = 0
+\treflogExpire = now
+\treflogExpireUnreachable = now
+\tpruneExpire = now
+\tautoDetach = false
+[maintenance]
+\tauto = false
+[pack]
+\tindexVersion = 2
+\twindowMemory = 64m
+\tthreads = 2
+[receive]
+\tautogc = false
+[gitsnap]
+\tformatVersion = {version}
+\tinstallation = {installation}
+"""
+
+
+class Sidecar:
+    """An open sidecar at `path` (absolute). Close it, or use it as a context manager."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        _check_private(path)
+        settings = _settings(path)
+        version = settings.get("formatversion", "")
+        if not version.isdecimal():
+            raise IntegrityError(
+                f"the config of the sidecar {path} names no format version",
+                path=path,
+                hint=f"if all else is whole: git --git-dir {path} config gitsnap.formatVersion {FORMAT_VERSION}",
+            )
+        if int(version) > FORMAT_VERSION:
+            raise GitsnapError(
+                f"the sidecar has format version {version}; this gitsnap knows version {FORMAT_VERSION}",
+                kind="newer-format",
+                path=path,
+                hint="upgrade gitsnap; nothing was changed",
+            )
+        self.installation = _unquote(settings.get("installation", ""))
+        self.refs = Refs(path)
+        # The snapshots that could not be read when they were looked at last, and why.
+        self.damaged: dict[str, IntegrityError] = {}
+        self._store: ObjectStore | None = None
+        self._inherited: tuple[int, ...] = ()
+        # The snapshots that were read already, by commit (catalog.load).
+        self.catalog: dict[str, Snapshot] = {}
+
+    def __enter__(self) -> Sidecar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release descriptors, and forget what was read."""
+        self.catalog.clear()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    @property
+    def objects(self) -> ObjectStore:
+        """All objects, for reading."""
+        if self._store is None:
+            self._store = ObjectStore(os.path.join(self.path, "objects"))
+            self._store.damaged |= suspects.load(self.own("suspects"))
+        return self._store
+
+    def own(self, name: str) -> str:
+        """The path of one of gitsnap's own files in the sidecar."""
+        return os.path.join(self.path, "gitsnap", name)
+
+    @property
+    def scratch(self) -> str:
+        """The directory for temporary files; git does not know it, so git never cleans it."""
+        path = self.own("tmp")
+        # Empty most of the time, and so lost by what copies files alone, such as an object store.
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return path
+
+    @property
+    def pending(self) -> str | None:
+        """The phase of the rollback that runs now, or was interrupted; None when there is none."""
+        try:
+            names = os.listdir(self.own(""))
+        except FileNotFoundError:
+            return None
+        return next((name.removeprefix(JOURNAL) for name in sorted(names) if name.startswith(JOURNAL)), None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a changing command is at work at this moment."""
+        return locks.held(self.own("writer.lock"))
+
+    @contextmanager
+    def writing(self, wait: float, *, recovering: bool = False) -> Iterator[None]:
+        """One changing command at a time; raises LockedError after `wait` seconds.
+
+        Raises PendingRecoveryError, unless `recovering`, when a rollback was interrupted.
+        """
+        with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait), self.using_objects(wait):
+            if not recovering:
+                self._require_settled()
+            leftovers.clear(self.path)
+            yield
+
+    def _require_settled(self) -> None:
+        # Whoever holds the writer's lock knows that nobody is at work on it.
+        if self.pending is not None:
+            raise PendingRecoveryError(
+                f"a rollback of {self.installation} was interrupted and has to be settled first",
+                path=self.installation,
+                hint="`gitsnap recover` settles it: --finish brings it to its end, --revert takes it back",
+            )
+
+    @contextmanager
+    def using_objects(self, wait: float) -> Iterator[None]:
+        """Keep gc out while objects are read or added."""
+        with locks.hold(self.own("objects.lock"), exclusive=False, wait=wait):
+            yield
+
+    @contextmanager
+    def collecting(self, wait: float) -> Iterator[None]:
+        """Alone with the objects: for gc. The git that runs meanwhile holds the locks as well, should we be killed."""
+        with (
+            locks.hold(self.own("writer.lock"), exclusive=True, wait=wait) as writer,
+            locks.hold(self.own("objects.lock"), exclusive=True, wait=wait) as objects,
+        ):
+            self._require_settled()
+            leftovers.clear(self.path)
+            self._inherited = (writer, objects)
+            try:
+                with leftovers.git_at_work(self.path):
+                    yield
+            finally:
+                self._inherited = ()
+
+    def load_cache(self) -> StatCache:
+        """The stat cache; an empty one when it is missing or damaged."""
+        data = files.read(self.own("stat-cache"))
+        return (statcache.decode(data) if data else None) or StatCache()
+
+    def save_cache(self, cache: StatCache) -> None:
+        """Replace the stat cache, or leave it when there is no room. Not synced: losing it costs time only."""
+        with suppress(OSError):
+            files.replace(self.own("stat-cache"), statcache.encode(cache), self.scratch, durable=False)
+
+    def git(self, *arguments: str) -> bytes:
+        """Run stock git on the sidecar; its output."""
+        return stockgit.run(self.path, arguments, inherited=self._inherited)
+
+    def disk_bytes(self) -> int:
+        """What the sidecar takes on disk, in bytes."""
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                try:
+                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+                except FileNotFoundError:
+                    continue
+        return total
+
+    def adopt(self, installation: str) -> None:
+        """Record that the sidecar now protects the directory at `installation` (it was moved)."""
+        self.git("config", "gitsnap.installation", installation)
+        self.installation = installation
+
+
+def exists(path: str) -> bool:
+    """Whether there is a sidecar at `path`."""
+    return os.path.isfile(os.path.join(path, "config")) and os.path.isdir(os.path.join(path, "gitsnap"))
+
+
+def create(path: str, installation: str) -> Sidecar:
+    """Create the sidecar for `installation` (absolute real path). It appears whole, by one rename.
+
+    Raises UsageError when something else is at `path`.
+    """
+    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise UsageError(f"{path} exists and is not a gitsnap sidecar", path=path, hint="choose another --store")
+    parent = os.path.dirname(path)
+    os.makedirs(parent, mode=0o700, exist_ok=True)
+    building = os.path.join(parent, f".{os.path.basename(path)}.{os.getpid()}")
+    _lay_out(building, installation)
+    if os.path.isdir(path):
+        os.rmdir(path)
+    os.rename(building, path)
+    files.sync_directory(parent)
+    return Sidecar(path)
+
+
+def _lay_out(building: str, installation: str) -> None:
+    for folder in (
+        "",
+        "objects",
+        "objects/pack",
+        "objects/info",
+        "refs",
+        "refs/heads",
+        "info",
+        "gitsnap",
+        "gitsnap/tmp",
+    ):
+        os.mkdir(os.path.join(building, folder), 0o700)
+    config = _CONFIG.format(version=FORMAT_VERSION, installation=_quote(installation))
+    contents = {
+        "HEAD": f"ref: {TIMELINE}\n".encode(),
+        "config": config.encode("utf-8", "surrogateescape"),
+        "description": b"gitsnap sidecar; see git log timeline\n",
+        "info/attributes": ATTRIBUTES,
+    }
+    for name, data in contents.items():
+        fd = files.private_create(os.path.join(building, name))
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+    for folder in ("objects/pack", "objects/info", "objects", "refs/heads", "refs", "info", "gitsnap", ""):
+        files.sync_directory(os.path.join(building, folder))
+
+
+def _check_private(path: str) -> None:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise NoSidecarError(f"there is no sidecar at {path} ({error.strerror})", path=path) from None
+    if not stat.S_ISDIR(found.st_mode) or not exists(path):
+        raise NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
+    if found.st_uid != os.geteuid():
+        raise GitsnapError(
+            f"the sidecar belongs to user {found.st_uid}, not to you",
+            kind="foreign-sidecar",
+            path=path,
+            hint="run gitsnap as its owner: a repository that others can write is not safe to use",
+        )
+    if found.st_mode & 0o022:
+        raise GitsnapError(
+            f"the sidecar can be written by others (mode {stat.S_IMODE(found.st_mode):04o})",
+            kind="exposed-sidecar",
+            path=path,
+            hint=f"chmod 700 {path}, after checking who changed it",
+        )
+
+
+def _settings(path: str) -> dict[str, str]:
+    """The config's `[gitsnap]` section. A plain reader: dulwich's takes 47 ms to load, and every command needs this."""
+    data = files.read(os.path.join(path, "config")) or b""
+    section, found = "", {}
+    for line in data.decode("utf-8", "surrogateescape").splitlines():
+        if heading := re.fullmatch(r"\s*\[([^\]]*)\]\s*", line):
+            section = heading[1].lower()
+        elif section == "gitsnap" and "=" in line:
+            key, _, value = line.partition("=")
+            found[key.strip().lower()] = value.strip()
+    return found
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\b": "\\b"}
+_PLAIN = {v[1]: k for k, v in _ESCAPES.items()}
+
+
+def _quote(value: str) -> str:
+    return '"' + "".join(_ESCAPES.get(c, c) for c in value) + '"'
+
+
+def _unquote(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    try:
+        return re.sub(r"\\(.)", lambda m: _PLAIN[m[1]], value)
+    except KeyError:
+        raise IntegrityError("the sidecar's config has a malformed gitsnap.installation") from None

@@ -1,0 +1,48 @@
+"""What refs pointed to before: kept in a reflog, so that `git fsck` has nothing to report between two gcs.
+
+Notes commits have no parents and snapshots come and go, so their old objects would show as dangling. git counts
+reflog entries as references; `gc.reflogExpire=now` in the sidecar's config ends that at every gc, by whomever.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+
+from gitsnap.sidecar import commits, files, refs
+from gitsnap.sidecar.repository import Sidecar
+
+_FIRST = re.compile(rb"[0-9a-f]{40}(?= )")
+
+
+def remember(sidecar: Sidecar, gone: Iterable[str | None], when: datetime) -> None:
+    """Note the hex ids of objects that no ref holds any more. Losing it costs a word of fsck's."""
+    current = sidecar.refs.get(refs.MANIFESTS)
+    lines = [
+        b"%s %s %s\tsuperseded\n" % (oid.encode(), current.encode(), commits.author_line(when))
+        for oid in gone
+        if oid and current and bytes.fromhex(oid) in sidecar.objects
+    ]
+    if not lines:
+        return
+    with suppress(OSError):
+        _append(os.path.join(sidecar.path, "logs", refs.MANIFESTS), b"".join(lines))
+
+
+def ids(sidecar: Sidecar) -> list[str]:
+    """The hex ids that were noted since the last gc, newest first."""
+    path = os.path.join(sidecar.path, "logs", refs.MANIFESTS)
+    lines = (files.read(path) or b"").splitlines()
+    return list(dict.fromkeys(match[0].decode() for line in reversed(lines) if (match := _FIRST.match(line))))
+
+
+def _append(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)

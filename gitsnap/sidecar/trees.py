@@ -1,0 +1,146 @@
+"""Git trees from inventories, and back. Names are percent-encoded where git would act on or refuse them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from operator import lt
+from typing import NamedTuple
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Entry, Type
+from gitsnap.core.paths import decode_component, encode_component
+from gitsnap.sidecar.objects import ObjectStore
+
+DIRECTORY, LINK = 0o040000, 0o120000
+# Looked up once, because access to an enumeration's members is slow.
+_DIR, _LINK = Type.DIR, Type.LINK
+_TREE_MODE = b"40000"
+_ENTRY = re.compile(rb"(100644|100755|120000|40000) ([^\0/]+)\0(.{20})", re.DOTALL)
+_MODES = {b"100644": 0o100644, b"100755": 0o100755, b"120000": 0o120000, b"40000": DIRECTORY}
+
+
+class Leaf(NamedTuple):
+    """One entry of a flattened tree: the real path, git's mode and the raw object id."""
+
+    path: bytes
+    mode: int
+    oid: bytes
+
+
+def build(entries: Iterable[Entry], add_tree: Callable[[bytes], bytes]) -> tuple[bytes, list[bytes]]:
+    """Write the trees for a sorted inventory through `add_tree`; the root's id and the ids of all trees.
+
+    Directories that hold no file or symlink, at any depth, live in the metadata and not here.
+    """
+    children: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    directories: list[bytes] = []
+    folder: bytes | None = None
+    lines: list[tuple[bytes, bytes]] = []
+    for entry in entries:
+        path = entry.path
+        if entry.type is _DIR:
+            children[path] = []
+            directories.append(path)
+            continue
+        oid = entry.oid
+        if oid is not None:
+            cut = path.rfind(b"/") + 1
+            if path[:cut] != folder:
+                folder = path[:cut]
+                lines = children[folder[:-1]]
+            link = entry.type is _LINK
+            name = encode_component(path[cut:], link=link)
+            mode = b"120000 " if link else b"100755 " if entry.mode & 0o100 else b"100644 "
+            lines.append((name, mode + name + b"\0" + oid))
+    trees: list[bytes] = []
+    # Sorted by path, every directory comes after its parent: backwards, the deepest come first.
+    for path in reversed(directories):
+        lines = children.pop(path)
+        if not lines and path:
+            continue
+        lines.sort()
+        oid = add_tree(b"".join([line for _, line in lines]))
+        trees.append(oid)
+        if path:
+            parent, _, name = path.rpartition(b"/")
+            name = encode_component(name)
+            # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
+            children[parent].append((name + b"/", b"40000 %s\0%s" % (name, oid)))
+    return trees[-1], trees
+
+
+def parse(data: bytes, oid: bytes) -> list[tuple[bytes, int, bytes]]:
+    """(encoded name, mode, id) of each entry of a tree object; IntegrityError unless it is canonical."""
+    found = _entries(data, oid)
+    # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
+    keys = [name + b"/" if mode == _TREE_MODE else name for mode, name, _ in found]
+    if not all(map(lt, keys, keys[1:])):
+        wrong = next(name for (_, name, _), a, b in zip(found[1:], keys, keys[1:], strict=False) if a >= b)
+        raise IntegrityError(f"tree {oid.hex()} has a misplaced or duplicate entry", path=wrong)
+    return [(name, _MODES[mode], child) for mode, name, child in found]
+
+
+def _entries(data: bytes, oid: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    found: list[tuple[bytes, bytes, bytes]] = _ENTRY.findall(data)
+    # Matches do not overlap: when they are as long as the whole together, there is nothing between them.
+    if sum([len(mode) + len(name) for mode, name, _ in found]) + 22 * len(found) != len(data):
+        raise IntegrityError(f"tree {oid.hex()} has a malformed entry")
+    return found
+
+
+def children(data: bytes, oid: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The ids of the trees and of the blobs directly below a tree object."""
+    found = _entries(data, oid)
+    below = [child for mode, _, child in found if mode == _TREE_MODE]
+    return below, [child for mode, _, child in found if mode != _TREE_MODE]
+
+
+def flatten(store: ObjectStore, root: bytes, limit: int) -> Iterator[Leaf]:
+    """Every entry below `root`, directories too, unsorted; IntegrityError after `limit` entries.
+
+    The limit keeps a small tree that repeats itself (a "git bomb") from becoming a large one.
+    """
+    stack = [(b"", root)]
+    count = 0
+    while stack:
+        prefix, oid = stack.pop()
+        entries = _directory(store, oid, prefix)
+        count += len(entries)
+        if count > limit:
+            raise IntegrityError(f"tree {root.hex()} has more entries than its metadata says ({limit})")
+        names = set()
+        for encoded, mode, child in entries:
+            name = decode_component(encoded, link=mode == LINK)
+            names.add(name)
+            path = prefix + name
+            yield Leaf(path, mode, child)
+            if mode == DIRECTORY:
+                stack.append((path + b"/", child))
+        if len(names) != len(entries):
+            raise IntegrityError("a name occurs twice in one directory", path=prefix.rstrip(b"/"))
+
+
+def _directory(store: ObjectStore, oid: bytes, prefix: bytes) -> list[tuple[bytes, int, bytes]]:
+    """The entries of one directory; what is damaged is named by its path."""
+    try:
+        return parse(store.read(oid, b"tree")[1], oid)
+    except IntegrityError as error:
+        if isinstance(error.path, bytes) or not prefix:
+            raise
+        raise IntegrityError(error.message, path=prefix[:-1]) from None
+
+
+def lookup(store: ObjectStore, root: bytes, path: bytes) -> Leaf | None:
+    """The entry at `path`, or None. Reads only the trees along the way."""
+    leaf = Leaf(b"", DIRECTORY, root)
+    for name in path.split(b"/") if path else []:
+        if leaf.mode != DIRECTORY:
+            return None
+        for encoded, mode, oid in parse(store.read(leaf.oid, b"tree")[1], leaf.oid):
+            if decode_component(encoded, link=mode == LINK) == name:
+                leaf = Leaf(path, mode, oid)
+                break
+        else:
+            return None
+    return leaf

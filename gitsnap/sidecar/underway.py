@@ -1,0 +1,100 @@
+"""The upgrade that is under way, if any: one small private file, written before anything starts.
+
+It tells a later command what an upgrade that was killed was doing. It decides nothing that refs and trailers can tell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from gitsnap.core.errors import LockedError
+from gitsnap.sidecar import files, locks
+from gitsnap.sidecar.repository import Sidecar
+
+_FILE = "upgrade.json"
+
+
+class Stage(StrEnum):
+    """How far it is."""
+
+    SNAPSHOT = "snapshot"
+    READY = "ready"
+    COMMAND = "command"
+    POST = "post"
+    CHECKS = "checks"
+    ROLLBACK = "rollback"
+    ROLLBACK_FAILED = "rollback-failed"
+
+
+@dataclass(slots=True, frozen=True)
+class Process:
+    """A process that cannot be mistaken for a later one of the same number: `boot` and `start` are the kernel's."""
+
+    pid: int
+    boot: str
+    start: int
+
+
+@dataclass(slots=True, frozen=True)
+class Underway:
+    """What is going on. `child` is the command's process, `exit_code` what it ended with."""
+
+    upgrade: str
+    command: str
+    runner: Process
+    stage: Stage = Stage.SNAPSHOT
+    pre: str | None = None
+    child: Process | None = None
+    exit_code: int | None = None
+    problem: str = ""
+
+
+def load(sidecar: Sidecar) -> Underway | None:
+    """The record, or None when there is none or it cannot be read."""
+    data = files.read(sidecar.own(_FILE))
+    if data is None:
+        return None
+    try:
+        found = json.loads(data)
+        processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
+        return Underway(**{**found, **processes, "stage": Stage(found["stage"])})
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def present(sidecar: Sidecar) -> bool:
+    """Whether there is a record at all: one look, for every command."""
+    return os.path.exists(sidecar.own(_FILE))
+
+
+def claim(sidecar: Sidecar, record: Underway, wait: float, running: Process | None) -> None:
+    """Write the first record; LockedError when `running`, the process of the one that is there, still lives."""
+    with locks.hold(sidecar.own("upgrade.lock"), exclusive=True, wait=wait):
+        if running is not None:
+            raise LockedError(
+                f"another upgrade of this directory is under way (process {running.pid})",
+                hint="wait until it is done: gitsnap status",
+            )
+        _write(sidecar, record)
+
+
+def update(sidecar: Sidecar, record: Underway, **changes: object) -> Underway:
+    """Write it anew with changes. A full disk keeps the older record: it says less, and nothing wrong."""
+    record = replace(record, **changes)  # type: ignore[arg-type]
+    with suppress(OSError):
+        _write(sidecar, record)
+    return record
+
+
+def clear(sidecar: Sidecar) -> None:
+    """The upgrade has come to its end."""
+    with suppress(FileNotFoundError):
+        os.unlink(sidecar.own(_FILE))
+
+
+def _write(sidecar: Sidecar, record: Underway) -> None:
+    files.replace(sidecar.own(_FILE), json.dumps(asdict(record)).encode(), sidecar.scratch)
