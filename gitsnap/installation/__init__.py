@@ -1,0 +1,1 @@
+"""The protected directory: scanning, capturing and changing it, through directory descriptors only."""

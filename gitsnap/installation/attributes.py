@@ -1,0 +1,44 @@
+"""Extended attributes (ACLs and capabilities are among them) of names in a directory, symlinks not followed.
+
+The calls take no directory descriptor, so the name is reached through /proc/self/fd.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from gitsnap.core.model import Xattrs
+
+_GONE = (errno.ENODATA, errno.ENOTSUP)
+# What a restore may remove when the snapshot does not have it; labels that the system sets by itself are left alone.
+REMOVABLE = ("user.", "trusted.", "system.posix_acl_", "security.capability")
+
+
+def reach(parent: int, name: bytes) -> bytes:
+    """A path by which one name in an open directory can be reached."""
+    return b"/proc/self/fd/%d/%s" % (parent, name)
+
+
+def read(parent: int, name: bytes) -> Xattrs:
+    """All extended attributes, sorted by name. Raises OSError; a file system without them has none."""
+    return read_at(reach(parent, name))
+
+
+def read_at(path: bytes | int) -> Xattrs:
+    """The same for a path, or for an open file."""
+    follow = isinstance(path, int)
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _GONE:
+            return ()
+        raise
+    found = []
+    for attribute in sorted(names):
+        try:
+            found.append((attribute, os.getxattr(path, attribute, follow_symlinks=follow)))
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+    return tuple(found)

@@ -1,0 +1,50 @@
+"""Names of users and groups, looked up once each. Owners are restored by name first, then by number."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+from functools import cache
+
+from gitsnap.core.model import Inventory
+
+
+@cache
+def user_name(uid: int) -> str:
+    """The user's name, or "" when the system knows none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+@cache
+def group_name(gid: int) -> str:
+    """The group's name, or ""."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+@cache
+def _uid(name: str, number: int) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid if name else number
+    except KeyError:
+        return number
+
+
+@cache
+def _gid(name: str, number: int) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid if name else number
+    except KeyError:
+        return number
+
+
+def localise(inventory: Inventory) -> None:
+    """Replace the numbers by this system's, where it knows the names."""
+    for entry in inventory.entries:
+        entry.uid = _uid(entry.uname, entry.uid)
+        entry.gid = _gid(entry.gname, entry.gid)

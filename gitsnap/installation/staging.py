@@ -1,0 +1,175 @@
+"""Drafting and staging: a plan becomes a record of moves, and what is to come is written into the slots of the stages.
+
+The installation itself stays as it is; every byte that is staged is checked against the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gitsnap.core.errors import IntegrityError, StopRequestedError
+from gitsnap.core.events import Observer
+from gitsnap.core.journal import Dressing, Motion, Move, Record
+from gitsnap.core.model import Entry, Inventory, Problem, Type
+from gitsnap.core.plan import Action, RestorePlan, Step
+from gitsnap.installation.apply import Content, Stop, about, go_on, refusal
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.disk import Disk, dress
+from gitsnap.installation.stages import Holders, Stages
+
+_BLOCK = 4096
+_ZEROS = bytes(_BLOCK)
+_MOTIONS = {Action.REMOVE: Motion.OUT, Action.RMDIR: Motion.OUT, Action.MKDIR: Motion.IN}
+
+
+def draft(record: Record, plan: RestorePlan, live: Inventory, dirs: Directories) -> None:
+    """Write what `plan` will do into `record`, nothing staged yet. `live` is the state that the plan started from."""
+    holders = Holders(dirs, set(plan.paths(Action.MKDIR)))
+    before = live.by_path()
+    for number, step in enumerate(plan.steps):
+        if step.action is not Action.METADATA:
+            motion = _MOTIONS.get(step.action) or (Motion.SWAP if step.replaces else Motion.IN)
+            record.moves.append(_move(motion, step.path, number, holders.number(step.path), before))
+    record.stages = holders.stages
+    record.dressings = _dressings(record, plan.steps, before)
+
+
+def _move(motion: Motion, path: bytes, slot: int, stage: int, before: dict[bytes, Entry]) -> Move:
+    old = before.get(path)
+    if motion is Motion.IN or old is None or old.type not in (Type.FILE, Type.LINK):
+        return Move(motion, path, slot, stage)
+    size = len(old.target) if old.type is Type.LINK else old.size
+    return Move(motion, path, slot, stage, size=size, mtime_ns=old.mtime_ns)
+
+
+def _dressings(record: Record, steps: Iterable[Step], before: dict[bytes, Entry]) -> list[Dressing]:
+    """Metadata that the plan sets, and those that its moves disturb: files first, then directories, deepest first."""
+    found = {
+        step.path: Dressing(step.path, _alike(before.get(step.path), step.entry), step.entry)
+        for step in steps
+        if step.action is Action.METADATA
+    }
+    disturbed = {m.path.rpartition(b"/")[0] for m in record.moves} | {m.path for m in record.moves}
+    for path in disturbed | {s.holder for s in record.stages}:
+        old = before.get(path)
+        if path not in found and old is not None and old.type is Type.DIR:
+            stays = path in {s.holder for s in record.stages}
+            found[path] = Dressing(path, old, old if stays else None)
+    folders = {p for p, d in found.items() if Type.DIR in (d.old and d.old.type, d.new and d.new.type)}
+    ordered = sorted(found.keys() - folders) + sorted(folders, reverse=True)
+    return [found[path] for path in ordered]
+
+
+def _alike(old: Entry | None, new: Entry | None) -> Entry | None:
+    return old if old is not None and new is not None and old.type is new.type else None
+
+
+class Stager:
+    """Fills the slots with what is to come, every byte checked; the installation itself stays as it is."""
+
+    def __init__(self, disk: Disk, dirs: Directories, stages: Stages, content: Content, observer: Observer) -> None:
+        self._disk, self._dirs, self._stages, self._content, self._observer = disk, dirs, stages, content, observer
+        self.incomplete: list[Problem] = []
+
+    def fill(self, record: Record, plan: RestorePlan, stop: Stop = go_on) -> None:
+        """Stage everything, and note in the record which inodes were staged and which are to be replaced.
+
+        Raises IntegrityError for content that is not what its manifest says, OSError, StopRequestedError.
+        """
+        self._observer.started("writing", len(plan.paths(Action.WRITE)), plan.size())
+        slots: dict[bytes, Move] = {}
+        for position, move in enumerate(record.moves):
+            if stop():
+                raise StopRequestedError("interrupted before anything was changed", hint="run the same command again")
+            with about(move.path):
+                inode = self._stage(move, plan.steps[move.slot], slots)
+                placed = replace(move, inode=inode, old_inode=self._present(move))
+            record.moves[position] = slots[move.path] = placed
+        self._observer.finished()
+
+    def _stage(self, move: Move, step: Step, slots: dict[bytes, Move]) -> int:
+        fd, slot = self._stages.fd(move.stage), b"%d" % move.slot
+        if step.action is Action.MKDIR:
+            self._disk.mkdir(fd, slot)
+            return os.stat(slot, dir_fd=fd, follow_symlinks=False).st_ino
+        return self._write(fd, slot, step, slots) if step.entry is not None else 0
+
+    def _write(self, fd: int, slot: bytes, step: Step, slots: dict[bytes, Move]) -> int:
+        assert step.entry is not None
+        first = slots.get(step.link_of) if step.link_of is not None else None
+        self._observer.advanced(1)
+        if first is not None and self._stages.fd(first.stage) == fd:
+            self._disk.link(fd, slot, b"%d" % first.slot)
+            return first.inode
+        return self._create(fd, slot, step.entry)
+
+    def _present(self, move: Move) -> int:
+        """The inode that is about to move out."""
+        if move.motion is Motion.IN:
+            return 0
+        parent, name = self._dirs.parent(move.path)
+        try:
+            return os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino
+        except FileNotFoundError:
+            return 0
+
+    def _create(self, fd: int, slot: bytes, entry: Entry) -> int:
+        if entry.type is Type.FILE:
+            return self._write_file(fd, slot, entry)
+        if entry.type is Type.LINK:
+            self._disk.symlink(fd, slot, entry.target)
+        else:
+            self._disk.special(fd, slot, entry)
+        self._refused(entry, dress(self._disk, fd, slot, entry))
+        return os.stat(slot, dir_fd=fd, follow_symlinks=False).st_ino
+
+    def _write_file(self, fd: int, slot: bytes, entry: Entry) -> int:
+        digest, size = hashlib.sha256(), 0
+        file = self._disk.create(fd, slot)
+        try:
+            for piece in self._content(entry):
+                digest.update(piece)
+                size += len(piece)
+                self._observer.advanced(0, len(piece))
+                _write_sparse(file, piece) if entry.sparse else _write_all(file, piece)
+            if entry.sparse:
+                os.ftruncate(file, size)
+            found = os.fstat(file)
+            ours = (found.st_uid, found.st_gid) == (entry.uid, entry.gid) and not entry.xattrs
+            if ours:
+                self._disk.finish(file, entry.mode, found.st_atime_ns, entry.mtime_ns)
+        finally:
+            os.close(file)
+        if digest.digest() != entry.sha256 or size != entry.size:
+            raise IntegrityError(
+                "the stored content is not what the manifest says; nothing was changed", path=entry.path
+            )
+        if not ours:
+            self._refused(entry, dress(self._disk, fd, slot, entry))
+        return found.st_ino
+
+    def _refused(self, entry: Entry, words: list[str]) -> None:
+        if words:
+            self.incomplete.append(refusal(entry.path, words))
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _write_sparse(fd: int, data: bytes) -> None:
+    """Write, leaving holes for blocks of zeros. The caller sets the final length."""
+    start = 0
+    for at in range(0, len(data), _BLOCK):
+        if data[at : at + _BLOCK] == _ZEROS[: len(data) - at]:
+            if at > start:
+                _write_all(fd, data[start:at])
+            os.lseek(fd, min(_BLOCK, len(data) - at), os.SEEK_CUR)
+            start = at + _BLOCK
+    if start < len(data):
+        _write_all(fd, data[start:])
