@@ -1,0 +1,278 @@
+"""gitsnap for programs: the operations of the command line, with results as objects.
+
+    import gitsnap
+
+    app = gitsnap.open("/srv/app")
+    before = app.snapshot("before 2.0")
+    with gitsnap.guard("/srv/app", label="2.0", checks=["./bin/app --version"]) as upgrade:
+        install()
+
+Everything raises `gitsnap.GitsnapError` (with `kind`, `path`, `hint`) or OSError for what is expected to go wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal
+
+from gitsnap.cli import config
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Snapshot
+from gitsnap.core.settings import Settings
+from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
+from gitsnap.ops import place as places
+from gitsnap.ops import restore, snapshot, underway
+from gitsnap.ops import verify as verification
+from gitsnap.ops.processes import Polling
+from gitsnap.ops.restore import Restored
+from gitsnap.ops.upgrade import Upgrade
+from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, failed
+from gitsnap.ops.verify import Verdict
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.modes import close_to_others
+from gitsnap.sidecar.repository import Sidecar
+
+Path = str | os.PathLike[str]
+
+
+class UpgradeFailedError(GitsnapError):
+    """A check failed after an upgrade. `result` tells which, and that the directory was rolled back (or kept)."""
+
+    exit_code = 20
+    kind = "upgrade-failed"
+
+    def __init__(self, message: str, result: Upgraded) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class Installation:
+    """A protected directory. Methods may be called from any thread; each opens the sidecar for itself."""
+
+    def __init__(self, place: places.Place) -> None:
+        self._place = place
+
+    @property
+    def path(self) -> str:
+        """The directory's real path."""
+        return self._place.root
+
+    @property
+    def store(self) -> str:
+        """The sidecar's path."""
+        return self._place.store
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that holds here, as the command line reads it."""
+        return config.load(os.environ, self._place.store, config.options_from(os.environ))
+
+    @contextmanager
+    def sidecar(self) -> Iterator[Sidecar]:
+        """The open sidecar."""
+        with places.open_sidecar(self._place) as found:
+            try:
+                yield found
+            finally:
+                close_to_others(found)
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, oldest first."""
+        with self.sidecar() as sidecar:
+            return catalog.snapshots(sidecar)
+
+    def snapshot(
+        self,
+        message: str = "",
+        *,
+        label: str = "",
+        tags: Sequence[str] = (),
+        pin: bool = False,
+        skip_unchanged: bool = False,
+        observer: Observer = SILENT,
+    ) -> Snapshot:
+        """Take a snapshot, check it, and let retention run. Its `partial` counts the paths that it lacks."""
+        request = snapshot.Request(
+            message=message, label=label, tags=tuple(tags), pin=pin, skip_unchanged=skip_unchanged
+        )
+        with self.sidecar() as sidecar:
+            return snapshot.take(sidecar, request, self.settings, now=datetime.now(UTC), observer=observer).snapshot
+
+    def verify(self, selector: str = "latest", *, observer: Observer = SILENT) -> Verdict:
+        """Read every byte of a snapshot again. The verdict's `ok` and `problems` tell."""
+        with self.sidecar() as sidecar:
+            now = datetime.now(UTC)
+            return verification.verify(sidecar, [selector], self.settings, now=now, observer=observer)[0]
+
+    def rollback(
+        self,
+        selector: str | None = None,
+        *,
+        paths: Sequence[Path] = (),
+        dry_run: bool = False,
+        observer: Observer = SILENT,
+    ) -> Restored:
+        """Bring the directory, or paths relative to it, back to a snapshot: by default what `gitsnap rollback` takes.
+
+        The result's `verified` and `incomplete` tell whether it is exactly the same; `safety` is what was there.
+        """
+        raw = [os.fsencode(p).strip(b"/") for p in paths]
+        with self.sidecar() as sidecar:
+            done = restore.rollback(
+                sidecar,
+                selector,
+                self.settings,
+                now=datetime.now(UTC),
+                paths=raw,
+                dry_run=dry_run,
+                observer=observer,
+            )
+            if done.verified and not raw:
+                underway.settle(sidecar)
+            return done
+
+
+class Guard:
+    """An upgrade around a `with` block: rolled back when the block raises or a check fails. See `guard`."""
+
+    def __init__(self, installation: Installation, wanted: Wanted, observe: Callable[[Event], object] | None) -> None:
+        self._installation, self._wanted, self._observe = installation, wanted, observe
+        self._opened: Sidecar | None = None
+        self._upgrade: Upgrade | None = None
+        self.result: Upgraded | None = None
+        self.observe_error: Exception | None = None
+
+    @property
+    def installation(self) -> Installation:
+        """The directory that is upgraded."""
+        return self._installation
+
+    @property
+    def id(self) -> str:
+        """The upgrade's id; empty before `prepare`."""
+        return self._upgrade.id if self._upgrade else ""
+
+    @property
+    def pre(self) -> Snapshot | None:
+        """The snapshot before the upgrade; None before `prepare`."""
+        return self._upgrade.result.pre if self._upgrade and self._upgrade.result else None
+
+    def prepare(self) -> Snapshot:
+        """Take and verify the first snapshot now, perhaps in another thread; entering the block waits for nothing then.
+
+        Nothing may be changed before this returns. When it raises, there is no upgrade and nothing to undo.
+        """
+        if self._upgrade is not None and self._upgrade.result is not None:
+            return self._upgrade.result.pre
+        opened = places.open_sidecar(places.Place(self._installation.path, self._installation.store))
+        upgrade = Upgrade(
+            opened,
+            self._wanted,
+            self._installation.settings,
+            clock=lambda: datetime.now(UTC),
+            tell=self._tell,
+        )
+        try:
+            pre = upgrade.begin()
+            close_to_others(opened)
+        except BaseException:
+            opened.close()
+            raise
+        self._opened, self._upgrade = opened, upgrade
+        return pre
+
+    def _tell(self, event: Event) -> None:
+        if self._observe is None:
+            return
+        try:
+            self._observe(event)
+        except Exception as error:
+            if self._upgrade is None:
+                raise
+            # From here on the directory counts: the one who only looks must not keep it from coming back.
+            self._observe, self.observe_error = None, error
+
+    def __enter__(self) -> Guard:
+        self.prepare()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        assert self._upgrade is not None
+        assert self._opened is not None
+        problem = "" if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
+        try:
+            self.result = result = self._upgrade.finish(problem, waiter=Polling())
+            close_to_others(self._opened)
+        finally:
+            self._opened.close()
+        if result.outcome is Outcome.ROLLBACK_FAILED:
+            raise failed(result, f"gitsnap -C {self._installation.path} rollback {result.pre.id}") from error
+        if error is None and result.failure:
+            came = "rolled back" if result.outcome is Outcome.ROLLED_BACK else "kept"
+            raise UpgradeFailedError(f"{result.failure}; the directory was {came}", result)
+        return False
+
+
+def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa: A001 - gitsnap.open(…) is its name
+    """The directory, protected now if it was not yet. `store` is the sidecar's path where it is not the default one."""
+    home = config.sidecars_home(os.environ)
+    chosen = os.fspath(store) if store is not None else os.environ.get("GITSNAP_STORE") or None
+    place, _ = places.protect(os.fspath(directory), chosen, home, os.getcwd(), os.environ.get("HOME", ""))
+    return Installation(place)
+
+
+def guard(
+    directory: Path,
+    *,
+    label: str = "",
+    message: str = "",
+    checks: Sequence[str | Callable[[], object]] = (),
+    check_timeout: float = 300.0,
+    observe: Callable[[Event], object] | None = None,
+    on_failure: Literal["rollback", "keep"] = "rollback",
+    incomplete: bool = False,
+    store: Path | None = None,
+) -> Guard:
+    """Guard an upgrade: `with gitsnap.guard(directory) as upgrade:` and change what you like.
+
+    On entry a snapshot is taken and every byte of it is read again. At the end a second one is taken, then the checks
+    run: shell commands (in the directory, `check_timeout` seconds each), or callables, which fail by raising or by
+    returning False. When the block raises, the directory is rolled back, verified, and the exception raised again; when
+    a check fails, the same with UpgradeFailedError. RollingBackFailedError carries both causes. `observe` gets every
+    event as it happens (docs/reference/events.md), in the thread that works. What it raises before the block ends the
+    upgrade; after that it is kept in `observe_error`, and it is called no more.
+    """
+    wanted = Wanted(
+        label=label,
+        message=message,
+        checks=tuple(checks),
+        check_timeout=check_timeout,
+        on_failure=OnFailure(on_failure),
+        incomplete=incomplete,
+    )
+    return Guard(open(directory, store=store), wanted, observe)
+
+
+__all__ = [
+    "CheckResult",
+    "Event",
+    "GitsnapError",
+    "Guard",
+    "Installation",
+    "Outcome",
+    "Restored",
+    "RollingBackFailedError",
+    "Snapshot",
+    "UpgradeFailedError",
+    "Upgraded",
+    "Verdict",
+    "guard",
+    "open",
+]

@@ -1,0 +1,102 @@
+"""Which snapshot, and so which upgrade, last changed each line of a file: stock git tells, of the timeline."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.message import parse_message
+from gitsnap.core.model import Snapshot
+from gitsnap.core.paths import decode_path, encode_path
+from gitsnap.sidecar import catalog, commits, timeline, trees
+from gitsnap.sidecar.repository import Sidecar
+
+LARGEST = 8 << 20
+_LINE = re.compile(rb"([0-9a-f]{40}) \d+ (\d+)(?: \d+)?")
+
+
+@dataclass(slots=True, frozen=True)
+class Blamed:
+    """One line of a file, and the snapshot that has it so first, at `path` there.
+
+    `oldest` tells that this is the oldest snapshot there is: the line may be older.
+    """
+
+    number: int
+    text: bytes
+    snapshot: Snapshot
+    path: bytes
+    oldest: bool
+
+
+def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[Blamed]]:
+    """Every line of a text file as a snapshot holds it. Follows renames, as git does.
+
+    Raises GitsnapError for what the snapshot does not hold, and for what is no text.
+    """
+    snapshot = catalog.choose(sidecar, selector)
+    _require_text(sidecar, snapshot, path)
+    known = catalog.snapshots(sidecar)
+    chain = timeline.chain(sidecar.objects, known)
+    tip = next(commit for s, (commit, _) in zip(known, chain, strict=True) if s.id == snapshot.id)
+    name = os.fsdecode(encode_path(path))
+    out = sidecar.git("--literal-pathspecs", "blame", "--root", "--line-porcelain", tip, "--", name)
+    return snapshot, _read(sidecar, out, {commit: s for s, (commit, _) in zip(known, chain, strict=True)})
+
+
+def _require_text(sidecar: Sidecar, snapshot: Snapshot, path: bytes) -> None:
+    leaf = trees.lookup(sidecar.objects, bytes.fromhex(snapshot.tree), path)
+    shown = os.fsdecode(path)
+    if leaf is None:
+        raise GitsnapError(
+            f"snapshot {snapshot.id} does not hold '{shown}'",
+            kind="no-such-path",
+            path=path,
+            hint="`gitsnap find GLOB` looks for names in all snapshots",
+        )
+    wrong = "a directory" if leaf.mode == trees.DIRECTORY else "a symlink" if leaf.mode == trees.LINK else ""
+    size = 0
+    for piece in sidecar.objects.blob(leaf.oid) if not wrong else ():
+        size += len(piece)
+        if b"\0" in piece or size > LARGEST:
+            wrong = "no text" if b"\0" in piece else "larger than 8 MiB"
+            break
+    if wrong:
+        raise GitsnapError(f"'{shown}' is {wrong} in {snapshot.id}", kind="not-a-file", path=path)
+
+
+def _read(sidecar: Sidecar, out: bytes, known: dict[str, Snapshot]) -> list[Blamed]:
+    oldest = next(iter(known), None)
+    found: list[Blamed] = []
+    commit, number, name = "", 0, b""
+    for line in out.split(b"\n")[:-1]:
+        if line.startswith(b"\t"):
+            if commit not in known:
+                known[commit] = _snapshot(sidecar, commit)
+            found.append(Blamed(number, line[1:], known[commit], name, commit == oldest))
+        elif line.startswith(b"filename "):
+            name = decode_path(_unquoted(line[9:]))
+        elif match := _LINE.fullmatch(line):
+            commit, number = match[1].decode(), int(match[2])
+    return found
+
+
+def _snapshot(sidecar: Sidecar, commit: str) -> Snapshot:
+    """The snapshot that a commit of the timeline stands for, where its own ref is damaged."""
+    parsed = commits.parse(sidecar.objects.read(bytes.fromhex(commit), b"commit")[1], commit)
+    return parse_message(parsed.message, commit=commit, tree=parsed.tree, created=parsed.created, pinned=False)
+
+
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+_SHORT = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13}
+
+
+def _unquoted(name: bytes) -> bytes:
+    if not (len(name) >= 2 and name[:1] == name[-1:] == b'"'):
+        return name
+    return _ESCAPE.sub(
+        lambda m: bytes([int(m[1], 8) if len(m[1]) == 3 else _SHORT.get(m[1], m[1][0])]),
+        name[1:-1],
+    )

@@ -1,0 +1,87 @@
+"""Changing the sidecar's gitsnap.toml: the table of components, and nothing else in the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.sidecar import files
+from gitsnap.sidecar.repository import Sidecar
+
+FILE = "gitsnap.toml"
+_HEADING = re.compile(r"^\s*\[\s*components\s*\]\s*(?:#.*)?$")
+_ANY_HEADING = re.compile(r"^\s*\[")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+Table = dict[str, list[str] | str]
+
+
+def components(sidecar: Sidecar) -> Table:
+    """The table as it stands in the file; empty when there is none."""
+    table = _parsed(_text(sidecar), sidecar).get("components", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{sidecar.path}/{FILE}: components must be a table")
+    return {k: v if k == "preset" else [v] if isinstance(v, str) else list(v) for k, v in table.items()}
+
+
+def change_components(sidecar: Sidecar, change: Callable[[Table], Table], wait: float) -> Table:
+    """Write the table anew, durably, with everything else in the file as it was; the new table.
+
+    Raises UsageError for a name that cannot be one, and GitsnapError when the file has the table in a form that only a
+    person should edit.
+    """
+    with sidecar.writing(wait):
+        text = _text(sidecar)
+        wanted = change(components(sidecar))
+        for name in wanted:
+            if not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"'{name}' cannot be the name of a component", hint="letters, digits, dash, underscore"
+                )
+        fresh = _replaced(text, wanted)
+        if not _says(fresh, _parsed(text, sidecar) | {"components": wanted}):
+            raise GitsnapError(
+                f"the components in {FILE} are written in a way that can only be changed by hand",
+                path=os.path.join(sidecar.path, FILE),
+                hint="edit that file",
+            )
+        files.replace(os.path.join(sidecar.path, FILE), fresh.encode(), sidecar.scratch)
+    return wanted
+
+
+def _says(text: str, wanted: Mapping[str, Any]) -> bool:
+    """Whether the text is TOML for these tables; an empty one may be missing."""
+    try:
+        return {"components": {}} | tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _text(sidecar: Sidecar) -> str:
+    return (files.read(os.path.join(sidecar.path, FILE)) or b"").decode("utf-8", "replace")
+
+
+def _parsed(text: str, sidecar: Sidecar) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{sidecar.path}/{FILE} is not valid TOML: {error}") from None
+
+
+def _replaced(text: str, table: Mapping[str, list[str] | str]) -> str:
+    lines = text.splitlines()
+    start = next((n for n, line in enumerate(lines) if _HEADING.match(line)), None)
+    # A JSON string of printable text is a TOML string, too.
+    body = [f"{name} = {json.dumps(value)}" for name, value in table.items()]
+    section = ["[components]", *body] if body else []
+    if start is None:
+        kept = [*lines, ""] if lines and lines[-1].strip() and section else lines
+        return "".join(line + "\n" for line in [*kept, *section])
+    end = next((n for n in range(start + 1, len(lines)) if _ANY_HEADING.match(lines[n])), len(lines))
+    gap = [""] if end < len(lines) and section else []
+    return "".join(line + "\n" for line in [*lines[:start], *section, *gap, *lines[end:]])

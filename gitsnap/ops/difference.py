@@ -1,0 +1,181 @@
+"""Comparing two states: snapshots, or a snapshot and the live directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gitsnap.core.comparison import Change, Comparison, Status, compare
+from gitsnap.core.content import CHUNK, Digesting
+from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.keys import KeyChange
+from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
+from gitsnap.core.settings import Settings
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.owners import localise
+from gitsnap.installation.scan import Scanner
+from gitsnap.ops import databases, exclusions, structured
+from gitsnap.ops.patch import Piece, Style, patch
+from gitsnap.ops.pending import hidden_stages, without
+from gitsnap.ops.similar import pair
+from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar.repository import Sidecar
+
+NOW = "now"
+
+
+@dataclass(slots=True)
+class Difference:
+    """The changes between two states, named by snapshot ids or `now`. `retimed` counts files whose time alone differs.
+
+    `partial` names what of the live directory could not be read.
+    """
+
+    old: str
+    new: str
+    comparison: Comparison
+    retimed: int = 0
+    partial: list[Problem] = field(default_factory=list)
+
+
+def diff(
+    sidecar: Sidecar,
+    old: str,
+    new: str,
+    settings: Settings,
+    *,
+    paths: Sequence[bytes] = (),
+    similar: bool = False,
+    observer: Observer = SILENT,
+) -> tuple[Difference, Contents]:
+    """The changes from one state to another, and where their contents are to be had (for patch()).
+
+    With `similar`, files that were renamed and changed are renames, too; that needs their contents.
+    """
+    if old == new == NOW:
+        raise UsageError("`now` cannot be compared with itself", hint="gitsnap diff latest now")
+    names = [NOW if s == NOW else catalog.choose(sidecar, s) for s in (old, new)]
+    stored = {s.id: _stored(sidecar, s) for s in names if isinstance(s, Snapshot)}
+    reference = next(iter(stored.values()))
+    live = _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
+    sides = [live if isinstance(s, str) else stored[s.id] for s in names]
+    comparison, retimed = _compare(sides[0], sides[1], sidecar, settings, reference if NOW in names else None)
+    if paths:
+        _require_known(paths, *sides)
+        comparison = Comparison([c for c in comparison.changes if _selected(c, paths)])
+    ids = [s if isinstance(s, str) else s.id for s in names]
+    reader = Contents(sidecar, ids[0] == NOW, ids[1] == NOW)
+    if similar:
+        comparison = Comparison(pair(comparison.changes, reader.read, sidecar, observer))
+    return Difference(ids[0], ids[1], comparison, retimed, live.partial), reader
+
+
+def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
+    inventory = contents.inventory(sidecar, snapshot)
+    localise(inventory)
+    return inventory
+
+
+def _live(sidecar: Sidecar, settings: Settings, reference: Inventory, observer: Observer) -> Inventory:
+    rules = exclusions.for_comparison(sidecar.installation, settings, reference)
+    observer.started("comparing")
+    scan = Scanner(
+        sidecar.installation,
+        Digesting(),
+        cache=sidecar.load_cache(),
+        excludes=without(hidden_stages(sidecar), rules.excluded_from_safety),
+        databases=databases.comparing(sidecar, reference, sqlite=settings.sqlite),
+        observer=observer,
+    ).run()
+    observer.finished()
+    return scan.inventory
+
+
+def _compare(
+    old: Inventory, new: Inventory, sidecar: Sidecar, settings: Settings, reference: Inventory | None
+) -> tuple[Comparison, int]:
+    everything = compare(old, new, times=True).changes
+    changes = [c for c in everything if c.what != ("time",)]
+    retimed = len(everything) - len(changes)
+    if reference is not None:
+        rules = exclusions.for_comparison(sidecar.installation, settings, reference)
+        unread = {p.path for side in (old, new) for p in side.partial}
+        changes = [c for c in changes if not rules.protected(c.path, _is_dir(c)) and not _below(c.path, unread)]
+    return Comparison(changes), retimed
+
+
+def _is_dir(change: Change) -> bool:
+    return any(e is not None and e.type is Type.DIR for e in (change.old, change.new))
+
+
+def _below(path: bytes, tops: set[bytes]) -> bool:
+    while path and tops:
+        if path in tops:
+            return True
+        path = path.rpartition(b"/")[0]
+    return False
+
+
+def _selected(change: Change, paths: Sequence[bytes]) -> bool:
+    names = [change.path, change.old_path or change.path]
+    return any(not p or n == p or n.startswith(p + b"/") for p in paths for n in names)
+
+
+def _require_known(paths: Sequence[bytes], old: Inventory, new: Inventory) -> None:
+    known = {e.path for side in (old, new) for e in side.entries}
+    for path in paths:
+        if path not in known:
+            raise GitsnapError(
+                f"neither side holds '{os.fsdecode(path)}'",
+                kind="no-such-path",
+                path=path,
+                hint="paths are relative to the installation's root; `gitsnap find GLOB` looks for names",
+            )
+
+
+def read(sidecar: Sidecar, side: str, entry: Entry) -> Iterator[bytes]:
+    """The content of a file or symlink of one state (a snapshot's entry, or for `now` one of the directory's)."""
+    return Contents(sidecar, side == NOW, False).read(0, entry)
+
+
+class Contents:
+    """Reads the contents of either side's files."""
+
+    def __init__(self, sidecar: Sidecar, old_is_live: bool, new_is_live: bool) -> None:
+        self._sidecar, self._live = sidecar, (old_is_live, new_is_live)
+
+    def read(self, side: int, entry: Entry) -> Iterator[bytes]:
+        """One side's content of a file or symlink, in pieces."""
+        if entry.type is Type.LINK:
+            yield entry.target
+        elif not self._live[side]:
+            assert entry.oid is not None
+            yield from self._sidecar.objects.blob(entry.oid, entry.size)
+        else:
+            with Directories(self._sidecar.installation) as dirs:
+                parent, name = dirs.parent(entry.path)
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+                with os.fdopen(fd, "rb", buffering=0) as file:
+                    while data := file.read(CHUNK):
+                        yield data
+
+    def patch(self, changes: Sequence[Change], style: Style | None = None) -> Iterator[Piece]:
+        """The changes as a unified diff, as git prints one, in pieces."""
+        return patch(changes, self.read, self._sidecar, style or Style())
+
+    def keys(self, change: Change) -> list[KeyChange] | None:
+        """The keys that differ, of a file whose form is read key by key; None of all others."""
+        old, new = change.old, change.new
+        if change.status not in (Status.MODIFIED, Status.RENAMED) or old is None or new is None:
+            return None
+        if old.type is not Type.FILE or old.sha256 == new.sha256 or max(old.size, new.size) > structured.LARGEST:
+            return None
+        try:
+            return structured.key_changes(change.path, *(b"".join(self.read(n, e)) for n, e in enumerate((old, new))))
+        except OSError:
+            return None
+
+
+__all__ = ["NOW", "Contents", "Difference", "diff", "read"]

@@ -1,0 +1,183 @@
+"""A check-up: the installation, the sidecar, permissions and versions, each with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.installation.stages import left_behind
+from gitsnap.ops.place import Place, open_sidecar
+from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline
+from gitsnap.sidecar.repository import FORMAT_VERSION, Sidecar
+
+# Free bytes below which it is worth a word.
+_LOW = 100 * 10**6
+
+
+@dataclass(slots=True, frozen=True)
+class Check:
+    """One question and its answer. `ok` None means: worth knowing, nothing is wrong. `advice` is what to do."""
+
+    name: str
+    ok: bool | None
+    answer: str
+    advice: str | None = None
+
+
+def examine(place: Place | None) -> list[Check]:
+    """All checks; those on the sidecar only where there is one."""
+    checks = [_python(), _git()]
+    if place is None:
+        return [*checks, Check("installation", None, "nothing is protected here", "gitsnap init DIR")]
+    checks += list(_installation(place))
+    try:
+        with open_sidecar(place) as sidecar:
+            checks += list(_sidecar(sidecar))
+    except GitsnapError as error:
+        checks.append(Check("sidecar", False, error.message, error.hint))
+    return checks
+
+
+def _python() -> Check:
+    return Check("python", True, ".".join(map(str, sys.version_info[:3])))
+
+
+def _git() -> Check:
+    if shutil.which("git") is None:
+        return Check("git", False, "not installed", "install git 2.30 or newer: gc and diff need it")
+    words = stockgit.run("/", ["version"]).decode("utf-8", "replace").split()
+    version = words[2] if len(words) > 2 else "unknown"
+    numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+    return Check("git", numbers >= (2, 30), version, None if numbers >= (2, 30) else "install git 2.30 or newer")
+
+
+def _installation(place: Place) -> Iterator[Check]:
+    root = place.root
+    if not os.path.isdir(root):
+        yield Check(
+            "installation", False, f"{root} is not there", f"gitsnap --store {place.store} restore latest --to DIR"
+        )
+        return
+    yield Check("installation", True, root)
+    if os.geteuid() != 0:
+        owner = os.stat(root).st_uid
+        mine = owner == os.geteuid()
+        yield Check(
+            "ownership",
+            mine or None,
+            "yours" if mine else f"it belongs to user {owner}",
+            None if mine else "files of others come back as yours; run as root to keep owners",
+        )
+    here, there = os.stat(root).st_dev, os.stat(place.store).st_dev
+    yield _space(root, "installation's")
+    if here != there:
+        yield _space(place.store, "sidecar's")
+    else:
+        yield Check(
+            "same disk",
+            None,
+            "the snapshots are on the installation's own file system",
+            "losing that disk loses both: copy the sidecar elsewhere, too",
+        )
+
+
+def _space(path: str, whose: str) -> Check:
+    free = shutil.disk_usage(path).free
+    full = free < _LOW
+    advice = "make room: what a rollback writes, and what snapshots add, must fit" if full else None
+    return Check("space", None if full else True, f"{free / 1e9:,.1f} GB free on the {whose} file system", advice)
+
+
+def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
+    yield Check("sidecar", True, f"{sidecar.path} (format {FORMAT_VERSION})")
+    yield from _recovery(sidecar)
+    exposed = list(_exposed(sidecar.path))
+    yield Check(
+        "privacy",
+        not exposed,
+        "only its owner can read it" if not exposed else f"others may read {exposed[0]}",
+        f"chmod -R go= {sidecar.path}" if exposed else None,
+    )
+    found = integrity.flaws(sidecar)
+    yield Check(
+        "git's files",
+        not found,
+        "refs, HEAD and config are as gitsnap wrote them" if not found else "; ".join(f.problem for f in found),
+        _remedy(sidecar, found[0]) if found else None,
+    )
+    living, damaged = catalog.survey(sidecar)
+    yield Check(
+        "snapshots",
+        not damaged,
+        f"{len(living)}" + (f", and {len(damaged)} damaged" if damaged else ""),
+        "gitsnap verify --all" if damaged else None,
+    )
+    chain = timeline.chain(sidecar.objects, living)
+    fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1][0] if chain else None)
+    yield Check(
+        "timeline",
+        fits,
+        "in step" if fits else "out of step with the snapshots",
+        None if fits else "the next snapshot rebuilds it",
+    )
+    newest = ledger.newest_verified(sidecar, living)
+    yield Check(
+        "verified",
+        bool(newest) or None,
+        newest or "no snapshot was verified in full yet",
+        None if newest or not living else "gitsnap verify latest",
+    )
+    try:
+        sidecar.git("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
+        yield Check("git fsck", True, "connected")
+    except GitsnapError as error:
+        yield Check("git fsck", False, error.message, "gitsnap verify --all")
+
+
+def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:
+    """What to type against one flaw of git's files, where that is known."""
+    store = shlex.quote(sidecar.path)
+    ref = re.fullmatch(r"the ref (\S+) (?:is lost|was changed)", flaw.problem)
+    if flaw.problem.startswith("HEAD "):
+        head = shlex.quote(os.path.join(sidecar.path, "HEAD"))
+        return f"(umask 077; echo 'ref: {refs.TIMELINE}' > {head})"
+    if ref and ref[1] == refs.TIMELINE:
+        return "the next snapshot rebuilds it"
+    if ref and flaw.expected:
+        return f"git --git-dir {store} update-ref -m restored {ref[1]} {flaw.expected}"
+    if flaw.problem.startswith("config: ") and flaw.expected:
+        key = flaw.problem.removeprefix("config: ").partition(" ")[0]
+        return f"git --git-dir {store} config {key} {flaw.expected}"
+    return "gitsnap verify --all"
+
+
+def _recovery(sidecar: Sidecar) -> Iterator[Check]:
+    phase = sidecar.pending
+    if phase is not None and sidecar.busy:
+        yield Check("recovery", None, "a rollback is at work at this moment")
+    elif phase is not None:
+        yield Check("recovery", False, "a rollback was interrupted and waits to be settled", "gitsnap recover")
+    elif os.path.isdir(sidecar.installation) and (left := left_behind(sidecar.installation)):
+        names = ", ".join(map(os.fsdecode, left))
+        yield Check(
+            "recovery",
+            False,
+            f"there is no journal for the stage {names}: it may hold files of an interrupted rollback",
+            "look into it; a rollback to the newest safety snapshot brings the directory back, then remove it",
+        )
+
+
+def _exposed(path: str) -> Iterator[str]:
+    for folder, names, files in os.walk(path):
+        for name in [*names, *files]:
+            full = os.path.join(folder, name)
+            found = os.lstat(full)
+            if found.st_mode & 0o077 and not stat.S_ISLNK(found.st_mode):
+                yield full

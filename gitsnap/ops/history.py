@@ -1,0 +1,169 @@
+"""Upgrades, rollbacks and single snapshots in the order in which they happened, derived from refs and trailers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gitsnap.core.component import component_of
+from gitsnap.core.errors import NoSuchSnapshotError
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.settings import Settings
+from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
+from gitsnap.ops import underway
+from gitsnap.sidecar import catalog, contents, ledger
+from gitsnap.sidecar.repository import Sidecar
+
+_CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
+
+
+@dataclass(slots=True, frozen=True)
+class Changed:
+    """How many files differ between two snapshots, and in which components."""
+
+    added: int
+    removed: int
+    modified: int
+    components: tuple[str, ...]
+
+    @property
+    def files(self) -> int:
+        """All of them."""
+        return self.added + self.removed + self.modified
+
+
+@dataclass(slots=True)
+class Episode:
+    """One thing that happened: an upgrade, a rollback, or a snapshot by itself.
+
+    `snapshot` is the one that it began with (of a rollback the safety snapshot). `target` is what a rollback brought
+    back, `paths` how many paths of it (None: everything). `previous` is the upgrade before this one.
+    """
+
+    snapshot: Snapshot
+    upgrade: Stored | None = None
+    changed: Changed | None = None
+    target: str | None = None
+    paths: int | None = None
+    previous: str | None = None
+    status: str = ""
+
+    @property
+    def type(self) -> str:
+        """What it is."""
+        if self.upgrade:
+            return "upgrade"
+        return "rollback" if self.snapshot.kind is Kind.SAFETY else "snapshot"
+
+    @property
+    def when(self) -> datetime:
+        """When it began."""
+        return self.snapshot.created
+
+
+@dataclass(slots=True)
+class History:
+    """All episodes, oldest first; `verified` are the ids of snapshots that passed a full verification."""
+
+    installation: str
+    episodes: list[Episode] = field(default_factory=list)
+    verified: set[str] = field(default_factory=set)
+    store_bytes: int = 0
+
+
+def history(sidecar: Sidecar, settings: Settings) -> History:
+    """What happened to this directory, as far as its snapshots tell."""
+    living = catalog.snapshots(sidecar)
+    count = _Counting(sidecar, settings.components)
+    known = {u.id: u for u in upgrades(living)}
+    proved = ledger.load(sidecar)
+    cut_short = underway.look(sidecar)
+    running = underway.living(sidecar)
+    out, previous = [], None
+    for snapshot in living:
+        episode = _episode(snapshot, known)
+        if episode is None:
+            continue
+        if episode.upgrade:
+            episode.previous, previous = previous, episode.upgrade.id
+            episode.changed = count.changed(episode.upgrade.pre, episode.upgrade.post)
+            stands = cut_short is not None and cut_short.upgrade == episode.upgrade.id
+            episode.status = "running" if episode.upgrade.id == running else _status(episode.upgrade, stands)
+            if stands and cut_short and cut_short.stage.value == "rollback-failed":
+                episode.status = "rollback-failed"
+        out.append(episode)
+    verified = {s.id for s in living if s.commit in proved}
+    return History(sidecar.installation, out, verified, sidecar.disk_bytes())
+
+
+def upgrade_of(sidecar: Sidecar, selector: str) -> Stored:
+    """The upgrade that is meant; NoSuchSnapshotError."""
+    return choose_upgrade(upgrades(catalog.snapshots(sidecar)), selector)
+
+
+def sides(sidecar: Sidecar, named: Sequence[str], settings: Settings) -> tuple[Episode | None, tuple[str, str]]:
+    """The two states that are to be compared: those of an upgrade (the latest when none is named), or two named ones.
+
+    Of an upgrade that was cut short the second is the directory as it is.
+    """
+    if len(named) == 2:
+        return None, (named[0], named[1])
+    wanted = upgrade_of(sidecar, named[0] if named else "latest")
+    episode = next(e for e in history(sidecar, settings).episodes if e.upgrade and e.upgrade.id == wanted.id)
+    return episode, (wanted.pre.id, wanted.post.id if wanted.post else "now")
+
+
+def means_upgrade(sidecar: Sidecar, selector: str) -> bool:
+    """Whether a selector names an upgrade, and no snapshot that it could be the beginning of."""
+    living, _ = catalog.survey(sidecar)
+    known = upgrades(living)
+    if any(u.id == selector for u in known):
+        return True
+    try:
+        catalog.resolve(living, selector)
+    except NoSuchSnapshotError:
+        with suppress(NoSuchSnapshotError):
+            return choose_upgrade(known, selector) is not None
+    return False
+
+
+def _episode(snapshot: Snapshot, known: Mapping[str, Stored]) -> Episode | None:
+    upgrade = known.get(snapshot.upgrade or "")
+    if upgrade is not None:
+        # Post and safety snapshots are told with their pre; a rollback by hand, later, is an episode of its own.
+        if snapshot is upgrade.pre:
+            return Episode(snapshot, upgrade)
+        if snapshot.kind is not Kind.SAFETY or snapshot is upgrade.safety[0]:
+            return None
+    episode = Episode(snapshot)
+    if snapshot.kind is Kind.SAFETY and (match := _CAME_BACK.fullmatch(snapshot.message)):
+        episode.paths, episode.target = int(match[1]) if match[1] else None, match[2]
+    return episode
+
+
+def _status(upgrade: Stored, stands: bool) -> str:
+    if upgrade.outcome is not None:
+        return upgrade.outcome.value
+    return "cut-short" if stands else "incomplete"
+
+
+class _Counting:
+    """Counts changed files between manifests; what two snapshots share is read once."""
+
+    def __init__(self, sidecar: Sidecar, components: Mapping[str, tuple[str, ...]]) -> None:
+        self._sidecar, self._components = sidecar, components
+
+    def changed(self, old: Snapshot, new: Snapshot | None) -> Changed | None:
+        """From one snapshot to another; None when there is no other."""
+        if new is None:
+            return None
+        if old.manifest_sha256 == new.manifest_sha256:
+            return Changed(0, 0, 0, ())
+        before, after = (contents.manifest(self._sidecar, s).digests for s in (old, new))
+        added, removed = after.keys() - before.keys(), before.keys() - after.keys()
+        modified = {p for p in after.keys() & before.keys() if after[p] != before[p]}
+        names = {component_of(p, self._components) for p in added | removed | modified}
+        return Changed(len(added), len(removed), len(modified), tuple(sorted(names)))

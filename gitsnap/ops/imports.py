@@ -1,0 +1,233 @@
+"""Existing copies become snapshots: plain trees, archives, and the backups of the system that came before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gitsnap.core import copies
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.message import normalize_message
+from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug, snapshot_id
+from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation import unpack
+from gitsnap.installation.scan import Scanner, nothing_excluded
+from gitsnap.ops import retain
+from gitsnap.sidecar import catalog, publish
+from gitsnap.sidecar.repository import Sidecar
+
+LAYOUTS = ("tree", "claudio")
+PRISTINE = "pristine"
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """How copies are to be taken in. Without `at` the time is read from the name, or is that of the newest file.
+
+    `layout` None means: find out. `pristine` marks a copy as its maker shipped it, of the version `label`.
+    """
+
+    at: datetime | None = None
+    label: str = ""
+    layout: str | None = None
+    pristine: bool = False
+
+
+@dataclass(slots=True)
+class Imported:
+    """What came of one copy. `known` is true when the very same was imported before. `duration` is in seconds."""
+
+    source: str
+    snapshot: Snapshot
+    known: bool = False
+    partial: list[Problem] = field(default_factory=list)
+    sockets: list[bytes] = field(default_factory=list)
+    duration: float = 0.0
+
+
+@dataclass(slots=True)
+class _Copy:
+    """One copy as it lies there: what is in it, and what is known about it."""
+
+    inventory: Inventory
+    when: datetime
+    label: str
+    message: str
+
+
+def sources(named: Sequence[str]) -> list[str]:
+    """The copies that are meant, absolute: a folder of the old system's backups stands for all that are in it."""
+    out = []
+    for name in named:
+        path = os.path.realpath(name)
+        inner = os.path.join(path, "backups")
+        holder = inner if os.path.isdir(inner) and os.path.isfile(os.path.join(path, "version_history.json")) else path
+        backups = []
+        if os.path.isdir(holder) and not _is_backup(holder):
+            backups = sorted(os.path.join(holder, n) for n in os.listdir(holder) if _is_backup(os.path.join(holder, n)))
+        out += backups or [path]
+    return out
+
+
+def _is_backup(path: str) -> bool:
+    return all(os.path.isfile(os.path.join(path, n)) for n in ("checksums.sha256", "backup_manifest.json"))
+
+
+def take_in(
+    sidecar: Sidecar, source: str, wanted: Wanted, settings: Settings, *, observer: Observer = SILENT
+) -> Imported:
+    """Import one copy (a directory, a tar or a zip file). Raises GitsnapError or OSError; there is no snapshot then.
+
+    IntegrityError names the files of an old backup that its checksums do not vouch for.
+    """
+    started = time.monotonic()
+    if source == sidecar.installation:
+        raise UsageError(f"{source} is the installation itself", hint="gitsnap snapshot takes a snapshot of it")
+    with _as_directory(sidecar, source) as root, sidecar.writing(settings.lock_wait):
+        living = catalog.snapshots(sidecar)
+        draft = publish.Draft(sidecar, living, StatCache())
+        try:
+            observer.started(f"reading {os.path.basename(source)}")
+            copy = _read(root, source, wanted, settings, draft, observer)
+            observer.finished()
+            twin = _twin(living, copy)
+            result = Imported(
+                source, twin or _publish(sidecar, draft, living, copy, wanted, settings), twin is not None
+            )
+        finally:
+            draft.abandon()
+        if wanted.pristine:
+            result.snapshot = retain.pin_locked(sidecar, result.snapshot)
+    result.partial, result.sockets = copy.inventory.partial, copy.inventory.skipped
+    result.duration = time.monotonic() - started
+    return result
+
+
+@contextmanager
+def _as_directory(sidecar: Sidecar, source: str) -> Iterator[str]:
+    """The copy as a directory; an archive is unpacked into a private one meanwhile."""
+    if os.path.isdir(source):
+        yield source
+        return
+    if not os.path.isfile(source):
+        raise GitsnapError(f"{source} is neither a directory nor an archive", kind="no-such-copy", path=source)
+    folder = tempfile.mkdtemp(prefix="import-", dir=sidecar.scratch)
+    try:
+        unpack.unpack(source, folder)
+        yield unpack.only_directory(folder)
+    finally:
+        unpack.make_removable(folder)
+        shutil.rmtree(folder)
+
+
+def _read(
+    root: str, source: str, wanted: Wanted, settings: Settings, draft: publish.Draft, observer: Observer
+) -> _Copy:
+    layout = wanted.layout or ("claudio" if _is_backup(root) else "tree")
+    excludes = nothing_excluded if layout == "tree" else lambda path, _: copies.home_of(path) is None
+    inventory = Scanner(root, draft.pack, excludes=excludes, stored=draft.keeps, observer=observer).run().inventory
+    told: dict[str, str] = {}
+    if layout == "claudio":
+        _prove(root, inventory)
+        inventory, told = copies.refold(inventory), _told(root)
+    name = os.path.basename(source)
+    when = wanted.at or _parsed(told.get("timestamp")) or copies.time_in(name, settings.zone)
+    label = wanted.label or told.get("version", "")
+    message = told.get("description") or f"imported from {source}"
+    return _Copy(inventory, when or copies.newest_file(inventory), label, message)
+
+
+def _prove(root: str, inventory: Inventory) -> None:
+    try:
+        with open(os.path.join(root, "checksums.sha256"), "rb") as file:
+            listed = copies.listed_digests(file.read())
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"{root} has no checksums.sha256: nothing vouches for it",
+            path=root,
+            hint="--layout tree imports it as it lies there",
+        ) from None
+    wrong = copies.unproved(inventory, listed)
+    if wrong:
+        path, why = wrong[0]
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise IntegrityError(
+            f"{os.path.basename(root)} does not verify: '{os.fsdecode(path)}' {why}{more}; it was not imported",
+            path=path,
+            hint="a copy that is damaged is no snapshot; --layout tree imports it as it lies there",
+        )
+
+
+def _told(root: str) -> dict[str, str]:
+    """What the old system's version_history.json says about this backup; nothing where it says nothing."""
+    for above in (os.path.dirname(os.path.dirname(root)), os.path.dirname(root)):
+        try:
+            with open(os.path.join(above, "version_history.json"), "rb") as file:
+                listed = json.load(file)["version_history"]
+            for entry in listed:
+                if str(entry.get("backup_location", "")).rstrip("/").endswith(os.path.basename(root)):
+                    return {k: v for k, v in entry.items() if isinstance(v, str)}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return {}
+
+
+def _parsed(text: str | None) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _twin(living: Sequence[Snapshot], copy: _Copy) -> Snapshot | None:
+    """The snapshot that holds this very copy already."""
+    texts = publish.texts_of(copy.inventory)
+    digests = texts.manifest_sha256, texts.metadata_sha256
+    for s in living:
+        same = s.kind is Kind.IMPORTED and (s.manifest_sha256, s.metadata_sha256) == digests
+        if same and abs(s.created - copy.when) < timedelta(seconds=1):
+            return s
+    return None
+
+
+def _publish(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    living: list[Snapshot],
+    copy: _Copy,
+    wanted: Wanted,
+    settings: Settings,
+) -> Snapshot:
+    when = copy.when.astimezone(settings.zone)
+    label = slug(copy.label, "") or Kind.IMPORTED.value
+    asked = Snapshot(
+        id=snapshot_id(when, label, {s.id for s in living}),
+        commit="",
+        tree="",
+        created=when.replace(microsecond=0),
+        kind=Kind.IMPORTED,
+        label=label,
+        message=normalize_message(copy.message, kind=Kind.IMPORTED, label=label),
+        files=0,
+        bytes=0,
+        manifest_sha256="",
+        metadata_sha256="",
+        tags=(PRISTINE,) if wanted.pristine else (),
+    )
+    fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
+    try:
+        publish.check(sidecar, fresh, {e.oid for e in copy.inventory.entries if e.oid})
+    except IntegrityError:
+        publish.withdraw(sidecar, [*living, fresh], [fresh], when)
+        raise
+    return fresh

@@ -1,0 +1,58 @@
+"""What is known of a rollback that is at work, or was interrupted; and how scans pass over its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.journal import Record
+from gitsnap.installation.scan import Excludes
+from gitsnap.installation.stages import left_behind
+from gitsnap.sidecar.journalfile import JournalFile
+from gitsnap.sidecar.repository import Sidecar
+
+
+@dataclass(slots=True, frozen=True)
+class Pending:
+    """An interrupted rollback; a damaged journal tells its phase only. `started` is RFC 3339."""
+
+    phase: str
+    transaction: str | None = None
+    target: str | None = None
+    safety: str | None = None
+    started: str | None = None
+
+
+def find(sidecar: Sidecar) -> Pending | None:
+    """The rollback that waits to be settled; None where there is none, or where it is at work."""
+    phase = sidecar.pending
+    if phase is None or sidecar.busy:
+        return None
+    record = _read(sidecar)
+    if record is None:
+        return Pending(phase)
+    return Pending(phase, record.transaction, record.target, record.safety, record.created)
+
+
+def hidden_stages(sidecar: Sidecar) -> frozenset[bytes]:
+    """The stages of a rollback that is at work or was interrupted: no content of the installation's."""
+    if sidecar.pending is None:
+        return frozenset()
+    record = _read(sidecar)
+    return record.stage_paths() if record else frozenset(left_behind(sidecar.installation))
+
+
+def _read(sidecar: Sidecar) -> Record | None:
+    try:
+        found = JournalFile(sidecar).load()
+    except (IntegrityError, OSError):
+        return None
+    return found[1] if found else None
+
+
+def without(hidden: Collection[bytes], excludes: Excludes) -> Excludes:
+    """The same exclusions, and the `hidden` paths with them."""
+    if not hidden:
+        return excludes
+    return lambda path, is_dir: path in hidden or excludes(path, is_dir)

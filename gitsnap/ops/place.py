@@ -1,0 +1,184 @@
+"""Which installation, which sidecar: finding the one from the other, and creating a sidecar."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
+from gitsnap.core.model import Problem
+from gitsnap.sidecar import repository
+from gitsnap.sidecar.repository import Sidecar
+
+
+@dataclass(slots=True, frozen=True)
+class Place:
+    """An installation's real path and its sidecar's path, both absolute."""
+
+    root: str
+    store: str
+
+
+@dataclass(slots=True, frozen=True)
+class Initialised:
+    """What init found and did. `files` and `size` (bytes) are what a first snapshot will read; `partial` and `sockets`
+    are what it will not hold."""
+
+    place: Place
+    created: bool
+    files: int
+    size: int
+    excluded: tuple[bytes, ...]
+    partial: tuple[Problem, ...] = ()
+    sockets: tuple[bytes, ...] = ()
+
+
+def default_store(root: str, home: str) -> str:
+    """The sidecar's path for the installation at `root` (a real path) below `home`."""
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    name = "".join(c if c.isprintable() and c != "/" else "_" for c in os.path.basename(root))[:60].lstrip("-.")
+    return os.path.join(home, f"{name or 'root'}-{digest}.git")
+
+
+def locate(directory: str | None, store: str | None, home: str, cwd: str) -> Place:
+    """The protected place that is meant; NoSidecarError when nothing is protected there.
+
+    With a directory, exactly that one; without, what `store` protects, or else the nearest protected directory at or
+    above `cwd`.
+    """
+    if directory is not None:
+        root = real_directory(directory, cwd)
+        found = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
+        if not repository.exists(found):
+            raise _unprotected(root, store, home)
+        return Place(root, found)
+    if store is not None:
+        found = os.path.realpath(os.path.join(cwd, store))
+        with Sidecar(found) as sidecar:
+            return Place(sidecar.installation, found)
+    for candidate in _upwards(os.path.realpath(cwd)):
+        found = os.path.realpath(default_store(candidate, home))
+        if repository.exists(found):
+            return Place(candidate, found)
+    raise NoSidecarError(
+        f"neither {os.path.realpath(cwd)} nor a directory above it is protected",
+        path=os.path.realpath(cwd),
+        hint="`gitsnap init` protects the working directory, `gitsnap -C DIR init` another",
+    )
+
+
+def real_directory(directory: str, cwd: str) -> str:
+    """The real path of a directory; GitsnapError when it is none."""
+    if not directory:
+        # Most likely an unset variable; to take it for the working directory could roll back the wrong one.
+        raise UsageError("the directory's name is empty", hint="`-C .` means the working directory")
+    path = os.path.realpath(os.path.join(cwd, directory))
+    try:
+        os.listdir(path)
+    except OSError as error:
+        raise GitsnapError(
+            f"{directory} cannot be used: {error.strerror}", kind="no-such-directory", path=path, hint=_instead(path)
+        ) from None
+    return path
+
+
+def _instead(path: str) -> str:
+    """What to name instead of something that is no directory that can be read."""
+    if os.path.isdir(path):
+        return "run gitsnap as someone who may read it"
+    nearest = next(p for p in _upwards(os.path.dirname(path)) if os.path.isdir(p))
+    return f"{nearest} is a directory" if os.path.lexists(path) else f"the nearest that is there is {nearest}"
+
+
+def _unprotected(root: str, store: str | None, home: str) -> NoSidecarError:
+    if store:
+        known = repository.exists(default_store(root, home))
+        start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
+        hint = "without --store its sidecar is found" if known else start
+        return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
+    above = next((c for c in _upwards(os.path.dirname(root)) if repository.exists(default_store(c, home))), None)
+    hint = (
+        f"`gitsnap -C {above} …` if you meant the directory above, which is protected"
+        if above
+        else f"`gitsnap -C {root} snapshot` protects it and takes the first snapshot"
+    )
+    return NoSidecarError(f"{root} is not protected: there is no sidecar for it", path=root, hint=hint)
+
+
+def _upwards(path: str) -> list[str]:
+    out = [path]
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        out.append(path)
+    return out
+
+
+def open_sidecar(place: Place) -> Sidecar:
+    """Open the place's sidecar; GitsnapError when it protects something else."""
+    sidecar = Sidecar(place.store)
+    if sidecar.installation != place.root:
+        was = sidecar.installation
+        sidecar.close()
+        raise GitsnapError(
+            f"the sidecar {place.store} protects {was}, not {place.root}",
+            kind="other-installation",
+            path=place.root,
+            hint=f"if the directory was moved: `gitsnap -C {place.root} --store {place.store} init` adopts it",
+        )
+    return sidecar
+
+
+def protect(directory: str, store: str | None, home: str, cwd: str, user_home: str) -> tuple[Place, bool]:
+    """Make sure there is a sidecar for the directory; whether it was created now.
+
+    Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
+    """
+    root = real_directory(directory, cwd)
+    if root == "/":
+        raise UsageError("/ is too much: name the directory of one application", path=root)
+    if user_home and root == os.path.realpath(user_home):
+        raise UsageError(f"{root} is your home directory: name the directory of one application", path=root)
+    default = default_store(root, home)
+    path = os.path.realpath(os.path.join(cwd, store)) if store else os.path.realpath(default)
+    if path == root or path.startswith(root.rstrip("/") + "/"):
+        raise UsageError(
+            f"the sidecar {path} would lie inside the installation {root}",
+            path=path,
+            hint="choose a --store outside: a rollback must never touch the snapshots",
+        )
+    created = not repository.exists(path)
+    if created:
+        repository.create(path, root).close()
+    else:
+        _adopt_if_moved(path, root)
+    if store:
+        _leave_pointer(default, path)
+    return Place(root, path), created
+
+
+def _adopt_if_moved(path: str, root: str) -> None:
+    with Sidecar(path) as sidecar:
+        if sidecar.installation == root:
+            return
+        if os.path.lexists(sidecar.installation):
+            raise UsageError(
+                f"the sidecar {path} protects {sidecar.installation}, which is still there",
+                path=path,
+                hint="one installation, one sidecar: choose another --store",
+            )
+        sidecar.adopt(root)
+
+
+def _leave_pointer(default: str, path: str) -> None:
+    """A symlink under the default name, so that the directory alone finds the sidecar."""
+    if os.path.realpath(default) == path:
+        return
+    if os.path.islink(default):
+        os.unlink(default)
+    elif os.path.lexists(default):
+        raise UsageError(
+            f"this directory has a sidecar already: {default}", path=default, hint="leave --store out to use it"
+        )
+    os.makedirs(os.path.dirname(default), mode=0o700, exist_ok=True)
+    os.symlink(path, default)

@@ -1,0 +1,136 @@
+"""Reading and packing small files in several processes, beside the walk that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
+from gitsnap.core.sqlite import HEADER
+from gitsnap.installation import attributes
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.reading import ReadFailedError, UnstableError, read_whole
+from gitsnap.ops.crew import LARGEST_REQUEST, Crew, processors
+from gitsnap.sidecar.packwriter import PackWriter, digest_blob, pack_blob
+
+_WORKERS = 4
+_BATCH_FILES, _BATCH_BYTES = 128, 1 << 20
+# Fewer are read and packed in less time than it takes to start a process.
+_WORTH_FILES, _WORTH_BYTES = 300, 8 << 20
+
+
+class PackingReaders:
+    """Takes looks from a scan of `root`, and has what they show read, digested and deflated into `pack`.
+
+    `kept` tells which blobs need no deflating. Nothing is started before it is worth while; what comes to less is left
+    to the walk. Close it.
+    """
+
+    def __init__(self, root: str, pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
+        self._root, self._pack, self._kept = root, pack, kept
+        self._batch: list[Look] = []
+        self._waiting: list[list[Look]] = []
+        self._size = self._letters = self._total_files = self._total_bytes = 0
+        self._outcomes: list[Outcome] = []
+        self._crew: Crew | None = None
+        self._workers = min(processors(), _WORKERS)
+
+    def read(self, look: Look) -> None:
+        """Take on one file."""
+        self._batch.append(look)
+        self._size += look.size
+        self._letters += len(look.folder) + len(look.name) + 100
+        if len(self._batch) >= _BATCH_FILES or self._size >= _BATCH_BYTES or self._letters > LARGEST_REQUEST // 2:
+            self._send()
+
+    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
+        """What became of the looks since."""
+        if everything:
+            self._send()
+            if self._crew is None:
+                # Not worth while: the walk reads them itself.
+                waiting, self._waiting = self._waiting, []
+                return [Outcome(look.number, None) for batch in waiting for look in batch]
+            self._take(self._crew.finish())
+        elif self._crew is not None:
+            self._take(self._crew.answers())
+        if self._crew is not None:
+            self._outcomes += [Outcome(Look(*look).number, None) for batch in self._crew.lost() for look in batch]
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def _send(self) -> None:
+        if not self._batch:
+            return
+        self._total_files += len(self._batch)
+        self._total_bytes += self._size
+        self._waiting.append(self._batch)
+        self._batch, self._size, self._letters = [], 0, 0
+        if self._crew is None:
+            if self._workers < 2 or (self._total_files < _WORTH_FILES and self._total_bytes < _WORTH_BYTES):
+                return
+            # What it has to look up first, it looks up once for all workers.
+            self._kept(bytes(20))
+            self._crew = Crew(self._prepare, self._workers)
+        for batch in self._waiting:
+            self._take(self._crew.hand_over([tuple(look) for look in batch]))
+        self._waiting = []
+
+    def _take(self, answers: Iterator[tuple[Any, Any, bytes]]) -> None:
+        for _, rows, data in answers:
+            at = 0
+            for number, oid, sha256, size, xattrs in rows:
+                if oid is None:
+                    self._outcomes.append(Outcome(number, None))
+                    continue
+                if size:
+                    self._pack.adopt(oid, data[at : at + size])
+                    at += size
+                self._outcomes.append(Outcome(number, Digests(oid, sha256), xattrs))
+
+    def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
+        """What a worker does, with its own descriptors of the directories."""
+        dirs = Directories(self._root)
+        kept, sent = self._kept, set[bytes]()
+
+        def work(looks: list[tuple[int, bytes, bytes, int, bytes, bool]]) -> tuple[Any, bytes]:
+            rows, packed = [], []
+            for look in looks:
+                row, entry = _one(dirs, Look(*look), kept, sent)
+                rows.append(row)
+                packed.append(entry)
+            return rows, b"".join(packed)
+
+        return work
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+
+
+def _one(
+    dirs: Directories, look: Look, kept: Callable[[bytes], bool], sent: set[bytes]
+) -> tuple[tuple[int, bytes | None, bytes, int, object], bytes]:
+    """One file's row of the answer and its entry for the pack; any trouble is left to the walk, which names it."""
+
+    def use(file: int, chunks: Iterable[bytes]) -> tuple[Digests, bytes, tuple[tuple[str, bytes], ...]]:
+        data = b"".join(chunks)
+        if len(data) != look.size:
+            raise SizeChanged
+        if look.twice and data.startswith(HEADER):
+            # A transaction may be under way in it, which reading alone does not tell.
+            raise UnstableError
+        digests = digest_blob(data)
+        new = digests.oid not in sent and not kept(digests.oid)
+        return digests, pack_blob(data) if new else b"", attributes.read_at(file)
+
+    try:
+        folder = dirs.fd(look.folder)
+        digests, packed, xattrs = read_whole(folder, look.name, look.key, look.size, use, twice=look.twice)
+    except (UnstableError, ReadFailedError, SizeChanged, OSError):
+        return (look.number, None, b"", 0, ()), b""
+    if packed:
+        sent.add(digests.oid)
+    return (look.number, digests.oid, digests.sha256, len(packed), xattrs), packed

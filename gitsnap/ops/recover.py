@@ -1,0 +1,273 @@
+"""Settling a rollback that was interrupted, and reversing one that was not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from gitsnap.core.component import Part
+from gitsnap.core.content import CHUNK
+from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError, PendingRecoveryError
+from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
+from gitsnap.core.journal import Phase, Record
+from gitsnap.core.model import Kind, Problem, Snapshot
+from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation import stages
+from gitsnap.installation.apply import Stop
+from gitsnap.installation.disk import Disk
+from gitsnap.ops import components
+from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
+from gitsnap.ops.target import Target
+from gitsnap.ops.transaction import Transaction
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.catalog import Living
+from gitsnap.sidecar.journalfile import JournalFile
+from gitsnap.sidecar.repository import Sidecar
+
+
+class Direction(StrEnum):
+    """Which of the two states a recovery is to end with."""
+
+    FINISH = "finish"
+    REVERT = "revert"
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What was settled. `direction` is None where there was nothing to settle; the ids are those of the rollback.
+
+    `moved` tells whether names of the installation were moved: false where it was untouched or done already.
+    """
+
+    direction: Direction | None = None
+    transaction: str | None = None
+    target: str | None = None
+    safety: str | None = None
+    moved: bool = False
+    verified: bool = True
+    incomplete: list[Problem] = field(default_factory=list)
+    duration: float = 0.0
+
+
+def recover(
+    sidecar: Sidecar,
+    direction: Direction | None,
+    settings: Settings,
+    *,
+    now: datetime,
+    disk: Disk | None = None,
+    observer: Observer = SILENT,
+    interrupts: Interrupts = UNGUARDED,
+) -> Recovered:
+    """Settle an interrupted rollback: finish it, or take it back. Without a direction, the way that was decided.
+
+    Can be interrupted and repeated. Raises IntegrityError when the journal or the stage is damaged and no direction
+    was given; with one, the directory is brought there by comparing all of it with the snapshot.
+    """
+    doing = Doing(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
+    started = time.monotonic()
+    with sidecar.writing(settings.lock_wait, recovering=True):
+        result = _Recovery(sidecar, settings, doing, direction).run()
+    result.duration = time.monotonic() - started
+    return result
+
+
+class _Recovery:
+    def __init__(self, sidecar: Sidecar, settings: Settings, doing: Doing, direction: Direction | None) -> None:
+        self._sidecar, self._settings, self._doing = sidecar, settings, doing
+        self._asked = direction
+        self._journal = JournalFile(sidecar)
+
+    def run(self) -> Recovered:
+        try:
+            found = self._journal.load()
+        except IntegrityError as error:
+            return self._by_content(error)
+        if found is None:
+            return Recovered()
+        phase, record = found
+        self._require_same_directory(record)
+        with (
+            self._doing.interrupts.deferred() as stop,
+            open_transaction(self._sidecar, record, self._doing) as transaction,
+        ):
+            try:
+                transaction.resume(phase)
+            except IntegrityError as error:
+                useless = error
+            else:
+                return self._by_journal(phase, record, transaction, stop)
+        return self._by_content(useless)
+
+    def _require_same_directory(self, record: Record) -> None:
+        root = os.fsencode(self._sidecar.installation)
+        if os.stat(root).st_ino != record.root_inode:
+            raise PendingRecoveryError(
+                f"{self._sidecar.installation} is not the directory in which a rollback was interrupted",
+                path=self._sidecar.installation,
+                hint=f"put that directory back in its place; snapshot {record.safety} holds what was in it",
+            )
+
+    def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
+        forward = self._forward(phase)
+        result = self._result(forward, record)
+        aim = self._target(record, record.target if forward else record.safety)
+        if phase in (Phase.FORWARD, Phase.BACKWARD):
+            result.moved = True
+            if forward:
+                transaction.forward(lambda: self._differences(self._target(record, record.safety), record), stop)
+            else:
+                transaction.backward(stop)
+            result.incomplete += [*transaction.incomplete, *aim.wanted.partial]
+            with transaction.checking():
+                self._conclude(result, self._differences(aim, record))
+            result.incomplete += transaction.finish(forward=forward)
+            return result
+        result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
+        if self._asked is not None and forward is not (phase is Phase.FINISHED):
+            # The journal cannot lead there any more; the snapshot can.
+            return self._roll(result, aim.snapshot.id, record.paths, record.part)
+        self._conclude(result, self._differences(aim, record))
+        return result
+
+    def _forward(self, phase: Phase) -> bool:
+        if self._asked is not None:
+            return self._asked is Direction.FINISH
+        return phase in (Phase.FORWARD, Phase.FINISHED)
+
+    def _result(self, forward: bool, record: Record) -> Recovered:
+        direction = Direction.FINISH if forward else Direction.REVERT
+        return Recovered(direction, record.transaction, record.target, record.safety)
+
+    def _target(self, record: Record, name: str) -> Target:
+        snapshot, sqlite = catalog.resolve(catalog.snapshots(self._sidecar), name), self._settings.sqlite
+        return Target(
+            self._sidecar, snapshot, Texts(record.ignore, record.exclude), record.paths, record.part, sqlite=sqlite
+        )
+
+    def _differences(self, aim: Target, record: Record) -> list[Problem]:
+        scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
+        return aim.differences(scan.inventory)
+
+    def _conclude(self, result: Recovered, wrong: list[Problem]) -> None:
+        explained = {p.path for p in result.incomplete}
+        unexplained = [p for p in wrong if p.path not in explained]
+        result.incomplete = [*dict.fromkeys(result.incomplete), *unexplained]
+        result.verified = not unexplained
+
+    def _roll(
+        self,
+        result: Recovered,
+        name: str,
+        paths: tuple[bytes, ...],
+        part: Part | None,
+        hidden: frozenset[bytes] = frozenset(),
+    ) -> Recovered:
+        """Reach a snapshot by comparing everything with it, in a rollback of its own."""
+        snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
+        doing, reversing = replace(self._doing, hidden=hidden), snapshot.kind is Kind.SAFETY
+        restored = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing).run()
+        result.moved, result.verified = True, restored.verified
+        result.incomplete += restored.incomplete
+        return result
+
+    def _by_content(self, error: IntegrityError) -> Recovered:
+        """The journal or the stage is of no use: the safety snapshot still knows both ends."""
+        try:
+            safety = last_safety(catalog.snapshots(self._sidecar))
+        except NoSuchSnapshotError:
+            error.hint = f"no safety snapshot is left: `gitsnap rollback SNAPSHOT` after removing {error.path!s}"
+            raise error from None
+        if not safety.command:
+            raise error
+        target, (paths, component) = safety.command.split()[2], reach_of(safety.command)
+        if self._asked is None:
+            error.hint = (
+                f"`gitsnap recover --finish` brings back {target}, `gitsnap recover --revert` brings back {safety.id}, "
+                "by comparing everything"
+            )
+            raise error
+        forward = self._asked is Direction.FINISH
+        result = Recovered(self._asked, None, target, safety.id)
+        known = self._digests(target if forward else safety.id)
+        with suppress(IntegrityError, NoSuchSnapshotError):
+            # Files that only a damaged snapshot knows are kept as if nobody did.
+            known |= self._digests(safety.id if forward else target)
+        left = stages.left_behind(self._sidecar.installation)
+        self._journal.set_aside()
+        part = component_of_snapshot(self._sidecar, safety, component, self._settings)
+        self._roll(result, target if forward else safety.id, paths, part, frozenset(left))
+        beside = os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
+        result.incomplete += stages.clear(
+            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), beside
+        )
+        self._journal.forget()
+        return result
+
+    def _digests(self, name: str) -> set[bytes]:
+        snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
+        target = Target(self._sidecar, snapshot, Texts(b"", b""))
+        return {e.sha256 for e in target.wanted.entries if e.sha256}
+
+
+def _unknown_to(known: set[bytes]) -> Callable[[int], bool]:
+    """Tells of an open file whether none of the digests is its own."""
+
+    def unknown(fd: int) -> bool:
+        digest = hashlib.sha256()
+        while data := os.read(fd, CHUNK):
+            digest.update(data)
+        return digest.digest() not in known
+
+    return unknown
+
+
+def undo(
+    sidecar: Sidecar,
+    settings: Settings,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    confirm: Confirm | None = None,
+    disk: Disk | None = None,
+    observer: Observer = SILENT,
+    interrupts: Interrupts = UNGUARDED,
+) -> Restored:
+    """Reverse the last rollback, restore or undo: bring back what its safety snapshot holds, as far as it reached.
+
+    Takes a safety snapshot as well, so that it can be undone in turn. Raises NoSuchSnapshotError when there is none.
+    """
+    doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
+    with sidecar.writing(settings.lock_wait):
+        safety = last_safety(catalog.snapshots(sidecar))
+        paths, component = reach_of(safety.command)
+        part = component_of_snapshot(sidecar, safety, component, settings)
+        return Job(sidecar, safety, settings, doing, paths, part, reversing=True).run()
+
+
+def component_of_snapshot(
+    sidecar: Sidecar, snapshot: Snapshot, component: str | None, settings: Settings
+) -> Part | None:
+    """The component of this name as the configuration and a snapshot have it; None for none."""
+    return components.part(sidecar, snapshot.id, component, settings) if component is not None else None
+
+
+def last_safety(living: Living) -> Snapshot:
+    """The safety snapshot of the last rollback or restore; NoSuchSnapshotError when there is none.
+
+    Raises IntegrityError where the very one that is meant may be damaged.
+    """
+    for snapshot in reversed(living):
+        if snapshot.kind is Kind.SAFETY:
+            return catalog.require_certain(living, snapshot)
+    raise NoSuchSnapshotError(
+        "there is nothing to undo: no rollback or restore has left a safety snapshot", hint="`gitsnap list` shows all"
+    )

@@ -1,0 +1,107 @@
+"""Reading many blobs again, in several processes where that is worth while: what each really holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gitsnap.core.beside import WORTHWHILE, beside
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.events import Observer
+from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.sidecar.objects import ObjectStore
+
+_WORKERS = 4
+_PER_REQUEST = 256
+# Fewer are read in less time than it takes to start a process.
+_WORTH_OBJECTS = 300
+# What a worker has in hand is two numbers a request: hundreds of them fit into a pipe.
+_AHEAD = 1000
+
+# A blob's size and SHA-256, or what is wrong with it.
+Held = tuple[int, bytes] | str
+
+
+class Rereading:
+    """Reads the blobs with these ids, in the order in which they lie on disk, from the moment it is made.
+
+    `known` is what earlier ones found, and takes in what this one finds. With `kind` None, objects of any type do.
+    Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        oids: Iterable[bytes],
+        known: dict[bytes, Held],
+        observer: Observer,
+        kind: bytes | None = b"blob",
+    ) -> None:
+        self._store, self._known, self._observer, self._kind = store, known, observer, kind
+        self._small, self._large = store.in_order({oid for oid in oids if oid not in known})
+        self._crew: Crew | None = None
+        workers = min(processors(), _WORKERS)
+        if workers > 1 and len(self._small) >= _WORTH_OBJECTS:
+            self._crew = Crew(self._prepare, workers, ahead=_AHEAD)
+            for start in range(0, len(self._small), _PER_REQUEST):
+                self._take(self._crew.hand_over(start))
+
+    def __enter__(self) -> Rereading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._crew is not None:
+            self._crew.close()
+
+    def _prepare(self) -> Work:
+        def work(start: int) -> tuple[Any, bytes]:
+            return [_reread(self._store, oid, self._kind) for oid in self._small[start : start + _PER_REQUEST]], b""
+
+        return work
+
+    def _take(self, answers: Iterator[tuple[int, Sequence[Held], bytes]]) -> None:
+        for start, found, _ in answers:
+            self._record(self._small[start : start + _PER_REQUEST], found)
+
+    def _record(self, oids: Sequence[bytes], found: Sequence[Held]) -> None:
+        for oid, held in zip(oids, found, strict=True):
+            self._known[oid] = held
+            self._observer.advanced(1, 0 if isinstance(held, str) else held[0])
+
+    def finish(self) -> dict[bytes, Held]:
+        """What every blob holds."""
+        for oid in self._large:
+            self._known[oid] = _reread_large(self._store, oid, self._observer)
+            self._observer.advanced(1)
+        starts: Iterable[int] = range(0, len(self._small), _PER_REQUEST)
+        if self._crew is not None:
+            self._take(self._crew.finish())
+            starts = self._crew.lost()
+        for start in starts:
+            for oid in self._small[start : start + _PER_REQUEST]:
+                self._record([oid], [_reread(self._store, oid, self._kind)])
+        return self._known
+
+
+def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> Held:
+    try:
+        content = store.read(oid, kind)[1]
+    except IntegrityError as error:
+        return error.message
+    return len(content), hashlib.sha256(content).digest()
+
+
+def _reread_large(store: ObjectStore, oid: bytes, observer: Observer) -> Held:
+    sha256, size = beside(hashlib.sha256(), WORTHWHILE), 0
+    failure = None
+    try:
+        for piece in store.blob(oid):
+            sha256.update(piece)
+            size += len(piece)
+            observer.advanced(0, len(piece))
+    except IntegrityError as error:
+        failure = error.message
+    finally:
+        digest = sha256.digest()
+    return failure or (size, digest)

@@ -1,0 +1,299 @@
+"""Bringing back, in place: a whole snapshot (rollback) or named paths of one (restore)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from gitsnap.core.component import Part
+from gitsnap.core.content import Digesting
+from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
+from gitsnap.core.journal import Record
+from gitsnap.core.model import Entry, Kind, Problem, Snapshot
+from gitsnap.core.plan import RestorePlan
+from gitsnap.core.retention import Decision
+from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation.apply import Content
+from gitsnap.installation.databases import Databases
+from gitsnap.installation.disk import Disk
+from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.ops import databases, exclusions, retain
+from gitsnap.ops.snapshot import Request, take_locked
+from gitsnap.ops.target import Target, replaced, require_paths, require_space
+from gitsnap.ops.transaction import Transaction
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.journalfile import JournalFile
+from gitsnap.sidecar.repository import Sidecar
+
+
+@dataclass(slots=True)
+class Restored:
+    """What was done, or would be. `incomplete` names what could not be brought back exactly, and why; `verified`
+    tells that everything else was compared with the manifest afterwards. `duration` is in seconds."""
+
+    target: Snapshot
+    plan: RestorePlan
+    safety: Snapshot | None = None
+    applied: bool = False
+    verified: bool = False
+    incomplete: list[Problem] = field(default_factory=list)
+    pruned: list[Decision] = field(default_factory=list)
+    duration: float = 0.0
+
+    def conclude(self, wrong: list[Problem]) -> None:
+        """Take in where the directory differs from the target afterwards."""
+        self.incomplete = list(dict.fromkeys(self.incomplete))
+        explained = {p.path for p in self.incomplete}
+        unexplained = [p for p in wrong if p.path not in explained]
+        self.incomplete += unexplained
+        self.verified = not unexplained
+
+
+Confirm = Callable[[Snapshot, RestorePlan], bool]
+
+
+@dataclass(slots=True, frozen=True)
+class Doing:
+    """How a rollback is to be done: by whom it is asked, shown, stopped, and through which port it writes."""
+
+    now: datetime
+    dry_run: bool = False
+    confirm: Confirm | None = None
+    disk: Disk = field(default_factory=Disk)
+    observer: Observer = SILENT
+    interrupts: Interrupts = UNGUARDED
+    # Stages that an earlier rollback left: no content, and not to be touched.
+    hidden: frozenset[bytes] = frozenset()
+
+
+def rollback(
+    sidecar: Sidecar,
+    selector: str | None,
+    settings: Settings,
+    *,
+    now: datetime,
+    paths: Sequence[bytes] = (),
+    dry_run: bool = False,
+    confirm: Confirm | None = None,
+    disk: Disk | None = None,
+    observer: Observer = SILENT,
+    interrupts: Interrupts = UNGUARDED,
+    part: Part | None = None,
+) -> Restored:
+    """Bring the installation, or the named paths or a part of it, back to a snapshot, exactly.
+
+    With `confirm`, the plan is shown to it first and nothing happens when it says no. Raises GitsnapError before
+    anything was touched when the target is damaged, a path is unknown, or content could not be kept safe. An error
+    half way puts the old state back; PendingRecoveryError when that failed as well, or an earlier rollback is open.
+    """
+    doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
+    with sidecar.writing(settings.lock_wait):
+        living = catalog.snapshots(sidecar)
+        target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
+        job = Job(sidecar, target, settings, doing, paths, part)
+        require_paths(paths, job.target.held, target)
+        return job.run()
+
+
+class Job:
+    """One rollback, for a caller who holds the writer's lock."""
+
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        target: Snapshot,
+        settings: Settings,
+        doing: Doing,
+        paths: Sequence[bytes] = (),
+        part: Part | None = None,
+        *,
+        reversing: bool = False,
+    ) -> None:
+        self._sidecar, self._settings, self._doing = sidecar, settings, doing
+        texts = exclusions.texts(sidecar.installation, settings)
+        self.target = Target(sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite)
+
+    def run(self) -> Restored:
+        """Plan, ask, keep safe, carry out, check."""
+        started, doing = time.monotonic(), self._doing
+        result = Restored(self.target.snapshot, RestorePlan())
+        if doing.dry_run or doing.confirm:
+            result.plan = self.target.plan(self._look())
+            if doing.dry_run or (doing.confirm and not doing.confirm(self.target.snapshot, result.plan)):
+                result.duration = time.monotonic() - started
+                return result
+            started = time.monotonic()
+        scan = self._keep_safe(result)
+        self._carry_out(result, scan)
+        keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
+        result.pruned += retain.prune_locked(
+            self._sidecar, self._settings.retention, now=doing.now, zone=self._settings.zone, protected=keep
+        )
+        result.duration = time.monotonic() - started
+        return result
+
+    def _look(self) -> Scan:
+        """The directory as it is, nothing stored."""
+        cache, observer = self._sidecar.load_cache(), self._doing.observer
+        # As the safety snapshot will see it.
+        kept = databases.capturing(self._sidecar, self._settings, self.target.wanted.images)
+        return look(self._sidecar, self.target, "comparing", cache, observer, databases=kept)
+
+    def _keep_safe(self, result: Restored) -> Scan:
+        """Plan, and take the safety snapshot: everything that the rollback may touch. None where it has nothing to do.
+
+        Rollbacks that a nervous hand or a script repeats would push older snapshots out of retention's places.
+        """
+        target, paths, part = self.target.snapshot, self.target.paths, self.target.part
+
+        def needed(scan: Scan) -> bool:
+            result.plan = self.target.plan(scan)
+            return bool(result.plan.steps)
+
+        what = f"{len(paths)} path{'s' * (len(paths) != 1)} of " if paths else ""
+        what = f"the component {part.name} of " if part else what
+        request = Request(
+            kind=Kind.SAFETY,
+            message=f"before {what}{target.id} came back",
+            # What undoes an upgrade belongs to it.
+            upgrade=target.upgrade if target.kind is Kind.PRE and not what else None,
+            command=command_line(target.id, paths, part),
+        )
+        taken, scan = take_locked(
+            self._sidecar,
+            request,
+            self._settings,
+            now=self._doing.now,
+            observer=self._doing.observer,
+            rules=list(self.target.texts.parse().rules),
+            excludes=self.target.excludes(self._doing.hidden),
+            protect=(target.id,),
+            needed=needed,
+            relied_on=lambda scan: replaced(result.plan, scan.inventory),
+            images=self.target.wanted.images,
+        )
+        result.pruned += taken.pruned
+        result.safety = None if taken.skipped else taken.snapshot
+        return scan
+
+    def _carry_out(self, result: Restored, scan: Scan) -> None:
+        require_space(self._sidecar.installation, result.plan)
+        safety = bytes.fromhex(result.safety.commit) if result.safety else b""
+        cache = StatCache(safety, scan.rows, scan.xattrs, images=scan.images)
+        hidden = self._doing.hidden
+        if result.safety is None:
+            after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
+            result.conclude(self.target.differences(after.inventory))
+        else:
+            after = self._apply(result, result.safety, scan, cache)
+        result.applied = True
+        if result.verified and not (self.target.paths or self.target.part or result.incomplete):
+            commit = bytes.fromhex(self.target.snapshot.commit)
+            # What the target leaves out was looked at as well, but no snapshot need keep it.
+            rows = {path: row for path, row in after.rows.items() if path in self.target.held}
+            images = {path: held for path, held in after.images.items() if path in self.target.held}
+            self._sidecar.save_cache(StatCache(commit, rows, after.xattrs, images=images))
+
+    def _apply(self, result: Restored, safety: Snapshot, scan: Scan, cache: StatCache) -> Scan:
+        doing, sidecar = self._doing, self._sidecar
+        record = self._record(safety)
+
+        def look_again(target: Target, known: StatCache) -> Scan:
+            return check(sidecar, target, known, doing.observer, doing.hidden | record.stage_paths())
+
+        def old_state() -> list[Problem]:
+            before = Target(sidecar, safety, self.target.texts, sqlite=self.target.sqlite)
+            return before.differences(look_again(before, cache).inventory)
+
+        with doing.interrupts.deferred() as stop, open_transaction(sidecar, record, doing) as transaction:
+            transaction.prepare(result.plan, scan.inventory.on_disk(), stored_content(sidecar), stop)
+            transaction.forward(old_state, stop, first=True, known=cache)
+            known = replace(cache, rows={**cache.rows, **transaction.rows})
+            with transaction.checking():
+                after = look_again(self.target, known)
+            result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.wanted.partial]
+            wrong = self.target.differences(after.inventory)
+            result.incomplete += transaction.finish(forward=True)
+        result.conclude(wrong)
+        return after
+
+    def _record(self, safety: Snapshot) -> Record:
+        root = os.fsencode(self._sidecar.installation)
+        texts = self.target.texts
+        return Record(
+            os.urandom(6).hex(),
+            self._doing.now.astimezone(UTC).isoformat(timespec="seconds"),
+            root,
+            os.stat(root).st_ino,
+            self.target.snapshot.id,
+            safety.id,
+            self.target.paths,
+            self.target.part,
+            texts.ignore,
+            texts.configured,
+        )
+
+
+def open_transaction(sidecar: Sidecar, record: Record, doing: Doing) -> Transaction:
+    """The transaction of a record, with its journal in the sidecar."""
+    beside = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-conflicts-{record.transaction}")
+    return Transaction(record, JournalFile(sidecar), doing.disk, beside, doing.observer)
+
+
+def look(
+    sidecar: Sidecar,
+    target: Target,
+    phase: str,
+    cache: StatCache,
+    observer: Observer,
+    hidden: frozenset[bytes] = frozenset(),
+    *,
+    databases: Databases | None,
+) -> Scan:
+    """Scan the directory by the rules of a target, nothing stored."""
+    observer.started(phase)
+    excludes = target.excludes(hidden)
+    scan = Scanner(
+        sidecar.installation, Digesting(), cache=cache, excludes=excludes, databases=databases, observer=observer
+    ).run()
+    observer.finished()
+    return scan
+
+
+def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer, hidden: frozenset[bytes]) -> Scan:
+    """Look at what has become of the directory, to compare it with the target."""
+    as_held = databases.comparing(sidecar, target.wanted, sqlite=target.sqlite)
+    return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
+
+
+def stored_content(sidecar: Sidecar) -> Content:
+    """Where the content of entries comes from."""
+    store = sidecar.objects
+
+    def content(entry: Entry) -> Iterator[bytes]:
+        assert entry.oid is not None
+        return store.blob(entry.oid, entry.size)
+
+    return content
+
+
+def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) -> str:
+    """What to type for the same rollback or restore; undo reads it back from the safety snapshot."""
+    if part is not None:
+        return shlex.join(["gitsnap", "rollback", target, "--component", part.name])
+    if not paths:
+        return f"gitsnap rollback {target}"
+    return shlex.join(["gitsnap", "restore", target, "--", *map(os.fsdecode, paths)])
+
+
+def reach_of(command: str | None) -> tuple[tuple[bytes, ...], str | None]:
+    """The paths, or the component, that a command line written by `command_line` names."""
+    words = shlex.split(command or "")
+    if words[3:4] == ["--component"]:
+        return (), words[4]
+    return tuple(map(os.fsencode, words[4:])) if words[3:4] == ["--"] else (), None

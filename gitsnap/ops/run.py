@@ -1,0 +1,210 @@
+"""A command as an upgrade: started, listened to, ended when it must be, and watched over meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gitsnap.core.upgrade import Moment, failure_of
+from gitsnap.ops import processes, underway
+from gitsnap.ops.processes import Waiter, send, signal_name
+from gitsnap.ops.upgrade import Ask, Upgrade
+from gitsnap.ops.upgraded import Upgraded
+from gitsnap.sidecar.underway import Stage
+
+# What a shell makes of a command that cannot be started: not found, and not executable.
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+_WATCH_PAUSE = 5.0
+
+
+@dataclass(slots=True, frozen=True)
+class Launch:
+    """How the command is started and ended. `words` is its argument vector; it runs in the working directory.
+
+    `timeout` is in seconds. A command that was told to stop gets `grace` seconds to do so. `umask` is the caller's.
+    With `quiet_stdout` its output goes to stderr. `watch` is what verifies the first snapshot once (exit code 0), while
+    the command runs.
+    """
+
+    words: Sequence[str]
+    environ: Mapping[str, str]
+    timeout: float | None = None
+    grace: float = 5.0
+    umask: int = -1
+    quiet_stdout: bool = False
+    watch: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Ended:
+    exit_code: int
+    failure: str
+
+
+def run(upgrade: Upgrade, launch: Launch, waiter: Waiter, *, ask: Ask = lambda _: True) -> Upgraded:
+    """Run the command between `begin`, which has been called, and `finish`, which is called here."""
+    processes.adopt_orphans()
+    assert upgrade.result is not None
+    command = _Command(upgrade, launch, waiter, upgrade.result.doubts)
+    ended = command.run()
+    return upgrade.finish(
+        ended.failure,
+        waiter=waiter,
+        exit_code=ended.exit_code,
+        environ=launch.environ,
+        umask=launch.umask,
+        ask=ask,
+        quiesce=command.quiesce,
+    )
+
+
+@dataclass(slots=True)
+class _Command:
+    upgrade: Upgrade
+    launch: Launch
+    waiter: Waiter
+    doubts: list[str]
+    _told_to_stop: int = 0
+    _stop_by: float | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> _Ended:
+        """Start it, wait for it, and say how it ended."""
+        started = time.monotonic()
+        try:
+            self._process = process = self._start()
+        except OSError as error:
+            code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+            self.upgrade.tell(Moment.COMMAND_EXITED, exit_code=code, signal=None, timed_out=False, duration=0.0)
+            return _Ended(code, f"the command could not be started: {error.strerror}")
+        underway.update(self.upgrade.sidecar, stage=Stage.COMMAND, child=process.pid)
+        self.upgrade.tell(Moment.COMMAND_STARTED, pid=process.pid, command=list(self.launch.words))
+        watch = _Watch(self)
+        code, timed_out = self._wait(process, watch, started)
+        watch.close()
+        self.upgrade.tell(
+            Moment.COMMAND_EXITED,
+            exit_code=code,
+            signal=signal_name(code) if code < 0 else None,
+            timed_out=timed_out,
+            duration=round(time.monotonic() - started, 3),
+        )
+        self._name_those_left()
+        return _Ended(code, self._failure(code, timed_out))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """The command has our terminal, our streams, our process group and our caller's umask."""
+        return subprocess.Popen(
+            list(self.launch.words),
+            env=dict(self.launch.environ) | self.upgrade.variables,
+            stdout=2 if self.launch.quiet_stdout else None,
+            umask=self.launch.umask,
+        )
+
+    def _wait(self, process: subprocess.Popen[bytes], watch: _Watch, started: float) -> tuple[int, bool]:
+        limit = None if self.launch.timeout is None else started + self.launch.timeout
+
+        def ready() -> int | None:
+            watch.tick()
+            if self._stop_by is not None and time.monotonic() > self._stop_by:
+                send(process.pid, signal.SIGKILL)
+            return process.poll()
+
+        code = self.waiter.until(ready, limit, self._react, every=1.0)
+        return (self._end(process), True) if code is None else (code, False)
+
+    def _react(self, number: int, alone: bool) -> None:
+        """The terminal's signals reach the command as they reach us; what was sent to us alone is passed on."""
+        process = self._process
+        if process is None:
+            return
+        # When a terminal is closed, the kernel tells the session's leader alone, which may be us.
+        if alone or number == signal.SIGHUP:
+            send(process.pid, number)
+        if number in (signal.SIGTERM, signal.SIGHUP):
+            self._told_to_stop = number
+            self._stop_by = self._stop_by or time.monotonic() + self.launch.grace
+
+    def _end(self, process: subprocess.Popen[bytes]) -> int:
+        """Its time is over: end it and all that it started."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in {process.pid, *processes.children()}:
+                send(pid, number)
+            code = self.waiter.until(process.poll, time.monotonic() + self.launch.grace, lambda *_: None)
+            if code is not None:
+                # Those it has started have been told as well.
+                processes.stop(self.waiter, politely=number == signal.SIGTERM)
+                return code
+        return -signal.SIGKILL
+
+    def _failure(self, code: int, timed_out: bool) -> str:
+        if timed_out:
+            return f"the command took longer than {self.launch.timeout:g} s"
+        if self._told_to_stop:
+            return f"interrupted by {signal.Signals(self._told_to_stop).name}"
+        words = failure_of(code, signal_name(code))
+        return f"the command {words}" if words else ""
+
+    def _name_those_left(self) -> None:
+        left = processes.children()
+        if left:
+            self.upgrade.tell(Moment.PROCESSES_LEFT, processes=processes.names(left))
+
+    def quiesce(self) -> None:
+        """End what the command has left running: it would go on writing into what is brought back."""
+        left = processes.stop(self.waiter)
+        if left:
+            self.doubts.append(f"{len(left)} processes of the command could not be ended and may still write")
+
+
+class _Watch:
+    """Verifies the first snapshot over and over in a process of the lowest priority, as long as the command runs."""
+
+    def __init__(self, command: _Command) -> None:
+        self._command, self._arguments = command, list(command.launch.watch)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._next, self._passes = time.monotonic(), 0
+
+    def tick(self) -> None:
+        """Start a pass when its time has come, and take note of one that has ended."""
+        if not self._arguments:
+            return
+        if self._process is None:
+            if time.monotonic() >= self._next:
+                self._process = processes.start_politely(self._arguments)
+            return
+        code = self._process.poll()
+        if code is None:
+            return
+        self._process, self._next = None, time.monotonic() + _WATCH_PAUSE
+        upgrade = self._command.upgrade
+        pre = upgrade.variables["GITSNAP_PRE"]
+        if code == 0:
+            self._passes += 1
+            upgrade.tell(Moment.VERIFIED, snapshot=pre, during="command", passes=self._passes)
+        # Locked: a gc is at work, and the next pass tells.
+        elif code != 11:
+            self._arguments = []
+            problem = f"the snapshot before the upgrade no longer passes verification (exit code {code})"
+            self._command.doubts.append(f"{problem}: rolling back is in doubt")
+            upgrade.tell(Moment.VERIFY_FAILED, snapshot=pre, problem=problem)
+
+    def close(self) -> None:
+        """The command has ended: an unfinished pass goes."""
+        if self._process is not None:
+            self._process.kill()
+            with suppress(ChildProcessError):
+                self._process.wait()
+
+
+def findable(word: str, environ: Mapping[str, str], cwd: str) -> bool:
+    """Whether a command's name leads to something that can be executed."""
+    if "/" in word:
+        return os.access(os.path.join(cwd, word), os.X_OK)
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    return any(os.access(os.path.join(cwd, folder, word), os.X_OK) for folder in folders)

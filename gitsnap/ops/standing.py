@@ -1,0 +1,77 @@
+"""How things stand: what `status` tells, without writing anything anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Snapshot
+from gitsnap.core.retention import Decision
+from gitsnap.core.settings import Settings
+from gitsnap.ops import retain
+from gitsnap.ops.components import Tally, tally
+from gitsnap.ops.difference import NOW, Difference, diff
+from gitsnap.ops.pending import Pending, find
+from gitsnap.sidecar import catalog, growth, ledger
+from gitsnap.sidecar.repository import Sidecar
+
+
+@dataclass(slots=True)
+class State:
+    """How things stand with an installation and its sidecar (`store`, of `store_bytes` on disk).
+
+    `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
+    time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
+    by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot.
+    `at_work` tells that a rollback is going on at this moment.
+    """
+
+    installation: str
+    store: str
+    snapshots: Sequence[Snapshot]
+    latest: Snapshot | None
+    difference: Difference | None
+    store_bytes: int
+    verified: dict[str, datetime | None]
+    pending: Pending | None
+    at_work: bool = False
+    added: dict[str, int | None] = field(default_factory=dict)
+    leaving: list[Decision] = field(default_factory=list)
+    components: dict[str, Tally] = field(default_factory=dict)
+
+    @property
+    def since(self) -> datetime | None:
+        """When the oldest snapshot was taken."""
+        return self.snapshots[0].created if self.snapshots else None
+
+    @property
+    def unverified(self) -> list[str]:
+        """The ids of snapshots that never passed a full verification, oldest first."""
+        return [name for name, when in self.verified.items() if when is None]
+
+
+def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Observer = SILENT) -> State:
+    """The live directory against the latest snapshot, and the sidecar's state."""
+    living = catalog.snapshots(sidecar)
+    if living.damaged and not living:
+        raise catalog.all_lost(living.damaged)
+    # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
+    latest = catalog.resolve([*living], "latest") if living else None
+    difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
+    proved, sizes = ledger.load(sidecar), growth.load(sidecar)
+    return State(
+        sidecar.installation,
+        sidecar.path,
+        living,
+        latest,
+        difference,
+        sidecar.disk_bytes(),
+        {s.id: proved.get(s.commit) for s in living},
+        find(sidecar),
+        sidecar.pending is not None and sidecar.busy,
+        {s.id: sizes.get(s.commit) for s in living},
+        retain.foresee(sidecar, living, settings, now=now),
+        tally(difference.comparison.changes, settings.components) if difference else {},
+    )

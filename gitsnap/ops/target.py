@@ -1,0 +1,197 @@
+"""What a directory is to become: a snapshot, or named paths of it, and what has to be left alone on the way there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+from gitsnap.core.comparison import Status, compare
+from gitsnap.core.component import Part
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Inventory, Problem, Snapshot, Type
+from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
+from gitsnap.core.quantity import size
+from gitsnap.installation.mounts import mount_point
+from gitsnap.installation.owners import localise
+from gitsnap.installation.scan import Excludes, Scan
+from gitsnap.ops import exclusions
+from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.pending import without
+from gitsnap.sidecar import contents
+from gitsnap.sidecar.repository import Sidecar
+
+Scope = Callable[[bytes], bool]
+
+
+class Target:
+    """One snapshot as the state to reach. `paths` are those asked for (none: everything), `part` the component (None:
+    all), `texts` the rules that hold. `reversing` says that a restore is undone: names that it has cut off from their
+    hard links come with them. `sqlite` says whether databases that the snapshot does not know as such may be images.
+
+    Reading it raises IntegrityError when notes, tree and commit do not agree.
+    """
+
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        snapshot: Snapshot,
+        texts: Texts,
+        paths: Sequence[bytes] = (),
+        part: Part | None = None,
+        *,
+        reversing: bool = False,
+        sqlite: bool = True,
+    ) -> None:
+        self.snapshot, self.paths, self.part, self.texts = snapshot, tuple(paths), part, texts
+        self._reversing, self.sqlite = reversing, sqlite
+        self.wanted = contents.inventory(sidecar, snapshot)
+        localise(self.wanted)
+        self.held = {e.path for e in self.wanted.entries}
+        self.rules = exclusions.rules_for(texts, self.wanted)
+        self._protected = self.rules.protected if self.rules else nothing
+
+    def excludes(self, hidden: Collection[bytes] = ()) -> Excludes:
+        """What a scan leaves out: nothing that a rollback may touch, and the `hidden` stages of one."""
+        return without(hidden, self.rules.excluded_from_safety)
+
+    def plan(self, scan: Scan) -> RestorePlan:
+        """The steps from what was scanned to this target; GitsnapError when something could not be kept safe."""
+        live = scan.inventory.on_disk()
+        scope = self._scope(live)
+        plan = make_plan(self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts)
+        lost = unsaved(plan, live)
+        if lost:
+            raise GitsnapError(
+                f"{len(lost)} of the paths to be replaced could not be read, so they cannot be kept safe",
+                kind="unreadable",
+                path=lost[0],
+                hint="stop what is writing them, or make them readable, and try again; nothing was touched",
+            )
+        return plan
+
+    def differences(self, found: Inventory) -> list[Problem]:
+        """Where the directory is not what it shall be."""
+        return differences(self.wanted, found, self._scope(found), self._protected)
+
+    def _scope(self, live: Inventory) -> Scope:
+        scope = scope_of(self.paths, self.wanted, live, self.part)
+        if not self._reversing or not (self.paths or self.part):
+            return scope
+        before, now = self.wanted.by_path(), live.by_path()
+        linked = {
+            path
+            for group in self.wanted.hardlinks
+            if any(map(scope, group))
+            for path in group
+            # What was changed since is somebody's; it stays, and the link stays cut.
+            if path in now and same_content(before[path], now[path]) and same_metadata(before[path], now[path])
+        }
+        return lambda path: path in linked or scope(path)
+
+
+def require_paths(paths: Sequence[bytes], held: set[bytes], target: Snapshot) -> None:
+    """Raise GitsnapError for the first path that the snapshot does not hold."""
+    for path in paths:
+        if path not in held:
+            raise GitsnapError(
+                f"snapshot {target.id} does not hold '{os.fsdecode(path)}'",
+                kind="no-such-path",
+                path=path,
+                hint=f"gitsnap ls {target.id} {os.fsdecode(path.rpartition(b'/')[0])}".rstrip(),
+            )
+
+
+def unsaved(plan: RestorePlan, live: Inventory) -> list[bytes]:
+    """What the plan would change or enter, though it could not be read and no safety snapshot holds it."""
+    if not live.partial:
+        return []
+    gone = set(plan.paths(Action.WRITE, Action.REMOVE, Action.RMDIR))
+    entered = {above for path in gone.union(plan.paths(Action.MKDIR)) for above in _above(path)}
+    return [
+        p.path
+        for p in live.partial
+        if p.path in gone or p.path in entered or any(above in gone for above in _above(p.path))
+    ]
+
+
+def replaced(plan: RestorePlan, live: Inventory) -> list[bytes]:
+    """The contents (raw ids) that a plan takes away: the safety snapshot must surely hold them."""
+    gone = set(plan.paths(Action.WRITE, Action.REMOVE))
+    return [e.oid for e in live.entries if e.oid is not None and e.path in gone]
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    while path := path.rpartition(b"/")[0]:
+        yield path
+
+
+def scope_of(paths: Sequence[bytes], wanted: Inventory, live: Inventory, part: Part | None = None) -> Scope:
+    """What is to be brought back: everything, a part, or the named paths with what is below them; and those of the
+    directories above them that only one side has."""
+    if part is not None:
+        paths = [e.path for side in (wanted, live) for e in side.entries if part.holds(e.path)]
+    elif not paths or b"" in paths:
+        return everything
+    sides = [{e.path for e in side.entries if e.type is Type.DIR} for side in (wanted, live)]
+    above = {folder for path in paths for folder in _above(path) if not all(folder in side for side in sides)}
+    tops = frozenset(paths)
+
+    def within(path: bytes) -> bool:
+        if path in above:
+            return True
+        if part is not None:
+            return part.holds(path)
+        while path:
+            if path in tops:
+                return True
+            path = path.rpartition(b"/")[0]
+        return False
+
+    return within
+
+
+_DIFFERS = {
+    Status.ADDED: "not in the snapshot",
+    Status.REMOVED: "missing",
+    Status.MODIFIED: "other content",
+    Status.TYPE: "of another type",
+}
+
+
+def differences(
+    wanted: Inventory, found: Inventory, scope: Scope, protected: Callable[[bytes, bool], bool]
+) -> list[Problem]:
+    """Where a directory is not what the snapshot says, metadata and hard links included."""
+    out = []
+
+    def compared(path: bytes) -> bool:
+        return scope(path) and not protected(path, False)
+
+    a = replace(wanted, hardlinks=_links_in(wanted, compared))
+    b = replace(found, hardlinks=_links_in(found, compared))
+    for change in compare(a, b, renames=False, directory_times=True).changes:
+        is_dir = any(e is not None and e.type is Type.DIR for e in (change.old, change.new))
+        if scope(change.path) and not protected(change.path, is_dir):
+            words = _DIFFERS.get(change.status) or f"other {' and '.join(change.what)}"
+            out.append(Problem(change.path, words))
+    return out
+
+
+def _links_in(inventory: Inventory, compared: Callable[[bytes], bool]) -> list[tuple[bytes, ...]]:
+    groups = [tuple(p for p in group if compared(p)) for group in inventory.hardlinks]
+    return [g for g in groups if len(g) > 1]
+
+
+def require_space(root: str, plan: RestorePlan) -> None:
+    """Raise GitsnapError when what is to be written into `root` does not fit there, beside what is there already."""
+    found = os.statvfs(root)
+    free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
+    if plan.size() > free:
+        raise GitsnapError(
+            f"{size(plan.size())} have to be written, and {size(free)} are free on the file system of {root}; "
+            "nothing was touched",
+            kind="no-space",
+            path=root,
+            hint=f"make room on the file system that is mounted at {mount_point(root)}, and try again",
+        )

@@ -1,0 +1,98 @@
+"""The upgrade that is under way, and what is left of one that was killed.
+
+What was killed is told from the refs (a `pre` without what should follow it); the sidecar's record says how far it had
+come, and whether it is dead at all.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.upgrade import Stored, upgrades
+from gitsnap.ops import processes
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar import underway as record
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.underway import Stage, Underway
+
+
+@dataclass(slots=True, frozen=True)
+class CutShort:
+    """An upgrade that was killed, or could not be rolled back. `running` is the command's process if it lives on,
+    `half_way` tells that its rollback has to be settled by `recover` first."""
+
+    upgrade: str
+    command: str
+    stage: Stage
+    stored: Stored | None
+    exit_code: int | None = None
+    problem: str = ""
+    running: int | None = None
+    half_way: bool = False
+
+
+def claim(sidecar: Sidecar, upgrade: str, command: str, wait: float) -> None:
+    """Say that an upgrade begins; LockedError while another one lives."""
+    me = processes.identify(os.getpid())
+    assert me is not None
+    known = record.load(sidecar)
+    other = known.runner if known and processes.alive(known.runner) else None
+    record.claim(sidecar, Underway(upgrade, command, me), wait, other)
+
+
+def update(sidecar: Sidecar, *, child: int | None = None, **changes: object) -> None:
+    """Say how far it has come. `child` is the number of the command's process."""
+    known = record.load(sidecar)
+    if known is not None:
+        if child is not None:
+            changes["child"] = processes.identify(child)
+        record.update(sidecar, known, **changes)
+
+
+def clear(sidecar: Sidecar) -> None:
+    """Say that it is over."""
+    record.clear(sidecar)
+
+
+def living(sidecar: Sidecar) -> str | None:
+    """The id of the upgrade that is under way now, if there is one."""
+    known = record.load(sidecar) if record.present(sidecar) else None
+    return known.upgrade if known and processes.alive(known.runner) else None
+
+
+def settle(sidecar: Sidecar) -> None:
+    """Say that whatever was cut short has been dealt with. An upgrade that lives is left alone."""
+    known = record.load(sidecar) if record.present(sidecar) else None
+    if known is not None and (not processes.alive(known.runner) or known.stage is Stage.ROLLBACK_FAILED):
+        record.clear(sidecar)
+
+
+def look(sidecar: Sidecar) -> CutShort | None:
+    """What is left of an upgrade that nothing has settled yet; None where there is nothing to say.
+
+    Whoever has rolled it back, taken a snapshot, or run another upgrade since, has settled it.
+    """
+    if not record.present(sidecar):
+        return None
+    known = record.load(sidecar)
+    if known is None or (processes.alive(known.runner) and known.stage is not Stage.ROLLBACK_FAILED):
+        return None
+    living, _ = catalog.survey(sidecar)
+    mine = next((u for u in upgrades(living) if u.id == known.upgrade), None)
+    if mine is None and known.stage is not Stage.SNAPSHOT:
+        # It was deleted.
+        return None
+    if mine is not None and _settled(mine, living, known.stage):
+        return None
+    running = known.child.pid if known.child and processes.alive(known.child) else None
+    half_way = sidecar.pending is not None and not sidecar.busy
+    return CutShort(known.upgrade, known.command, known.stage, mine, known.exit_code, known.problem, running, half_way)
+
+
+def _settled(mine: Stored, living: list[Snapshot], stage: Stage) -> bool:
+    if mine.safety and stage is not Stage.ROLLBACK_FAILED and stage is not Stage.ROLLBACK:
+        return True
+    last = max(living.index(s) for s in (mine.pre, mine.post, *mine.safety) if s is not None)
+    return any(s.kind is not Kind.SAFETY for s in living[last + 1 :])

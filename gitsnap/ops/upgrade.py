@@ -1,0 +1,285 @@
+"""The two halves of an upgrade: what must stand before anything changes, and what becomes of it afterwards.
+
+Whoever changes the directory in between is not this module's business: a command (ops/run.py), or a program that has
+imported gitsnap. No lock of the sidecar is held in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Kind, Snapshot, slug
+from gitsnap.core.settings import Settings
+from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
+from gitsnap.installation import root as directory
+from gitsnap.ops import restore, retain, underway
+from gitsnap.ops.checks import Surroundings, run_check
+from gitsnap.ops.hooks import HookResult
+from gitsnap.ops.processes import Waiter
+from gitsnap.ops.progress import Reporting
+from gitsnap.ops.restore import Restored
+from gitsnap.ops.snapshot import Request, Taken, take
+from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
+from gitsnap.ops.verify import verify
+from gitsnap.sidecar import catalog, reserve
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.underway import Stage
+
+Clock = Callable[[], datetime]
+# Asked with the reason for the failure: whether to roll back.
+Ask = Callable[[str], bool]
+
+
+class Upgrade:
+    """One upgrade of a sidecar's installation. `begin`, change the directory, then `finish`."""
+
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        wanted: Wanted,
+        settings: Settings,
+        *,
+        clock: Clock,
+        tell: Tell = lambda _: None,
+        observer: Observer = SILENT,
+    ) -> None:
+        self.sidecar, self._wanted, self._settings = sidecar, wanted, settings
+        self._clock, self._tell = clock, tell
+        self._observer = Reporting(observer, lambda **facts: self.tell(Moment.SNAPSHOT_PROGRESS, **facts))
+        self._started = time.monotonic()
+        self.id = ""
+        self.result: Upgraded | None = None
+        self._reserve: str | None = None
+
+    def tell(self, moment: Moment, **facts: Any) -> None:
+        """Tell of something that happened to this upgrade."""
+        self._tell(Event(moment, self._clock(), self.id, facts))
+
+    def begin(self) -> Snapshot:
+        """Take the first snapshot and read every byte of it again. Nothing may be changed before this returns.
+
+        Raises GitsnapError or OSError: LockedError while another upgrade of the directory is under way,
+        IncompleteError, IntegrityError. There is no first snapshot then.
+        """
+        now = self._clock()
+        wanted = self._wanted
+        known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))}
+        self.id = upgrade_id(now, wanted.label, known)
+        underway.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
+        self.tell(
+            Moment.UPGRADE_STARTED,
+            installation=self.sidecar.installation,
+            command=wanted.command,
+            on_failure=wanted.on_failure.value,
+            checks=[c if isinstance(c, str) else getattr(c, "__name__", "callable") for c in wanted.checks],
+        )
+        pre = None
+        try:
+            pre = self._take(Kind.PRE, now, None).snapshot
+            self._prove(pre)
+        except BaseException:
+            # Nothing was started, so nothing may look as if it had been.
+            if pre is not None:
+                retain.delete(self.sidecar, [pre.id], self._settings, now=now)
+            underway.clear(self.sidecar)
+            raise
+        self.result = Upgraded(self.id, pre, wanted.command)
+        underway.update(self.sidecar, stage=Stage.READY, pre=pre.id)
+        self._reserve = reserve.hold(self.sidecar)
+        return pre
+
+    def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Taken:
+        wanted = self._wanted
+        word = "before" if kind is Kind.PRE else "after"
+        request = Request(
+            kind=kind,
+            label=f"{slug(wanted.label, 'upgrade')[:50]}-{kind}" if wanted.label else "",
+            message=wanted.message or f"{word} {wanted.command or wanted.label or 'the upgrade'}",
+            upgrade=self.id,
+            command=wanted.command or None,
+            exit_code=exit_code,
+        )
+
+        def report(done: HookResult) -> None:
+            self.tell(Moment.HOOK_PASSED if done.ok else Moment.HOOK_FAILED, role=kind.value, **done.document())
+
+        taken = take(self.sidecar, request, self._settings, now=now, observer=self._observer, report=report)
+        if taken.partial and kind is Kind.PRE and not wanted.incomplete:
+            retain.delete(self.sidecar, [taken.snapshot.id], self._settings, now=now)
+            raise IncompleteError(
+                f"{len(taken.partial)} path{'s' * (len(taken.partial) != 1)} could not be captured: "
+                f"{taken.partial[0].reason}; nothing was started",
+                path=taken.partial[0].path,
+                hint="make them readable, exclude them, or say --incomplete to go without them",
+            )
+        s = taken.snapshot
+        self.tell(
+            Moment.SNAPSHOT_COMPLETED,
+            role=kind.value,
+            snapshot=s.id,
+            files=s.files,
+            bytes=s.bytes,
+            new_files=taken.new_files,
+            changed_files=taken.changed_files,
+            removed_files=taken.removed_files,
+            partial=len(taken.partial),
+            duration=round(taken.duration, 3),
+        )
+        return taken
+
+    def _prove(self, pre: Snapshot) -> None:
+        started = time.monotonic()
+        verdict = verify(self.sidecar, [pre.id], self._settings, now=self._clock(), observer=self._observer)[0]
+        if not verdict.ok:
+            problem = verdict.problems[0]
+            raise IntegrityError(
+                f"the snapshot before the upgrade did not pass verification ({problem.problem}); nothing was started",
+                path=problem.path,
+            )
+        self.tell(
+            Moment.VERIFIED,
+            snapshot=pre.id,
+            files=verdict.files,
+            bytes=verdict.bytes,
+            duration=round(time.monotonic() - started, 3),
+        )
+
+    def finish(
+        self,
+        failure: str,
+        *,
+        waiter: Waiter,
+        exit_code: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        umask: int = -1,
+        ask: Ask = lambda _: True,
+        quiesce: Callable[[], None] = lambda: None,
+    ) -> Upgraded:
+        """Take the second snapshot, run the checks unless there is a `failure` already, and keep or roll back.
+
+        `quiesce` is called before a rollback, to end what may still be writing. Raises nothing that is expected to go
+        wrong: the result carries it.
+        """
+        result = self.result
+        assert result is not None
+        result.exit_code, result.failure = exit_code, failure
+        reserve.release(self._reserve)
+        underway.update(self.sidecar, stage=Stage.POST, exit_code=exit_code, problem=failure)
+        self._take_post(result)
+        if not result.failure and self._wanted.checks:
+            underway.update(self.sidecar, stage=Stage.CHECKS)
+            variables = dict(environ if environ is not None else os.environ) | self.variables
+            where = Surroundings(self.sidecar.installation, variables, self._wanted.check_timeout, umask)
+            self._check(result, where, waiter)
+        if result.failure and self._rolls_back(result.failure, ask):
+            underway.update(self.sidecar, stage=Stage.ROLLBACK, problem=result.failure)
+            self._roll_back(result, quiesce)
+        elif result.doubts:
+            result.verified = False
+        result.duration = time.monotonic() - self._started
+        if result.outcome is Outcome.ROLLBACK_FAILED:
+            problem = f"{result.failure}; {result.rollback_error}"
+            underway.update(self.sidecar, stage=Stage.ROLLBACK_FAILED, problem=problem)
+        else:
+            underway.clear(self.sidecar)
+        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
+        return result
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the command and the checks find in their environment."""
+        assert self.result is not None
+        return {
+            "GITSNAP_UPGRADE": self.id,
+            "GITSNAP_PRE": self.result.pre.id,
+            "GITSNAP_DIR": self.sidecar.installation,
+        }
+
+    def _take_post(self, result: Upgraded) -> None:
+        """The evidence. That it cannot be had is no reason to leave the directory as it is."""
+        if directory.missing(self.sidecar.installation):
+            result.failure = result.failure or "the directory itself is gone"
+            self.tell(Moment.SNAPSHOT_FAILED, role="post", problem="the directory itself is gone")
+            return
+        try:
+            result.post = self._take(Kind.POST, self._clock(), result.exit_code).snapshot
+        except (GitsnapError, OSError) as error:
+            problem = _words(error)
+            result.failure = result.failure or f"the snapshot after it failed: {problem}"
+            self.tell(Moment.SNAPSHOT_FAILED, role="post", problem=problem)
+
+    def _check(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
+        """Run the checks in order, up to the first that fails."""
+        for check in self._wanted.checks:
+            found = run_check(check, where, waiter)
+            result.checks.append(found)
+            self.tell(Moment.CHECK_PASSED if found.ok else Moment.CHECK_FAILED, **found.document())
+            if not found.ok:
+                result.failure = f"the check '{found.check}' {found.problem}"
+                return
+
+    def _rolls_back(self, failure: str, ask: Ask) -> bool:
+        policy = self._wanted.on_failure
+        return policy is OnFailure.ROLLBACK or (policy is OnFailure.ASK and ask(failure))
+
+    def _roll_back(self, result: Upgraded, quiesce: Callable[[], None]) -> None:
+        self.tell(Moment.ROLLBACK_STARTED, to=result.pre.id, reason=result.failure)
+        try:
+            quiesce()
+            if directory.missing(self.sidecar.installation):
+                result.aside = directory.recreate(self.sidecar.installation)
+            result.restored = done = self._bring_back(result.pre)
+        except (GitsnapError, OSError) as error:
+            result.outcome, result.verified, result.rollback_error = Outcome.ROLLBACK_FAILED, False, _words(error)
+            result.half_way = self.sidecar.pending is not None
+        else:
+            result.verified = done.verified
+            result.outcome = Outcome.ROLLED_BACK if done.verified else Outcome.ROLLBACK_FAILED
+            if not done.verified:
+                result.rollback_error = "the directory is not the same as the snapshot"
+        if result.outcome is Outcome.ROLLED_BACK:
+            safety = result.restored.safety if result.restored else None
+            self.tell(
+                Moment.ROLLBACK_COMPLETED,
+                to=result.pre.id,
+                safety_snapshot=safety.id if safety else None,
+                verified=result.verified,
+                incomplete=len(result.restored.incomplete) if result.restored else 0,
+            )
+        else:
+            self.tell(
+                Moment.ROLLBACK_FAILED, to=result.pre.id, reason=result.failure, rollback_error=result.rollback_error
+            )
+
+    def _bring_back(self, pre: Snapshot) -> Restored:
+        def attempt() -> Restored:
+            return restore.rollback(self.sidecar, pre.id, self._settings, now=self._clock(), observer=self._observer)
+
+        try:
+            return attempt()
+        except (GitsnapError, OSError) as error:
+            # Its owner may have been locked out by modes.
+            with suppress(OSError):
+                if _refused(error) and directory.unlock(self.sidecar.installation):
+                    return attempt()
+            raise
+
+
+def _refused(error: GitsnapError | OSError) -> bool:
+    if isinstance(error, GitsnapError):
+        return error.kind == "unreadable"
+    return error.errno in (errno.EACCES, errno.EPERM)
+
+
+def _words(error: GitsnapError | OSError) -> str:
+    if isinstance(error, GitsnapError):
+        return error.message
+    return (error.strerror or type(error).__name__) + (f": {os.fsdecode(error.filename)}" if error.filename else "")

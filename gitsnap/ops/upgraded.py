@@ -1,0 +1,93 @@
+"""An upgrade as it is asked for, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Snapshot
+from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
+from gitsnap.ops.checks import Check
+from gitsnap.ops.restore import Restored
+
+
+class IncompleteError(GitsnapError):
+    """The snapshot before the upgrade could not hold everything, so nothing was started."""
+
+    exit_code = 3
+    kind = "incomplete"
+
+
+class RollingBackFailedError(GitsnapError):
+    """An upgrade failed, and so did rolling it back; both causes are in the message."""
+
+    exit_code = 21
+    kind = "rollback-failed"
+
+
+@dataclass(slots=True, frozen=True)
+class Wanted:
+    """An upgrade that is asked for. `command` is its text for people and trailers; `check_timeout` is in seconds.
+
+    With `incomplete`, a first snapshot that lacks paths is good enough.
+    """
+
+    command: str = ""
+    label: str = ""
+    message: str = ""
+    checks: Sequence[Check] = ()
+    check_timeout: float = 300.0
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    incomplete: bool = False
+
+
+@dataclass(slots=True)
+class Upgraded:
+    """What came of it. `failure` says why it failed, empty when it did not; `doubts` why rolling back may not be exact.
+    `half_way` tells that the rollback has to be settled by `recover`.
+
+    `verified`: of what was kept, whether the way back was proved; of what was rolled back, whether the directory was
+    compared with the snapshot and is the same. `duration` is in seconds.
+    """
+
+    upgrade: str
+    pre: Snapshot
+    command: str
+    outcome: Outcome = Outcome.KEPT
+    post: Snapshot | None = None
+    exit_code: int | None = None
+    failure: str = ""
+    checks: list[CheckResult] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    restored: Restored | None = None
+    rollback_error: str = ""
+    half_way: bool = False
+    aside: str | None = None
+    verified: bool = True
+    duration: float = 0.0
+
+    def document(self) -> dict[str, Any]:
+        """The facts as a JSON object."""
+        return {
+            "pre": self.pre.id,
+            "post": self.post.id if self.post else None,
+            "command": self.command,
+            "exit_code": self.exit_code,
+            "checks": shown(self.checks),
+            "outcome": self.outcome.value,
+            "failure": self.failure or None,
+            "rollback_error": self.rollback_error or None,
+            "safety_snapshot": self.restored.safety.id if self.restored and self.restored.safety else None,
+            "doubts": self.doubts,
+            "verified": self.verified,
+            "duration": round(self.duration, 3),
+        }
+
+
+def failed(result: Upgraded, hint: str) -> GitsnapError:
+    """The error that a failed rollback is."""
+    return RollingBackFailedError(
+        f"the upgrade failed ({result.failure}), and rolling back failed too: {result.rollback_error}", hint=hint
+    )
