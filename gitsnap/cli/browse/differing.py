@@ -1,0 +1,118 @@
+"""What differs between two sides, and the patch of one path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+
+from gitsnap.cli import words
+from gitsnap.cli.browse.page import Page, Sheet, keys
+from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.differences import change_line, counted
+from gitsnap.core.comparison import Change, Status
+from gitsnap.core.settings import Settings
+from gitsnap.ops.difference import NOW, Difference, diff
+from gitsnap.sidecar.repository import Sidecar
+
+if TYPE_CHECKING:
+    from gitsnap.cli.browse.browser import Browser
+
+_STYLES = {Status.ADDED: "added", Status.REMOVED: "removed", Status.METADATA: "dim"}
+_LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}
+_MOST = 1 << 20
+
+
+class Differing(Page):
+    """All that differs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"))
+
+    def __init__(self, old: str, new: str, path: bytes | None = None) -> None:
+        super().__init__()
+        self._sides, self._path = (old, new), path
+        self._contents: Any = None
+        self._summary = ""
+
+    def on_mount(self) -> None:
+        """Compare."""
+        super().on_mount()
+        self.title_is(f"{self._sides[0]} → {self._sides[1]}")
+        self.begin(self._fetch())
+
+    async def _fetch(self) -> None:
+        (old, new), paths, progress = self._sides, () if self._path is None else (self._path,), self.desk.progress
+        sheet = Sheet(self.desk.session.out)
+
+        def compare(sidecar: Sidecar, settings: Settings) -> tuple[Difference, Any, list[Row]]:
+            found, contents = diff(sidecar, old, new, settings, paths=paths, observer=progress)
+            changes = found.comparison.changes
+            return found, contents, [Row(change_line(sheet, c), c, _STYLES.get(c.status, "changed")) for c in changes]
+
+        found, self._contents, rows = await self.ask("comparing", compare)
+        self.rows.fill(rows)
+        named = f": {words.name(self._path)}" if self._path is not None else ""
+        self.title_is(f"{old} → {new}{named}")
+        self._summary = counted(found)
+        unread = f"{words.many(len(found.partial), 'path')} could not be read" if found.partial else ""
+        self.notice(unread)
+        self.about(self._summary)
+        if self._path is not None and len(rows) == 1:
+            self._open(rows[0].what)
+
+    def on_rows_moved(self, event: Rows.Moved) -> None:
+        """Keep the sum in sight."""
+        self.about(self._summary)
+
+    def on_rows_opened(self, event: Rows.Opened) -> None:
+        """One path's patch."""
+        self._open(event.row.what)
+
+    def _open(self, change: Change) -> None:
+        self.app.push_screen(Patch(self._sides[0], change, self._contents))
+
+    def action_restore(self) -> None:
+        """Bring the path back as it is on the first side."""
+        if self.rows.row is not None:
+            restore(self, self._sides[0], self.rows.row.what)
+
+
+class Patch(Page):
+    """One path's change."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"), opens=False)
+    text = True
+
+    def __init__(self, old: str, change: Change, contents: Any) -> None:
+        super().__init__()
+        self._old, self._change, self._contents = old, change, contents
+
+    def on_mount(self) -> None:
+        """Have git compare."""
+        super().on_mount()
+        self.title_is(words.name(self._change.path) or ".")
+        self.begin(self._fetch())
+
+    async def _fetch(self) -> None:
+        pieces = await self.ask("comparing", lambda *_: list(self._contents.patch([self._change])))
+        data: bytes = b"".join(piece.text() for piece in pieces)
+        whole = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
+        lines = whole if len(data) <= _MOST else data[:_MOST].decode("utf-8", "surrogateescape").split("\n")[:-1]
+        self.rows.fill([Row(words.name(line.expandtabs(8)), style=_LINES.get(line[:1], "")) for line in lines])
+        self.about(
+            "" if len(lines) == len(whole) else f"only the first {len(lines):,} of {len(whole):,} lines are shown"
+        )
+
+    def action_restore(self) -> None:
+        """Bring the path back as it is on the first side."""
+        restore(self, self._old, self._change)
+
+
+def restore(page: Page, side: str, change: Change) -> None:
+    """Bring a changed path back as it was on the first side, where that is a snapshot that has it."""
+    if side == NOW:
+        page.about("The first side is the directory as it is now: there is nothing to bring back from it")
+    elif change.old is None:
+        page.about(f"{side} does not hold this path: a rollback removes it, a restore cannot")
+    else:
+        cast("Browser", page.app).bring_back(side, (change.old.path,))

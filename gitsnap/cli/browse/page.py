@@ -1,0 +1,280 @@
+"""What all screens have in common: a title, rows, a filter, a line about what is under the cursor, and the keys."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from gitsnap.cli import words
+from gitsnap.cli.arguments import in_place
+from gitsnap.cli.browse.desk import Desk, Work
+from gitsnap.cli.browse.rows import Rows
+from gitsnap.cli.config import Options
+from gitsnap.cli.terminal import Terminal
+from gitsnap.core.errors import GitsnapError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.browse.browser import Browser
+
+
+class Line(Static):
+    """Text that is never taken for markup."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__("", id=identity, markup=False)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Show this."""
+        self.update(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+
+
+class Sheet(Terminal):
+    """A terminal that keeps what the commands would print."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(terminal._options)
+        self.said: list[str] = []
+        self.width = None
+
+    def style(self, text: str, style: str) -> str:
+        """Plain: a line has one style here."""
+        return text
+
+    def line(self, text: str = "") -> None:
+        """Keep a line."""
+        self.said += text.split("\n")
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Keep lines."""
+        for text in texts:
+            self.line(text)
+
+    def warn(self, text: str) -> None:
+        """Keep a line."""
+        self.line(text)
+
+
+def keys(*own: Binding, opens: bool = True, back: bool = True) -> list[BindingType]:
+    """A screen's own keys, and those that all have, in the order in which the footer shows them."""
+    return [
+        *((Binding("enter", "open", "Open", key_display="Enter"),) if opens else ()),
+        *own,
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("escape", "back", "Back", show=back, key_display="Esc"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "app.leave", "Quit"),
+    ]
+
+
+class Filter(Input):
+    """Where the text is typed that rows must hold."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "To the lines", key_display="Enter"),
+        Binding("escape", "screen.unfilter", "Show all", key_display="Esc"),
+        Binding("down", "submit", show=False),
+    ]
+
+
+class Page(Screen[None]):
+    """A screen of rows. What it shows is fetched by `fetch`, in the desk's thread."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    text = False
+
+    def compose(self) -> ComposeResult:
+        """Title, rows, filter, a line about the row, keys."""
+        yield Line("title")
+        yield Line("notice")
+        yield Rows(text=self.text)
+        yield Filter(placeholder="only lines with this text", id="filter", compact=True)
+        yield Line("about")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noticed = ""
+
+    def on_mount(self) -> None:
+        """Begin with the rows."""
+        self.query_one("#filter").display = False
+        self.query_one("#notice").display = False
+        self.rows.focus()
+
+    @property
+    def desk(self) -> Desk:
+        """Where work is done."""
+        return cast("Browser", self.app).desk
+
+    @property
+    def rows(self) -> Rows:
+        """The list."""
+        return self.query_one(Rows)
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter is open."""
+        return bool(self.query_one("#filter").display)
+
+    def title_is(self, text: str) -> None:
+        """What this screen is about."""
+        self.query_one("#title", Line).say(text, "bold")
+
+    def notice(self, text: str) -> None:
+        """A line under the title for what must not be missed; none for no text."""
+        self._noticed = text
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        line = self.query_one("#notice", Line)
+        line.display = bool(text)
+        line.say(text, "bold")
+
+    def about(self, text: str) -> None:
+        """A line about what is under the cursor."""
+        self.query_one("#about", Line).say(text, "dim")
+
+    def begin(self, doing: Any) -> None:
+        """Run a coroutine beside the interface; what fails is told on a screen of its own."""
+        self.run_worker(self._guarded(doing), exit_on_error=True, exclusive=True)
+
+    async def _guarded(self, doing: Any) -> None:
+        try:
+            await doing
+        except (GitsnapError, OSError) as error:
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Tell what went wrong, in the command's words."""
+        from gitsnap.cli.browse.report import Report
+
+        self.about("")
+        self.app.push_screen(Report("It did not work", sentences(error, self.desk.session.options)))
+
+    async def ask(self, what: str, work: Work[Any]) -> Any:
+        """Have something done, and say meanwhile how far it is."""
+        progress = self.desk.progress
+        timer = self.set_interval(0.1, lambda: self.about(f"{what} … {measured(progress)}"))
+        self.about(f"{what} …")
+        try:
+            return await self.desk.ask(work)
+        finally:
+            timer.stop()
+            self.about("")
+
+    def action_back(self) -> None:
+        """To where this came from."""
+        if self.filtered:
+            self.unfilter()
+        elif len(self.app.screen_stack) > 2:
+            self.app.pop_screen()
+
+    def action_open(self) -> None:
+        """Open what the cursor is on."""
+        self.rows.open()
+
+    def action_filter(self) -> None:
+        """Ask for a text that rows must hold."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    def action_unfilter(self) -> None:
+        """Show all rows again."""
+        self.unfilter()
+
+    def unfilter(self) -> None:
+        """Show all rows again."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.display = False
+        self._tell(self._noticed)
+        self.rows.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while it is typed."""
+        self.rows.filter(event.value)
+        shown, there = self.rows.counts
+        self._tell(f"{shown:,} of {words.many(there, 'line')}" if event.value else self._noticed)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Back to the rows that are left."""
+        if event.value:
+            self.rows.focus()
+        else:
+            self.unfilter()
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        from gitsnap.cli.browse.report import Report
+
+        self.app.push_screen(Report("Keys", HELP.splitlines()))
+
+
+def wrapped(lines: Sequence[str], width: int) -> list[str]:
+    """Lines of prose, none wider than that; what continues one is indented."""
+    out: list[str] = []
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        out += textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=False, break_on_hyphens=False) or [
+            ""
+        ]
+    return out
+
+
+def measured(progress: Any) -> str:
+    """How far work is, in words."""
+    if not progress.phase:
+        return ""
+    files, size = progress.totals
+    done = f"{progress.phase}: {words.many(progress.files, 'file')}"
+    done += f" of {files:,}" if files else ""
+    return f"{done}, {words.size(progress.size)}" + (f" of {words.size(size)}" if size else "")
+
+
+def sentences(error: Exception, options: Options) -> list[str]:
+    """An error as the command line tells it, with commands for this place."""
+    known = error if isinstance(error, GitsnapError) else words.from_system(cast(OSError, error))
+    typed = [
+        w for o, v in (("-C", options.directory), ("--store", options.typed_store)) if v is not None for w in (o, v)
+    ]
+    known.hint = known.hint and in_place(known.hint, typed)
+    return words.failure(known).removeprefix("gitsnap: ").splitlines()
+
+
+HELP = """\
+Arrows, Page Up, Page Down, Home, End   move; the wheel scrolls
+Enter, or a second click                open what the cursor is on
+Esc                                     go back; ends a filter first
+/                                       only lines with a text in them
+q, Ctrl-C                               quit
+
+Among snapshots
+  Enter   its files; of an upgrade, what it changed
+  m       mark a snapshot (or now); m again takes the mark away
+  d       what differs: from the mark to this one, or from it to now
+  b       bring the whole directory back to this one
+  F5      read everything afresh
+
+Among files
+  Enter   a directory, or a file's content
+  d       what differs in this path: from the mark to here, or from here
+          to now
+  r       bring this path back as it is here
+
+Among changes
+  Enter   the change of this one path, as a patch
+  r       bring this path back as it was on the first side
+
+Whatever changes the directory shows its plan first, asks (y or n), takes a
+safety snapshot, and checks the result. `gitsnap undo` reverses it.
+
+In a list of changes: A added, D removed, M modified, R renamed, T became
+something else, m other metadata."""

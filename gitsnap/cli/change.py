@@ -1,0 +1,321 @@
+"""Commands that take snapshots, bring them back, and remove them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gitsnap.cli.app import Selector, command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+    from gitsnap.core.model import Snapshot
+    from gitsnap.core.plan import RestorePlan
+    from gitsnap.ops.restore import Restored
+
+
+@command()
+def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
+    """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
+    from gitsnap.cli import documents, text
+    from gitsnap.ops import exclusions, survey
+
+    session: Session = context.obj
+    place, created = session.protect(directory)
+    result = survey.survey(place, created, session.settings(place))
+    if session.options.json:
+        session.out.document(documents.initialised(result))
+    else:
+        text.initialised(session.out, result)
+        text.unread_rules(session.out, exclusions.unused(place.root))
+
+
+@command()
+def snapshot(
+    context: typer.Context,
+    message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What this is about.")] = "",
+    label: Annotated[str, typer.Option("--label", metavar="L", help="The end of its id. Default: manual.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A tag; may be repeated.")] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep it until it is unpinned.")] = False,
+    skip_unchanged: Annotated[
+        bool, typer.Option("--skip-unchanged", help="Take none when nothing has changed.")
+    ] = False,
+) -> None:
+    """Take a snapshot. Prints its id."""
+    from gitsnap.ops.snapshot import Request
+
+    request = Request(message=message, label=label, tags=tuple(tag or ()), pin=pin, skip_unchanged=skip_unchanged)
+    take_snapshot(context.obj, request)
+
+
+def take_snapshot(session: Session, request: Any) -> None:
+    """Take one snapshot, protecting the directory first where it is not protected yet."""
+    from gitsnap.cli import documents, text, words
+    from gitsnap.ops import exclusions
+    from gitsnap.ops.place import open_sidecar
+    from gitsnap.ops.snapshot import take
+
+    place, created = session.place_to_snapshot()
+    if created:
+        session.out.remark(f"created the sidecar {words.name(place.store)}")
+    with open_sidecar(place) as sidecar:
+        result = take(sidecar, request, session.settings(place), now=session.now, observer=session.out.progress())
+        session.warn_of_damage(sidecar)
+    if session.options.json:
+        session.out.document(documents.taken(result))
+    else:
+        text.taken(session.out, result)
+        text.unread_rules(session.out, exclusions.unused(place.root))
+    if result.partial or not all(done.ok for done in result.hooks):
+        raise typer.Exit(3)
+
+
+@command()
+def rollback(
+    context: typer.Context,
+    snapshot: Annotated[
+        str | None, typer.Argument(metavar="[SNAPSHOT]", help="Default: before the last upgrade, else the latest.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    component: Annotated[
+        str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
+    ] = None,
+    keep_edits: Annotated[
+        bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
+    ] = False,
+) -> None:
+    """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
+    if keep_edits:
+        from gitsnap.cli.merges import undo_upgrade
+
+        if component is not None:
+            raise UsageError("--keep-edits does not go with --component")
+        undo_upgrade(context.obj, snapshot, dry_run=dry_run, yes=yes)
+        return
+    _bring_back(context.obj, snapshot, [], dry_run=dry_run, yes=yes, component=component)
+
+
+@command()
+def restore(
+    context: typer.Context,
+    snapshot: Selector,
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Relative to the installation's root.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="DIR", help="Into this empty or new directory.")] = None,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    component: Annotated[
+        str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
+    ] = None,
+) -> None:
+    """Bring paths or a component back, or into another directory."""
+    from gitsnap.ops.copyout import copy_out
+
+    session: Session = context.obj
+    if paths and not all(paths):
+        # Most likely an unset variable; it must not stand for everything.
+        raise UsageError("a PATH is empty", hint="`.` means the whole directory")
+    if component is not None and (paths or to is not None):
+        raise UsageError("--component goes with neither a PATH nor --to")
+    if component is not None:
+        _bring_back(session, snapshot, [], dry_run=dry_run, yes=True, component=component)
+        return
+    if to is None and not paths:
+        raise UsageError("restore needs a PATH or --to DIR", hint="gitsnap rollback brings the whole directory back")
+    if to is None:
+        _bring_back(session, snapshot, paths or [], dry_run=dry_run, yes=True)
+        return
+    if dry_run:
+        raise UsageError("--dry-run does not go with --to")
+    with session.open() as (sidecar, settings):
+        raw = [session.inside(p, sidecar.installation) for p in paths or []]
+        destination = os.path.abspath(to)
+        result = copy_out(sidecar, snapshot, raw, destination, settings, observer=session.out.progress())
+    report(session, result, paths or [], destination)
+
+
+def _bring_back(
+    session: Session,
+    snapshot: str | None,
+    paths: list[str],
+    *,
+    dry_run: bool,
+    yes: bool,
+    component: str | None = None,
+) -> None:
+    from gitsnap.cli.interrupts import Signals
+    from gitsnap.ops import components, underway
+    from gitsnap.ops.restore import rollback as operation
+    from gitsnap.sidecar import catalog
+
+    asked = not yes and not dry_run
+    if asked and not session.out.interactive:
+        with session.open() as (sidecar, _):
+            # What is wrong with the request itself comes first.
+            known = catalog.snapshots(sidecar)
+            _ = catalog.default_target(known) if snapshot is None else catalog.choose(sidecar, snapshot, known)
+        raise UsageError(
+            "a rollback asks first, and there is no terminal to ask on", hint="add --yes, or --dry-run to see the plan"
+        )
+    with session.open(changing=True) as (sidecar, settings):
+        raw = [session.inside(p, sidecar.installation) for p in paths]
+        result = operation(
+            sidecar,
+            snapshot,
+            settings,
+            now=session.now,
+            paths=raw,
+            dry_run=dry_run,
+            confirm=confirmation(session) if asked else None,
+            observer=session.out.progress(),
+            interrupts=Signals(),
+            part=components.part(sidecar, snapshot, component, settings) if component is not None else None,
+        )
+        if result.verified and not paths and component is None:
+            underway.settle(sidecar)
+    report(session, result, [component] if component is not None else paths, dry_run=dry_run)
+
+
+def confirmation(session: Session) -> Callable[[Snapshot, RestorePlan], bool]:
+    """Shows a plan and asks whether to go ahead with it."""
+    from gitsnap.cli import text
+
+    def confirm(target: Snapshot, plan: RestorePlan) -> bool:
+        if not plan.steps:
+            return True
+        text.plan(session.out, target, plan)
+        return session.out.ask("Go ahead?")
+
+    return confirm
+
+
+def report(
+    session: Session,
+    result: Restored,
+    paths: Sequence[str] = (),
+    destination: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
+    from gitsnap.cli import documents, text
+
+    if not dry_run and not result.applied:
+        session.out.warn("Nothing was touched.")
+        raise typer.Exit(1)
+    if session.options.json:
+        session.out.document(documents.restored(result, steps=not result.applied))
+    elif result.applied:
+        text.restored(session.out, result, paths, destination)
+    else:
+        text.steps(session.out, result)
+    if result.applied and not result.verified:
+        raise typer.Exit(1)
+    if result.applied and result.incomplete:
+        raise typer.Exit(3)
+
+
+@command()
+def prune(
+    context: typer.Context,
+    keep_last: Annotated[int | None, typer.Option("--keep-last", metavar="N", help="The last N.")] = None,
+    keep_within: Annotated[
+        str | None, typer.Option("--keep-within", metavar="TIME", help="Younger than 30d, 2w, 12h ...")
+    ] = None,
+    keep_hourly: Annotated[
+        int, typer.Option("--keep-hourly", metavar="N", help="The last of each of N hours.", show_default=False)
+    ] = 0,
+    keep_daily: Annotated[
+        int, typer.Option("--keep-daily", metavar="N", help="The last of each of N days.", show_default=False)
+    ] = 0,
+    keep_weekly: Annotated[
+        int, typer.Option("--keep-weekly", metavar="N", help="The last of each of N weeks.", show_default=False)
+    ] = 0,
+    keep_monthly: Annotated[
+        int, typer.Option("--keep-monthly", metavar="N", help="The last of each of N months.", show_default=False)
+    ] = 0,
+    keep_yearly: Annotated[
+        int, typer.Option("--keep-yearly", metavar="N", help="The last of each of N years.", show_default=False)
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
+    from gitsnap.cli import documents, text
+    from gitsnap.core.retention import Policy, parse_duration
+    from gitsnap.ops import retain
+
+    session: Session = context.obj
+    within: timedelta | None = parse_duration(keep_within) if keep_within else None
+    counts = (keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
+    given = keep_last is not None or within is not None or any(counts)
+    with session.open(changing=not dry_run) as (sidecar, settings):
+        policy = Policy(keep_last, within, *counts) if given else settings.retention
+        found = retain.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run)
+    if session.options.json:
+        session.out.document(documents.decisions(found, dry_run=dry_run))
+    else:
+        text.decisions(session.out, found, dry_run=dry_run)
+
+
+@command()
+def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
+    """Remove named snapshots."""
+    from gitsnap.ops import retain
+
+    session: Session = context.obj
+    with session.open(changing=True) as (sidecar, settings):
+        gone = retain.delete(sidecar, snapshots, settings, now=session.now)
+    if session.options.json:
+        session.out.document({"deleted": gone})
+    else:
+        session.out.lines(f"deleted {name}" for name in gone)
+        session.out.remark(f"their space comes back with: {session.out.command('gc')}")
+
+
+@command()
+def pin(context: typer.Context, snapshot: Selector) -> None:
+    """Keep a snapshot whatever retention says."""
+    from gitsnap.ops import retain
+
+    _pinned(context.obj, retain.pin, snapshot, "pinned")
+
+
+@command()
+def unpin(context: typer.Context, snapshot: Selector) -> None:
+    """Let retention have a snapshot again."""
+    from gitsnap.ops import retain
+
+    _pinned(context.obj, retain.unpin, snapshot, "unpinned")
+
+
+def _pinned(session: Session, operation: Any, selector: str, word: str) -> None:
+    from gitsnap.cli import documents
+
+    with session.open(changing=True) as (sidecar, settings):
+        changed = operation(sidecar, selector, settings)
+    if session.options.json:
+        session.out.document({"snapshot": documents.snapshot(changed)})
+    else:
+        session.out.line(f"{word} {changed.id}")
+
+
+@command()
+def gc(context: typer.Context) -> None:
+    """Give back the space of what no snapshot needs."""
+    from gitsnap.cli import documents, text
+    from gitsnap.ops import retain
+
+    session: Session = context.obj
+    with session.open(changing=True) as (sidecar, settings):
+        result = retain.collect(sidecar, settings)
+    if session.options.json:
+        session.out.document(documents.collected(result))
+    else:
+        text.collected(session.out, result)

@@ -1,0 +1,78 @@
+"""`diff`: what changed, line by line, key by key, or in short."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command()
+def diff(
+    context: typer.Context,
+    sides: Annotated[
+        list[str] | None, typer.Argument(metavar="[A [B]] [-- PATH...]", help="Default: latest now.")
+    ] = None,
+    stat: Annotated[bool, typer.Option("--stat", help="Counts by component only.")] = False,
+    name_status: Annotated[bool, typer.Option("--name-status", help="Names only, with how they changed.")] = False,
+    zero: Annotated[bool, typer.Option("-z", help="With --name-status: names as they are, ended by NULs.")] = False,
+    semantic: Annotated[bool, typer.Option("--semantic", help="JSON, TOML, YAML and INI key by key.")] = False,
+    word_diff: Annotated[bool, typer.Option("--word-diff", help="Words within lines, for reading.")] = False,
+    unified: Annotated[int, typer.Option("-U", "--unified", metavar="N", min=0, help="Lines around changes.")] = 3,
+    no_renames: Annotated[bool, typer.Option("--no-renames", help="Only renames without any change.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there are changes.")] = False,
+    component: Annotated[str | None, typer.Option("--component", metavar="NAME", help="Only this component.")] = None,
+    no_pager: Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")] = False,
+    path: Annotated[list[str] | None, typer.Option("--path", hidden=True, help="What stands after `--`.")] = None,
+) -> None:
+    """Show what changed between two snapshots, or since one."""
+    from gitsnap.cli import differences, documents
+    from gitsnap.cli.pager import paged
+    from gitsnap.ops import components, difference
+    from gitsnap.ops.patch import Style
+
+    session: Session = context.obj
+    _check(stat=stat, name_status=name_status, zero=zero, semantic=semantic, word_diff=word_diff)
+    chosen = _sides(sides or [])
+    with session.open() as (sidecar, settings):
+        raw = [session.inside(p, sidecar.installation) for p in path or []]
+        result, contents = difference.diff(
+            sidecar, *chosen, settings, paths=raw, similar=not no_renames, observer=session.out.progress()
+        )
+        if component is not None:
+            components.narrow(result, sidecar, component, settings)
+        with paged(session, wanted=not no_pager):
+            if session.options.json:
+                keys = contents.keys if semantic else None
+                session.out.document(documents.difference(result, settings.components, keys))
+            elif stat:
+                differences.stat(session.out, result, settings.components)
+            elif name_status:
+                differences.names(session.out, result, zero=zero)
+            else:
+                differences.patch(session.out, result, contents, Style(unified, word_diff), semantic=semantic)
+    if result.partial:
+        raise typer.Exit(3)
+    if exit_code and result.comparison.changes:
+        raise typer.Exit(1)
+
+
+def _check(**given: bool) -> None:
+    shapes = ["--" + name.replace("_", "-") for name, on in given.items() if on and name != "zero"]
+    if len(shapes) > 1 and shapes != ["--semantic", "--word-diff"]:
+        raise UsageError(f"{shapes[0]} does not go with {shapes[1]}", hint="gitsnap diff --help")
+    if given["zero"] and not given["name_status"]:
+        raise UsageError("-z goes with --name-status only", hint="gitsnap diff --help")
+
+
+def _sides(sides: list[str]) -> tuple[str, str]:
+    if len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap diff A B -- PATH...")
+    padded = sides + ["latest", "now"][len(sides) :]
+    return padded[0], padded[1]

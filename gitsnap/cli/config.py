@@ -1,0 +1,224 @@
+"""Configuration: options over environment over the sidecar's file over the user's over the system's.
+
+The only reader of the environment. Nothing is ever read from inside the installation.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+from gitsnap.core.component import PRESETS
+from gitsnap.core.errors import UsageError
+from gitsnap.core.retention import DEFAULT, Policy, parse_duration
+from gitsnap.core.settings import HOOK_TIMEOUT, Hooks, Settings
+
+_SYSTEM = "/etc/gitsnap/config.toml"
+_COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+_TABLES = {"capture", "components", "retention", "check", "hooks"}
+
+
+@dataclass(slots=True, frozen=True)
+class Options:
+    """The global options, as given on the command line or in the environment.
+
+    `typed_store` is set when the sidecar was named on the command line, and so must be named again next time.
+    """
+
+    directory: str | None = None
+    store: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = True
+    lock_wait: float = 10.0
+    typed_store: str | None = None
+
+
+def options_from(environ: Mapping[str, str]) -> Options:
+    """The options that the environment sets."""
+    wait = environ.get("GITSNAP_LOCK_WAIT")
+    return Options(
+        store=environ.get("GITSNAP_STORE") or None,
+        color=not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
+        lock_wait=seconds(wait, "GITSNAP_LOCK_WAIT") if wait else 10.0,
+    )
+
+
+def seconds(text: str, name: str) -> float:
+    """A number of seconds, not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise UsageError(f"{name}: '{text}' is not a number of seconds")
+    return value
+
+
+def sidecars_home(environ: Mapping[str, str]) -> str:
+    """Where default sidecars live: GITSNAP_HOME, or /var/lib/gitsnap as root, or the user's data directory."""
+    if environ.get("GITSNAP_HOME"):
+        return os.path.abspath(environ["GITSNAP_HOME"])
+    if os.geteuid() == 0:
+        return "/var/lib/gitsnap"
+    # Imported late, as it takes a third of the time that listing snapshots takes.
+    from platformdirs import user_data_path
+
+    return str(user_data_path("gitsnap", appauthor=False))
+
+
+def _user_file(environ: Mapping[str, str]) -> str:
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or "/", ".config")
+    return os.path.join(base, "gitsnap", "config.toml")
+
+
+def local_zone() -> tzinfo:
+    """The zone that the system's clock shows."""
+    zone = datetime.now().astimezone().tzinfo
+    assert zone is not None
+    return zone
+
+
+def load(environ: Mapping[str, str], store: str | None, options: Options) -> Settings:
+    """The settings for a sidecar (or, without one, those of user and system). UsageError names file and key."""
+    settings = Settings(zone=local_zone(), lock_wait=options.lock_wait)
+    files = [_SYSTEM, _user_file(environ)] + ([os.path.join(store, "gitsnap.toml")] if store else [])
+    for path in files:
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}", path=path) from None
+        table = _parse(path, data)
+        settings = _merge(settings, table, path)
+        if "hooks" in table:
+            settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=[path] == files[2:]))
+    return settings
+
+
+def _parse(path: str, data: bytes) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}", path=path) from None
+    unknown = table.keys() - _TABLES
+    if unknown:
+        raise UsageError(
+            f"{path}: unknown table [{min(unknown)}]", path=path, hint=f"known are {', '.join(sorted(_TABLES))}"
+        )
+    return table
+
+
+def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
+    for name, content in table.items():
+        if not isinstance(content, dict):
+            raise UsageError(f"{path}: {name} must be a table", path=path)
+    if "capture" in table:
+        capture = table["capture"]
+        settings = replace(settings, exclude=_exclude(capture, path), sqlite=_sqlite(capture, path))
+    if "components" in table:
+        settings = replace(settings, components=_components(table["components"], path))
+    if "retention" in table:
+        settings = replace(settings, retention=_retention(table["retention"], path))
+    return settings
+
+
+def _hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own: bool) -> Hooks | None:
+    """The commands around snapshots: of this installation alone, and of nobody but its sidecar's owner."""
+    if not own:
+        raise UsageError(
+            f"{path}: [hooks] counts only in a sidecar's gitsnap.toml",
+            path=path,
+            hint="each installation has its own; `gitsnap status` tells where its sidecar is",
+        )
+    unknown = table.keys() - {"before-snapshot", "after-snapshot", "timeout"}
+    if unknown:
+        raise UsageError(f"{path}: [hooks] does not know {min(unknown)}", path=path)
+    commands = [table.get(key, "") for key in ("before-snapshot", "after-snapshot")]
+    if not all(isinstance(command, str) and "\0" not in command for command in commands):
+        raise UsageError(f"{path}: [hooks] before-snapshot and after-snapshot must be shell commands", path=path)
+    timeout = table.get("timeout", HOOK_TIMEOUT)
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < 1e9:
+        raise UsageError(f"{path}: [hooks] timeout must be a number of seconds", path=path)
+    _require_private(path)
+    if environ.get("GITSNAP_HOOK"):
+        # We are run by one.
+        return None
+    return Hooks(commands[0], commands[1], float(timeout), dict(environ))
+
+
+def _require_private(path: str) -> None:
+    """What is run must not be what somebody else has written: UsageError."""
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(f"{path} has [hooks], and is no file of its own: they are not run", path=path)
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise UsageError(
+            f"{path} has [hooks], and can be written by others: they are not run",
+            path=path,
+            hint=f"look at what is in it, then: chmod 600 {path}",
+        )
+
+
+def _exclude(table: dict[str, Any], path: str) -> tuple[str, ...]:
+    rules = table.get("exclude", [])
+    if table.keys() - {"exclude", "sqlite"}:
+        raise UsageError(f"{path}: [capture] knows only `exclude` and `sqlite`", path=path)
+    if not isinstance(rules, list) or not all(isinstance(r, str) and "\n" not in r for r in rules):
+        raise UsageError(f"{path}: [capture] exclude must be a list of rules, one a string", path=path)
+    return tuple(rules)
+
+
+def _sqlite(table: dict[str, Any], path: str) -> bool:
+    how = table.get("sqlite", "auto")
+    if how not in ("auto", "raw"):
+        raise UsageError(f'{path}: [capture] sqlite must be "auto" or "raw"', path=path)
+    return bool(how == "auto")
+
+
+def _components(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:
+    out: dict[str, tuple[str, ...]] = {}
+    for name, globs in table.items():
+        if name == "preset":
+            if not isinstance(globs, str) or globs not in PRESETS:
+                raise UsageError(
+                    f"{path}: there is no preset '{globs}'", path=path, hint=f"known: {', '.join(PRESETS)}"
+                )
+            out.update(PRESETS[globs])
+        elif isinstance(globs, str):
+            out[name] = (globs,)
+        elif isinstance(globs, list) and all(isinstance(g, str) for g in globs):
+            out[name] = tuple(globs)
+        else:
+            raise UsageError(f"{path}: component {name} must be a glob or a list of globs", path=path)
+    return out
+
+
+def _retention(table: dict[str, Any], path: str) -> Policy:
+    unknown = table.keys() - {*_COUNTS, "keep-within"}
+    if unknown:
+        raise UsageError(f"{path}: [retention] does not know {min(unknown)}", path=path)
+    counts: dict[str, int] = {}
+    for key in _COUNTS:
+        value = table.get(key, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"{path}: [retention] {key} must be a whole number", path=path)
+        counts[key.replace("-", "_")] = value
+    within = table.get("keep-within")
+    if within is not None and not isinstance(within, str):
+        raise UsageError(f'{path}: [retention] keep-within must be a duration such as "30d"', path=path)
+    if not table:
+        return DEFAULT
+    try:
+        return Policy(keep_within=parse_duration(within) if within else None, **counts)
+    except UsageError as error:
+        raise UsageError(f"{path}: [retention] {error.message}", path=path, hint=error.hint) from None

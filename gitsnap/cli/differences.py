@@ -1,0 +1,195 @@
+"""What changed, as text for people: the short forms of `diff`, and the lines that `status` has from them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from gitsnap.cli import words
+from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.text import incomplete
+from gitsnap.core.comparison import Change, Status
+from gitsnap.core.model import Type
+
+if TYPE_CHECKING:
+    from gitsnap.ops.components import Tally
+    from gitsnap.ops.difference import Contents, Difference
+    from gitsnap.ops.patch import Piece, Style
+
+_LETTERS = {
+    Status.ADDED: ("A", "green"),
+    Status.REMOVED: ("D", "red"),
+    Status.MODIFIED: ("M", "yellow"),
+    Status.RENAMED: ("R", "cyan"),
+    Status.METADATA: ("m", "dim"),
+    Status.TYPE: ("T", "yellow"),
+}
+_COUNTED = {Status.METADATA: "with other metadata", Status.TYPE: "of another type"}
+_SIGNS = {b"+": "green", b"-": "red"}
+_REMOVED, _ADDED = re.compile(r"\[-.*?-\]"), re.compile(r"\{\+.*?\+\}")
+
+
+def change_line(out: Terminal, change: Change, width: int | None = None, more: str = "") -> str:
+    """One change, as git status says it, and `more` after it; paths are shortened where that is wider than `width`."""
+    letter, style = _LETTERS[change.status]
+    what = (f"  ({', '.join(change.what)})" if change.what else "") + more
+    entry = change.new or change.old
+    slash = "/" if entry and entry.type is Type.DIR else ""
+    path, was = (words.name(change.path) or ".") + slash, ""
+    room = None if width is None else max(width - len(what) - 2, 20)
+    if change.old_path is not None:
+        room = None if room is None else (room - 4) // 2
+        was = words.fit(words.name(change.old_path), room) + " -> "
+    return f"{out.style(letter, style)} {was}{words.fit(path, room)}{what}"
+
+
+def stat(out: Terminal, result: Difference, components: Mapping[str, tuple[str, ...]]) -> None:
+    """`diff --stat`: counts by component, in the columns that have any, then the sum."""
+    from gitsnap.ops.components import tally
+
+    table(out, tally(result.comparison.changes, components))
+    out.line(_span(result))
+    summary(out, result)
+
+
+def table(out: Terminal, found: Mapping[str, Tally], most: int | None = None, indent: str = "") -> None:
+    """Counts by component, a line each, at most so many."""
+    shown = [s for s in Status if any(t.counts[s] for t in found.values())]
+    wide = min(max([len(words.name(name)) for name in found] + [9]), 69 - len(indent) - 9 * len(shown))
+    if found:
+        head = "".join(f"{s.value:>9}" for s in shown)
+        out.line(indent + out.style(f"{'COMPONENT':{wide}}{head.upper()}{'SIZE':>11}", "bold"))
+    # The last line says how many are left out; to say that of one takes as much room as it does.
+    most = len(found) if most is None or len(found) <= most else most - 1
+    for component, of in list(found.items())[:most]:
+        row = "".join(f"{of.counts[s]:>9,}" if of.counts[s] else f"{'·':>9}" for s in shown)
+        sign = "-" if of.grown < 0 else "+"
+        name = words.clip(words.name(component), wide)
+        out.line(f"{indent}{name:{wide}}{row}{sign + words.size(abs(of.grown)):>11}")
+    if most < len(found):
+        out.line(f"{indent}… and {len(found) - most:,} more ({out.command('diff --stat')})")
+
+
+def summary(out: Terminal, result: Difference) -> None:
+    """One line that says it all."""
+    out.line(counted(result))
+    aside(out, result, out.line)
+
+
+def counted(result: Difference) -> str:
+    """How many changes of each sort, in words."""
+    counts = Counter(c.status for c in result.comparison.changes)
+    return ", ".join(f"{counts[s]:,} {_COUNTED.get(s, s)}" for s in Status if counts[s]) or "no changes"
+
+
+def _span(result: Difference) -> str:
+    return f"{result.old} → {result.new}"
+
+
+def aside(out: Terminal, result: Difference, say: Callable[[str], None]) -> None:
+    """What is no change, and what could not be looked at."""
+    if result.retimed:
+        say(f"{words.many(result.retimed, 'file')} written again with the same content: only the time differs")
+    incomplete(out, result.partial, "could not be read")
+
+
+def beside(out: Terminal, result: Difference) -> None:
+    """What a patch cannot say, beside it."""
+    if not result.comparison.changes:
+        out.remark(f"{_span(result)}: no changes")
+    aside(out, result, out.remark)
+
+
+def names(out: Terminal, result: Difference, *, zero: bool = False) -> None:
+    """`diff --name-status`; with `zero` in git's form for programs, NULs between bytes as they are."""
+    if zero:
+        out.raw(_zero_ended(c) for c in result.comparison.changes)
+    else:
+        out.lines(change_line(out, c) for c in result.comparison.changes)
+
+
+def _zero_ended(change: Change) -> bytes:
+    letter = _LETTERS[change.status][0].encode()
+    words_ = [letter, change.path]
+    if change.old_path is not None:
+        words_ = [b"%s%03d" % (letter, change.similarity), change.old_path, change.path]
+    return b"\0".join([*words_, b""])
+
+
+def patch(out: Terminal, result: Difference, contents: Contents, style: Style, *, semantic: bool = False) -> None:
+    """`diff`: a patch as it is for programs; on a terminal in colours, and with control characters made visible."""
+    told = _by_key(out, result, contents) if semantic else set()
+    left = [c for c in result.comparison.changes if c.path not in told]
+    pieces(out, contents.patch(left, style), words_only=style.words)
+    beside(out, result)
+
+
+def pieces(out: Terminal, those: Iterable[Piece], *, words_only: bool = False) -> None:
+    """Pieces of a patch, as they are or for a terminal."""
+    if out.width is None:
+        out.raw(p.text() for p in those)
+    else:
+        for piece in those:
+            out.lines(_dressed(out, piece, words_only=words_only))
+
+
+def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]:
+    """Tell the files whose form is read key by key; which they are."""
+    from gitsnap.cli.changelog_text import Plain, key_lines
+
+    told = set()
+    for change in result.comparison.changes:
+        found = contents.keys(change)
+        if found is None:
+            continue
+        told.add(change.path)
+        was = f"{words.name(change.old_path)} -> " if change.old_path is not None else ""
+        same = "" if found else ": the same data, written differently"
+        out.line(out.style(f"{was}{words.name(change.path)}{same}", "bold"))
+        out.lines(key_lines(found, Plain(), secrets=True, most=len(found)))
+    return told
+
+
+def _dressed(out: Terminal, piece: Piece, *, words_only: bool) -> Iterator[str]:
+    for line in piece.head.split(b"\n")[:-1]:
+        yield out.style(("# " if piece.aside else "") + words.line(line), "bold")
+    for line in piece.hunks.split(b"\n")[:-1]:
+        text = words.line(line)
+        if line.startswith(b"@@ "):
+            end = text.find(" @@", 2) + 3
+            text = out.style(text[:end], "cyan") + text[end:]
+        elif words_only:
+            text = _REMOVED.sub(lambda m: out.style(m[0], "red"), text)
+            text = _ADDED.sub(lambda m: out.style(m[0], "green"), text)
+        elif line[:1] in _SIGNS:
+            text = out.style(text, _SIGNS[line[:1]])
+        yield ("# " if piece.aside else "") + text
+    for line in piece.notes.split(b"\n")[:-1]:
+        yield out.style(words.line(line), "yellow")
+
+
+def folded(out: Terminal, changes: list[Change]) -> Iterator[str]:
+    """A line for each change, but one only for a directory that came or went with all that is in it."""
+    top: Change | None = None
+    below = 0
+    width = out.width and out.width - 2
+    # With what is in it right after each directory: `a.txt` comes between `a` and `a/b` otherwise.
+    for change in sorted(changes, key=lambda c: c.path.split(b"/")):
+        if top is not None and change.status is top.status and change.path.startswith(top.path + b"/"):
+            below += 1
+            continue
+        if top is not None:
+            yield change_line(out, top, width, _count(below))
+        entry = change.new or change.old
+        folds = change.status in (Status.ADDED, Status.REMOVED) and entry is not None and entry.type is Type.DIR
+        top, below = (change, 0) if folds else (None, 0)
+        if not folds:
+            yield change_line(out, change, width)
+    if top is not None:
+        yield change_line(out, top, width, _count(below))
+
+
+def _count(below: int) -> str:
+    return f"  (and {words.many(below, 'path')} in it)" if below else ""

@@ -1,0 +1,103 @@
+"""`import`: existing copies become snapshots."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+    from gitsnap.ops.imports import Imported
+
+
+@command("import")
+def import_(
+    context: typer.Context,
+    copies: Annotated[list[str], typer.Argument(metavar="DIR...", help="Directories, tar or zip files.")],
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it was made: 2025-01-03T04:15")] = None,
+    label: Annotated[str, typer.Option("--label", metavar="L", help="The end of its id. Default: imported.")] = "",
+    layout: Annotated[
+        str | None, typer.Option("--layout", metavar="LAYOUT", help="tree or claudio. Default: find out.")
+    ] = None,
+    pristine: Annotated[
+        bool, typer.Option("--pristine", help="This is a version as its maker shipped it; --label names the version.")
+    ] = False,
+) -> None:
+    """Turn existing copies of the directory into snapshots."""
+    from gitsnap.cli import words
+    from gitsnap.ops import imports
+    from gitsnap.ops.place import open_sidecar
+
+    session: Session = context.obj
+    if layout is not None and layout not in imports.LAYOUTS:
+        raise UsageError(f"--layout: '{layout}' is none of {', '.join(imports.LAYOUTS)}")
+    if pristine and not label:
+        raise UsageError("--pristine needs --label, the version that this is")
+    found = imports.sources(copies)
+    if at is not None and len(found) > 1:
+        raise UsageError("--at goes with one copy only")
+    wanted = imports.Wanted(_moment(at), label, layout, pristine)
+    place, created = session.place_to_snapshot()
+    if created:
+        session.out.remark(f"created the sidecar {words.name(place.store)}")
+    done = []
+    with open_sidecar(place) as sidecar:
+        settings = session.settings(place)
+        for source in found:
+            done.append(imports.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))
+            if not session.options.json:
+                _tell(session, done[-1])
+    if session.options.json:
+        session.out.document({"imported": [_document(i) for i in done]})
+    elif settings.retention.keep_last and len(done) >= settings.retention.keep_last:
+        session.out.remark(
+            "retention will remove the oldest of them at the next snapshot: pin them, or set other rules"
+        )
+    if any(i.partial for i in done):
+        raise typer.Exit(3)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise UsageError(
+            f"--at: '{text}' is not a time", hint="for example: 2025-01-03, 2025-01-03T04:15:00Z"
+        ) from None
+
+
+def _tell(session: Session, result: Imported) -> None:
+    from gitsnap.cli import text, words
+
+    s = result.snapshot
+    session.out.line(s.id)
+    if result.known:
+        session.out.remark(f"{words.name(result.source)} was imported before")
+        return
+    session.out.remark(
+        f"{words.name(result.source)}: {words.many(s.files, 'file')}, {words.size(s.bytes)},"
+        f" of {words.when(s.created)}, in {words.duration(result.duration)}"
+    )
+    for path in result.sockets:
+        session.out.remark(f"skipped the socket {words.name(path)}")
+    text.incomplete(session.out, result.partial, "could not be read")
+
+
+def _document(result: Imported) -> dict[str, object]:
+    from gitsnap.cli import documents
+
+    return {
+        **documents.place(result.source, "source"),
+        "snapshot": documents.snapshot(result.snapshot),
+        "known": result.known,
+        "partial": documents.problems(result.partial),
+        "skipped": documents.paths(result.sockets),
+        "duration": round(result.duration, 3),
+    }

@@ -1,0 +1,160 @@
+"""`rollback --keep-edits` and `carry`: three versions made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli import words
+from gitsnap.cli.app import command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+    from gitsnap.core.merge import Plan
+    from gitsnap.ops.merge import Done
+
+_SHOWN = 10
+
+
+@command()
+def carry(
+    context: typer.Context,
+    upgrade: Annotated[str | None, typer.Argument(metavar="[UPGRADE]", help="Default: the latest upgrade.")] = None,
+    origin: Annotated[
+        str | None, typer.Option("--from", metavar="SNAPSHOT", help="The pristine copy that you had customised.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+) -> None:
+    """Bring your customisations onto the new version."""
+    from gitsnap.ops.merge import carry as operation
+
+    session: Session = context.obj
+    with session.open() as (sidecar, settings):
+        done = operation(
+            sidecar,
+            upgrade,
+            settings,
+            now=session.now,
+            origin=origin,
+            dry_run=dry_run,
+            confirm=_asking(session, dry_run=dry_run, yes=yes),
+            observer=session.out.progress(),
+        )
+    _report(session, done, dry_run=dry_run)
+
+
+def undo_upgrade(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
+    """`rollback --keep-edits`."""
+    from gitsnap.ops.merge import keep_edits
+
+    with session.open() as (sidecar, settings):
+        done = keep_edits(
+            sidecar,
+            selector,
+            settings,
+            now=session.now,
+            dry_run=dry_run,
+            confirm=_asking(session, dry_run=dry_run, yes=yes),
+            observer=session.out.progress(),
+        )
+    _report(session, done, dry_run=dry_run)
+
+
+def _asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bool] | None:
+    if yes or dry_run:
+        return None
+    if not session.out.interactive:
+        raise UsageError(
+            "this asks first, and there is no terminal to ask on", hint="add --yes, or --dry-run to see the plan"
+        )
+
+    def confirm(plan: Plan) -> bool:
+        for line in _lines(plan, _SHOWN):
+            session.out.warn(line)
+        session.out.warn("A safety snapshot is taken first: rolling back to that one undoes this.")
+        return session.out.ask("Go ahead?")
+
+    return confirm
+
+
+def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
+    for word, paths in (("take", plan.taken), ("remove", plan.removed), ("merge", plan.merged)):
+        for path in paths[:most]:
+            yield f"{word:8} {words.name(path)}"
+        if most is not None and len(paths) > most:
+            yield f"{word:8} … and {len(paths) - most:,} more"
+    for conflict in plan.conflicts:
+        beside = f"; see {words.name(conflict.beside)}" if conflict.beside else ""
+        yield f"conflict {words.name(conflict.path)}: {words.name(conflict.reason)}{beside}"
+
+
+def _report(session: Session, done: Done, *, dry_run: bool) -> None:
+    if session.options.json:
+        session.out.document(_document(done, dry_run))
+    elif done.plan.empty:
+        session.out.line(f"nothing to do: all that {done.upgrade} is about is here as it should be")
+    elif dry_run:
+        session.out.lines(_lines(done.plan))
+        session.out.line(f"{_counts(done)}; nothing was touched")
+    elif done.restored is None:
+        session.out.warn("Nothing was touched.")
+    else:
+        _tell(session, done)
+    if done.restored is None and not done.plan.empty and not dry_run:
+        raise typer.Exit(1)
+    if done.restored is not None and not done.restored.verified:
+        raise typer.Exit(1)
+    if done.plan.conflicts:
+        raise typer.Exit(13)
+    if done.restored is not None and done.restored.incomplete:
+        raise typer.Exit(3)
+
+
+def _counts(done: Done) -> str:
+    plan = done.plan
+    pairs = ((plan.taken, "taken"), (plan.removed, "removed"), (plan.merged, "merged"), (plan.conflicts, "in conflict"))
+    return ", ".join(f"{len(found):,} {word}" for found, word in pairs if found)
+
+
+def _tell(session: Session, done: Done) -> None:
+    from gitsnap.cli import text
+
+    restored = done.restored
+    assert restored is not None
+    session.out.line(
+        f"{_counts(done)}, in {words.duration(done.duration)}, {'' if restored.verified else 'NOT '}verified"
+    )
+    for path in done.plan.merged:
+        session.out.line(f"merged   {words.name(path)}")
+    for line in _lines(type(done.plan)(conflicts=done.plan.conflicts)):
+        session.out.warn(line)
+    text.incomplete(session.out, restored.incomplete, "could not be brought back exactly")
+    text.pruned(session.out, restored.pruned)
+    if restored.safety:
+        session.out.line(f"\nTo undo: {session.out.command(f'rollback {restored.safety.id}')}")
+
+
+def _document(done: Done, dry_run: bool) -> dict[str, object]:
+    from gitsnap.cli.documents import path, paths, problems
+
+    plan, restored = done.plan, done.restored
+    return {
+        "upgrade": done.upgrade,
+        "dry_run": dry_run,
+        "taken": paths(plan.taken),
+        "removed": paths(plan.removed),
+        "merged": paths(plan.merged),
+        "conflicts": [
+            path(c.path) | {"reason": c.reason} | (path(c.beside, "beside") if c.beside else {"beside": None})
+            for c in plan.conflicts
+        ],
+        "snapshot": done.snapshot.id if done.snapshot else None,
+        "safety_snapshot": restored.safety.id if restored and restored.safety else None,
+        "verified": restored.verified if restored else False,
+        "incomplete": problems(restored.incomplete) if restored else [],
+        "duration": round(done.duration, 3),
+    }

@@ -1,0 +1,81 @@
+"""Commands that settle an interrupted rollback, or reverse the last one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command()
+def undo(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+) -> None:
+    """Reverse the last rollback or restore. Can itself be undone."""
+    from gitsnap.cli.change import confirmation, report
+    from gitsnap.cli.interrupts import Signals
+    from gitsnap.ops import underway
+    from gitsnap.ops.recover import undo as operation
+
+    session: Session = context.obj
+    asks = not yes and not dry_run and session.out.interactive
+    with session.open(changing=True) as (sidecar, settings):
+        result = operation(
+            sidecar,
+            settings,
+            now=session.now,
+            dry_run=dry_run,
+            confirm=confirmation(session) if asks else None,
+            observer=session.out.progress(),
+            interrupts=Signals(),
+        )
+        if result.applied and result.verified:
+            underway.settle(sidecar)
+    report(session, result, dry_run=dry_run)
+
+
+@command()
+def recover(
+    context: typer.Context,
+    finish: Annotated[bool, typer.Option("--finish", help="End with what the rollback was to bring back.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="End with what was there before it.")] = False,
+) -> None:
+    """Settle a rollback that was interrupted. Without an option, the way it was going."""
+    from gitsnap.cli import documents, text
+    from gitsnap.cli.interrupts import Signals
+    from gitsnap.ops import underway
+    from gitsnap.ops.recover import Direction
+    from gitsnap.ops.recover import recover as operation
+
+    session: Session = context.obj
+    if finish and revert:
+        raise UsageError("--finish does not go with --revert")
+    direction = Direction.FINISH if finish else Direction.REVERT if revert else None
+    with session.open(changing=True) as (sidecar, settings):
+        result = operation(
+            sidecar,
+            direction,
+            settings,
+            now=session.now,
+            observer=session.out.progress(),
+            interrupts=Signals(),
+        )
+        if result.direction is Direction.FINISH and result.verified:
+            # An upgrade whose rollback this was has been rolled back.
+            underway.settle(sidecar)
+    if session.options.json:
+        session.out.document(documents.recovered(result))
+    else:
+        text.recovered(session.out, result)
+    if not result.verified:
+        raise typer.Exit(1)
+    if result.incomplete:
+        raise typer.Exit(3)

@@ -1,0 +1,213 @@
+"""What happened, in a verdict and its facts, and what proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gitsnap.cli import words
+from gitsnap.cli.report.html import Content, Html, tag
+from gitsnap.cli.report.wording import STATUSES, Commands, growth, moment, note, shell
+from gitsnap.core.secrets import mask_lines
+
+if TYPE_CHECKING:
+    from gitsnap.core.model import Snapshot
+    from gitsnap.core.upgrade import Stored
+    from gitsnap.ops.history import Episode
+    from gitsnap.ops.report import Report, Side
+
+_LONGEST = 2_000
+_TITLES = {
+    "kept": ("good", "Kept"),
+    "rolled-back": ("warn", "Rolled back"),
+    "rollback-failed": ("bad", "Rolling back failed"),
+    "running": ("warn", "Under way"),
+    "cut-short": ("bad", "Cut short"),
+    "incomplete": ("bad", "Cut short"),
+}
+
+
+def title(report: Report) -> str:
+    """The heading of the page."""
+    if report.episode and report.episode.upgrade:
+        return f"What the upgrade {report.episode.upgrade.label} changed"
+    if report.sides[1].snapshot is None:
+        return "What changed since a snapshot"
+    return "What changed between two snapshots" if report.sides[0].snapshot else "What a snapshot would change"
+
+
+def verdict(report: Report) -> Html:
+    """How it ended, as far as the snapshots can tell."""
+    episode = report.episode
+    if episode is None or episode.upgrade is None:
+        look, name, told = (
+            "plain",
+            "Comparison",
+            ["Two states side by side. How the one became the other, this page cannot tell."],
+        )
+    else:
+        look, name = _TITLES.get(episode.status, ("warn", episode.status))
+        told = [_told(episode, episode.upgrade)]
+        code = episode.upgrade.post.exit_code if episode.upgrade.post else None
+        if episode.status == "kept" and code:
+            look, name = "warn", "Kept, although the command failed"
+    told += [_proved(report)]
+    return tag(
+        "section",
+        tag("h2", name),
+        *(tag("p", text) for text in told if text),
+        class_=f"verdict {look}",
+        id="verdict",
+        aria_label="Verdict",
+    )
+
+
+def _told(episode: Episode, of: Stored) -> str:
+    code = of.post.exit_code if of.post else None
+    ended = f"The command exited with {code}" if code is not None else "How the command ended is not known"
+    if episode.status == "kept":
+        return f"{ended}, and what it left was kept."
+    if episode.status == "rolled-back":
+        last = of.safety[-1]
+        return (
+            f"{ended}. On {moment(last.created)} the directory was brought back to the snapshot before it; what was "
+            f"there until then is kept as {last.id}. The changes below are the upgrade's, before they were undone."
+        )
+    return {
+        "running": "The command had not ended when this page was made: what is below may not be all.",
+        "rollback-failed": "The directory could not be brought back, and nothing has settled that yet.",
+        "cut-short": "It was interrupted before its second snapshot, and nothing has settled that yet.",
+        "incomplete": "It was interrupted before its second snapshot. What is below is the difference to the directory "
+        "when this page was made, whatever else has changed it since.",
+    }.get(episode.status, ended + ".")
+
+
+def _proved(report: Report) -> str:
+    sides = [(word, s) for word, s in zip(("before", "after"), report.sides, strict=True) if s.snapshot]
+    proved = [word for word, side in sides if side.verified]
+    if len(sides) == len(proved) == 2:
+        return "Both snapshots were read again in full and found right."
+    if proved:
+        other = "after" if proved[0] == "before" else "before"
+        rest = f"; the one {other} has not been read again yet" if len(sides) == 2 else ""
+        return f"The snapshot {proved[0]} was read again in full and found right{rest}."
+    return "Neither side has been verified in full yet." if sides else ""
+
+
+def facts(report: Report, *, secrets: bool) -> Html:
+    """Names, times, counts."""
+    return tag("dl", *(part for name, value in _facts(report, secrets) for part in _fact(name, value)), class_="facts")
+
+
+def _fact(name: str, value: Content) -> tuple[Html, Html]:
+    return tag("dt", name), tag("dd", value)
+
+
+def _facts(report: Report, secrets: bool) -> Iterator[tuple[str, Content]]:
+    episode = report.episode
+    if episode and episode.upgrade:
+        of = episode.upgrade
+        yield "Upgrade", tag("code", of.id)
+        if of.pre.command:
+            yield "Command", tag("code", safe(of.pre.command, secrets))
+        message = of.pre.message.strip()
+        if message not in ("", of.pre.command, f"before {of.pre.command}"):
+            yield "About", safe(message, secrets)
+        took = f", took {words.duration(of.seconds).replace('.0 s', ' s')}" if of.seconds else ""
+        yield "Began", moment(of.pre.created) + took
+    yield "Directory", tag("code", words.clip(words.name(report.installation), _LONGEST))
+    yield "Before", _state(report.sides[0])
+    yield "After", _state(report.sides[1])
+    yield "Changes", _counts(report)
+    if report.partial:
+        names = ", ".join(words.clip(words.name(p.path), 200) for p in report.partial[:10])
+        rest = f" and {len(report.partial) - 10:,} more" if len(report.partial) > 10 else ""
+        yield "Could not be read", f"{names}{rest}"
+
+
+def _state(side: Side) -> Content:
+    s = side.snapshot
+    if s is None:
+        return "the directory as it was when this page was made"
+    lacking = f"; {words.many(s.partial, 'path')} could not be captured" if s.partial else ""
+    return tag("span", tag("code", s.id), f" {words.many(s.files, 'file')}, {words.size(s.bytes)}{lacking}")
+
+
+def _counts(report: Report) -> str:
+    summary = report.log.summary
+    parts = [f"{summary[s.value]:,} {word}" for s, (word, _) in STATUSES.items() if summary.get(s.value)]
+    return f"{', '.join(parts) or 'none'}; {growth(report.log.grown)}"
+
+
+def safe(text: str, secrets: bool) -> str:
+    """A command line or message in one line, with what looks like a password hidden."""
+    shown = text if secrets else "\n".join(mask_lines(b"", text.split("\n")))
+    return words.clip(words.name(shown), _LONGEST)
+
+
+def integrity(report: Report, commands: Commands) -> Html:
+    """Digests and ids, each with the stock command that checks it."""
+    known = [(w, s) for w, s in zip(("Before", "After"), report.sides, strict=True) if s.snapshot is not None]
+    opening = [
+        f"export GIT_DIR={shell(report.store.encode('utf-8', 'surrogateescape'))}",
+        "git fsck --full --strict",
+    ]
+    return tag(
+        "section",
+        tag("h2", "Proof"),
+        tag(
+            "p",
+            "Snapshots are commits in a plain git repository. The commit names the SHA-256 of its manifest, which has "
+            "the SHA-256 of every file, and that of its metadata. Stock tools check all of it:",
+        ),
+        tag("pre", tag("code", *(part for line in opening for part in (line, Html("\n"))))),
+        *(_snapshot(word, side.snapshot, side) for word, side in known if side.snapshot is not None),
+        _live(report),
+        note(
+            "With gitsnap: "
+            + commands.gitsnap("verify " + " ".join(s.snapshot.id for _, s in known if s.snapshot))
+            + ". The results of an upgrade's checks are not part of its snapshots, and not of this page."
+        ),
+        id="proof",
+    )
+
+
+def _snapshot(word: str, s: Snapshot, side: Side) -> Html:
+    manifest, metadata = (
+        f"git notes --ref=gitsnap/{what} show {s.commit} | sha256sum" for what in ("manifest", "metadata")
+    )
+    rows: list[tuple[str, str, str]] = [
+        ("Commit", s.commit, f"git cat-file commit {s.commit} | git hash-object -t commit --stdin"),
+        ("Tree", s.tree, f"git rev-parse {s.commit}^{{tree}}"),
+        ("Manifest", s.manifest_sha256, manifest),
+        ("Metadata", s.metadata_sha256, metadata),
+    ]
+    signature = ("Signature", "signed", f"git verify-commit {s.commit}") if side.signed else None
+    proved = f"Read again in full and found right on {moment(side.verified)}." if side.verified else "Not verified yet."
+    return tag(
+        "div",
+        tag("h3", f"{word}: ", tag("code", s.id)),
+        tag("p", f"Taken {moment(s.created)}. {proved}" + ("" if signature else " Not signed.")),
+        tag("dl", *(p for row in [*rows, *([signature] if signature else [])] for p in _row(*row)), class_="proof"),
+    )
+
+
+def _row(name: str, value: str, command: str) -> tuple[Html, Html, Html]:
+    return (
+        tag("dt", name),
+        tag("dd", tag("code", value, class_="digest")),
+        tag("dd", tag("code", command, class_="check")),
+    )
+
+
+def _live(report: Report) -> Html | None:
+    last = next((s.snapshot for s in reversed(report.sides) if s.snapshot), None)
+    if last is None:
+        return None
+    where = shell(report.installation.encode("utf-8", "surrogateescape"))
+    command = f"cd {where} && git notes --ref=gitsnap/manifest show {last.commit} | sha256sum --strict --quiet -c"
+    return tag(
+        "div",
+        tag("p", f"Whether the files in the directory are those of {last.id} now:"),
+        tag("pre", tag("code", command)),
+    )

@@ -1,0 +1,191 @@
+"""The page: its parts in order of their worth to the reader, each within its share of the whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from gitsnap import __version__
+from gitsnap.cli import words
+from gitsnap.cli.report import chart, facts, html, sections
+from gitsnap.cli.report.budget import Budget
+from gitsnap.cli.report.diffs import Diffs
+from gitsnap.cli.report.html import Html, tag
+from gitsnap.cli.report.tree import Tree
+from gitsnap.cli.report.wording import STATUSES, Commands, path
+from gitsnap.core.comparison import Status
+
+if TYPE_CHECKING:
+    from gitsnap.core.changelog import FileChange
+    from gitsnap.ops.report import Report
+
+LARGEST = 2_000_000
+# Style, script, the bar at the top and what frames the sections, the ends of their lists included.
+_FRAME = 150_000
+_PACKAGES, _KEYS, _OWN, _TREE = 180_000, 300_000, 60_000, 550_000
+_MOST_COMPONENTS = 100
+
+# How every page of ours begins; the command line tells by it what it may replace.
+BEGINNING = b"<!doctype html>\n<!-- gitsnap report -->\n"
+
+
+@dataclass(slots=True, frozen=True)
+class Page:
+    """The page's bytes, and how much of the changes is on it."""
+
+    data: bytes
+    diffs: int
+    diffs_left_out: int
+
+
+def page(report: Report, commands: Commands, *, secrets: bool) -> Page:
+    """The page for a report, of LARGEST bytes at most. The same report makes the same bytes."""
+    found = chart.by_component(report.changes, report.components)
+    numbers = {name: number for number, name in enumerate(found)}
+    fixed = (_opening(report, secrets), _components(found), facts.integrity(report, commands))
+    budget = Budget(LARGEST - _FRAME - sum(part.size for part in fixed if part is not None))
+    room = budget.share(_PACKAGES)
+    packages = sections.packages(report.log, room)
+    budget.give_back(room)
+    room = budget.share(_KEYS)
+    keys = sections.configuration(report.log.files, numbers, commands, room, secrets=secrets)
+    budget.give_back(room)
+    room_of_own, room = budget.share(_OWN), budget.share(_TREE)
+    diffs = Diffs(report, numbers, commands, budget)
+    tree = Tree(report.components, numbers, diffs.anchors, commands, room)
+    parts = [
+        ("verdict", "Verdict", fixed[0]),
+        ("yours", "Your files", _own(report, diffs, room_of_own)),
+        ("components", "Components", fixed[1]),
+        ("packages", "Packages", packages),
+        ("configuration", "Configuration", keys),
+        ("files", "Files", _files(report, tree)),
+        ("lines", "Line by line", diffs.section(report.log.within)),
+        ("proof", "Proof", fixed[2]),
+    ]
+    there = [(anchor, name, part) for anchor, name, part in parts if part is not None]
+    body = tag(
+        "body",
+        tag("a", "To the changes", href="#main", class_="skip"),
+        tag("header", tag("p", "gitsnap report", class_="brand"), tag("h1", facts.title(report))),
+        _tools([(a, n) for a, n, _ in there], report, list(found)[:_MOST_COMPONENTS]),
+        tag("main", *(part for _, _, part in there), id="main"),
+        tag("footer", tag("p", f"Made by gitsnap {__version__}. This page holds all that it shows; it loads nothing.")),
+    )
+    data = BEGINNING + _document(facts.title(report), body).text.encode()
+    return Page(data, len(diffs.parts), diffs.left_out)
+
+
+def _document(title: str, body: Html) -> Html:
+    """The page around its body, with a policy that lets nothing act but our own style and script."""
+    style, script = (_own_text(name) for name in ("style.css", "script.js"))
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="generator", content=f"gitsnap {__version__}"),
+        tag("title", title),
+        html.style(style),
+    )
+    return tag("html", head, body, html.script(script), lang="en")
+
+
+def _own_text(name: str) -> str:
+    return resources.files("gitsnap.cli.report").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Html:
+    """Links to the sections, and what the script makes use of: hidden where there is none."""
+    links = tag("ul", *(tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in there))
+    kinds = [s for s in STATUSES if report.log.summary.get(s.value)]
+    find = tag(
+        "form",
+        tag("label", "Find", for_="find-text", class_="vh"),
+        tag("input", type="search", id="find-text", placeholder="Find a path or key", autocomplete="off"),
+        tag("label", "Kind of change", for_="find-status", class_="vh"),
+        tag(
+            "select",
+            tag("option", "All changes", value=""),
+            *(tag("option", STATUSES[s][0].capitalize(), value=s.value) for s in kinds),
+            id="find-status",
+        ),
+        tag("label", "Component", for_="find-component", class_="vh"),
+        tag(
+            "select",
+            tag("option", "All components", value="*"),
+            *(tag("option", chart.called(name), value=number) for number, name in enumerate(names)),
+            id="find-component",
+            hidden=len(names) < 2,
+        ),
+        tag("button", "Open all", type="button", id="open-all"),
+        tag("output", id="find-count", role="status"),
+        id="find",
+        role="search",
+        hidden=True,
+    )
+    return tag("nav", links, find, aria_label="This page")
+
+
+def _opening(report: Report, secrets: bool) -> Html:
+    return tag("div", facts.verdict(report), facts.facts(report, secrets=secrets))
+
+
+def _components(found: Mapping[str, tuple[chart.Counts, int]]) -> Html | None:
+    if not found:
+        return None
+    return tag(
+        "section",
+        tag("h2", "Components"),
+        tag("figure", chart.picture(found), tag("figcaption", chart.legend(found))),
+        chart.table(found, _MOST_COMPONENTS),
+        id="components",
+    )
+
+
+def _own(report: Report, diffs: Diffs, budget: Budget) -> Html | None:
+    """The files that the user had changed or made, where a pristine copy tells."""
+    own = [f for f in report.log.files if f.yours]
+    if not own:
+        return None
+    items = (tag("li", _linked(f, diffs), tag("span", f" {_became(f)}", class_="c")) for f in own)
+    rows = list(sections.fitting(items, budget))
+    left = len(own) - len(rows)
+    return tag(
+        "section",
+        tag("h2", "Files that you had changed or made"),
+        tag("p", "They differ from the version as its maker shipped it, and the upgrade has changed or removed them."),
+        tag("ul", *rows),
+        tag("p", f"… and {words.many(left, 'file')} more", class_="more") if left else None,
+        id="yours",
+    )
+
+
+def _linked(file: FileChange, diffs: Diffs) -> Html:
+    anchor = diffs.anchors.get(file.change.path)
+    shown = path(file.change.path)
+    return tag("a", shown, href=f"#{anchor}") if anchor else shown
+
+
+def _became(file: FileChange) -> str:
+    return "renamed" if file.change.status is Status.RENAMED else STATUSES[file.change.status][0]
+
+
+def _files(report: Report, tree: Tree) -> Html:
+    if not report.changes:
+        return tag("section", tag("h2", "Files"), tag("p", "Nothing has changed."), id="files")
+    return tag("section", tag("h2", "Files"), tree.draw(report.changes), id="files")

@@ -1,0 +1,179 @@
+"""Packages and configuration: what changed by name and version, and by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from gitsnap.cli import changelog_text, words
+from gitsnap.cli.report.budget import Budget
+from gitsnap.cli.report.html import Html, tag
+from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, more, path
+from gitsnap.core.changelog import Changelog, FileChange, Package
+from gitsnap.core.keys import KeyChange, shown_path
+from gitsnap.core.secrets import MASK
+
+# What a file costs beside its name and keys.
+_FRAME = 400
+# So many keys are open from the start.
+_OPEN_KEYS = 60
+_MOST_KEYS, _LONGEST_KEY, _SHOWN_FILES = 200, 200, 30
+
+
+def packages(log: Changelog, budget: Budget) -> Html | None:
+    """The packages that have another version, came, or went."""
+    if not log.packages:
+        return None
+    updated = [p for p in log.packages if p.old and p.new]
+    groups = (("New", [p for p in log.packages if not p.old]), ("Gone", [p for p in log.packages if not p.new]))
+    counts = [f"{len(updated):,} updated"] if updated else []
+    counts += [f"{len(found):,} {title.lower()}" for title, found in groups if found]
+    told = [", ".join(counts) + "."]
+    if log.within:
+        told.append(f"{words.many(log.within, 'changed file')} belong to them.")
+    return tag(
+        "section",
+        tag("h2", "Packages"),
+        tag("p", " ".join(told)),
+        _updated(updated, budget) if updated else None,
+        *(_listed(title, found, budget) for title, found in groups if found),
+        id="packages",
+    )
+
+
+def _updated(found: Sequence[Package], budget: Budget) -> Html:
+    ordered = sorted(
+        found, key=lambda p: (changelog_text.is_nested(p), not changelog_text.is_major(p), p.name, p.where)
+    )
+    rows = list(fitting(map(_package_row, ordered), budget))
+    head = tag("tr", *(tag("th", h, scope="col") for h in ("Package", "Before", "After", "")))
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="versions")
+    left = len(ordered) - len(rows)
+    folded = tag("div", table, class_="wide", tabindex=0)
+    if len(rows) > 40:
+        folded = tag("details", tag("summary", f"All {len(rows):,} updated packages"), folded, open=len(rows) <= 60)
+    return tag("div", folded, more(left, "package") if left else None)
+
+
+def _package_row(package: Package) -> Html:
+    major = changelog_text.is_major(package)
+    return tag(
+        "tr",
+        tag("th", _clipped(changelog_text.package_name(package)), scope="row"),
+        tag("td", _clipped(package.old or "")),
+        tag("td", _clipped(package.new or "")),
+        tag("td", tag("span", "major", class_="badge") if major else None),
+        class_="it",
+        data_s="modified",
+    )
+
+
+def _listed(title: str, found: Sequence[Package], budget: Budget) -> Html:
+    items = (
+        tag(
+            "li", _clipped(changelog_text.package_name(p)), " ", tag("span", _clipped(p.new or p.old or ""), class_="c")
+        )
+        for p in found
+    )
+    rows = list(fitting(items, budget))
+    left = len(found) - len(rows)
+    return tag(
+        "details",
+        tag("summary", f"{title}: {words.many(len(found), 'package')}"),
+        tag("ul", *rows, class_="columns"),
+        more(left, "package") if left else None,
+    )
+
+
+def fitting(parts: Iterable[Html], budget: Budget) -> Iterator[Html]:
+    """The first of these, as long as there is room."""
+    for part in parts:
+        if not budget.takes(part):
+            return
+        yield part
+
+
+def _clipped(text: str) -> str:
+    return words.clip(words.name(text), 120)
+
+
+def configuration(
+    files: Sequence[FileChange], numbers: Mapping[str, int], commands: Commands, budget: Budget, *, secrets: bool
+) -> Html | None:
+    """The configuration files with the keys that changed in them."""
+    wanted = [f for f in files if f.keys is not None and not changelog_text.is_lock(f)]
+    if not wanted:
+        return None
+    wanted.sort(key=lambda f: (not f.yours, not f.keys, f.change.path.count(b"/"), f.change.path))
+    told = [f for f in wanted if f.keys]
+    same = [f for f in wanted if not f.keys]
+    parts = []
+    open_keys = _OPEN_KEYS
+    for file in told:
+        if budget.left < 2_000:
+            break
+        open_keys -= len(file.keys or ())
+        parts.append(_file(file, numbers.get(file.component), commands, budget, opened=open_keys >= 0, secrets=secrets))
+    left = len(told) - len(parts)
+    return tag(
+        "section",
+        tag("h2", "Configuration"),
+        tag("div", *folded(parts, _SHOWN_FILES), class_="keys"),
+        more(left, "file") if left else None,
+        _unchanged(same, budget),
+        hiding() if not secrets and any(k.secret for f in told for k in f.keys or ()) else None,
+        id="configuration",
+    )
+
+
+def _unchanged(found: Sequence[FileChange], budget: Budget) -> Html | None:
+    if not found:
+        return None
+    rows = list(fitting((tag("li", path(f.change.path)) for f in found), budget))
+    left = len(found) - len(rows)
+    return tag(
+        "details",
+        tag("summary", f"{words.many(len(found), 'file')} written differently, with the same data"),
+        tag("ul", *rows),
+        more(left, "file") if left else None,
+    )
+
+
+def _file(
+    file: FileChange, number: int | None, commands: Commands, budget: Budget, *, opened: bool, secrets: bool
+) -> Html:
+    assert file.keys is not None
+    status = file.change.status
+    own = tag("span", "yours", class_="badge") if file.yours else None
+    count = tag("span", words.many(len(file.keys), "key"), class_="c")
+    summary = tag("summary", letter(status), " ", path(file.change.path), " ", own, " ", count)
+    cut = more(len(file.keys), "key", commands.diff(file.change.path))
+    # Weighed even where it would not fit: the caller has seen to it that there is some room.
+    budget.left -= summary.size + cut.size + _FRAME
+    rows = list(fitting((_key(c, secrets) for c in file.keys[:_MOST_KEYS]), budget))
+    left = len(file.keys) - len(rows)
+    head = tag("tr", *(tag("th", h, scope="col") for h in ("Key", "Before", "After")), class_="vh")
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="keychanges")
+    return tag(
+        "details",
+        summary,
+        table,
+        more(left, "key", commands.diff(file.change.path)) if left else None,
+        open=opened,
+        class_=f"it {css(status)}",
+        data_s=status.value,
+        data_c=number,
+    )
+
+
+def _key(change: KeyChange, secrets: bool) -> Html:
+    hidden = change.secret and not secrets
+    old, new = (changelog_text.shown_value(v, hidden=hidden) for v in (change.old, change.new))
+    if change.status == "changed" and hidden:
+        new = f"another {MASK}"
+    key = words.fit(words.name(shown_path(change.path)), _LONGEST_KEY)
+    return tag(
+        "tr",
+        tag("th", key, scope="row"),
+        tag("td", tag("del", old) if old else tag("span", "not there", class_="none")),
+        tag("td", tag("ins", new) if new else tag("span", "not there", class_="none")),
+    )

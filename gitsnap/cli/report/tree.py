@@ -1,0 +1,171 @@
+"""All changed paths as a tree that folds, with counts at every directory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gitsnap.cli import words
+from gitsnap.cli.report.budget import Budget
+from gitsnap.cli.report.html import Html, tag
+from gitsnap.cli.report.wording import STATUSES, Commands, css, letter
+from gitsnap.core.changelog import size_of
+from gitsnap.core.comparison import Change, Status
+from gitsnap.core.component import component_of
+from gitsnap.core.model import Type
+from gitsnap.core.quantity import size
+
+_DEEPEST, _LONGEST, _ALL_OPEN = 30, 120, 25
+# Kept, with the command, for the words that end a list which was cut, at every level.
+_RESERVE = 400
+
+
+@dataclass(slots=True)
+class Node:
+    """A directory: what changed in it directly, and its directories. `counts` are of everything below it."""
+
+    changes: list[Change] = field(default_factory=list)
+    below: dict[bytes, Node] = field(default_factory=dict)
+    counts: Counter[Status] = field(default_factory=Counter)
+
+
+def grow(changes: Sequence[Change]) -> Node:
+    """The tree of these changes. Below some depth, names keep their slashes."""
+    root = Node()
+    for change in changes:
+        *folders, name = change.path.split(b"/", _DEEPEST)
+        if _is_directory(change) and change.status is not Status.METADATA:
+            # What is in it says that it came or went, unless there is nothing in it.
+            folders, name = [*folders, name], b""
+        node = root
+        nodes = [root]
+        for folder in folders:
+            node = node.below.setdefault(folder, Node())
+            nodes.append(node)
+        node.changes.append(change)
+        if name or not change.path or change.status is Status.TYPE:
+            for each in nodes:
+                each.counts[change.status] += 1
+    return root
+
+
+def _is_directory(change: Change) -> bool:
+    entry = change.new or change.old
+    return entry is not None and entry.type is Type.DIR
+
+
+class Tree:
+    """Draws the tree. `numbers` are those of the components, `anchors` the ids of the diffs on the page."""
+
+    def __init__(
+        self,
+        components: Mapping[str, tuple[str, ...]],
+        numbers: Mapping[str, int],
+        anchors: Mapping[bytes, str],
+        commands: Commands,
+        budget: Budget,
+    ) -> None:
+        self._components, self._numbers, self._anchors = components, numbers, anchors
+        self._commands, self._budget = commands, budget
+        self._reserve = _RESERVE + self._all().size
+
+    def draw(self, changes: Sequence[Change]) -> Html:
+        """The list of it all."""
+        self._open = len(changes) <= _ALL_OPEN
+        return tag("ul", *self._items(grow(changes)), class_="tree")
+
+    def _items(self, node: Node) -> Iterator[Html]:
+        left = 0
+        for name, child in sorted(node.below.items()):
+            if self._budget.left < 2 * self._reserve:
+                left += max(child.counts.total(), 1)
+            else:
+                yield self._directory(name, child)
+        for change in node.changes:
+            row = self._row(change)
+            if row is None:
+                continue
+            if self._budget.left < 2 * self._reserve or not self._budget.takes(row):
+                left += 1
+            else:
+                yield row
+        if left:
+            yield tag("li", f"… and {words.many(left, 'more path')}: ", self._all(), class_="more")
+
+    def _all(self) -> Html:
+        return self._commands.diff(options="--name-status ")
+
+    def _directory(self, name: bytes, node: Node) -> Html:
+        name, node = _through(name, node)
+        own = [c for c in node.changes if _is_directory(c) and c.status is not Status.METADATA]
+        marks: list[Html | str] = [letter(own[0].status), " "] if own else []
+        counts = [tag("span", f"{n:,} {STATUSES[s][0]}", class_=css(s)) for s, n in _in_order(node.counts)]
+        shown = [part for count in counts for part in (" ", count)]
+        label = words.fit(words.name(name), _LONGEST) + "/"
+        summary = tag("summary", *marks, tag("span", label, class_="p"), tag("span", *shown, class_="c"))
+        if not node.counts:
+            return self._empty(own[0], label)
+        if own and own[0].status is Status.TYPE:
+            shown = [" ", _told(own[0]), *shown]
+        frame = tag("li", tag("details", summary, tag("ul", class_="tree"), open=self._open))
+        self._budget.left -= frame.size + self._reserve
+        body = tag("ul", *self._items(node))
+        self._budget.left += self._reserve
+        return tag("li", tag("details", summary, body, open=self._open))
+
+    def _empty(self, change: Change, label: str) -> Html:
+        row = tag(
+            "li", letter(change.status), " ", tag("span", label, class_="p"), tag("span", " empty", class_="c"),
+            class_="it", data_s=change.status.value, data_c=self._number(change),
+        )  # fmt: skip
+        self._budget.left -= row.size
+        return row
+
+    def _number(self, change: Change) -> int | None:
+        return self._numbers.get(component_of(change.path, self._components))
+
+    def _row(self, change: Change) -> Html | None:
+        if _is_directory(change) and change.status is not Status.METADATA and change.path:
+            # It is told in the line of the directory.
+            return None
+        name = change.path.split(b"/", _DEEPEST)[-1]
+        shown: Html = tag("span", words.fit(words.name(name) or ".", _LONGEST), class_="p")
+        anchor = self._anchors.get(change.path)
+        if anchor:
+            shown = tag("a", shown, href=f"#{anchor}")
+        return tag(
+            "li", letter(change.status), " ", shown, " ", tag("span", _told(change), class_="c"),
+            class_="it", data_s=change.status.value, data_c=self._number(change),
+        )  # fmt: skip
+
+
+def _in_order(counts: Counter[Status]) -> list[tuple[Status, int]]:
+    return [(status, counts[status]) for status in Status if counts[status]]
+
+
+def _through(name: bytes, node: Node) -> tuple[bytes, Node]:
+    """A chain of directories with nothing else in them is one line."""
+    while len(node.below) == 1 and not node.changes:
+        (more, node) = next(iter(node.below.items()))
+        name += b"/" + more
+    return name, node
+
+
+def _told(change: Change) -> str:
+    old, new = change.old, change.new
+    if change.status is Status.RENAMED:
+        return "was " + words.fit(words.name(change.old_path or b""), _LONGEST)
+    if change.status is Status.METADATA:
+        return ", ".join(change.what)
+    if old is not None and new is not None and old.type is not new.type:
+        return f"a {new.type.noun}, was a {old.type.noun}"
+    entry = new or old
+    assert entry is not None
+    if entry.type is Type.LINK:
+        return f"→ {words.fit(words.name(entry.target), _LONGEST)}"
+    if entry.type is not Type.FILE:
+        return f"a {entry.type.noun}"
+    if old is not None and new is not None and old.size != new.size:
+        return f"{size(old.size)} → {size(new.size)}"
+    return size(size_of(entry))

@@ -1,0 +1,164 @@
+"""The command that writes a report, and the file it goes to."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, command
+from gitsnap.core.errors import GitsnapError, UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.report.page import Page
+    from gitsnap.cli.report.wording import Commands
+    from gitsnap.cli.session import Session
+    from gitsnap.ops.report import Report
+
+_TRY = "gitsnap report -o report.html"
+
+
+@command()
+def report(
+    context: typer.Context,
+    sides: Sides = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The HTML file; - or a pipe for stdout."),
+    ] = None,
+    component: OneComponent = None,
+    show_secrets: ShowSecrets = False,
+) -> None:
+    """Write what an upgrade changed as one HTML page."""
+    from gitsnap.cli import text
+    from gitsnap.cli.report import page as pages
+    from gitsnap.ops import history as past
+    from gitsnap.ops import report as operation
+
+    session: Session = context.obj
+    if sides is not None and len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap report A B -o FILE.html")
+    target = _target(session, output)
+    with session.open() as (sidecar, settings):
+        if target is not None:
+            _require_place(target, sidecar.path)
+        episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        found = operation.report(
+            sidecar,
+            old,
+            new,
+            settings,
+            episode=episode,
+            component=component,
+            secrets=show_secrets,
+            observer=session.out.progress(),
+        )
+        page = pages.page(found, _commands(session, found), secrets=show_secrets)
+    if target is None:
+        session.out.raw([page.data])
+    else:
+        _write(target, page.data)
+        _tell(session, found, target, page)
+    if found.partial:
+        text.incomplete(session.out, found.partial, "could not be read")
+        raise typer.Exit(3)
+
+
+def _target(session: Session, output: str | None) -> str | None:
+    """The file that is meant, None for stdout. A page on a terminal is no use to anybody."""
+    if output == "":
+        raise UsageError("-o: no file is named", hint=_TRY)
+    if output not in (None, "-"):
+        return output
+    if session.options.json:
+        raise UsageError("with --json, stdout is for the document: say where the page goes", hint=_TRY)
+    if output is None and sys.stdout.isatty():
+        raise UsageError("say where the page goes", hint=_TRY)
+    return None
+
+
+def _require_place(target: str, store: str) -> None:
+    """Refuse what would be lost or would do harm; before the work, and once more right before writing."""
+    from gitsnap.cli.report.page import BEGINNING
+
+    real = os.path.realpath(target)
+    if (real + "/").startswith(os.path.realpath(store) + "/"):
+        raise UsageError(f"{target} is in the sidecar, where nothing but snapshots belongs", path=target, hint=_TRY)
+    try:
+        # Not of `real`: what /dev/stdout leads to may have no name of its own.
+        found = os.stat(target)
+    except FileNotFoundError:
+        if not os.path.isdir(os.path.dirname(real)):
+            raise GitsnapError(f"there is no directory for {target}", kind="io", path=target) from None
+        return
+    except OSError as error:
+        raise _unwritable(target, error) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise GitsnapError(f"{target} is a directory", kind="exists", path=target, hint=f"-o {target}/report.html")
+    if stat.S_ISREG(found.st_mode) and found.st_size:
+        with open(real, "rb") as file:
+            if file.read(len(BEGINNING)) == BEGINNING:
+                return
+        raise GitsnapError(
+            f"{target} is there already, and is no report",
+            kind="exists",
+            path=target,
+            hint="choose another name, or remove it first",
+        )
+
+
+def _write(target: str, data: bytes) -> None:
+    """Put the page there whole or not at all, for its owner alone; into a FIFO or device as it comes."""
+    from gitsnap.sidecar import files
+
+    real = os.path.realpath(target)
+    try:
+        before = os.stat(target) if os.path.exists(target) else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            with open(target, "wb") as file:
+                file.write(data)
+            return
+        files.replace(real, data, os.path.dirname(real))
+        if before is not None:
+            os.chmod(real, stat.S_IMODE(before.st_mode))
+    except OSError as error:
+        raise _unwritable(target, error) from None
+
+
+def _unwritable(target: str, error: OSError) -> GitsnapError:
+    return GitsnapError(f"{target} cannot be written: {error.strerror}", kind="io", path=target)
+
+
+def _commands(session: Session, found: Report) -> Commands:
+    """The commands on the page: they work from anywhere on the same machine."""
+    from gitsnap.cli.report.wording import Commands, shell
+
+    named = [("-C", found.installation)]
+    if session.options.typed_store is not None:
+        named.append(("--store", found.store))
+    here = " ".join(f"{option} {shell(os.fsencode(value))}" for option, value in named)
+    return Commands(here, found.log.old, found.log.new)
+
+
+def _tell(session: Session, found: Report, target: str, page: Page) -> None:
+    from gitsnap.cli import documents, upgrade_documents, words
+
+    if session.options.json:
+        session.out.document(
+            {
+                "report": {**documents.place(target), "bytes": len(page.data)},
+                "from": found.log.old,
+                "to": found.log.new,
+                "upgrade": upgrade_documents.episode(found.episode) if found.episode else None,
+                "summary": found.log.summary,
+                "diffs": {"shown": page.diffs, "left_out": page.diffs_left_out},
+                "unreadable": documents.problems(found.partial),
+            }
+        )
+        return
+    session.out.line(f"wrote {words.name(target)}, {words.size(len(page.data))}")
+    if (os.path.realpath(target) + "/").startswith(os.path.realpath(found.installation) + "/"):
+        session.out.remark("it lies in the installation: the next snapshot will hold it")

@@ -1,0 +1,147 @@
+"""`status` as text for people: one screen of 80 by 24 for an ordinary installation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gitsnap.cli import differences, words
+from gitsnap.cli.terminal import Terminal
+from gitsnap.core.retention import describe
+from gitsnap.core.settings import Settings
+
+if TYPE_CHECKING:
+    from gitsnap.ops.standing import State
+
+_BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
+_UNKNOWN = "?"
+# As many as leave room for what is said about them.
+_DRAWN = 16
+_LINES = 7
+
+Row = tuple[str, str, str]
+
+
+def state(out: Terminal, result: State, settings: Settings, now: datetime) -> None:
+    """`status`."""
+    for name, value, style in _rows(out, result, settings, now):
+        # Paths are for copying: they stay whole, whatever the width.
+        out.line(f"{name:14}{out.style(value, style) if style else value}")
+    if result.difference is not None:
+        out.line()
+        _changes(out, result, settings)
+    out.line()
+    out.lines(_next(out, result))
+
+
+def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> Iterator[Row]:
+    """(name, value, style) of each line above the changes."""
+    yield "installation", words.name(result.installation), "bold"
+    if result.pending is not None:
+        yield "recovery", *_recovery(result)
+    latest, taken = result.latest, result.snapshots
+    if latest is None or result.since is None:
+        yield "protected", "not yet: there is no snapshot", "yellow"
+    else:
+        count = words.many(len(taken), "snapshot")
+        yield "protected", f"since {words.when(result.since)}, {words.ago(result.since, now)}; {count}", ""
+        yield "latest", f"{latest.id}, taken {words.ago(latest.created, now)}", ""
+        yield "verified", *_verified(result, now)
+    if result.pending is None:
+        yield "recovery", *_recovery(result)
+    yield "sidecar", f"{words.size(result.store_bytes)} in {words.name(result.store)}", ""
+    if taken:
+        yield "growth", _growth(out, result), ""
+    yield "retention", describe(settings.retention), ""
+    if taken:
+        yield "next to go", _leaving(result), ""
+
+
+def _verified(result: State, now: datetime) -> tuple[str, str]:
+    never, proved = result.unverified, [when for when in result.verified.values() if when]
+    if not proved:
+        return "none of them yet", "yellow"
+    text = "all of them" if not never else f"{len(proved):,} of {len(result.verified):,}"
+    text += f", last {words.ago(max(proved), now)}"
+    if not never:
+        return text, "green"
+    others = [name for name in never if result.latest is None or name != result.latest.id]
+    which = ["the latest"] if len(others) < len(never) else []
+    if others:
+        which.append(others[0] if len(never) == 1 else f"{len(others):,} {'more' if which else 'others'}")
+    return f"{text}; never {' and '.join(which)}", "yellow" if len(others) < len(never) else ""
+
+
+def _recovery(result: State) -> tuple[str, str]:
+    found = result.pending
+    if found is None:
+        return ("a rollback is at work at this moment", "yellow") if result.at_work else ("nothing is pending", "")
+    back = f" to {words.name(found.target)}" if found.target else ""
+    return f"PENDING: a rollback{back} was interrupted", "red"
+
+
+def _growth(out: Terminal, result: State) -> str:
+    """What each of the last snapshots added; the very first apart, as it hides all others beside it."""
+    taken = list(result.snapshots)
+    added = [result.added[s.id] for s in taken]
+    whole = taken[0].previous_manifest_sha256 is None and added[0] is not None and len(taken) <= _DRAWN + 1
+    rest = added[1:] if whole else added[-_DRAWN:]
+    first = f"{words.size(added[0] or 0)} at first" if whole else ""
+    known = [size for size in rest if size is not None]
+    if not known:
+        return first or "not known"
+    if whole and len(rest) == 1:
+        return f"{first}, then {words.size(known[0])}"
+    bars = _BARS if out.draws(_BARS) else _PLAIN_BARS
+    top = max(known)
+    line = "".join(_UNKNOWN if size is None else bars[_level(size, top, len(bars))] for size in rest)
+    if whole:
+        return f"{first}, then {line} up to {words.size(top)} a snapshot"
+    return f"{line} up to {words.size(top)} for each of the last {words.many(len(rest), 'snapshot')}"
+
+
+def _level(size: int, top: int, levels: int) -> int:
+    return min(size * levels // max(top, 1), levels - 1)
+
+
+def _leaving(result: State) -> str:
+    if not result.leaving:
+        return "nothing, with the next snapshot"
+    oldest, more = result.leaving[-1].snapshot.id, len(result.leaving) - 1
+    return f"{oldest}{f' and {more:,} more' if more else ''}, with the next snapshot"
+
+
+def _changes(out: Terminal, result: State, settings: Settings) -> None:
+    assert result.difference is not None
+    changes = result.difference.comparison.changes
+    if not changes:
+        far = ", as far as it can be read" if result.difference.partial else ""
+        out.line(out.style(f"The directory is as in the latest snapshot{far}.", "yellow" if far else "green"))
+        differences.aside(out, result.difference, out.line)
+        return
+    out.line("Changed since the latest snapshot:")
+    lines, room = list(differences.folded(out, changes)), _LINES
+    # By name where there are few; the names tell the components, unless these have names of their own.
+    if len(lines) > room or settings.components:
+        differences.table(out, result.components, room - 1, "  ")
+        room -= 1 + len(result.components)
+    if len(lines) <= room:
+        out.lines("  " + line for line in lines)
+    differences.summary(out, result.difference)
+
+
+def _next(out: Terminal, result: State) -> Iterator[str]:
+    if result.pending is not None:
+        rows = [("Bring it to its end", "recover"), ("Take it back", "recover --revert")]
+    elif result.latest is None:
+        rows = [("Next", "snapshot")]
+    elif result.difference is not None and result.difference.comparison.changes:
+        rows = [("See more", "diff"), ("Go back", "rollback"), ("Keep this", "snapshot")]
+    elif result.unverified:
+        rows = [("Prove the snapshots", "verify --all")]
+    else:
+        rows = [("Upgrade", "run -- COMMAND"), ("Look around", "browse")]
+    wide = max(len(what) for what, _ in rows) + 3
+    for what, command in rows:
+        yield f"{what + ':':{wide}}{out.command(command)}" if len(rows) > 1 else f"{what}: {out.command(command)}"

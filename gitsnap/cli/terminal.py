@@ -1,0 +1,176 @@
+"""Where output goes: stdout for results, stderr for everything else; colours and progress on terminals only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gitsnap.cli.config import Options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+_PATIENCE = 0.5
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+class Terminal:
+    """The one printer."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._color = options.color and not options.json and sys.stdout.isatty()
+        self.interactive = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
+        self.full_screen = self.interactive and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.width = _width() if sys.stdout.isatty() else None
+
+    def style(self, text: str, style: str) -> str:
+        """The text in a style, where there are colours."""
+        return f"\033[{_STYLES[style]}m{text}\033[0m" if self._color else text
+
+    def draws(self, text: str) -> bool:
+        """Whether the encoding of the output has these characters."""
+        try:
+            text.encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def command(self, words: str) -> str:
+        """A gitsnap command to type next, with the options that point to the same place."""
+        import shlex
+
+        here = "".join(
+            f" {option} {shlex.quote(value)}"
+            for option, value in (("-C", self._options.directory), ("--store", self._options.typed_store))
+            if value is not None
+        )
+        return f"gitsnap{here} {words}"
+
+    def line(self, text: str = "") -> None:
+        """One line of a result."""
+        print(text)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Lines of a result."""
+        for text in texts:
+            print(text)
+
+    def remark(self, text: str) -> None:
+        """One line beside the result: on stderr, not when quiet or for a program."""
+        if not self._options.quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """One line that matters even when quiet."""
+        if not self._options.json:
+            # Both may go to one file: what was said first shall stand first.
+            sys.stdout.flush()
+            print(text, file=sys.stderr)
+
+    def document(self, content: dict[str, Any]) -> None:
+        """The one JSON document."""
+        from gitsnap.cli import documents
+
+        self.raw([documents.encode({"schema": 1} | content)])
+
+    def raw(self, pieces: Iterable[bytes]) -> None:
+        """Bytes as they are."""
+        sys.stdout.flush()
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+    def ask(self, question: str) -> bool:
+        """A yes-or-no question; no is the default."""
+        clear()
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline()
+        return answer.strip().lower() in ("y", "yes")
+
+    def progress(self) -> ProgressLine:
+        """An observer that shows long work on a terminal, and nothing elsewhere."""
+        shows = sys.stderr.isatty() and not self._options.quiet and not self._options.json
+        return ProgressLine(shows and os.environ.get("TERM") != "dumb")
+
+
+_live: list[ProgressLine] = []
+
+
+def clear() -> None:
+    """Take down whatever progress is still shown: something else wants the terminal."""
+    for line in _live:
+        line.finished()
+
+
+class ProgressLine:
+    """A progress bar on stderr for what takes longer than half a second."""
+
+    def __init__(self, shows: bool) -> None:
+        self._shows = shows
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._phase, self._files, self._size = "", 0, 0
+        self._totals: tuple[int | None, int | None] = (None, None)
+        self._since = self._drawn = 0.0
+
+    def started(self, phase: str, files: int | None = None, size: int | None = None) -> None:
+        """A phase begins."""
+        self.finished()
+        self._phase, self._files, self._size, self._totals = phase, 0, 0, (files, size)
+        self._since = self._drawn = time.monotonic()
+
+    def advanced(self, files: int = 0, size: int = 0) -> None:
+        """So much more is done."""
+        self._files += files
+        self._size += size
+        now = time.monotonic()
+        if self._shows and now - self._since > _PATIENCE and now - self._drawn > 0.1:
+            self._drawn = now
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(24),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._progress.start()
+            _live.append(self)
+            self._task = self._progress.add_task(self._phase, total=self._totals[1], text="")
+        from gitsnap.cli import words
+
+        rate = self._size / max(time.monotonic() - self._since, 0.001)
+        text = f"{words.many(self._files, 'file')}, {words.size(self._size)}, {words.size(rate)}/s"
+        assert self._task is not None
+        self._progress.update(self._task, completed=self._size, text=text)
+
+    def finished(self) -> None:
+        """The phase ended: the line goes."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            _live.remove(self)
+
+    def noticed(self, message: str) -> None:
+        """A remark."""
+        if self._shows:
+            print(message, file=sys.stderr)

@@ -1,0 +1,332 @@
+"""Results as text for people: short, aligned, within 80 columns, ending with what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gitsnap.cli import words
+from gitsnap.cli.terminal import Terminal
+from gitsnap.core.model import Entry, Image, Problem, Snapshot, Type
+from gitsnap.core.plan import Action, RestorePlan
+
+# For annotations only, as in documents.py.
+if TYPE_CHECKING:
+    from gitsnap.core.retention import Decision
+    from gitsnap.ops.doctor import Check
+    from gitsnap.ops.hooks import HookResult
+    from gitsnap.ops.inspect import Shown
+    from gitsnap.ops.place import Initialised
+    from gitsnap.ops.recover import Recovered
+    from gitsnap.ops.restore import Restored
+    from gitsnap.ops.retain import Collected
+    from gitsnap.ops.snapshot import Taken
+    from gitsnap.ops.verify import Verdict
+
+_SHOWN = 20
+
+
+def initialised(out: Terminal, result: Initialised) -> None:
+    """`init`."""
+    out.line(f"{'Protected' if result.created else 'Protected already'}: {words.name(result.place.root)}")
+    out.line(f"Snapshots go to {words.name(result.place.store)}")
+    excluded = f"; {words.many(len(result.excluded), 'path')} excluded" if result.excluded else ""
+    which = "The first one will hold" if result.created else "The next one will hold"
+    out.line(f"{which} {words.many(result.files, 'file')}, {words.size(result.size)}{excluded}")
+    for path in result.sockets:
+        out.remark(f"the socket {words.name(path)} will be skipped")
+    incomplete(out, result.partial, "cannot be captured: a snapshot would end with exit code 3")
+    out.line("Next: " + out.command('snapshot -m "before the upgrade"'))
+
+
+def taken(out: Terminal, result: Taken) -> None:
+    """`snapshot`: the id alone on stdout; the rest is beside it."""
+    out.line(result.snapshot.id)
+    s = result.snapshot
+    if result.skipped:
+        out.remark("nothing has changed since this one; no new snapshot was taken")
+        failed_hooks(out, result.hooks)
+        return
+    changes = [
+        f"{n:,} {word}"
+        for n, word in ((result.new_files, "new"), (result.changed_files, "changed"), (result.removed_files, "gone"))
+        if n
+    ]
+    out.remark(
+        f"{words.many(s.files, 'file')}, {words.size(s.bytes)} ({', '.join(changes) or 'nothing changed'})"
+        f" in {words.duration(result.duration)}"
+    )
+    if result.excluded:
+        out.remark(f"{words.many(result.excluded, 'path')} excluded ({out.command('show')} names them)")
+    for path in result.mounts:
+        out.remark(f"another file system, mounted at {words.name(path)}, is included")
+    if result.databases:
+        named = words.name(result.databases[0]) + ("" if len(result.databases) == 1 else ", ...")
+        out.remark(f"{words.many(len(result.databases), 'SQLite database')} in use, captured consistently: {named}")
+    for path in result.sockets:
+        out.remark(f"skipped the socket {words.name(path)}")
+    pruned(out, result.pruned)
+    incomplete(out, result.partial, "could not be captured")
+    failed_hooks(out, result.hooks)
+
+
+def failed_hooks(out: Terminal, results: Iterable[HookResult]) -> None:
+    """Each hook that failed, with the end of what it had to say where nobody has seen it."""
+    for done in results:
+        if not done.ok:
+            out.warn(f"the hook {done.hook} {words.name(done.problem)}")
+            for line in done.output.splitlines()[-12:]:
+                out.warn(f"  | {words.name(line)}")
+
+
+def pruned(out: Terminal, gone: list[Decision]) -> None:
+    """What retention removed along the way, and why."""
+    for decision in gone:
+        out.remark(f"retention removed {decision.snapshot.id}: {', '.join(decision.reasons)}")
+
+
+def unread_rules(out: Terminal, noun: str | None) -> None:
+    """An ignore file that is none (`noun` says what it is) does nothing, which somebody may not expect."""
+    if noun:
+        out.remark(f".gitsnapignore is {noun}, not a file: nothing is excluded by it")
+
+
+def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
+    """Every path of a partial result, by name."""
+    rows = list(problems)
+    if rows:
+        out.warn(f"{words.many(len(rows), 'path')} {what}:")
+    for problem in rows:
+        out.warn(f"  {words.name(problem.path) or '.'}: {problem.reason}")
+
+
+def listing(out: Terminal, snapshots: list[Snapshot]) -> None:
+    """`list`, oldest first."""
+    if not snapshots:
+        out.line(f"no snapshots yet; `{out.command('snapshot')}` takes the first one")
+        return
+    wide = max(len(s.id) for s in snapshots)
+    out.line(out.style(f"{'ID':{wide}}  {'FILES':>7}  {'SIZE':>8}  MESSAGE", "bold"))
+    for s in snapshots:
+        marks = "".join(f"[{mark}] " for mark in _marks(s))
+        room = out.width - wide - 21 if out.width else None
+        row = f"{s.id:{wide}}  {s.files:>7,}  {words.size(s.bytes):>8}  "
+        out.line(row + words.clip(marks + words.name(s.message.partition("\n")[0]), room))
+
+
+def _marks(s: Snapshot) -> Iterable[str]:
+    if s.pinned:
+        yield "pinned"
+    if s.partial:
+        yield "partial"
+    yield from s.tags
+
+
+def shown(out: Terminal, result: Shown) -> None:
+    """`show`."""
+    s = result.snapshot
+    rows = [
+        ("snapshot", out.style(s.id, "bold")),
+        ("taken", f"{words.when(s.created)} {s.created.astimezone():%Z}"),
+        ("kind", s.kind.value),
+        ("tags", ", ".join(s.tags)),
+        ("pinned", "yes" if s.pinned else ""),
+        ("upgrade", s.upgrade or ""),
+        ("command", s.command or ""),
+        ("holds", f"{words.many(s.files, 'file')}, {words.size(s.bytes)}"),
+        ("commit", s.commit),
+        ("manifest", s.manifest_sha256),
+    ]
+    out.lines(f"{key:9} {value}" for key, value in rows if value)
+    out.line()
+    out.lines("    " + words.name(line) for line in s.message.split("\n"))
+    if result.components:
+        out.line()
+        wide = max(len(words.name(n)) for n in result.components)
+        for component, (files, size) in result.components.items():
+            out.line(f"{words.name(component):{wide}}  {files:>7,}  {words.size(size):>8}")
+    _paths(out, "excluded", result.excluded)
+    _paths(out, "sockets, not captured", result.sockets)
+    images(out, result.images)
+    incomplete(out, result.partial, "could not be captured")
+
+
+def _paths(out: Terminal, title: str, found: list[bytes]) -> None:
+    if found:
+        out.line(f"\n{title}:")
+        out.lines(f"  {words.name(p)}" for p in found)
+
+
+TYPE_LETTERS = {Type.FILE: "-", Type.DIR: "d", Type.LINK: "l", Type.FIFO: "p", Type.CHAR: "c", Type.BLOCK: "b"}
+
+
+def images(out: Terminal, found: Mapping[bytes, Image]) -> None:
+    """Databases that one file stands for, and the files that it makes up for."""
+    if found:
+        out.line("\nSQLite databases in use, each captured as one consistent file:")
+    for path, image in sorted(found.items()):
+        beside = ", ".join(words.name(e.path.rpartition(b"/")[2]) for e in image.beside)
+        out.line(f"  {words.name(path)} (with {beside})")
+
+
+def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> None:
+    """`ls`, as ls -l lists."""
+    owners = [f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
+    wide = max((len(o) for o in owners), default=0)
+    for e, owner in zip(found, owners, strict=True):
+        moment = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())
+        target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
+        suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
+        out.line(
+            f"{TYPE_LETTERS[e.type]}{permissions(e.mode)} {owner:{wide}} {e.size:>12,} {moment} "
+            f"{words.name(e.path)}{suffix}{target}"
+        )
+
+
+def permissions(mode: int) -> str:
+    """The 12 mode bits as ls -l shows them."""
+    text = ["r", "w", "x"] * 3
+    letters = [letter if mode & (0o400 >> i) else "-" for i, letter in enumerate(text)]
+    for bit, place, letter in ((0o4000, 2, "s"), (0o2000, 5, "s"), (0o1000, 8, "t")):
+        if mode & bit:
+            letters[place] = letter if letters[place] == "x" else letter.upper()
+    return "".join(letters)
+
+
+def verdicts(out: Terminal, results: Iterable[Verdict], live: bool) -> None:
+    """`verify`."""
+    good, bad, root = ("the directory is the same", "difference", ".") if live else ("all as captured", "problem", "")
+    for v in results:
+        if v.ok:
+            read = f"{words.many(v.files, 'file')}, {words.size(v.bytes)}"
+            out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}")
+        else:
+            out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {words.many(len(v.problems), bad)}")
+        for p in v.problems:
+            path = words.name(p.path) or root
+            out.line(f"  {path + ': ' if path else ''}{words.name(p.problem)}")
+
+
+def plan(out: Terminal, target: Snapshot, steps: RestorePlan) -> None:
+    """What a rollback is about to do, before it asks."""
+    for line in (*plan_head(target), *plan_paths(steps), *plan_sum(steps)):
+        out.warn(line)
+
+
+def plan_head(target: Snapshot) -> Iterable[str]:
+    """A plan's beginning: where it leads."""
+    message = target.message.partition("\n")[0]
+    about = "" if message in (target.label, "snapshot") else f" ({words.name(message)})"
+    yield f"Back to {target.id}{about}:"
+
+
+def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
+    """The paths of a plan, at most so many of a sort."""
+    write, remove = steps.paths(Action.WRITE, Action.MKDIR), steps.paths(Action.REMOVE, Action.RMDIR)
+    for word, paths in (("write", write), ("remove", remove)):
+        for path in paths[:most]:
+            yield f"  {word:6} {words.name(path)}"
+        if len(paths) > most:
+            yield f"  {word:6} … and {len(paths) - most:,} more"
+    for problem in steps.kept:
+        yield f"  keep   {words.name(problem.path)}: {problem.reason}"
+
+
+def plan_sum(steps: RestorePlan) -> Iterable[str]:
+    """The sum of a plan, and the way back from it."""
+    write, remove = steps.paths(Action.WRITE, Action.MKDIR), steps.paths(Action.REMOVE, Action.RMDIR)
+    yield (
+        f"Write {words.many(len(write), 'path')} ({words.size(steps.size())}), remove {len(remove):,}, "
+        f"set mode, owner or time of {len(steps.paths(Action.METADATA)):,} more."
+    )
+    yield "A safety snapshot is taken first: gitsnap undo reverses this."
+
+
+def steps(out: Terminal, result: Restored) -> None:
+    """`rollback --dry-run`."""
+    for step in result.plan.steps:
+        out.line(f"{step.action.value:8} {words.name(step.path) or '.'}")
+    for problem in result.plan.kept:
+        out.line(f"{'keep':8} {words.name(problem.path)} ({problem.reason})")
+    counts = Counter(s.action for s in result.plan.steps)
+    text = ", ".join(f"{n:,} {action}" for action, n in counts.items()) or "nothing to do"
+    out.line(f"{text}; nothing was touched")
+
+
+def restored(out: Terminal, result: Restored, paths: Sequence[str], destination: str | None) -> None:
+    """`rollback`, and `restore` of named paths or into another directory."""
+    target, steps = result.target.id, words.many(len(result.plan.steps), "step")
+    if destination is not None:
+        what = f"{target} into {words.name(destination)}"
+    else:
+        named = words.name(paths[0]) if len(paths) == 1 else words.many(len(paths), "path")
+        what = f"{named if paths else 'the directory'} to {target}"
+    if not result.verified:
+        out.line(f"restored {what} in {steps}, but it is NOT the same")
+    elif not result.plan.steps:
+        as_in = f"all{' else' if result.incomplete else ''} is as in {target} already, verified"
+        out.line(f"nothing to do: {as_in}")
+    else:
+        out.line(f"restored {what}")
+        out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
+    incomplete(out, result.incomplete, "could not be brought back exactly")
+    pruned(out, result.pruned)
+    if result.safety and result.plan.steps:
+        out.line(f"\nTo undo: {out.command('undo')}")
+
+
+def _verified(incomplete: Sequence[Problem]) -> str:
+    """What was compared and found right: everything, or everything but what is named."""
+    return "all else verified" if incomplete else "verified"
+
+
+def recovered(out: Terminal, result: Recovered) -> None:
+    """`recover`."""
+    if result.direction is None:
+        out.line("nothing to recover: no rollback was interrupted here")
+        return
+    state = result.target if result.direction == "finish" else f"what it was before, {result.safety}"
+    if not result.verified:
+        out.line(f"the directory was brought to {state}, but it is NOT the same")
+    elif not result.moved and result.direction == "revert":
+        out.line("the interrupted rollback had changed nothing; what it left is removed, verified")
+    else:
+        out.line(f"the directory is {state}, {_verified(result.incomplete)}")
+    incomplete(out, result.incomplete, "could not be brought back exactly")
+    if result.direction == "finish":
+        out.line(f"\nTo undo: {out.command('undo')}")
+
+
+def decisions(out: Terminal, found: Iterable[Decision], *, dry_run: bool) -> None:
+    """`prune`."""
+    rows = list(found)
+    wide = max((len(d.snapshot.id) for d in rows), default=0)
+    for d in rows:
+        word = ("keep" if d.keep else "remove") if dry_run else ("kept" if d.keep else "removed")
+        out.line(f"{word:7}  {d.snapshot.id:{wide}}  {out.style(', '.join(d.reasons), 'dim')}")
+    gone = sum(not d.keep for d in rows)
+    out.line(f"{len(rows) - gone} kept, {gone} {'to remove; nothing was touched' if dry_run else 'removed'}")
+    if gone and not dry_run:
+        out.remark(f"their space comes back with: {out.command('gc')}")
+
+
+def collected(out: Terminal, result: Collected) -> None:
+    """`gc`."""
+    out.line(
+        f"{words.size(max(result.before - result.after, 0))} freed; the sidecar takes {words.size(result.after)} now"
+    )
+
+
+def checks(out: Terminal, found: list[Check]) -> None:
+    """`doctor`."""
+    for c in found:
+        word, style = {True: ("ok", "green"), False: ("BAD", "red"), None: ("--", "yellow")}[c.ok]
+        out.line(f"{out.style(f'{word:3}', style)} {c.name:12} {words.name(c.answer)}")
+        if c.advice:
+            here = c.advice.startswith("gitsnap ") and "gitsnap init" not in c.advice
+            advice = out.command(c.advice.removeprefix("gitsnap ")) if here else c.advice
+            out.line(f"{'':16} {words.name(advice)}")
+    bad = sum(c.ok is False for c in found)
+    out.line(f"{words.many(bad, 'problem')}" if bad else "no problems")

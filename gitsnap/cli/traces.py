@@ -1,0 +1,111 @@
+"""What `find`, `log`, `blame` and `search` tell, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gitsnap.cli import words
+from gitsnap.cli.terminal import Terminal
+from gitsnap.core.model import Kind, Snapshot, Type
+
+if TYPE_CHECKING:
+    from gitsnap.ops.blame import Blamed
+    from gitsnap.ops.inspect import Match
+    from gitsnap.ops.lives import Life
+    from gitsnap.ops.search import Found, Searched
+    from gitsnap.sidecar.repository import Sidecar
+
+# A longer name than this leaves the column that the others keep to.
+_WIDEST = 40
+
+
+def matches(out: Terminal, found: list[Match], what: str) -> None:
+    """`find`."""
+    if not found:
+        out.remark(f"no snapshot holds such a {what}")
+    wide = max((len(words.name(m.path)) for m in found if len(words.name(m.path)) <= _WIDEST), default=0)
+    for match in found:
+        out.line(f"{words.name(match.path):{wide}}  {out.style(_where(match.snapshots), 'dim')}")
+
+
+def _where(snapshots: Sequence[str]) -> str:
+    if len(snapshots) == 1:
+        return snapshots[0]
+    return f"in {len(snapshots):,} snapshots, the last is {snapshots[-1]}"
+
+
+def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
+    """`log PATH`, newest first as git log; with the sidecar, followed by what each changed."""
+    if sidecar is None:
+        out.lines(_life(out, life) for life in reversed(found))
+        return
+    from gitsnap.cli.differences import pieces
+    from gitsnap.ops.lives import patches
+    from gitsnap.ops.patch import Style
+
+    for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style())):
+        if number:
+            out.line()
+        out.line(_life(out, life))
+        pieces(out, changed)
+
+
+def _life(out: Terminal, life: Life) -> str:
+    size = words.size(life.entry.size) if life.entry and life.entry.type is Type.FILE else ""
+    same = f"(and the same in {len(life.later):,} more) " if life.later else ""
+    renamed = f"from {words.name(life.old_path)}, " if life.old_path is not None else ""
+    renamed += f"now {words.name(life.new_path)}, " if life.new_path is not None else ""
+    text = f"{life.snapshot.id}  {life.status:8}  {size:>8}  {renamed}{same}{_about(life.snapshot)}"
+    return words.clip(text, out.width)
+
+
+def _about(snapshot: Snapshot) -> str:
+    """The message's first line, and the upgrade's command where it is not in that."""
+    subject = snapshot.message.partition("\n")[0]
+    told = snapshot.command if snapshot.kind in (Kind.PRE, Kind.POST) else None
+    command = told if told and told not in subject else ""
+    return words.name(subject + (f" ({command})" if command else ""))
+
+
+def blamed(out: Terminal, path: bytes, found: Sequence[Blamed]) -> None:
+    """`blame`: the snapshot's id (`^` before it: there, or older), the line's number, the line."""
+    wide = max((len(b.snapshot.id) for b in found), default=0) + 1
+    digits = len(str(len(found)))
+    last = ""
+    for b in found:
+        name = ("^" if b.oldest else " ") + b.snapshot.id
+        # A block of lines from one snapshot is seen at a glance where only the first of them is bright.
+        shown = out.style(f"{name:{wide}}", "dim" if name == last else "yellow")
+        renamed = f" {words.name(b.path)}" if b.path != path else ""
+        _say(out, f"{shown}{renamed} {b.number:{digits}}) ", b.text)
+        last = name
+
+
+def found(out: Terminal, those: Iterator[Found], counts: Searched) -> bool:
+    """`search`: for each path where, then the lines; whether there was any."""
+    there = False
+    for match in those:
+        there = True
+        where = "in all snapshots" if len(match.snapshots) == counts.snapshots > 1 else _where(match.snapshots)
+        binary = "  (binary)" if match.binary else ""
+        out.line(f"{out.style(words.name(match.path), 'bold')}  {out.style(where, 'dim')}{binary}")
+        for line in match.lines:
+            _say(out, f"  {line.number}: ", line.text)
+        if match.more:
+            out.line(f"  … and {words.many(match.more, 'line')} more")
+    return there
+
+
+def counted(out: Terminal, counts: Searched) -> None:
+    """How much was searched."""
+    what = words.many(counts.contents, "content")
+    out.remark(f"searched {what}, {words.size(counts.size)}, of {words.many(counts.snapshots, 'snapshot')}")
+
+
+def _say(out: Terminal, head: str, text: bytes) -> None:
+    """A line of somebody's file: safe on a terminal, as it is elsewhere."""
+    if out.width is None:
+        out.raw([head.encode("utf-8", "backslashreplace") + text + b"\n"])
+    else:
+        out.line(head + words.line(text))

@@ -1,0 +1,225 @@
+"""Upgrades as text for people: what happens while one runs (on stderr, beside the command's own words), and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gitsnap.cli import text, words
+from gitsnap.cli.terminal import Terminal, clear
+from gitsnap.core.upgrade import Event, Moment, Outcome
+
+if TYPE_CHECKING:
+    from gitsnap.ops.history import Episode, History
+    from gitsnap.ops.underway import CutShort
+    from gitsnap.ops.upgraded import Upgraded
+
+
+class Narrator:
+    """Says each event in a line, where there is one to say. A terminal that is gone is no reason to stop."""
+
+    def __init__(self, out: Terminal) -> None:
+        self._out, self._heard = out, True
+
+    def tell(self, event: Event) -> None:
+        """One event."""
+        say = _LINES.get(event.moment)
+        if say is None or not self._heard:
+            return
+        try:
+            clear()
+            for line in say(dict(event.facts)):
+                self._out.remark(self._out.style(line, "dim"))
+        except OSError:
+            self._heard = False
+
+
+def last_line(out: Terminal, event: Event) -> None:
+    """The one line that a program on stdout gets when the others go elsewhere."""
+    from gitsnap.cli import documents
+
+    if event.moment is Moment.UPGRADE_COMPLETED:
+        try:
+            out.raw([documents.encode(event.document())])
+        except OSError:
+            return
+
+
+def _captured(facts: dict[str, Any]) -> list[str]:
+    took = f"{words.many(facts['files'], 'file')}, {words.size(facts['bytes'])}, in {words.duration(facts['duration'])}"
+    partial = f"; {words.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
+    return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}"]
+
+
+def _verified(facts: dict[str, Any]) -> list[str]:
+    if "during" in facts:
+        return []
+    return [f"     all of it read again and found right, in {words.duration(facts['duration'])}"]
+
+
+def _check(facts: dict[str, Any]) -> list[str]:
+    name = words.name(facts["check"])
+    took = f"in {words.duration(facts['duration'])}"
+    if facts["ok"]:
+        return [f"check passed: {name}, {took}"]
+    output = [f"  | {words.name(line)}" for line in facts["output"].splitlines()[-12:]]
+    return [f"check FAILED: {name} {words.name(facts['problem'])}, {took}", *output]
+
+
+def _hook(facts: dict[str, Any]) -> list[str]:
+    name, took = facts["hook"], f"in {words.duration(facts['duration'])}"
+    if facts["ok"]:
+        return [f"hook {name} done, {took}"]
+    output = [f"  | {words.name(line)}" for line in facts["output"].splitlines()[-12:]]
+    return [f"hook {name} FAILED: it {words.name(facts['problem'])}, {took}", *output]
+
+
+def _left(facts: dict[str, Any]) -> list[str]:
+    found = facts["processes"]
+    lines = [f"  {p['pid']}  {words.clip(words.name(p['command']), 66)}" for p in found[:5]]
+    return [f"the command has left {words.many(len(found), 'process', 'processes')} running:", *lines]
+
+
+_LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
+    Moment.SNAPSHOT_COMPLETED: _captured,
+    Moment.SNAPSHOT_FAILED: lambda f: [f"the snapshot after the upgrade failed: {words.name(f['problem'])}"],
+    Moment.HOOK_PASSED: _hook,
+    Moment.HOOK_FAILED: _hook,
+    Moment.VERIFIED: _verified,
+    Moment.VERIFY_FAILED: lambda f: [f"WARNING: {f['problem']}"],
+    Moment.PROCESSES_LEFT: _left,
+    Moment.CHECK_PASSED: _check,
+    Moment.CHECK_FAILED: _check,
+    Moment.ROLLBACK_STARTED: lambda f: [f"{words.name(f['reason'])}: rolling back"],
+}
+
+
+def upgraded(out: Terminal, result: Upgraded) -> None:
+    """How `run` ended."""
+    took = words.duration(result.duration)
+    if result.restored:
+        text.incomplete(out, result.restored.incomplete, "could not be brought back exactly")
+    if result.aside:
+        out.warn(f"what stood in the directory's place is {words.name(result.aside)} now")
+    for doubt in result.doubts:
+        out.warn(words.name(doubt))
+    if result.outcome is Outcome.ROLLED_BACK:
+        out.warn(out.style(f"rolled back to {result.pre.id} in {took}, verified", "yellow"))
+        out.warn(f"because {words.name(result.failure)}")
+        if result.post:
+            out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
+    elif result.outcome is Outcome.KEPT:
+        if result.failure:
+            out.warn(f"kept, although {words.name(result.failure)}")
+        else:
+            out.remark(out.style(f"kept: the upgrade took {took}", "green"))
+        out.remark(f"\nWhat changed:  {out.command(f'changelog {result.upgrade}')}")
+        out.remark(f"Go back:       {out.command(f'rollback {result.upgrade}@pre')}")
+
+
+_STAGES = {
+    "snapshot": "before the command was started",
+    "ready": "before the command was started",
+    "command": "while its command ran",
+    "post": "after its command had ended",
+    "checks": "before its checks were done",
+    "rollback": "while it was being rolled back",
+}
+
+
+def cut_short(out: Terminal, found: CutShort) -> None:
+    """What stands after an upgrade that was killed, and what to type."""
+    command = f" ({words.clip(words.name(found.command), 60)})" if found.command else ""
+    if found.stage.value == "rollback-failed":
+        out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {words.name(found.problem)}")
+    else:
+        out.warn(f"the upgrade {found.upgrade}{command} was cut short {_STAGES[found.stage.value]}")
+    if found.stored is None or found.stage.value in ("snapshot", "ready"):
+        out.warn("it has changed nothing; start it again when you like")
+        return
+    if found.running is not None:
+        out.warn(f"its command still runs, as process {found.running}: wait for it or end it first")
+    elif found.exit_code is not None:
+        out.warn(f"its command had ended with {found.exit_code}")
+    if found.half_way:
+        out.warn(f"  its rollback was begun: {out.command('recover --finish')} brings it to its end")
+        return
+    out.warn(f"  to go back:           {out.command(f'rollback {found.upgrade}@pre')}")
+    out.warn(f"  to see what it did:   {out.command(f'diff --stat {found.upgrade}@pre')}")
+    out.warn(f"  to keep what is here: {out.command('snapshot')}")
+
+
+_RESULTS = {
+    "kept": "green",
+    "rolled-back": "yellow",
+    "rollback-failed": "red",
+    "cut-short": "red",
+    "incomplete": "red",
+    "running": "cyan",
+}
+
+
+def history(out: Terminal, found: History) -> None:
+    """`history`, oldest first."""
+    if not found.episodes:
+        out.line(f"nothing has happened yet; `{out.command('run -- COMMAND')}` runs an upgrade")
+        return
+    names = [e.upgrade.id if e.upgrade else e.snapshot.id for e in found.episodes]
+    wide = max(map(len, names))
+    out.line(out.style(f"{'ID':{wide}}  {'OUTCOME':15}  {'FILES':>7}  {'TOOK':>9}  WHAT", "bold"))
+    for name, episode in zip(names, found.episodes, strict=True):
+        what, files, took = episode.type, "", ""
+        told = words.name(episode.snapshot.message.partition("\n")[0])
+        if episode.upgrade:
+            what = out.style(f"{episode.status:15}", _RESULTS.get(episode.status, "dim"))
+            files = f"{episode.changed.files:,}" if episode.changed else ""
+            took = _seconds(episode.upgrade.seconds)
+            told = _told(episode)
+        elif episode.target:
+            part = f"{words.many(episode.paths, 'path')} " if episode.paths else ""
+            told = f"{part}to {episode.target}"
+        room = out.width - wide - 41 if out.width else None
+        out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {words.clip(told, room)}".rstrip())
+
+
+def _seconds(length: float | None) -> str:
+    """How long an upgrade took; snapshots' times have whole seconds."""
+    if length is None:
+        return ""
+    return words.duration(length).replace(".0 s", " s") if length else "under 1 s"
+
+
+def _told(episode: Episode) -> str:
+    assert episode.upgrade is not None
+    command = words.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
+    code = episode.upgrade.post.exit_code if episode.upgrade.post else None
+    return command + (f" (exit code {code})" if code else "")
+
+
+def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
+    """`show UPGRADE`."""
+    of = episode.upgrade
+    assert of is not None
+    code = of.post.exit_code if of.post else None
+    changed = episode.changed
+    counts = "nothing"
+    if changed and changed.files:
+        counts = f"{changed.added:,} added, {changed.removed:,} removed, {changed.modified:,} modified"
+    rows = [
+        ("upgrade", out.style(of.id, "bold")),
+        ("began", f"{words.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
+        ("took", _seconds(of.seconds)),
+        ("command", words.name(of.pre.command or "")),
+        ("exit code", "" if code is None else str(code)),
+        ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
+        ("before", f"{of.pre.id}{' (verified)' if verified else ''}"),
+        ("after", of.post.id if of.post else "no snapshot"),
+        *(("undone", f"{words.when(s.created)}, what was there is {s.id}") for s in of.safety),
+        ("files", counts if changed else ""),
+        ("in", ", ".join(map(words.name, changed.components)) if changed else ""),
+        ("previous", episode.previous or ""),
+    ]
+    out.lines(f"{key:9} {value}" for key, value in rows if value)
+    if of.post:
+        out.line(f"\nWhat changed:  {out.command(f'changelog {of.id}')}")
+    out.line(f"Go back:       {out.command(f'rollback {of.id}@pre')}")

@@ -1,0 +1,273 @@
+"""Commands about upgrades: run one, and look at those that were."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, callers_umask, command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+    from gitsnap.core.settings import Settings
+    from gitsnap.core.upgrade import Event, OnFailure, Tell
+    from gitsnap.ops.upgraded import Upgraded, Wanted
+    from gitsnap.sidecar.repository import Sidecar
+
+
+@command()
+def run(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
+    label: Annotated[str, typer.Option("--label", metavar="L", help="What the upgrade is called.")] = "",
+    message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What this is about.")] = "",
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="CMD", help="A shell command that must succeed afterwards; may be repeated."),
+    ] = None,
+    check_timeout: Annotated[
+        str, typer.Option("--check-timeout", metavar="SECONDS", help="How long a check may take.")
+    ] = "300",
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="SECONDS", help="How long the command may take. Default: for ever."),
+    ] = None,
+    on_failure: Annotated[
+        str, typer.Option("--on-failure", metavar="WHAT", help="rollback, keep or ask.")
+    ] = "rollback",
+    watch: Annotated[bool, typer.Option("--watch", help="Verify the snapshot while the command runs.")] = False,
+    events: Annotated[
+        str | None,
+        typer.Option("--events", metavar="FILE", help="JSON Lines to a file, a FIFO, fd:N, or - for stdout."),
+    ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Go on when the snapshot lacks paths that cannot be read.")
+    ] = False,
+) -> None:
+    """Run a command as an upgrade; roll back when it fails.
+
+    A snapshot, verified; the command; a second snapshot; the checks.
+    """
+    from gitsnap.core.upgrade import Outcome
+    from gitsnap.ops.upgraded import Wanted, failed
+
+    session: Session = context.obj
+    policy = _policy(session, on_failure)
+    wanted = Wanted(
+        command=_text(words),
+        label=label,
+        message=message,
+        checks=tuple(check or ()),
+        check_timeout=_positive(check_timeout, "--check-timeout"),
+        on_failure=policy,
+        incomplete=incomplete,
+    )
+    limit = _positive(timeout, "--timeout") if timeout is not None else None
+    result = _carry_out(session, wanted, words, limit, watch, events)
+    # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
+    with suppress(OSError):
+        if not session.options.json:
+            from gitsnap.cli import upgrade_text
+
+            upgrade_text.upgraded(session.out, result)
+            sys.stderr.flush()
+    if result.outcome is Outcome.ROLLBACK_FAILED:
+        again = session.out.command("recover" if result.half_way else f"rollback {result.pre.id}")
+        raise failed(result, f"what was there is kept; try again: {again}")
+    raise typer.Exit(_exit_code(result))
+
+
+def _carry_out(
+    session: Session, wanted: Wanted, words: list[str], limit: float | None, watch: bool, events: str | None
+) -> Upgraded:
+    from gitsnap.cli import words as names
+    from gitsnap.ops.place import open_sidecar
+    from gitsnap.ops.processes import Signals
+    from gitsnap.ops.run import Launch, findable
+    from gitsnap.ops.run import run as operation
+    from gitsnap.ops.upgrade import Upgrade
+
+    if not findable(words[0], session.environ, session.cwd):
+        raise UsageError(f"there is no command '{words[0]}'; nothing was started", hint="gitsnap run --help")
+    place, created = session.place_to_snapshot()
+    tell = _events(session, events)
+    if created:
+        session.out.remark(f"created the sidecar {names.name(place.store)}")
+    _stop_on_hangup()
+    with open_sidecar(place) as sidecar:
+        session.mention_cut_short(sidecar)
+        upgrade = Upgrade(
+            sidecar,
+            wanted,
+            session.settings(place),
+            clock=lambda: session.now,
+            tell=tell,
+            observer=session.out.progress(),
+        )
+        pre = upgrade.begin()
+        launch = Launch(
+            words,
+            session.environ,
+            timeout=limit,
+            umask=callers_umask(),
+            quiet_stdout=session.options.json or events in ("-", "fd:1"),
+            watch=_watcher(place.root, place.store, pre.id) if watch else (),
+        )
+        with Signals() as signals:
+            return operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
+
+
+def _stop_on_hangup() -> None:
+    """A closed terminal stops what has not begun yet as Ctrl-C does, unless nohup has said otherwise."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
+
+def _events(session: Session, target: str | None) -> Tell:
+    """Where events go: to people in words, to programs as lines."""
+    from gitsnap.cli import upgrade_text
+    from gitsnap.cli.stream import open_stream
+
+    spoken = upgrade_text.Narrator(session.out)
+    if target is None and not session.options.json:
+        return spoken.tell
+    stream = open_stream(target or "-", session.out.warn)
+    # With --json, stdout has the last line even when the others go elsewhere.
+    only_last = session.options.json and target not in (None, "-")
+
+    def tell(event: Event) -> None:
+        stream.tell(event)
+        spoken.tell(event)
+        if only_last:
+            upgrade_text.last_line(session.out, event)
+
+    return tell
+
+
+def _watcher(root: str, store: str, pre: str) -> list[str]:
+    return [sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", pre]
+
+
+def _policy(session: Session, text: str) -> OnFailure:
+    from gitsnap.core.upgrade import OnFailure
+
+    try:
+        policy = OnFailure(text)
+    except ValueError:
+        raise UsageError(f"--on-failure: '{text}' is none of rollback, keep, ask") from None
+    if policy is OnFailure.ASK and not session.out.interactive:
+        raise UsageError("--on-failure ask needs a terminal to ask on", hint="say rollback or keep")
+    return policy
+
+
+def _positive(text: str, name: str) -> float:
+    from gitsnap.cli.config import seconds
+
+    value = seconds(text, name)
+    if not value:
+        raise UsageError(f"{name} must be more than 0")
+    return value
+
+
+def _ask(session: Session, reason: str) -> bool:
+    """Whether to roll back. No answer, and a terminal that is gone, mean yes: that is what the snapshot is for."""
+    from gitsnap.cli import words
+
+    try:
+        session.out.warn(f"the upgrade failed: {words.name(reason)}")
+        return not session.out.ask("Keep the directory as it is now? Otherwise it is rolled back.")
+    except OSError:
+        return True
+
+
+def _text(words: list[str]) -> str:
+    """The command as one would type it, for the snapshots' messages and trailers."""
+    import shlex
+
+    return shlex.join(words)
+
+
+def _exit_code(result: Upgraded) -> int:
+    """20 when it was rolled back; of what was kept, the command's own, as a shell has it."""
+    from gitsnap.core.upgrade import Outcome
+
+    if result.outcome is Outcome.ROLLED_BACK:
+        return 20
+    code = result.exit_code or 0
+    if code < 0:
+        return 128 - code
+    return code or int(bool(result.failure))
+
+
+@command()
+def history(context: typer.Context) -> None:
+    """List upgrades, rollbacks and snapshots, oldest first."""
+    from gitsnap.cli import upgrade_documents, upgrade_text
+    from gitsnap.core.retention import describe
+    from gitsnap.ops import history as operation
+
+    session: Session = context.obj
+    with session.open() as (sidecar, settings):
+        found = operation.history(sidecar, settings)
+    if session.options.json:
+        session.out.document(upgrade_documents.history(found, describe(settings.retention)))
+    else:
+        upgrade_text.history(session.out, found)
+
+
+def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selector: str) -> None:
+    """`show`, of an upgrade."""
+    from gitsnap.cli import upgrade_documents, upgrade_text
+    from gitsnap.ops import history as operation
+
+    found = operation.history(sidecar, settings)
+    wanted = operation.upgrade_of(sidecar, selector).id
+    episode = next(e for e in found.episodes if e.upgrade and e.upgrade.id == wanted)
+    verified = episode.snapshot.id in found.verified
+    if session.options.json:
+        session.out.document(upgrade_documents.upgrade(episode, verified))
+    else:
+        upgrade_text.upgrade(session.out, episode, verified)
+
+
+@command()
+def changelog(
+    context: typer.Context,
+    sides: Sides = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json or text.")] = "text",
+    component: OneComponent = None,
+    show_secrets: ShowSecrets = False,
+) -> None:
+    """Tell what an upgrade changed: packages, keys and files."""
+    from gitsnap.cli import changelog_text
+    from gitsnap.ops import changelog as operation
+    from gitsnap.ops import history as past
+    from gitsnap.ops import pristine
+
+    session: Session = context.obj
+    if form not in ("md", "json", "text"):
+        raise UsageError(f"--format: '{form}' is none of md, json, text")
+    if sides is not None and len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap changelog A B")
+    with session.open() as (sidecar, settings):
+        episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        log = operation.changelog(
+            sidecar,
+            old,
+            new,
+            settings,
+            component=component,
+            pristine=pristine.digests(sidecar, episode.snapshot) if episode else None,
+            observer=session.out.progress(),
+        )
+    if session.options.json or form == "json":
+        session.out.document(changelog_text.document(log, episode, settings, secrets=show_secrets))
+    else:
+        plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
+        style = changelog_text.Markdown() if form == "md" else plain
+        session.out.lines(changelog_text.lines(log, episode, style, secrets=show_secrets))

@@ -1,0 +1,104 @@
+"""Numbers, times, sizes and names as people read them; safe on a terminal whatever a name holds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from datetime import datetime
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.quantity import size
+
+__all__ = ["ago", "clip", "duration", "failure", "fit", "from_system", "line", "many", "name", "size", "when"]
+
+# Zero-width joiners are part of some scripts' words and stay.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+
+
+_HINTS = {
+    errno.ENOSPC: "make room and try again",
+    errno.EDQUOT: "make room and try again",
+    errno.EACCES: "run gitsnap as someone who may do that",
+    errno.EPERM: "run gitsnap as someone who may do that",
+}
+
+
+def name(raw: bytes | str) -> str:
+    """A path for a person: control characters, direction marks, what is not seen and undecodable bytes as escapes."""
+    text = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"\\x{code - 0xDC00:02x}"
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
+            match[0], f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        )
+
+    return _CONTROL.sub(escape, text)
+
+
+def line(raw: bytes | str) -> str:
+    """A line of somebody's text for a terminal: as `name`, but tabs stay."""
+    text = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
+    return "\t".join(map(name, text.split("\t")))
+
+
+def many(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def when(moment: datetime) -> str:
+    """A moment in the local zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago, roughly."""
+    gone = int((now - moment).total_seconds())
+    if gone < 5:
+        return "just now"
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if gone >= 2 * length or (gone >= length and unit != "minute"):
+            return f"{many(gone // length, unit)} ago"
+    return f"{many(gone, 'second')} ago"
+
+
+def duration(length: float) -> str:
+    """Seconds, or minutes and seconds."""
+    return f"{length:.1f} s" if length < 60 else f"{int(length) // 60} min {int(length) % 60} s"
+
+
+def clip(text: str, width: int | None) -> str:
+    """The text, shortened to `width` columns where there is a width."""
+    if width is None or len(text) <= width:
+        return text
+    return text[: max(width - 1, 1)] + "…"
+
+
+def fit(text: str, width: int | None) -> str:
+    """The text, shortened in the middle to `width` columns where there is a width."""
+    if width is None or len(text) <= width:
+        return text
+    kept = max(width - 1, 8)
+    return f"{text[: kept // 3]}…{text[-(kept - kept // 3) :]}"
+
+
+def failure(error: GitsnapError) -> str:
+    """An error in one sentence, naming its path, and what to do next on a line of its own."""
+    sentence, path = name(error.message), name(error.path or b"")
+    if isinstance(error.path, bytes) and path not in sentence:
+        sentence += f" ({path})"
+    return f"gitsnap: {sentence}\n" + (f"  {name(error.hint)}\n" if error.hint else "")
+
+
+def from_system(error: OSError) -> GitsnapError:
+    """An error of the operating system as one of ours."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    told = error.strerror or type(error).__name__
+    return GitsnapError(told + (f": {path}" if path else ""), kind="io", path=path, hint=_HINTS.get(error.errno or 0))
