@@ -1,0 +1,161 @@
+"""Measure: `python -m tests.bench.run [--rounds N] [--growth] CORPUS...`; tables, and JSON in $BENCH_ROOT/results.
+
+Every tool goes through the same life on a copy of its own: first snapshot, one with nothing changed, the upgrade in
+place and a snapshot after it, verify, rollback, gc. Rounds are interleaved. After gitsnap's rollback rsync must find no
+difference to the original, in content, owners, modes, times, links and attributes; otherwise the run fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import corpora, growth
+from tests.bench.report import machine, report
+from tests.bench.tools import TOOLS, FailedError, Gitsnap, Tool
+
+ROOT = Path(os.environ.get("BENCH_ROOT", "build/bench")).resolve()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help="nodered, mini, linux, bigfile")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--growth", action="store_true", help="growth curves, too")
+    parser.add_argument("--tools", default="", help="comma-separated; all that are installed by default")
+    options = parser.parse_args()
+    tools = [t for t in TOOLS if t.available() and (not options.tools or t.name in options.tools.split(","))]
+    results = ROOT / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    texts, wrong, missed = [machine(ROOT)], [], 0
+    for name in options.corpora:
+        try:
+            place = corpora.corpus(ROOT, name)
+        except corpora.UnavailableError as why:
+            print(f"{name}: left out, {why}")
+            continue
+        found = measure(name, place, tools, options.rounds, wrong)
+        (results / f"{name}.json").write_text(json.dumps(found, indent=1))
+        text, count = report(name, found)
+        missed += count
+        texts.append(text)
+        print(f"\n{text}", flush=True)
+    if options.growth:
+        curves = growth.measure(ROOT)
+        (results / "growth.json").write_text(json.dumps(curves, indent=1))
+        growth.plot(curves, Path("docs/internals/growth.svg"))
+        text, count = growth.report(curves)
+        missed += count
+        texts.append(text)
+        print(f"\n{text}", flush=True)
+    (results / "bench.md").write_text("\n\n".join(texts))
+    print(f"\n{missed} target{'s' * (missed != 1)} missed; {results}/bench.md and the JSON beside it hold all of this")
+    for words in wrong:
+        print(f"WRONG RESULT: {words}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def measure(name: str, place: Path, tools: list[type[Tool]], rounds: int, wrong: list[str]) -> dict[str, Any]:
+    """All rounds of all tools; what each operation took."""
+    found: dict[str, Any] = {"corpus": name, "rounds": rounds, "versions": {}, "runs": {t.name: [] for t in tools}}
+    for number in range(rounds):
+        for tool in tools:
+            base = ROOT / "work" / name / tool.name
+            shutil.rmtree(base, ignore_errors=True)
+            base.mkdir(parents=True)
+            one = tool(base)
+            found["versions"][tool.name] = one.version()
+            print(f"{time.strftime('%T')} {name} {number + 1}/{rounds} {tool.name}", flush=True)
+            found["runs"][tool.name].append(life(one, place, wrong, last=number == rounds - 1))
+            subprocess.run(["rm", "-rf", base], check=True)
+    found["medians"] = {name: medians(runs) for name, runs in found["runs"].items()}
+    return found
+
+
+def life(tool: Tool, place: Path, wrong: list[str], *, last: bool) -> dict[str, Any]:
+    """One tool's way through everything."""
+    out: dict[str, Any] = {}
+    copy(place / "v1", tool.dir)
+
+    def timed(operation: str, function: Any, *arguments: str) -> Any:
+        os.sync()
+        tool.reset()
+        value = function(*arguments)
+        out[operation] = {"secs": tool.secs, "cpu": tool.cpu, "rss": tool.rss}
+        print(f"    {operation:9} {tool.secs:8.3f} s, CPU {tool.cpu:7.3f} s, {tool.rss:5.0f} MB", flush=True)
+        return value
+
+    try:
+        timed("init", tool.init)
+        first = timed("first", tool.snapshot)
+        timed("nochange", tool.snapshot)
+        subprocess.run(["rsync", "-aHAX", "--delete", f"{place / 'v2'}/", f"{tool.dir}/"], check=True)
+        timed("upgrade", tool.snapshot)
+        out["size upgrade"] = size(tool.repo)
+        timed("verify", tool.verify, first)
+        timed("rollback", tool.rollback, first)
+        different = differences(place / "v1", tool.dir)
+        out["different"] = len(different)
+        if different and isinstance(tool, Gitsnap):
+            wrong.append(f"{place.name}: {len(different)} paths differ after the rollback: {different[:3]}")
+        if last:
+            timed("gc", tool.gc)
+            out["size gc"] = size(tool.repo)
+            if isinstance(tool, Gitsnap):
+                check_with_git(tool, wrong)
+    except FailedError as why:
+        print(f"    {why}", flush=True)
+        out["failed"] = str(why)
+        if isinstance(tool, Gitsnap):
+            wrong.append(str(why))
+    return out
+
+
+def copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", source, target], check=True)
+
+
+def size(path: Path) -> int:
+    """Bytes on disk."""
+    return int(subprocess.check_output(["du", "-s", "-B1", path]).split()[0])
+
+
+def differences(original: Path, restored: Path) -> list[str]:
+    """What rsync, reading every byte, would change to make the second directory the first."""
+    command = ["rsync", "-aHAXn", "--delete", "--checksum", "--itemize-changes", f"{original}/", f"{restored}/"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout.splitlines()
+
+
+def check_with_git(tool: Tool, wrong: list[str]) -> None:
+    done = subprocess.run(
+        ["git", f"--git-dir={tool.repo}", "fsck", "--full", "--strict", "--no-progress"],
+        capture_output=True,
+        text=True,
+        env=tool.env,
+    )
+    if done.returncode or done.stdout or done.stderr:
+        wrong.append(f"git fsck --full --strict: {done.returncode} {(done.stdout + done.stderr)[:200]}")
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(key for run in runs for key in run)
+    out: dict[str, Any] = {}
+    for name in names:
+        values = [run[name] for run in runs if name in run]
+        if isinstance(values[0], dict):
+            out[name] = {key: median(v[key] for v in values) for key in values[0]}
+        elif isinstance(values[0], int):
+            out[name] = median(values)
+    return out
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""What gitsnap has to be: ratios to git and to the better of restic and borg, and memory, by corpus and operation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+OPERATIONS = ("first", "nochange", "upgrade", "verify", "rollback", "gc")
+SIZES = ("size upgrade", "size gc")
+
+
+class Target(NamedTuple):
+    """Upper bounds: times git's, times the better of the others' (of restic's for sizes), megabytes."""
+
+    git: float | None = None
+    others: float | None = None
+    memory: float | None = None
+
+
+TARGETS: dict[str, dict[str, Target]] = {
+    "nodered": {
+        "first": Target(0.4, 0.65),
+        "nochange": Target(2.5, 0.3),
+        "upgrade": Target(0.6, 0.6),
+        "verify": Target(0.6, 0.65),
+        "rollback": Target(2.0, 0.8),
+        "size upgrade": Target(0.75, 1.25),
+        "size gc": Target(1.1, 0.8),
+    },
+    "linux": {
+        "first": Target(0.25, 0.6, 150),
+        "nochange": Target(1.5, 0.15, 120),
+        "upgrade": Target(0.5, 0.5),
+        "verify": Target(0.6, 0.65),
+        "rollback": Target(2.0, 0.4),
+        "size upgrade": Target(0.75, 1.25),
+        "size gc": Target(1.1, 0.8),
+    },
+    "bigfile": {
+        "first": Target(0.2, 1.0, 200),
+        "upgrade": Target(0.2, 1.0, 200),
+        "verify": Target(0.2, 1.0, 200),
+        "rollback": Target(1.0, 1.0, 200),
+    },
+    "mini": {operation: Target(None, 1.0) for operation in OPERATIONS},
+}
+
+# Times `python3 -c pass`.
+HELP, LIST_50 = 8.0, 12.0
+# How much slower with a thousand snapshots than with ten.
+MANY_SNAPSHOTS = 1.5

@@ -1,0 +1,170 @@
+"""`changelog`: what an upgrade changed, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.helpers import document, refused
+from tests.support.installation import run_gitsnap, take_snapshot
+
+BEFORE = {
+    "settings.json": '{"port": 80, "db": {"password": "hunter2", "host": "a"}, "plugins": ["x"]}',
+    "config/app.toml": 'name = "shop"\n[log]\nlevel = "info"\nday = 2026-01-01\n',
+    "config/app.yaml": "workers: 2\nservers:\n  - name: a\n    url: http://a\n",
+    "config/app.ini": "top = 1\n[db]\ntoken = aaa\nHost = x\n",
+    "config/broken.json": "{no json",
+    "node_modules/left/package.json": '{"name": "left", "version": "1.2.0"}',
+    "node_modules/left/index.js": "old\n",
+    "node_modules/@s/gone/package.json": '{"name": "@s/gone", "version": "3.0.0"}',
+    "lib/python/tool-1.0.dist-info/METADATA": "Name: tool\nVersion: 1.0\n",
+    "README.txt": "one\ntwo\nthree\n",
+    "moved.txt": "the same, elsewhere\n",
+    "logo.png": "\x89PNG\r\n\x1a\n\0\0old",
+}
+AFTER = {
+    "settings.json": '{"port": 8080, "db": {"password": "hunter3", "host": "a"}, "plugins": ["x", "y"], "new": true}',
+    "config/app.toml": 'name = "shop"\n[log]\nlevel = "debug"\nday = 2026-01-02\n',
+    "config/app.yaml": "servers:\n  - name: a\n    url: http://b\nworkers: 2\n",
+    "config/app.ini": "top = 1\n[db]\ntoken = bbb\nhost = x\n",
+    "config/broken.json": "{still none",
+    "node_modules/left/package.json": '{"name": "left", "version": "2.0.0"}',
+    "node_modules/left/index.js": "new\n",
+    "node_modules/left/lib/more.js": "new\n",
+    "lib/python/tool-1.1.dist-info/METADATA": "Name: tool\nVersion: 1.1\n",
+    "README.txt": "one\n2\nthree\nfour\n",
+    "docs/moved.txt": "the same, elsewhere\n",
+    "docs/a/b.txt": "new\n",
+    "logo.png": "\x89PNG\r\n\x1a\n\0\0newer",
+}
+
+
+def write(app: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_bytes(text.encode("latin-1"))
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    top = tmp_path_factory.mktemp("changelog")
+    app, new, home = top / "app", top / "new", top / "home"
+    write(app, BEFORE)
+    write(new, AFTER)
+    script = f'find "$GITSNAP_DIR" -mindepth 1 -delete; cp -r {new}/. "$GITSNAP_DIR"'
+    run_gitsnap("-C", app, "run", "--label", "two", "--", "sh", "-c", script, home=home)
+    return app, home
+
+
+def keys(file: dict[str, Any]) -> dict[str, tuple[str, Any, Any]]:
+    return {k["key"]: (k["status"], k["old"], k["new"]) for k in file["keys"]}
+
+
+def test_document(upgraded: tuple[Path, Path]) -> None:
+    app, home = upgraded
+    found = document("-C", app, "changelog", home=home)
+    assert found["upgrade"]["label"] == "two"
+    files = {f["path"]: f for component in found["components"].values() for f in component}
+    assert keys(files["settings.json"]) == {
+        "port": ("changed", 80, 8080),
+        "db.password": ("changed", None, None),
+        "plugins": ("changed", ["x"], ["x", "y"]),
+        "new": ("added", None, True),
+    }
+    assert [k["masked"] for k in files["settings.json"]["keys"]] == [False, True, False, False]
+    assert keys(files["config/app.toml"]) == {
+        "log.level": ("changed", "info", "debug"),
+        "log.day": ("changed", "2026-01-01", "2026-01-02"),
+    }
+    assert keys(files["config/app.yaml"]) == {"servers.a.url": ("changed", "http://a", "http://b")}
+    assert keys(files["config/app.ini"]) == {
+        "db.token": ("changed", None, None),
+        "db.Host": ("removed", "x", None),
+        "db.host": ("added", None, "x"),
+    }
+    assert (files["config/broken.json"]["keys"], files["config/broken.json"]["lines"]) == (
+        None,
+        {"added": 1, "removed": 1},
+    )
+    assert files["README.txt"]["lines"] == {"added": 2, "removed": 1}
+    assert files["logo.png"]["file_type"] == "PNG image"
+    assert (files["docs/moved.txt"]["status"], files["docs/moved.txt"]["old_path"]) == ("renamed", "moved.txt")
+    assert [(p["name"], p["old"], p["new"]) for p in found["packages"]] == [
+        ("@s/gone", "3.0.0", None),
+        ("left", "1.2.0", "2.0.0"),
+        ("tool", "1.0", "1.1"),
+    ]
+    # What belongs to a package is told with it.
+    assert not [p for p in files if p.startswith("node_modules/left/")]
+    assert next(p for p in found["packages"] if p["name"] == "left")["files"] == 3
+
+
+def test_secrets_are_shown_to_those_who_ask(upgraded: tuple[Path, Path]) -> None:
+    app, home = upgraded
+    for form in ("text", "md", "json"):
+        hidden = run_gitsnap("-C", app, "changelog", "--format", form, home=home).stdout
+        shown = run_gitsnap("-C", app, "changelog", "--format", form, "--show-secrets", home=home).stdout
+        for secret in ("hunter2", "hunter3", "aaa", "bbb"):
+            assert secret not in hidden, form
+            assert secret in shown, form
+
+
+def test_markdown(upgraded: tuple[Path, Path]) -> None:
+    app, home = upgraded
+    told = run_gitsnap("-C", app, "changelog", "two", "--format", "md", home=home).stdout
+    for line in (
+        "# What the upgrade two changed",
+        "## Packages: 2 updated, 1 gone",
+        "| left | 1.2.0 | 2.0.0 | major |",
+        "  - `port`: `80` → `8080`",
+        "  - `db.password`: another (secret)",
+        "- `README.txt`: +2 −1 lines",
+        "- `logo.png`: PNG image, 13 B → 15 B",
+        "- `moved.txt` → `docs/moved.txt`",
+    ):
+        assert line in told.splitlines(), told
+
+
+def test_one_component_and_two_states(upgraded: tuple[Path, Path]) -> None:
+    app, home = upgraded
+    found = document("-C", app, "changelog", "--component", "config", home=home)
+    assert list(found["components"]) == ["config"]
+    backwards = document("-C", app, "changelog", "two@post", "two@pre", home=home)
+    assert backwards["upgrade"] is None
+    assert (
+        backwards["summary"]["added"]
+        == found["summary"]["removed"] + document("-C", app, "changelog", home=home)["summary"]["removed"]
+    )
+    assert document("-C", app, "changelog", "two@post", "now", home=home)["components"] == {}
+
+
+def test_hostile_contents(installation: Path) -> None:
+    bomb = "a: &a [x,x,x]\n" + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{','.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(20)
+    )
+    files = {
+        "deep.json": "[" * 100_000,
+        "bomb.yaml": bomb,
+        "number.json": "1" * 5000,
+        "code.yaml": "!!python/object/apply:os.system ['touch /tmp/gitsnap-pwned']\n",
+        "nan.json": '{"a": NaN}',
+        "odd\x1b[2J.json": '{"a": "\\u001b[2J"}',
+        "[section.ini": "[a\n",
+    }
+    write(installation, dict.fromkeys(files, "{}"))
+    first = take_snapshot(installation)
+    write(installation, files)
+    assert "\x1b" not in run_gitsnap("-C", installation, "changelog", first, "now").stdout
+    run_gitsnap("-C", installation, "changelog", first, "now", "--format", "md")
+    json.loads(run_gitsnap("-C", installation, "changelog", first, "now", "--format", "json").stdout)
+    assert not Path("/tmp/gitsnap-pwned").exists()
+
+
+def test_what_makes_no_sense(installation: Path) -> None:
+    take_snapshot(installation)
+    refused("-C", installation, "changelog", code=1)
+    refused("-C", installation, "changelog", "--format", "pdf", code=2)
+    refused("-C", installation, "changelog", "a", "b", "c", code=2)

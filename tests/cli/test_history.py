@@ -1,0 +1,84 @@
+"""`history`, `show UPGRADE` and the selectors of an upgrade's snapshots."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import a, a_count, a_moment, an_id, document, fields, or_null, refused
+from tests.support.installation import run_gitsnap, take_snapshot
+
+
+@pytest.fixture
+def lived(installation: Path) -> Path:
+    """An upgrade that was kept, one that was rolled back, a snapshot, and a restored path."""
+    script = "echo 2 >release-2.0; echo x >>config/shop.ini; rm modules/greet.sh"
+    run_gitsnap("-C", installation, "run", "--label", "two", "--", "sh", "-c", script, cwd=installation)
+    broken = "echo 3 >release-3.0; exit 3"
+    run_gitsnap("-C", installation, "run", "--label", "three", "--", "sh", "-c", broken, cwd=installation, check=20)
+    first = take_snapshot(installation, "-m", "a rest")
+    (installation / "current").unlink()
+    run_gitsnap("-C", installation, "restore", first, "current")
+    return installation
+
+
+def test_document(lived: Path) -> None:
+    found = document("-C", lived, "history")
+    two, three, rest, back = found["history"]
+    assert found["totals"] | {"store_bytes": 0} == {"upgrades": 2, "rollbacks": 2, "snapshots": 1, "store_bytes": 0}
+    assert found["retention_policy"] == "keep the last 10"
+    for entry in found["history"]:
+        fields(entry, {"type": a(str), "id": an_id, "timestamp": a_moment, "label": a(str), "description": a(str)})
+    wanted = {
+        "status": a(str),
+        "previous": or_null(an_id),
+        "command": a(str),
+        "pre": an_id,
+        "post": an_id,
+        "duration": a(float),
+    }
+    fields(two, wanted)
+    assert (two["status"], two["exit_code"], two["previous"], two["rolled_back"]) == ("kept", 0, None, [])
+    # config/shop.ini has a second name.
+    assert two["files_changed"] == {"added": 1, "removed": 1, "modified": 2}
+    assert two["components_updated"] == [".", "config", "modules"]
+    assert (three["status"], three["exit_code"], three["previous"]) == ("rolled-back", 3, two["id"])
+    assert an_id(three["rolled_back"][0]["safety_snapshot"])
+    assert (rest["type"], rest["description"]) == ("snapshot", "a rest")
+    assert (back["type"], back["target"], back["paths"]) == ("rollback", rest["snapshot"], 1)
+    shown = document("-C", lived, "show", "three")
+    assert shown == {"schema": 1, "pre_verified": True, **three}
+    assert document("-C", lived, "show", two["id"])["id"] == two["id"]
+    # The beginning of a snapshot's id means the snapshot, also where an upgrade's begins so.
+    assert document("-C", lived, "show", two["pre"])["kind"] == "pre"
+    assert a_count(document("-C", lived, "show")["files"])
+
+
+def test_words(lived: Path) -> None:
+    told = run_gitsnap("-C", lived, "history").stdout.splitlines()
+    assert [re.split(r"  +", line)[1] for line in told[1:]] == ["kept", "rolled-back", "snapshot", "rollback"]
+    assert told[2].endswith("(exit code 3)")
+    shown = run_gitsnap("-C", lived, "show", "two").stdout
+    assert "1 added, 1 removed, 2 modified" in shown
+    back = re.search(r"Go back: +gitsnap (.*)", shown)
+    assert back
+    run_gitsnap(*back[1].split(), "--yes")
+    assert document("-C", lived, "show", "two")["status"] == "rolled-back"
+    assert (lived / "modules/greet.sh").exists()
+
+
+def test_selectors(lived: Path) -> None:
+    assert run_gitsnap("-C", lived, "cat", "three@post", "release-3.0").stdout == "3\n"
+    assert "release-3.0" not in run_gitsnap("-C", lived, "ls", "latest@pre").stdout
+    names = run_gitsnap("-C", lived, "diff", "--name-status", "two@pre", "two@post").stdout
+    assert "A release-2.0" in names
+    for selector in ("four@pre", "@pre", "two@now", "two@"):
+        refused("-C", lived, "show", selector, code=1)
+
+
+def test_an_empty_history(installation: Path) -> None:
+    run_gitsnap("-C", installation, "init")
+    assert document("-C", installation, "history")["history"] == []
+    assert "gitsnap" in run_gitsnap("-C", installation, "history").stdout

@@ -1,0 +1,174 @@
+"""What is hidden in lines of text, and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gitsnap.core.keys import ABSENT, changes
+from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, mask_lines, written
+from gitsnap.ops import structured
+from gitsnap.ops.masking import masked
+
+HIDDEN = [
+    ("app.yaml", "password: hunter2"),
+    ("app.yaml", "  api key: hunter2"),
+    ("app.yaml", "- token: 'hunter2'"),
+    ("app.yaml", "password:\n  hunter2"),
+    ("app.yaml", "tokens:\n- hunter2\n- x"),
+    ("app.yaml", "secret: |\n  hunter2\n\n  hunter2"),
+    ("app.yaml", "password: >-\n  correct\n  hunter2"),
+    ("app.yaml", "credentials:\n  user: hunter2\n  nested:\n    deep: hunter2"),
+    ("app.yaml", "env:\n- name: DB_PASSWORD\n  value: hunter2"),
+    ("app.yaml", "url: http://admin:hunter2@db/x"),
+    ("app.json", '{"password": "hunter2", "port": 80}'),
+    ("app.json", '{"a": 1,\n  "credentials": {\n    "user": "hunter2"\n  }\n}'),
+    ("app.json", '{"credentials": {"a": ["hunter2"]}}'),
+    ("app.json", '{"pin_token": 987123,\n "b": "987123"}'),
+    ("app.json", '{"list": [{"id": "api_token", "value": "hunter2"}]}'),
+    ("app.toml", '[auth.tokens]\na = "hunter2"'),
+    ("app.toml", 'password = """\nhunter2\n"""\nport = 1'),
+    ("app.ini", "[db]\npassword = hunter2"),
+    ("app.ini", "[credentials]\nanything = hunter2"),
+    (".env", "export DB_PASSWORD=hunter2"),
+    (".env", "API_KEY='hunter2'"),
+    ("app.properties", "spring.datasource.password=hunter2"),
+    ("redis.conf", "requirepass hunter2"),
+    ("redis.conf", "# requirepass=hunter2"),
+    (".netrc", "machine x login y password hunter2"),
+    ("web.xml", "<password>hunter2</password>"),
+    ("web.config", '<add key="ApiToken" value="hunter2"/>'),
+    ("settings.js", "    credentialSecret: 'hunter2',"),
+    ("settings.py", 'SECRET_KEY = "hunter2"'),
+    ("wp-config.php", "define('DB_PASSWORD', 'hunter2');"),
+    ("run.sh", "mysql --password=hunter2 shop"),
+    ("run.sh", "mysql --password hunter2 shop"),
+    ("notes.md", "The token: `hunter2`"),
+    ("any.txt", "key AKIAHUNTER2HUNTER22X"),
+    ("key.pem", "-----BEGIN RSA PRIVATE KEY-----\nhunter2hunter2\n-----END RSA PRIVATE KEY-----\nafter"),
+    ("app.json", '{"tls": "-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----"}'),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), HIDDEN)
+def test_hidden(name: str, text: str) -> None:
+    old, new = masked(name.encode(), text.encode(), (text + "\nmore: 1\n").encode())
+    for lines in (old, new):
+        shown = "\n".join(lines)
+        assert MASK in shown
+        assert not any(s in shown.lower() for s in ("hunter2", "987123")), shown
+    assert len(old) == text.count("\n") + 1
+
+
+SHOWN = [
+    ("app.yaml", "password: x\nhost: db1"),
+    ("app.yaml", "db:\n  password: x\n  host: db1"),
+    ("app.yaml", "- password: x\n  host: db1"),
+    ("app.json", '{\n "credentials": {\n  "a": "x"\n },\n "host": "db1"\n}'),
+    ("app.json", '{"password": "x", "host": "db1"}'),
+    ("app.ini", "[tokens]\na = 1\n[db]\nhost = db1"),
+    ("app.toml", 'password = """\nx\n"""\nhost = "db1"'),
+    ("key.pem", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\ndb1"),
+    ("app.js", "const token = parser.next('x'); db1()\ndb1"),
+    ("app.py", "for token in tokens: db1(token)"),
+    ("README.md", "Tokens are kept in db1."),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), SHOWN)
+def test_the_rest_is_shown(name: str, text: str) -> None:
+    assert "db1" in "\n".join(masked(name.encode(), text.encode(), b"")[0])
+
+
+def test_a_secret_of_the_other_version_is_hidden_too() -> None:
+    old, new = masked(b"a.json", b'{"token": "hunter2hunter2"}', b'{"comment": "was hunter2hunter2"}')
+    assert "hunter2" not in "\n".join(old + new)
+
+
+def test_short_values_hide_only_themselves() -> None:
+    old, _ = masked(b"a.yaml", b"- name: token\n  value: 80\n- name: port\n  port: 8080\n", b"")
+    assert old == ["- name: token", f"  value: {MASK}", "- name: port", "  port: 8080"]
+
+
+def test_what_cannot_be_found_in_the_lines_is_not_shown_at_all() -> None:
+    with pytest.raises(Unmaskable):
+        masked(b"a.json", b'{"a": [{"name": "token", "value": "\\u0068unter2hunter2"}]}', b"{}")
+    assert written('"hunter2 é"', "hunter2 é") == {"hunter2 é"}
+    assert finder(()) is None
+
+
+def test_a_long_line_is_cut_without_half_a_secret() -> None:
+    line = "x" * 10 + " " + "y " * 1990 + "ghp_" + "hunter2" * 50
+    shown = masked(b"a.txt", line.encode(), b"")[0][0]
+    assert "hunter2" not in shown
+    assert shown.endswith(f" … {len(line) - 300:,} more characters")
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=40), max_size=12),
+    st.sampled_from(["json", "yaml", "ini", "toml", "py", "env", "xml", "md"]),
+)
+def test_lines_stay_lines(lines: list[str], suffix: str) -> None:
+    assert len(list(mask_lines(f"a.{suffix}".encode(), lines))) == len(lines)
+
+
+NAMES = st.sampled_from(["password", "tokens", "credentials", "port", "host", "name", "id", "api key", "value", "list"])
+# Each @ becomes a number that occurs nowhere else.
+VALUES = st.sampled_from(
+    [
+        "v@",
+        'a "@" \\ é\nline @\n',
+        " ".join(["word @"] * 9),
+        "https://shop:@@db/",
+        "it's @ # no: comment",
+        "- @",
+        "API_TOKEN",
+        0,
+    ]
+)
+DATA = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+STYLES: dict[str, Callable[[Any], str]] = {
+    "json": json.dumps,
+    "pretty.json": lambda data: json.dumps(data, indent=2, ensure_ascii=False),
+    "yaml": lambda data: yaml.safe_dump(data, allow_unicode=True),
+    "wide.yaml": lambda data: yaml.safe_dump(data, default_flow_style=True, width=40),
+    "quoted.yaml": lambda data: yaml.safe_dump(data, default_style='"', width=60),
+    "blocks.yaml": lambda data: yaml.safe_dump(data, default_style="|"),
+}
+
+
+def numbered(data: Any, numbers: Iterator[int]) -> Any:
+    if isinstance(data, dict):
+        return {key: numbered(value, numbers) for key, value in data.items()}
+    if isinstance(data, list):
+        return [numbered(value, numbers) for value in data]
+    if isinstance(data, str):
+        return re.sub("@(?!db)", lambda _: str(next(numbers)), data)
+    return next(numbers)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, DATA, max_size=4), st.dictionaries(NAMES, DATA, max_size=4), st.sampled_from([*STYLES]))
+def test_no_line_shows_what_the_changelog_hides(old: Any, new: Any, style: str) -> None:
+    numbers = count(1_234_567)
+    sides = [STYLES[style](numbered(data, numbers)).encode() for data in (old, new)]
+    try:
+        shown = masked(style.encode(), *sides)
+    except Unmaskable:
+        return
+    assert [len(lines) for lines in shown] == [side.count(b"\n") + (not side.endswith(b"\n")) for side in sides]
+    text = "\n".join(line for lines in shown for line in lines)
+    for change in changes(*(structured.parse(style.encode(), side) for side in sides)):
+        # A list that holds a secret is one value to the changelog; line by line, the rest of it may be seen.
+        whole = not any(isinstance(v, (list, dict)) for v in (change.old, change.new))
+        if change.secret and (whole or any(isinstance(p, str) and is_secret_name(p) for p in change.path)):
+            for number in re.findall(r"\d{7,}", json.dumps([v for v in (change.old, change.new) if v is not ABSENT])):
+                assert number not in text, (change, text)

@@ -1,0 +1,286 @@
+"""The proof bites: with a protection switched off, each kind of trouble finds something lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gitsnap.core.paths
+import gitsnap.installation.directories
+import gitsnap.installation.reading
+import gitsnap.installation.scan
+import gitsnap.sidecar.integrity
+import gitsnap.sidecar.leftovers
+import gitsnap.sidecar.objects
+import gitsnap.sidecar.packwriter
+import gitsnap.sidecar.publish
+import gitsnap.sidecar.refs
+import gitsnap.sidecar.seal
+import gitsnap.sidecar.trees
+from gitsnap.core.model import Inventory
+from tests.crash import faults
+from tests.crash.faults import Mode
+from tests.torture import churn, damaged, forge, fuzzed, hostile, interrupted, races
+from tests.torture.damaged import Damage
+from tests.torture.kinds import Share, Tally
+from tests.torture.scene import Scene, small_scene
+
+# Runs gitsnap with something of it replaced: for the processes that the fault injector starts.
+_MUTANT = """
+import runpy, sys
+{patch}
+sys.argv = ["gitsnap", *sys.argv[1:]]
+runpy.run_module("gitsnap", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with small_scene() as made:
+        yield made
+
+
+def mutant(monkeypatch: pytest.MonkeyPatch, patch: str) -> None:
+    """Have the faulty commands run with `patch` executed first."""
+
+    def argv(*args: str | Path) -> list[str]:
+        import sys
+
+        return [sys.executable, "-c", _MUTANT.format(patch=patch), *map(os.fspath, args)]
+
+    monkeypatch.setattr(faults, "gitsnap", argv)
+
+
+def hit(scene: Scene, case: interrupted.Case, mode: Mode, name: str, path: str, errno: int | None = None) -> Tally:
+    """The case with a fault at each call of this name on such a path."""
+    points = [
+        c
+        for c in faults.calls(case.argv(scene), faults.environment(scene.home))
+        if c.name in name.split() and path in c.path
+    ]
+    assert points, f"no {name} on {path}"
+    tally = Tally()
+    interrupted.faulty(case, iter([(c, mode, errno) for c in points]), scene, tally)
+    return tally
+
+
+@pytest.mark.faults
+def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(
+        monkeypatch,
+        "import gitsnap.sidecar.packwriter as p, os\n"
+        "from gitsnap.sidecar import seal, refs\n"
+        "original = p.PackWriter.finish\n"
+        "class Late:\n"
+        "    oids = frozenset()\n"
+        "pending = []\n"
+        "def finish(self):\n"
+        "    pending.append(self)\n"
+        "    late = Late(); late.keep = '/dev/null/none'\n"
+        "    return None\n"
+        "p.PackWriter.finish = finish\n"
+        "import gitsnap.sidecar.superseded as s\n"
+        "remember = s.remember\n"
+        "def after(*a):\n"
+        "    written = original(pending.pop())\n"
+        "    os.unlink(written.keep)\n"
+        "    remember(*a)\n"
+        "s.remember = after",
+    )
+    tally = hit(scene, interrupted.SNAPSHOT, Mode.KILL, "rename", ".pack")
+    assert tally.lost
+
+
+@pytest.mark.faults
+def test_locks_that_outlive_their_process(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gitsnap.sidecar.leftovers, "_unlock", lambda *_: None)
+    tally = hit(scene, interrupted.SNAPSHOT, Mode.KILL_AFTER, "link", "manifest.lock")
+    assert any("a git holds" in complaint for complaint in tally.lost)
+
+
+@pytest.mark.faults
+def test_a_seal_that_is_not_written_before(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(
+        monkeypatch,
+        "import gitsnap.sidecar.seal as s\n"
+        "write = s._write\n"
+        "s._write = lambda sidecar, allowed, settled: write(sidecar, allowed, settled=True) if settled else None",
+    )
+    tally = hit(scene, interrupted.SNAPSHOT, Mode.KILL_AFTER, "rename", "refs/gitsnap/snapshots/")
+    assert tally.lost
+
+
+@pytest.mark.faults
+def test_an_error_that_is_not_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(
+        monkeypatch,
+        "import gitsnap.sidecar.refs as r\n"
+        "from gitsnap.sidecar.refs import Refs\n"
+        "create = Refs.create\n"
+        "def careless(self, name, value):\n"
+        "    try:\n"
+        "        create(self, name, value)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "Refs.create = careless\n"
+        "import gitsnap.sidecar.publish as p\n"
+        "p.check = lambda *_: None",
+    )
+    tally = hit(scene, interrupted.SNAPSHOT, Mode.ERROR, "rename", "refs/gitsnap/snapshots/", 28)
+    assert any("exit 0, and no snapshot" in complaint for complaint in tally.lost)
+
+
+def test_no_seal_over_the_refs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged.collected(scene)
+    scene.save()
+    lost = next(iter(scene.states))
+    data = (scene.store / "packed-refs").read_bytes()
+    bit = (data.index(f"snapshots/{lost}".encode()) + 3) * 8
+    flip = Damage(Path("packed-refs"), "flip", bit)
+    flip.do(scene.store)
+    assert damaged.judge(scene, str(flip)) is None
+    scene.reset()
+    monkeypatch.setattr(gitsnap.sidecar.seal, "load", lambda _: None)
+    monkeypatch.setattr(gitsnap.sidecar.seal, "problems", lambda _: [])
+    monkeypatch.setattr(gitsnap.sidecar.seal, "consistent", lambda _, read: (None, read(), None))
+    monkeypatch.setattr("gitsnap.ops.verify._timeline_problems", lambda *_: [])
+    flip.do(scene.store)
+    assert "verify finds nothing" in (damaged.judge(scene, str(flip)) or "")
+
+
+def test_a_verification_that_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    packs = [p.relative_to(scene.store) for p in scene.store.glob("objects/pack/*.pack")]
+    flips = [Damage(p, "flip", (scene.store / p).stat().st_size * 4) for p in packs]
+    monkeypatch.setattr("gitsnap.ops.verify._verify_one", lambda s, snapshot, *_: _verdict(snapshot.id))
+    monkeypatch.setattr(gitsnap.sidecar.integrity, "check_objects", lambda _: [])
+    found = []
+    for flip in flips:
+        scene.reset()
+        flip.do(scene.store)
+        found.append(damaged.judge(scene, str(flip)) or "")
+    assert any("verify finds nothing" in complaint for complaint in found)
+
+
+def _verdict(name: str) -> Any:
+    from gitsnap.ops.verify import Verdict
+
+    return Verdict(name)
+
+
+def test_names_that_are_not_checked(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    (scene.top / "outside").mkdir()
+    case = hostile.REFUSED["an escape in lower case"]
+    assert hostile.attack(scene, "lower case", case, accept=False) is None
+    monkeypatch.setattr(hostile, "_bounded", _forked)
+    monkeypatch.setattr(gitsnap.sidecar.trees, "decode_component", lambda name, link=False: b".git")
+    assert hostile.attack(scene, "lower case", case, accept=False)
+
+
+def test_trees_that_may_disagree(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    (scene.top / "outside").mkdir()
+    monkeypatch.setattr(hostile, "_bounded", _forked)
+    monkeypatch.setattr("gitsnap.sidecar.contents.disagreements", _join_blindly)
+    case = hostile.REFUSED["a file that the manifest does not name"]
+    assert hostile.attack(scene, "not in the manifest", case, accept=False)
+
+
+def _join_blindly(sidecar: Any, snapshot: Any, found: Inventory, listed: Any) -> Iterator[tuple[bytes, str]]:
+    import hashlib
+
+    entries = found.by_path()
+    for leaf in gitsnap.sidecar.trees.flatten(sidecar.objects, bytes.fromhex(snapshot.tree), 1000):
+        entries[leaf.path].oid = leaf.oid
+        content = sidecar.objects.read(leaf.oid)[1]
+        entries[leaf.path].sha256 = hashlib.sha256(content).digest()
+    return iter(())
+
+
+def _forked(scene: Scene, *args: str) -> Any:
+    """In a process that shares what this test has replaced."""
+    done = scene.gitsnap(*args)
+    done.stderr, done.stdout = done.stderr.decode(), done.stdout.decode()  # type: ignore[assignment]
+    return done
+
+
+def test_reading_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    monkeypatch.setattr(gitsnap.installation.directories, "OPEN_DIRECTORY", followed)
+    assert any("leaked" in complaint for complaint in races.reading(Share(500)).lost)
+
+
+def test_writing_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories of the installation are opened by their paths, as a naive restore does."""
+
+    def fd(self: Any, path: bytes) -> int:
+        if not path:
+            return self.root  # type: ignore[no-any-return]
+        base = os.readlink(b"/proc/self/fd/%d" % self.root)
+        return os.open(base + b"/" + path, os.O_RDONLY | os.O_DIRECTORY)
+
+    monkeypatch.setattr(gitsnap.installation.directories.Directories, "fd", fd)
+    assert any("ESCAPED" in complaint for complaint in races.writing(Share(300)).lost)
+
+
+def test_no_keep_while_a_snapshot_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gc comes between the pack and the ref, and takes the pack."""
+    keep = gitsnap.sidecar.packwriter._write_synced
+
+    def no_keep(path: str, data: bytes) -> None:
+        keep(path, data)
+        if path.endswith(".keep"):
+            os.rename(path, path.removesuffix(".keep") + ".kept")
+
+    monkeypatch.setattr(gitsnap.sidecar.packwriter, "_write_synced", no_keep)
+    with _gc_before_refs(monkeypatch):
+        assert churn.run(Share(2), foreign=False).lost
+
+
+@contextmanager
+def _gc_before_refs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    changing = gitsnap.sidecar.seal.changing
+
+    @contextmanager
+    def collected(sidecar: Any, wanted: Any) -> Iterator[None]:
+        sidecar.git("gc", "--quiet", "--prune=now")
+        with changing(sidecar, wanted):
+            yield
+
+    monkeypatch.setattr(gitsnap.sidecar.publish.seal, "changing", collected)
+    yield
+
+
+def test_a_gc_before_the_refs_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counterpart of the test above: with the `.keep`, nothing is lost."""
+    with _gc_before_refs(monkeypatch):
+        assert churn.run(Share(2), foreign=False).lost == []
+
+
+def test_files_that_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading is slow, and no look at a file's times follows it; with that look nothing is torn."""
+    monkeypatch.setattr(gitsnap.installation.reading, "_all", _slowly)
+    assert churn.run(Share(2), foreign=False).lost == []
+    for module in (gitsnap.installation.scan, gitsnap.installation.reading):
+        monkeypatch.setattr(module, "key", lambda found: b"all alike")
+    monkeypatch.setattr(gitsnap.installation.scan, "_settled", lambda *_: True)
+    assert any("torn" in complaint for complaint in churn.run(Share(4), foreign=False).lost)
+
+
+def _slowly(file: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while (at := sum(map(len, parts))) <= size and (data := os.pread(file, min(30_000, size + 1 - at), at)):
+        parts.append(data)
+        time.sleep(0.002)
+    return b"".join(parts)
+
+
+def test_a_parser_that_fails_as_it_likes() -> None:
+    def careless(data: bytes) -> object:
+        return forge.listing({"a": data}).decode("ascii")[data[3]]
+
+    assert fuzzed.complaint("careless", careless, b"ab")

@@ -1,0 +1,100 @@
+"""Work shared by forked processes comes out as if one had done it, whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gitsnap.ops.crew import Crew, Work
+from tests.support.processes import in_child
+
+
+def children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def squaring(spoil: Callable[[int], None] = lambda _: None) -> Callable[[], Work]:
+    def prepare() -> Work:
+        def work(request: int) -> tuple[Any, bytes]:
+            spoil(request)
+            return request * request, b"%d" % request * 50_000
+
+        return work
+
+    return prepare
+
+
+def all_of(crew: Crew, requests: range) -> tuple[dict[int, tuple[int, int]], list[int]]:
+    found: dict[int, tuple[int, int]] = {}
+    for request in requests:
+        found |= {r: (a, len(d)) for r, a, d in crew.hand_over(request)}
+    found |= {r: (a, len(d)) for r, a, d in crew.finish()}
+    return found, sorted(crew.lost())
+
+
+def test_every_request_is_answered_once_and_nobody_is_left() -> None:
+    def work() -> tuple[bool, list[int], list[int], int]:
+        with Crew(squaring(), 3) as crew:
+            found, lost = all_of(crew, range(500))
+            there = len(children())
+        return found == {n: (n * n, len(str(n)) * 50_000) for n in range(500)}, lost, children(), there
+
+    assert in_child(work, seconds=60) == (True, [], [], 3)
+
+
+@pytest.mark.parametrize("end", ["killed", "fails"])
+def test_what_a_worker_had_in_hand_when_it_died_is_lost_and_nothing_else(end: str) -> None:
+    def spoil(request: int) -> None:
+        if request == 100:
+            if end == "fails":
+                raise ValueError
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> tuple[int, bool, bool, list[int]]:
+        with Crew(squaring(spoil), 2) as crew:
+            found, lost = all_of(crew, range(200))
+        return len(found) + len(lost), 100 in lost, len(lost) <= 2, children()
+
+    assert in_child(work, seconds=60) == (200, True, True, [])
+
+
+def test_when_all_are_dead_everything_is_lost_and_nothing_hangs() -> None:
+    def work() -> tuple[int, int, list[int]]:
+        with Crew(squaring(lambda _: os._exit(1)), 2) as crew:
+            found, lost = all_of(crew, range(50))
+        return len(found), len(lost), children()
+
+    assert in_child(work, seconds=60) == (0, 50, [])
+
+
+def test_workers_outlive_a_ctrl_c_but_not_their_parent() -> None:
+    started, tell = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        crew = Crew(squaring(), 2)
+        for worker in children():
+            os.kill(worker, signal.SIGINT)
+        found, lost = all_of(crew, range(20))
+        os.write(tell, b" ".join(b"%d" % pid for pid in [*children(), len(found), len(lost)]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(parent, 0)
+    *workers, found, lost = (int(word) for word in os.read(started, 100).split())
+    assert (len(workers), found, lost) == (2, 20, 0)
+    deadline = time.monotonic() + 20
+    while any(os.path.exists(f"/proc/{pid}") and b"Z" not in state(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def state(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0]
+    except FileNotFoundError:
+        return b"Z"

@@ -1,0 +1,88 @@
+"""Enough files for several processes: the same snapshot as one process takes, and everything in it is read again."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitsnap.ops import crew, readers, rereading
+from tests.support.inprocess import Protected, workspace
+
+
+@pytest.fixture
+def where() -> Iterator[Path]:
+    with workspace() as place:
+        dice = random.Random(3)
+        for n in range(700):
+            file = place / f"app/{n % 13:02}/{n % 7}/f{n}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(dice.randbytes(dice.choice((0, 1, 60, 4000, 70_000))) * dice.choice((1, 3)))
+        os.setxattr(place / "app/00/0/f0", "user.note", b"x")
+        (place / "app/twin").write_bytes((place / "app/01/1/f1").read_bytes())
+        os.link(place / "app/twin", place / "app/third")
+        time.sleep(0.07)
+        yield place
+
+
+def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Protected(where / "app", where / "home") as several:
+        monkeypatch.setattr(readers, "processors", lambda: 3)
+        monkeypatch.setattr(rereading, "processors", lambda: 3)
+        first = several.take().snapshot
+        several.assert_sound()
+    with Protected(where / "app", where / "other") as one:
+        monkeypatch.setattr(readers, "processors", lambda: 1)
+        second = one.take().snapshot
+    assert (first.tree, first.manifest_sha256) == (second.tree, second.manifest_sha256)
+    assert first.metadata_sha256 == second.metadata_sha256
+
+
+def test_a_snapshot_whose_readers_die_is_whole(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(*_: object) -> object:
+        if os.getpid() != parent:
+            os._exit(9)
+        return genuine(*_)  # type: ignore[arg-type]
+
+    parent, genuine = os.getpid(), readers._one
+    monkeypatch.setattr(readers, "processors", lambda: 2)
+    monkeypatch.setattr(readers, "_one", dying)
+    with Protected(where / "app", where / "home") as place:
+        taken = place.take()
+        assert (taken.snapshot.files, taken.partial) == (702, [])
+        place.assert_sound()
+
+
+def test_without_processes_to_be_had_a_snapshot_is_whole(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(readers, "processors", lambda: 2)
+    monkeypatch.setattr(crew.os, "fork", refused)
+    with Protected(where / "app", where / "home") as place:
+        assert place.take().snapshot.files == 702
+        assert [v.ok for v in place.verify()] == [True]
+
+
+def test_a_damaged_object_among_many_is_named(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rereading, "processors", lambda: 2)
+    with Protected(where / "app", where / "home") as place:
+        snapshot = place.take().snapshot
+        entry = place.inventory(snapshot).by_path()[b"03/3/f3"]
+        pack = place.sidecar.objects.packs()[0]
+        at = pack.find(entry.oid or b"")
+        assert at is not None
+        os.chmod(pack.path, 0o600)
+        with open(pack.path, "r+b") as file:
+            file.seek(at + 6)
+            byte = file.read(1)[0]
+            file.seek(at + 6)
+            file.write(bytes([byte ^ 0x10]))
+        # The last one is on the sidecar: the pack's own digest is wrong as well.
+        verdict = place.verify()[0]
+        assert {p.path for p in verdict.problems} >= {b"03/3/f3"}
+        assert verdict.files == 702 - len(verdict.problems)

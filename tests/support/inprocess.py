@@ -1,0 +1,137 @@
+"""gitsnap's operations called in this process, for tests that need hundreds of them, and stock git on sidecars."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from gitsnap.core.model import Inventory, Snapshot
+from gitsnap.core.retention import Policy
+from gitsnap.core.settings import Settings
+from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.ops import copyout, place, restore, retain, snapshot, verify
+from gitsnap.ops.restore import Restored
+from gitsnap.ops.snapshot import Request, Taken
+from gitsnap.ops.verify import Verdict
+from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar.repository import Sidecar
+from tests.support.installation import remove_tree
+
+SETTINGS = Settings(zone=UTC, retention=Policy(), lock_wait=5.0)
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A private directory in memory where there is such a place: what is synced there costs nothing."""
+    memory = "/dev/shm"
+    where = tempfile.mkdtemp(prefix="gitsnap-test-", dir=memory if os.access(memory, os.W_OK | os.X_OK) else None)
+    try:
+        yield Path(where)
+    finally:
+        remove_tree(Path(where))
+
+
+class Protected:
+    """An installation `root` with its sidecar beside it in `home`. Every operation happens a second after the last."""
+
+    def __init__(self, root: Path, home: Path, settings: Settings = SETTINGS) -> None:
+        self.root, self.settings = root, settings
+        self.place, _ = place.protect(str(root), None, str(home), "/", "")
+        self.sidecar = Sidecar(self.place.store)
+        self._ticks = 0
+
+    def __enter__(self) -> Protected:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sidecar.close()
+
+    @property
+    def store(self) -> Path:
+        return Path(self.place.store)
+
+    @property
+    def now(self) -> datetime:
+        self._ticks += 1
+        return START + timedelta(seconds=self._ticks)
+
+    def reopen(self) -> None:
+        """What the next process would see: nothing that this one remembers."""
+        self.sidecar.close()
+        self.sidecar = Sidecar(self.place.store)
+
+    def take(self, request: Request = Request()) -> Taken:  # noqa: B008 - frozen
+        return snapshot.take(self.sidecar, request, self.settings, now=self.now)
+
+    def rollback(self, to: str, paths: Sequence[bytes] = (), *, dry_run: bool = False) -> Restored:
+        return restore.rollback(self.sidecar, to, self.settings, now=self.now, paths=paths, dry_run=dry_run)
+
+    def copy_out(self, what: str, to: Path, paths: Sequence[bytes] = ()) -> Restored:
+        return copyout.copy_out(self.sidecar, what, paths, str(to), self.settings)
+
+    def verify(self) -> list[Verdict]:
+        """Every snapshot, read by a reader that remembers nothing."""
+        with Sidecar(self.place.store) as fresh:
+            return verify.verify(fresh, [], self.settings, now=self.now, everything=True)
+
+    def verify_live(self, what: str) -> Verdict:
+        return verify.verify_live(self.sidecar, what, self.settings)
+
+    def delete(self, *what: str) -> None:
+        retain.delete(self.sidecar, what, self.settings, now=self.now)
+
+    def prune(self, keep_last: int) -> None:
+        retain.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
+
+    def collect(self) -> None:
+        retain.collect(self.sidecar, self.settings)
+
+    def snapshots(self) -> list[Snapshot]:
+        with Sidecar(self.place.store) as fresh:
+            return catalog.snapshots(fresh)
+
+    def inventory(self, of: Snapshot) -> Inventory:
+        with Sidecar(self.place.store) as fresh:
+            return contents.inventory(fresh, of)
+
+    def git(self, *args: str, stdin: bytes = b"") -> bytes:
+        return bare_git(self.store, *args, stdin=stdin)
+
+    def assert_sound(self) -> None:
+        """gitsnap finds every snapshot whole, and stock git has nothing to say."""
+        assert [(v.snapshot, v.problems) for v in self.verify() if v.problems] == []
+        done = _git(self.store, "fsck", "--full", "--strict", "--no-progress")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+    def keep(self, **policy: int) -> None:
+        self.settings = replace(self.settings, retention=Policy(**policy))
+
+
+def scan(root: Path, **more: object) -> Scan:
+    """What a walk over `root` finds, every file read."""
+    from gitsnap.core.content import Digesting
+
+    return Scanner(str(root), Digesting(), **more).run()  # type: ignore[arg-type]
+
+
+def bare_git(repository: Path, *args: str, stdin: bytes = b"") -> bytes:
+    """Stock git on a bare repository; its output."""
+    done = _git(repository, *args, stdin=stdin)
+    assert done.returncode == 0, f"git {args}: {done.stderr.decode(errors='replace')}"
+    return done.stdout
+
+
+def _git(repository: Path, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    who = {f"GIT_{role}_{what}": "t" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    env = clean | who | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
+    command = [shutil.which("git") or "git", f"--git-dir={repository}", *args]
+    return subprocess.run(command, input=stdin, capture_output=True, env=env)

@@ -1,0 +1,136 @@
+"""Work in a process of its own: as an ordinary user, with a deadline, killed in the middle."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import pkgutil
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from tests.support.installation import IS_ROOT
+
+NOBODY = 65534 if IS_ROOT else os.geteuid()
+
+_Result = TypeVar("_Result")
+
+
+def give(*paths: Path) -> None:
+    """Make the ordinary user of `as_user` the owner."""
+    for path in paths:
+        os.chown(path, NOBODY, NOBODY if IS_ROOT else -1)
+
+
+def in_child(work: Callable[[], _Result], *, user: bool = False, seconds: float = 60.0) -> _Result:
+    """What `work` returns or raises in a forked process; TimeoutError, and its end, when it takes too long."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _report(writing, work, user)
+    os.close(writing)
+    try:
+        answer = _read_all(reading, time.monotonic() + seconds)
+    except TimeoutError:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.close(reading)
+        os.waitpid(child, 0)
+    if not answer:
+        raise ChildProcessError("the child died without a word")
+    ok, value = pickle.loads(answer)
+    if not ok:
+        raise value
+    return value  # type: ignore[no-any-return]
+
+
+def as_user(work: Callable[[], _Result], *, seconds: float = 60.0) -> _Result:
+    """The same as an ordinary user."""
+    return in_child(work, user=True, seconds=seconds)
+
+
+def gitsnap_as_user(*arguments: str | Path, home: Path, seconds: float = 60.0) -> tuple[int, str, str]:
+    """Run the command line as an ordinary user; exit code, stdout, stderr.
+
+    In a forked process that has loaded everything: where the interpreter lies, that user may have no way in.
+    """
+    load_all()
+
+    def work() -> int:
+        from gitsnap.__main__ import run
+
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_TRUNC), number)
+        for name in [k for k in os.environ if k.startswith(("GIT_", "GITSNAP_", "XDG_"))]:
+            del os.environ[name]
+        os.environ |= {"GITSNAP_HOME": str(home), "HOME": str(home)}
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        code = run([str(a) for a in arguments])
+        sys.stdout.flush()
+        return code
+
+    with tempfile.TemporaryDirectory() as where:
+        os.chmod(where, 0o711)
+        out, err = Path(where, "out"), Path(where, "err")
+        for file in (out, err):
+            file.touch()
+            give(file)
+        code = as_user(work, seconds=seconds)
+        return code, out.read_text(errors="surrogateescape"), err.read_text(errors="surrogateescape")
+
+
+@cache
+def load_all() -> None:
+    """Import now what an ordinary user could not find later."""
+    import gitsnap
+
+    for module in pkgutil.walk_packages(gitsnap.__path__, "gitsnap."):
+        importlib.import_module(module.name)
+    for name in ("dulwich.pack", "dulwich.refs", "gitignore_parser", "platformdirs", "tomllib", "typer._click.core"):
+        importlib.import_module(name)
+
+
+def _report(writing: int, work: Callable[[], object], user: bool) -> None:
+    try:
+        if user and IS_ROOT:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        answer = pickle.dumps((True, work()))
+    except BaseException as error:  # noqa: BLE001 - it is raised again in the parent
+        traceback.print_exc()
+        try:
+            answer = pickle.dumps((False, error))
+            pickle.loads(answer)
+        except Exception:  # noqa: BLE001 - some exceptions do not survive pickling
+            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    try:
+        with os.fdopen(writing, "wb") as file:
+            file.write(answer)
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
+
+
+def _read_all(fd: int, deadline: float) -> bytes:
+    parts = []
+    while True:
+        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimeoutError("the child is not done")
+        part = os.read(fd, 1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)

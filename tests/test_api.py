@@ -1,0 +1,166 @@
+"""gitsnap as a library: a guarded block, and the orchestrator of the documentation as it stands there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gitsnap
+from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_tree
+
+PAGE = REPOSITORY / "docs/how-to/orchestrate-an-upgrade.md"
+
+
+@pytest.fixture
+def before(installation: Path, tmp_path: Path) -> Path:
+    return copy_tree(installation, tmp_path / "before")
+
+
+@pytest.fixture
+def ordinary_umask() -> Iterator[None]:
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
+
+
+@pytest.mark.usefixtures("ordinary_umask")
+def test_single_steps(installation: Path, before: Path) -> None:
+    app = gitsnap.open(installation)
+    first = app.snapshot("first", label="one", tags=["a"], pin=True)
+    assert (first.label, first.tags, first.pinned) == ("one", ("a",), True)
+    assert app.verify().ok
+    (installation / "config/shop.ini").write_text("changed\n")
+    (installation / "new").write_text("new\n")
+    done = app.rollback(first.id, paths=["config/shop.ini"])
+    assert (done.verified, (installation / "new").exists()) == (True, True)
+    done = app.rollback(first.id)
+    assert done.safety is not None
+    same_tree(before, installation)
+    assert next(s.id for s in app.snapshots()) == first.id
+    # Private under anybody's umask, which stays what it was.
+    exposed = [p for p in Path(app.store).rglob("*") if p.lstat().st_mode & 0o077]
+    assert exposed == []
+    assert os.umask(0o022) == 0o022
+
+
+def test_what_succeeds_is_kept(installation: Path) -> None:
+    seen: list[gitsnap.Event] = []
+    called: list[str] = []
+    with gitsnap.guard(
+        installation, label="2.0", checks=[lambda: called.append("x"), "test -e new"], observe=seen.append
+    ) as up:
+        assert up.pre is not None
+        (installation / "new").write_text("new\n")
+    assert up.result is not None
+    assert up.result.outcome is gitsnap.Outcome.KEPT
+    assert called == ["x"]
+    assert [e.moment for e in seen if e.moment != "snapshot-progress"] == [
+        "upgrade-started",
+        "snapshot-completed",
+        "verified",
+        "snapshot-completed",
+        "check-passed",
+        "check-passed",
+        "upgrade-completed",
+    ]
+    assert json.loads(json.dumps(seen[-1].document()))["pre"] == up.pre.id
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_exception_rolls_back_and_goes_on(installation: Path, before: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), gitsnap.guard(installation) as upgrade:
+        (installation / "config/shop.ini").unlink()
+        raise error
+    assert upgrade.result is not None
+    assert (upgrade.result.outcome, upgrade.result.verified) == (gitsnap.Outcome.ROLLED_BACK, True)
+    same_tree(before, installation)
+
+
+@pytest.mark.parametrize("check", ["false", lambda: False, lambda: 1 / 0])
+def test_a_check_that_fails(installation: Path, before: Path, check: object) -> None:
+    with pytest.raises(gitsnap.UpgradeFailedError) as failed, gitsnap.guard(installation, checks=[check]):  # type: ignore[list-item]
+        (installation / "new").write_text("new\n")
+    assert not failed.value.result.checks[0].ok
+    same_tree(before, installation)
+
+
+def test_keep(installation: Path) -> None:
+    with pytest.raises(ZeroDivisionError), gitsnap.guard(installation, on_failure="keep"):
+        (installation / "new").write_text("new\n")
+        raise ZeroDivisionError
+    assert (installation / "new").exists()
+
+
+def test_both_causes_when_rolling_back_fails(installation: Path) -> None:
+    upgrade = gitsnap.guard(installation)
+    with pytest.raises(gitsnap.RollingBackFailedError, match="ZeroDivisionError") as failed, upgrade:
+        for pack in Path(upgrade.installation.store).glob("objects/pack/*.pack"):
+            pack.chmod(0o600)
+            pack.write_bytes(pack.read_bytes()[:40] + bytes(pack.stat().st_size - 40))
+        raise ZeroDivisionError
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+
+
+def test_an_observer_that_fails_keeps_nothing_from_coming_back(installation: Path, before: Path) -> None:
+    def observe(event: gitsnap.Event) -> None:
+        if event.moment == "rollback-started":
+            raise RuntimeError("no more")
+
+    with pytest.raises(ZeroDivisionError), gitsnap.guard(installation, observe=observe) as upgrade:
+        (installation / "config/shop.ini").unlink()
+        raise ZeroDivisionError
+    assert isinstance(upgrade.observe_error, RuntimeError)
+    same_tree(before, installation)
+
+
+def test_two_at_once_are_refused(installation: Path) -> None:
+    with gitsnap.guard(installation), pytest.raises(gitsnap.GitsnapError, match="under way"):
+        gitsnap.guard(installation).prepare()
+
+
+def test_importing_it_costs_the_command_line_nothing() -> None:
+    script = (
+        "import sys, gitsnap; print(len([m for m in sys.modules if m.startswith(('gitsnap.', 'dulwich', 'typer'))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+class TestTheOrchestratorOfTheDocumentation:
+    @pytest.fixture
+    def program(self, tmp_path: Path) -> Path:
+        found = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        path = tmp_path / "orchestrator.py"
+        path.write_text(max(found, key=len))
+        return path
+
+    def run(self, program: Path, app: Path) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run([sys.executable, program, app], capture_output=True, text=True, env=environment)
+
+    def test_migrates(self, program: Path, installation: Path, tmp_path: Path) -> None:
+        (installation / "config/a.json").write_text('{"format": 1, "port": 80}')
+        before = copy_tree(installation, tmp_path / "before")
+        done = self.run(program, installation)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((installation / "config/a.json").read_text()) == {"format": 2, "listen": "127.0.0.1:80"}
+        assert "upgrade-completed" in done.stderr
+        undo = re.search(r"to undo: gitsnap (.*)", done.stdout)
+        assert undo
+        run_gitsnap(*undo[1].split(), "--yes")
+        same_tree(before, installation)
+
+    def test_rolls_back(self, program: Path, installation: Path, tmp_path: Path) -> None:
+        (installation / "config/a.json").write_text('{"format": 1, "port": 80}')
+        (installation / "config/b.json").write_text('{"format": 1}')
+        before = copy_tree(installation, tmp_path / "before")
+        done = self.run(program, installation)
+        assert (done.returncode, done.stdout) == (20, "rolled back: b.json has no port\n"), done.stderr
+        same_tree(before, installation)
