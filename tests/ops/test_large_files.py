@@ -14,8 +14,8 @@ LIMIT = 200 << 20
 SIZE = 300 << 20
 
 
-# exec keeps the high-water mark of the memory it replaces (setmax_mm_hiwater_rss in the kernel), and after a fork that is
-# all that the test process holds; a small process in between has nothing to pass on.
+# exec keeps the high-water mark of the memory it replaces (setmax_mm_hiwater_rss in the kernel), and after a fork that
+# is all that the test process holds; a small process in between has nothing to pass on.
 MEASURE = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
