@@ -26,11 +26,12 @@ def main() -> NoReturn:
     # What fails while objects are cleared away has been reported by whoever used them.
     sys.unraisablehook = lambda _: None
     code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard(sys.stdout)
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        # Whoever wrote there has told of it, or nobody is left to be told.
+        with suppress(OSError):
+            stream.flush()
+    # Everything is closed and written: freeing the memory piece by piece first would take a twentieth of a rollback.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -29,6 +29,7 @@ from gitsnap.ops import place as places
 from gitsnap.ops import restore, snapshot, underway
 from gitsnap.ops import verify as verification
 from gitsnap.ops.processes import Polling
+from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, failed
@@ -97,9 +98,7 @@ class Installation:
         observer: Observer = SILENT,
     ) -> Snapshot:
         """Take a snapshot, check it, and let retention run. Its `partial` counts the paths that it lacks."""
-        request = snapshot.Request(
-            message=message, label=label, tags=tuple(tags), pin=pin, skip_unchanged=skip_unchanged
-        )
+        request = Request(message=message, label=label, tags=tuple(tags), pin=pin, skip_unchanged=skip_unchanged)
         with self.sidecar() as sidecar:
             return snapshot.take(sidecar, request, self.settings, now=datetime.now(UTC), observer=observer).snapshot
 

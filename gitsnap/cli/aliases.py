@@ -13,7 +13,7 @@ from gitsnap.cli.app import Selector, command
 @command("create-backup", hidden=True)
 def create_backup(context: typer.Context, type_: Annotated[str, typer.Argument(metavar="[TYPE]")] = "") -> None:
     """Take a snapshot (the old coordinator's name for it; TYPE becomes the label)."""
-    from gitsnap.ops.snapshot import Request
+    from gitsnap.ops.request import Request
 
     change.take_snapshot(context.obj, Request(label=type_))
 

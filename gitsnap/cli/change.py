@@ -47,7 +47,7 @@ def snapshot(
     ] = False,
 ) -> None:
     """Take a snapshot. Prints its id."""
-    from gitsnap.ops.snapshot import Request
+    from gitsnap.ops.request import Request
 
     request = Request(message=message, label=label, tags=tuple(tag or ()), pin=pin, skip_unchanged=skip_unchanged)
     take_snapshot(context.obj, request)

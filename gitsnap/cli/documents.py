@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.core.comparison import Change, Status
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
-from gitsnap.core.plan import Action, RestorePlan
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
+    from gitsnap.core.comparison import Change
     from gitsnap.core.keys import KeyChange
+    from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision
     from gitsnap.ops.difference import Difference
     from gitsnap.ops.doctor import Check
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from gitsnap.ops.pending import Pending
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
+    from gitsnap.ops.request import Taken
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
-    from gitsnap.ops.snapshot import Taken
     from gitsnap.ops.standing import State
     from gitsnap.ops.verify import Verdict
 
@@ -37,6 +36,8 @@ Components = Mapping[str, tuple[str, ...]]
 
 def encode(document: Document) -> bytes:
     """The document as one line of UTF-8. What of the command line or a file is not UTF-8 turns into U+FFFD."""
+    import json
+
     text = json.dumps(document, ensure_ascii=False)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode() + b"\n"
 
@@ -199,6 +200,8 @@ def difference(
 
 def state(result: State, retention: str) -> Document:
     """`status`."""
+    from gitsnap.core.comparison import Status
+
     latest = result.latest
     verified = result.verified.get(latest.id) if latest else None
     return {
@@ -247,9 +250,9 @@ def verdicts(results: Iterable[Verdict]) -> Document:
 def plan_counts(plan: RestorePlan) -> dict[str, int]:
     """How many paths a plan writes, removes, and only gives other metadata."""
     return {
-        "write": len(plan.paths(Action.WRITE, Action.MKDIR)),
-        "remove": len(plan.paths(Action.REMOVE, Action.RMDIR)),
-        "metadata": len(plan.paths(Action.METADATA)),
+        "write": len(plan.written),
+        "remove": len(plan.removed),
+        "metadata": len(plan.dressed),
     }
 
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from gitsnap.cli import words
 from gitsnap.cli.terminal import Terminal
 from gitsnap.core.model import Entry, Image, Problem, Snapshot, Type
-from gitsnap.core.plan import Action, RestorePlan
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
+    from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision
     from gitsnap.ops.doctor import Check
     from gitsnap.ops.hooks import HookResult
     from gitsnap.ops.inspect import Shown
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
+    from gitsnap.ops.request import Taken
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
-    from gitsnap.ops.snapshot import Taken
     from gitsnap.ops.verify import Verdict
 
 _SHOWN = 20
@@ -224,7 +224,7 @@ def plan_head(target: Snapshot) -> Iterable[str]:
 
 def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
     """The paths of a plan, at most so many of a sort."""
-    write, remove = steps.paths(Action.WRITE, Action.MKDIR), steps.paths(Action.REMOVE, Action.RMDIR)
+    write, remove = steps.written, steps.removed
     for word, paths in (("write", write), ("remove", remove)):
         for path in paths[:most]:
             yield f"  {word:6} {words.name(path)}"
@@ -236,10 +236,10 @@ def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
 
 def plan_sum(steps: RestorePlan) -> Iterable[str]:
     """The sum of a plan, and the way back from it."""
-    write, remove = steps.paths(Action.WRITE, Action.MKDIR), steps.paths(Action.REMOVE, Action.RMDIR)
+    write, remove = steps.written, steps.removed
     yield (
         f"Write {words.many(len(write), 'path')} ({words.size(steps.size())}), remove {len(remove):,}, "
-        f"set mode, owner or time of {len(steps.paths(Action.METADATA)):,} more."
+        f"set mode, owner or time of {len(steps.dressed):,} more."
     )
     yield "A safety snapshot is taken first: gitsnap undo reverses this."
 

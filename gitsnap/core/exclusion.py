@@ -57,6 +57,14 @@ _FIRST_OPAQUE = 0xF0000  # a private-use plane: never part of a pattern decoded 
 
 _Matcher = Callable[[bytes], object]
 
+# Whether a path, which is a directory or not, is left out.
+Excludes = Callable[[bytes, bool], bool]
+
+
+def nothing_excluded(path: bytes, is_dir: bool) -> bool:
+    """The default: every path is captured."""
+    return False
+
 
 class _Rule(NamedTuple):
     """One rule that can match: the regular expression, without anchors, and how to apply it."""

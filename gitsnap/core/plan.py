@@ -45,6 +45,21 @@ class RestorePlan:
         """The paths of the steps with these actions."""
         return [s.path for s in self.steps if s.action in actions]
 
+    @property
+    def written(self) -> list[bytes]:
+        """Paths that get content, directories included."""
+        return self.paths(Action.WRITE, Action.MKDIR)
+
+    @property
+    def removed(self) -> list[bytes]:
+        """Paths that go."""
+        return self.paths(Action.REMOVE, Action.RMDIR)
+
+    @property
+    def dressed(self) -> list[bytes]:
+        """Paths that get nothing but other metadata."""
+        return self.paths(Action.METADATA)
+
     def size(self) -> int:
         """How many bytes of content will be written."""
         return sum(s.entry.size for s in self.steps if s.action is Action.WRITE and s.entry and not s.link_of)

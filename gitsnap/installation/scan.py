@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from gitsnap.core.content import WHOLE, BlobSink, Digests, Look, Readers, SizeChanged
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Type, Xattrs
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.sqlite import beside as names_beside
@@ -56,17 +57,11 @@ _TRIES = 3
 # A page, the least that a SQLite database can be.
 _SMALLEST = 512
 
-Excludes = Callable[[bytes, bool], bool]
-
-
-def nothing_excluded(path: bytes, is_dir: bool) -> bool:
-    """The default: every path is captured."""
-    return False
-
 
 @dataclass(slots=True)
 class Scan:
-    """What a walk found: the inventory, fresh stat cache rows, how many files were read, and mount points crossed.
+    """What a walk found: the inventory, rows for the stat cache and how many of them it did not have, how many files
+    were read, and mount points crossed.
 
     `images` is for the stat cache, too; `databases` tells whether images were taken at all.
     """
@@ -74,6 +69,7 @@ class Scan:
     inventory: Inventory = field(default_factory=Inventory)
     rows: dict[bytes, Row] = field(default_factory=dict)
     xattrs: dict[bytes, Xattrs] = field(default_factory=dict)
+    fresh: int = 0
     read: int = 0
     mounts: list[bytes] = field(default_factory=list)
     images: dict[bytes, Held] = field(default_factory=dict)
@@ -562,6 +558,7 @@ class Scanner:
         if cached is not None and (content is None or content == (cached.oid, cached.sha256)):
             self.scan.rows[path] = cached
         elif fits(expected):
+            self.scan.fresh += 1
             self.scan.rows[path] = row(expected, content=content, sparse=entry.sparse, xattrs=bool(entry.xattrs))
         if entry.xattrs:
             self.scan.xattrs[path] = entry.xattrs

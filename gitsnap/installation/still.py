@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import sys
+from typing import TYPE_CHECKING
 
 from gitsnap.core.model import Inventory
 from gitsnap.core.statcache import Packed, StatCache, pack_key
@@ -14,7 +15,11 @@ from gitsnap.installation import mounts
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import group_name, user_name
 from gitsnap.installation.reading import key
-from gitsnap.installation.scan import Excludes, Scan
+
+# Only annotations name it: where nothing has changed, nothing is scanned, and scanning takes much to load.
+if TYPE_CHECKING:
+    from gitsnap.core.exclusion import Excludes
+    from gitsnap.installation.scan import Scan
 
 _KIND = 0o170000
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()

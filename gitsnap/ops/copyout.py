@@ -17,7 +17,8 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan import Scanner
-from gitsnap.ops.restore import Restored, stored_content
+from gitsnap.ops.prefetch import Prefetching
+from gitsnap.ops.restore import Restored
 from gitsnap.ops.target import Scope, differences, require_paths, require_space, scope_of
 from gitsnap.ops.transaction import Transaction, Unjournaled
 from gitsnap.sidecar import catalog, contents
@@ -72,7 +73,8 @@ def _fill(
     root = os.fsencode(destination)
     record = Record(os.urandom(6).hex(), "", root, os.stat(root).st_ino, target.id, target.id)
     with Transaction(record, Unjournaled(), disk, destination, observer) as transaction:
-        transaction.prepare(plan, live, stored_content(sidecar))
+        with Prefetching(sidecar.objects, plan) as ahead:
+            transaction.prepare(plan, live, ahead.content)
         transaction.forward(list, first=True)
         transaction.finish(forward=True)
         return transaction.incomplete

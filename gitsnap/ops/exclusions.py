@@ -8,11 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.exclusion import Exclusions
+from gitsnap.core.exclusion import Excludes, Exclusions, nothing_excluded
 from gitsnap.core.model import Inventory
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan import Excludes, nothing_excluded
 
 IGNORE_FILE = b".gitsnapignore"
 _LARGEST = 1 << 20

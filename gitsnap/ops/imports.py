@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from gitsnap.core import copies
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.message import normalize_message
 from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug, snapshot_id
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
-from gitsnap.installation.scan import Scanner, nothing_excluded
+from gitsnap.installation.scan import Scanner
 from gitsnap.ops import retain
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar

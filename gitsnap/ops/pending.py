@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.exclusion import Excludes
 from gitsnap.core.journal import Record
-from gitsnap.installation.scan import Excludes
 from gitsnap.installation.stages import left_behind
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar

@@ -19,15 +19,14 @@ _BATCH_FILES, _BATCH_BYTES = 128, 1 << 20
 _WORTH_FILES, _WORTH_BYTES = 300, 8 << 20
 
 
-class PackingReaders:
-    """Takes looks from a scan of `root`, and has what they show read, digested and deflated into `pack`.
+class DigestingReaders:
+    """Takes looks from a scan of `root`, and has what they show read and digested.
 
-    `kept` tells which blobs need no deflating. Nothing is started before it is worth while; what comes to less is left
-    to the walk. Close it.
+    Nothing is started before it is worth while; what comes to less is left to the walk. Close it.
     """
 
-    def __init__(self, root: str, pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
-        self._root, self._pack, self._kept = root, pack, kept
+    def __init__(self, root: str) -> None:
+        self._root = root
         self._batch: list[Look] = []
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
@@ -70,7 +69,7 @@ class PackingReaders:
             if self._workers < 2 or (self._total_files < _WORTH_FILES and self._total_bytes < _WORTH_BYTES):
                 return
             # What it has to look up first, it looks up once for all workers.
-            self._kept(bytes(20))
+            self._keeps(bytes(20))
             self._crew = Crew(self._prepare, self._workers)
         for batch in self._waiting:
             self._take(self._crew.hand_over([tuple(look) for look in batch]))
@@ -84,14 +83,14 @@ class PackingReaders:
                     self._outcomes.append(Outcome(number, None))
                     continue
                 if size:
-                    self._pack.adopt(oid, data[at : at + size])
+                    self._adopt(oid, data[at : at + size])
                     at += size
                 self._outcomes.append(Outcome(number, Digests(oid, sha256), xattrs))
 
     def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
         """What a worker does, with its own descriptors of the directories."""
         dirs = Directories(self._root)
-        kept, sent = self._kept, set[bytes]()
+        kept, sent = self._keeps, set[bytes]()
 
         def work(looks: list[tuple[int, bytes, bytes, int, bytes, bool]]) -> tuple[Any, bytes]:
             rows, packed = [], []
@@ -108,6 +107,27 @@ class PackingReaders:
         if self._crew is not None:
             self._crew.close()
             self._crew = None
+
+    def _keeps(self, _oid: bytes) -> bool:
+        """Whether a blob need not be deflated and sent."""
+        return True
+
+    def _adopt(self, oid: bytes, packed: bytes) -> None:
+        raise AssertionError("nothing is sent")
+
+
+class PackingReaders(DigestingReaders):
+    """The same with what is read deflated into `pack`. `kept` tells which blobs need none of that."""
+
+    def __init__(self, root: str, pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
+        super().__init__(root)
+        self._pack, self._kept = pack, kept
+
+    def _keeps(self, oid: bytes) -> bool:
+        return self._kept(oid)
+
+    def _adopt(self, oid: bytes, packed: bytes) -> None:
+        self._pack.adopt(oid, packed)
 
 
 def _one(

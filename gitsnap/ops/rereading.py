@@ -26,7 +26,8 @@ Held = tuple[int, bytes] | str
 class Rereading:
     """Reads the blobs with these ids, in the order in which they lie on disk, from the moment it is made.
 
-    `known` is what earlier ones found, and takes in what this one finds. With `kind` None, objects of any type do.
+    `known` is what earlier ones found, and takes in what this one finds. With `kind` None, objects of any type do, and
+    all that is told of a small one is whether it can be read: its digest is empty.
     Close it, or use it as a context manager.
     """
 
@@ -89,7 +90,7 @@ def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> Held:
         content = store.read(oid, kind)[1]
     except IntegrityError as error:
         return error.message
-    return len(content), hashlib.sha256(content).digest()
+    return len(content), hashlib.sha256(content).digest() if kind is not None else b""
 
 
 def _reread_large(store: ObjectStore, oid: bytes, observer: Observer) -> Held:

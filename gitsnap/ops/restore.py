@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,17 +14,19 @@ from gitsnap.core.component import Part
 from gitsnap.core.content import Digesting
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
-from gitsnap.core.model import Entry, Kind, Problem, Snapshot
+from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.apply import Content
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan import Scan, Scanner
 from gitsnap.ops import databases, exclusions, retain
-from gitsnap.ops.snapshot import Request, take_locked
+from gitsnap.ops.capture import take_locked
+from gitsnap.ops.prefetch import Prefetching
+from gitsnap.ops.readers import DigestingReaders
+from gitsnap.ops.request import Request
 from gitsnap.ops.target import Target, replaced, require_paths, require_space
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog
@@ -211,7 +214,8 @@ class Job:
             return before.differences(look_again(before, cache).inventory)
 
         with doing.interrupts.deferred() as stop, open_transaction(sidecar, record, doing) as transaction:
-            transaction.prepare(result.plan, scan.inventory.on_disk(), stored_content(sidecar), stop)
+            with Prefetching(sidecar.objects, result.plan) as ahead:
+                transaction.prepare(result.plan, scan.inventory.on_disk(), ahead.content, stop)
             transaction.forward(old_state, stop, first=True, known=cache)
             known = replace(cache, rows={**cache.rows, **transaction.rows})
             with transaction.checking():
@@ -258,9 +262,16 @@ def look(
     """Scan the directory by the rules of a target, nothing stored."""
     observer.started(phase)
     excludes = target.excludes(hidden)
-    scan = Scanner(
-        sidecar.installation, Digesting(), cache=cache, excludes=excludes, databases=databases, observer=observer
-    ).run()
+    with closing(DigestingReaders(sidecar.installation)) as readers:
+        scan = Scanner(
+            sidecar.installation,
+            Digesting(),
+            cache=cache,
+            excludes=excludes,
+            readers=readers,
+            databases=databases,
+            observer=observer,
+        ).run()
     observer.finished()
     return scan
 
@@ -269,17 +280,6 @@ def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer
     """Look at what has become of the directory, to compare it with the target."""
     as_held = databases.comparing(sidecar, target.wanted, sqlite=target.sqlite)
     return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
-
-
-def stored_content(sidecar: Sidecar) -> Content:
-    """Where the content of entries comes from."""
-    store = sidecar.objects
-
-    def content(entry: Entry) -> Iterator[bytes]:
-        assert entry.oid is not None
-        return store.blob(entry.oid, entry.size)
-
-    return content
 
 
 def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) -> str:

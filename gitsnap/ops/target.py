@@ -9,12 +9,13 @@ from dataclasses import replace
 from gitsnap.core.comparison import Status, compare
 from gitsnap.core.component import Part
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
 from gitsnap.core.quantity import size
 from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan import Excludes, Scan
+from gitsnap.installation.scan import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.pending import without

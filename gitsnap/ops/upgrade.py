@@ -25,8 +25,9 @@ from gitsnap.ops.checks import Surroundings, run_check
 from gitsnap.ops.hooks import HookResult
 from gitsnap.ops.processes import Waiter
 from gitsnap.ops.progress import Reporting
+from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.snapshot import Request, Taken, take
+from gitsnap.ops.snapshot import take
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.ops.verify import verify
 from gitsnap.sidecar import catalog, reserve

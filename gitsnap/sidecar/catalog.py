@@ -9,7 +9,6 @@ from dataclasses import replace
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot, order
-from gitsnap.core.upgrade import part_of, upgrades
 from gitsnap.sidecar import commits, refs, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
 
@@ -138,7 +137,7 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     living = known if isinstance(known, Living) else Living(known)
     if match := _LATEST.fullmatch(selector):
         return require_certain(living, _latest(living, int(match[1] or 0)))
-    if part := part_of(upgrades(known), selector):
+    if "@" in selector and (part := _part_of_upgrade(known, selector)):
         return part
     exact = [s for s in known if selector == s.id]
     if exact:
@@ -163,6 +162,13 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
         kind="ambiguous-snapshot",
         hint=f"type more of the id; {_LOOK}",
     )
+
+
+def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:
+    # Few selectors name one.
+    from gitsnap.core.upgrade import part_of, upgrades
+
+    return part_of(upgrades(known), selector)
 
 
 def _latest(known: Living, back: int) -> Snapshot:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.manifest import Manifest, parse_manifest
 from gitsnap.core.model import Inventory, Snapshot, Type
-from gitsnap.core.mtree import parse_metadata
 from gitsnap.sidecar import catalog, notes, refs, superseded, trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.trees import Leaf
+
+# Parsers are loaded where something is parsed: most snapshots only share the texts of the last one.
+if TYPE_CHECKING:
+    from gitsnap.core.manifest import Manifest
 
 # Looked up once, because access to an enumeration's members is slow.
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
@@ -64,6 +67,8 @@ def manifest_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
 
 def manifest(sidecar: Sidecar, snapshot: Snapshot) -> Manifest:
     """The parsed manifest."""
+    from gitsnap.core.manifest import parse_manifest
+
     with _named(snapshot):
         return parse_manifest(manifest_text(sidecar, snapshot))
 
@@ -75,6 +80,8 @@ def metadata_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
 
 def metadata(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
     """The inventory that the metadata note holds; no digests in it."""
+    from gitsnap.core.mtree import parse_metadata
+
     with _named(snapshot):
         return parse_metadata(metadata_text(sidecar, snapshot))
 

@@ -14,10 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.core.manifest import format_manifest
 from gitsnap.core.message import format_message
 from gitsnap.core.model import Inventory, Snapshot, order
-from gitsnap.core.mtree import format_metadata
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import catalog, commits, contents, growth, notes, refs, seal, superseded, timeline, trees
 from gitsnap.sidecar.packwriter import BLOB, COMMIT, TREE, PackWriter
@@ -100,6 +98,9 @@ class Texts:
 
 def texts_of(inventory: Inventory) -> Texts:
     """Both texts, as the notes will hold them."""
+    from gitsnap.core.manifest import format_manifest
+    from gitsnap.core.mtree import format_metadata
+
     manifest, metadata = format_manifest(inventory), format_metadata(inventory)
     return Texts(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
 

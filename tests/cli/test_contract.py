@@ -403,7 +403,8 @@ def take_kinds(app: Path, *kinds: str) -> list[str]:
         from datetime import UTC, datetime
         from gitsnap.core.model import Kind
         from gitsnap.core.settings import Settings
-        from gitsnap.ops.snapshot import Request, take
+        from gitsnap.ops.request import Request
+        from gitsnap.ops.snapshot import take
         from gitsnap.sidecar.repository import Sidecar
         now = datetime.now(UTC)
         with Sidecar({str(sidecar_of(app))!r}) as sidecar:

@@ -14,12 +14,10 @@ _HEAVY = ("gitsnap.ops", "gitsnap.sidecar", "gitsnap.installation", "dulwich", "
 def test_what_help_loads(arguments: list[str]) -> None:
     script = (
         "import sys\n"
-        f"sys.argv = ['gitsnap', *{arguments!r}]\n"
-        "from gitsnap.__main__ import main\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        f"    print([m for m in sys.modules if m.startswith({_HEAVY!r})], file=sys.stderr)\n"
+        "from gitsnap.__main__ import run\n"
+        f"code = run({arguments!r})\n"
+        f"print([m for m in sys.modules if m.startswith({_HEAVY!r})], file=sys.stderr)\n"
+        "sys.exit(code)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0

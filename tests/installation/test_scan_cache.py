@@ -16,7 +16,7 @@ from gitsnap.core import statcache
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan import Scan, Scanner
-from gitsnap.ops.snapshot import Request
+from gitsnap.ops.request import Request
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, build_odd

@@ -22,7 +22,7 @@ from gitsnap.core.mtree import parse_metadata
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.sqlite_locks import ReadLocks
 from gitsnap.ops import difference, recover, restore
-from gitsnap.ops.snapshot import Request
+from gitsnap.ops.request import Request
 from gitsnap.sidecar import contents
 from tests.support.databases import create, locked, state, stock_state, tree_state, writing
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -62,11 +62,13 @@ def test_what_is_captured_under_a_writer_was_committed(where: Path, how: str) ->
     with Protected(where / "app", where / "home") as place:
         taken: list[tuple[int, Snapshot]] = []
         with writing(where / "app/data/app.db", where / "acked", mode, pause=pause, hold=hold) as writer:
-            for _ in range(30):
+            # However quick snapshots are, the writer gets somewhere meanwhile.
+            while len(taken) < 30 or writer.committed < 5:
                 before = writer.committed
                 result = place.take()
                 assert result.partial == []
                 taken.append((before, result.snapshot))
+                assert writer.process.poll() is None
         newest = 0
         for number, (before, snapshot) in enumerate(taken):
             found = state(restored(place, snapshot, where / f"out{number}"))

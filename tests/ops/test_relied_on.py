@@ -12,7 +12,8 @@ import pytest
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Kind
 from gitsnap.ops import exclusions
-from gitsnap.ops.snapshot import Request, take_locked
+from gitsnap.ops.capture import take_locked
+from gitsnap.ops.request import Request
 from gitsnap.ops.target import Target, replaced
 from tests.support.inprocess import Protected, workspace
 

@@ -17,8 +17,8 @@ from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan import Scan, Scanner
 from gitsnap.ops import copyout, place, restore, retain, snapshot, verify
+from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.snapshot import Request, Taken
 from gitsnap.ops.verify import Verdict
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar

@@ -17,7 +17,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.ops import recover as recovery
 from gitsnap.ops import snapshot, verify
 from gitsnap.ops.recover import Direction, Recovered
-from gitsnap.ops.snapshot import Request
+from gitsnap.ops.request import Request
 from gitsnap.sidecar.repository import Sidecar
 from tests.crash import faults
 from tests.crash.faults import Call, Mode, Outcome

@@ -1,0 +1,98 @@
+"""Snapshots of a directory in which nothing has changed: commits and notes trees are all that is new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gitsnap.core.events import Observer
+from gitsnap.core.exclusion import Exclusions
+from gitsnap.core.model import Snapshot
+from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation.still import seal, unchanged
+from gitsnap.ops import exclusions, publication, retain
+from gitsnap.ops.request import Request, Taken
+from gitsnap.sidecar import catalog, contents, publish
+from gitsnap.sidecar.repository import Sidecar
+
+if TYPE_CHECKING:
+    from gitsnap.installation.scan import Scan
+
+
+def take_again(
+    sidecar: Sidecar, request: Request, settings: Settings, rules: Exclusions, *, now: datetime, observer: Observer
+) -> Taken | None:
+    """A snapshot of a directory in which nothing has changed since the stat cache was written; None where that is not
+    certain. Nothing is read but names and times, and nothing is written but commits and notes trees."""
+    started = time.monotonic()
+    cache = sidecar.load_cache()
+    living = catalog.snapshots(sidecar)
+    prior = next((s for s in living if s.commit == cache.commit.hex()), None)
+    observer.started("looking")
+    predicate = exclusions.as_predicate(rules)
+    left_out = None
+    if prior is not None and not sidecar.objects.damaged:
+        held = list(rules.rules)
+        left_out = unchanged(
+            sidecar.installation, cache, held, predicate, restricted=bool(rules), databases=settings.sqlite
+        )
+    observer.finished()
+    if prior is None or left_out is None:
+        return None
+    taken = Taken(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
+    draft = publish.Draft(sidecar, living, cache)
+    try:
+        share(sidecar, draft, request, living, prior, cache, taken, now.astimezone(settings.zone))
+    except OSError as error:
+        raise publication.storing_failed(error, sidecar, request.kind) from error
+    finally:
+        draft.abandon()
+    taken.pruned = retain.prune_locked(
+        sidecar, settings.retention, now=now, zone=settings.zone, protected={taken.snapshot.id}
+    )
+    publication.tidy(sidecar)
+    if prior.id in {d.snapshot.id for d in taken.pruned}:
+        # The rows hold for the new snapshot just as well, and that one is still there next time.
+        cache.commit = bytes.fromhex(taken.snapshot.commit)
+        sidecar.save_cache(cache)
+    taken.duration = time.monotonic() - started
+    return taken
+
+
+def holder(sidecar: Sidecar, living: list[Snapshot], cache: StatCache, scan: Scan) -> Snapshot | None:
+    """The living snapshot that holds all that was scanned, and nothing else, by the word of the stat cache."""
+    prior = next((s for s in living if s.commit == cache.commit.hex()), None)
+    if prior is None or sidecar.objects.damaged or scan.fresh or scan.images != cache.images:
+        return None
+    return prior if cache.whole and len(scan.rows) == len(cache.rows) and seal(scan) == cache.whole else None
+
+
+def share(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    request: Request,
+    living: list[Snapshot],
+    prior: Snapshot,
+    cache: StatCache,
+    taken: Taken,
+    when: datetime,
+    more: Callable[[], None] = lambda: None,
+) -> None:
+    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further."""
+    newest = living[-1]
+    if newest.manifest_sha256 != prior.manifest_sha256:
+        from gitsnap.core.manifest import count_changes
+
+        before, after = (contents.manifest_text(sidecar, s) for s in (newest, prior))
+        taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
+    if request.skip_unchanged and publication.same(newest, prior):
+        taken.snapshot, taken.skipped = newest, True
+        return
+    wanted = publication.wanted(request, set(sidecar.damaged), living, when)
+    taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
+    publication.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
+    if request.pin:
+        taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)

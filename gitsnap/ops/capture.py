@@ -1,0 +1,179 @@
+"""Capturing a directory for whoever holds the writer's lock: scan, store, publish, check, then let retention run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
+from datetime import datetime
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import Excludes
+from gitsnap.core.manifest import count_changes
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation.databases import Databases
+from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.installation.still import seal
+from gitsnap.ops import again, databases, publication, retain
+from gitsnap.ops.publication import Sure
+from gitsnap.ops.readers import PackingReaders
+from gitsnap.ops.request import Request, Taken
+from gitsnap.ops.rereading import Rereading
+from gitsnap.sidecar import catalog, publish
+from gitsnap.sidecar.repository import Sidecar
+
+
+def take_locked(
+    sidecar: Sidecar,
+    request: Request,
+    settings: Settings,
+    *,
+    now: datetime,
+    observer: Observer,
+    rules: list[bytes],
+    excludes: Excludes,
+    protect: Collection[str] = (),
+    needed: Callable[[Scan], bool] = lambda _: True,
+    relied_on: Callable[[Scan], Iterable[bytes]] = lambda _: (),
+    images: Collection[bytes] = (),
+) -> tuple[Taken, Scan]:
+    """Take a snapshot for a caller who holds the lock, with its own exclusions.
+
+    `protect` are ids that retention must keep.
+
+    `relied_on` names the objects (raw ids) that must surely be readable: they are read, where they are not written now.
+
+    `needed` sees what was scanned, and may decline a snapshot of it or raise. `images` are databases that are images in
+    what the caller compares it with.
+
+    Stored objects are taken for whole until one shows that it is not; then the snapshot is taken once more, and what
+    is damaged is written afresh.
+    """
+    started = time.monotonic()
+    while True:
+        known = len(sidecar.objects.damaged)
+        try:
+            kept = databases.capturing(sidecar, settings, images)
+            taken, scan = _attempt(sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept)
+        except IntegrityError:
+            if len(sidecar.objects.damaged) == known:
+                raise
+        else:
+            break
+    taken.pruned = retain.prune_locked(
+        sidecar, settings.retention, now=now, zone=settings.zone, protected={taken.snapshot.id, *protect}
+    )
+    publication.tidy(sidecar)
+    taken.duration = time.monotonic() - started
+    return taken, scan
+
+
+def _attempt(
+    sidecar: Sidecar,
+    request: Request,
+    settings: Settings,
+    now: datetime,
+    observer: Observer,
+    rules: list[bytes],
+    excludes: Excludes,
+    needed: Callable[[Scan], bool],
+    relied_on: Callable[[Scan], Iterable[bytes]],
+    kept: Databases | None,
+) -> tuple[Taken, Scan]:
+    living = catalog.snapshots(sidecar)
+    cache = sidecar.load_cache()
+    draft = publish.Draft(sidecar, living, cache)
+    try:
+        observer.started("reading")
+        scan = _scan(sidecar, draft, cache, excludes, kept, observer)
+        observer.finished()
+        scan.inventory.rules = rules
+        taken = _found(living, scan)
+        if not needed(scan):
+            taken.skipped = True
+        else:
+            # Manual ones are the many that have to be quick, and nothing is about to be changed.
+            trees = cache.trees if request.kind is not Kind.MANUAL else ()
+            relied = [oid for oid in relied_on(scan) if oid not in draft.pack]
+            with Rereading(sidecar.objects, [*trees, *relied], {}, SILENT, kind=None) as rereading:
+                sure, when = Sure(sidecar, relied, rereading), now.astimezone(settings.zone)
+                prior = again.holder(sidecar, living, cache, scan)
+                if prior is None:
+                    _store(sidecar, draft, request, living, scan, taken, when, sure)
+                else:
+                    again.share(sidecar, draft, request, living, prior, cache, taken, when, lambda: sure.require(trees))
+    except OSError as error:
+        raise publication.storing_failed(error, sidecar, request.kind) from error
+    finally:
+        draft.abandon()
+    return taken, scan
+
+
+def _store(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    request: Request,
+    living: list[Snapshot],
+    scan: Scan,
+    taken: Taken,
+    when: datetime,
+    sure: Sure,
+) -> None:
+    texts = publish.texts_of(scan.inventory)
+    before = publication.newest_manifest(sidecar, living)
+    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
+    if request.skip_unchanged and living and not sidecar.objects.damaged and publication.same(living[-1], texts):
+        taken.snapshot, taken.skipped = living[-1], True
+        return
+    published = draft.publish(
+        publication.wanted(request, set(sidecar.damaged), living, when), scan.inventory, texts, when
+    )
+    below = published.trees if request.kind is not Kind.MANUAL else []
+    # They may be a hundred megabytes, and are read back from the pack now.
+    del texts, before
+    oids = {e.oid for e in scan.inventory.entries if e.oid is not None}
+    publication.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
+    taken.snapshot = published.snapshot
+    commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
+    sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
+    if request.pin:
+        taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)
+
+
+def _scan(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    cache: StatCache,
+    excludes: Excludes,
+    kept: Databases | None,
+    observer: Observer,
+) -> Scan:
+    readers = PackingReaders(sidecar.installation, draft.pack, draft.keeps)
+    with closing(readers):
+        return Scanner(
+            sidecar.installation,
+            draft.pack,
+            cache=cache,
+            excludes=excludes,
+            stored=draft.stored,
+            readers=readers,
+            databases=kept,
+            observer=observer,
+        ).run()
+
+
+def _found(living: list[Snapshot], scan: Scan) -> Taken:
+    return Taken(
+        snapshot=living[-1] if living else _NOTHING,
+        partial=scan.inventory.partial,
+        sockets=scan.inventory.skipped,
+        mounts=scan.mounts,
+        excluded=len(scan.inventory.excluded),
+        databases=sorted(scan.inventory.images),
+    )
+
+
+_NOTHING = Snapshot("", "", "", datetime.min, Kind.MANUAL, "", "", 0, 0, "", "")

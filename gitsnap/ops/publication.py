@@ -1,0 +1,128 @@
+"""The last steps of every snapshot: its name and message, the look at what was published, and retention after it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
+from gitsnap.core.message import normalize_message
+from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
+from gitsnap.core.statcache import StatCache
+from gitsnap.installation.mounts import mount_point
+from gitsnap.ops.request import Request
+from gitsnap.ops.rereading import Rereading
+from gitsnap.sidecar import contents, gathering, publish
+from gitsnap.sidecar.repository import Sidecar
+
+
+@dataclass(slots=True, frozen=True)
+class Sure:
+    """What has to be readable beside what is written: its objects (raw ids), and the reading of them under way."""
+
+    sidecar: Sidecar
+    relied: list[bytes]
+    rereading: Rereading
+
+    def require(self, trees: Iterable[bytes]) -> None:
+        """Wait for the reading; IntegrityError when something that is relied on, or one of `trees`, is damaged."""
+        found, objects = self.rereading.finish(), self.sidecar.objects
+        # What is damaged and not needed is no reason to fail.
+        damaged = [
+            oid
+            for oid in (*self.relied, *trees)
+            if isinstance(found.get(oid), str) or (oid not in found and not objects.readable(oid))
+        ]
+        if damaged:
+            # Workers remember it for themselves alone.
+            objects.damaged.update(damaged)
+            raise IntegrityError(f"object {damaged[0].hex()} is damaged")
+
+
+def wanted(request: Request, taken: set[str], living: list[Snapshot], when: datetime) -> Snapshot:
+    """The snapshot to be, without commit, tree, counts and digests. `taken` are ids that it must not get."""
+    label = slug(request.label, "") if request.label else request.kind.value
+    if not label:
+        raise UsageError(f"'{request.label}' cannot be a label", hint="use ASCII letters, digits, dots and dashes")
+    return Snapshot(
+        id=snapshot_id(when, label, {s.id for s in living} | taken),
+        commit="",
+        tree="",
+        created=when.replace(microsecond=0),
+        kind=request.kind,
+        label=label,
+        message=normalize_message(request.message, kind=request.kind, label=label),
+        files=0,
+        bytes=0,
+        manifest_sha256="",
+        metadata_sha256="",
+        tags=tuple(dict.fromkeys(slug(t, "tag") for t in request.tags)),
+        upgrade=request.upgrade,
+        command=request.command,
+        exit_code=request.exit_code,
+    )
+
+
+def newest_manifest(sidecar: Sidecar, living: list[Snapshot]) -> bytes:
+    """That of the newest snapshot whose manifest can be read; nothing where there is none."""
+    for snapshot in reversed(living):
+        with suppress(IntegrityError):
+            return contents.manifest_text(sidecar, snapshot)
+    return b""
+
+
+def same(newest: Snapshot, other: Snapshot | publish.Texts) -> bool:
+    """Whether the newest snapshot says exactly what a new one would: content, metadata and exclusions."""
+    return (newest.manifest_sha256, newest.metadata_sha256) == (other.manifest_sha256, other.metadata_sha256)
+
+
+def check(
+    sidecar: Sidecar,
+    living: list[Snapshot],
+    fresh: Snapshot,
+    oids: set[bytes],
+    now: datetime,
+    more: Callable[[], None] = lambda: None,
+) -> None:
+    """Read back what was published, and do what `more` there is to check; it raises IntegrityError.
+
+    What does not pass goes again, and with it the cache that may be to blame.
+    """
+    try:
+        publish.check(sidecar, fresh, oids)
+        more()
+    except IntegrityError:
+        sidecar.save_cache(StatCache())
+        publish.withdraw(sidecar, [*living, fresh], [fresh], now)
+        raise
+
+
+def tidy(sidecar: Sidecar) -> None:
+    """Gather small packs. The snapshot is taken; that there is no room to tidy up in, or no git, does not change it."""
+    with suppress(OSError, GitsnapError):
+        gathering.gather(sidecar)
+
+
+def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError:
+    """What to say of an error of the sidecar's file system."""
+    safety = kind is Kind.SAFETY
+    what = "the safety snapshot could not be written, so the directory is untouched" if safety else (
+        "the snapshot could not be written"
+    )  # fmt: skip
+    safe = "no snapshot was made, earlier ones are untouched"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = mount_point(sidecar.path)
+        return GitsnapError(
+            f"{what}: the file system of the sidecar, mounted at {full}, is full ({error.strerror})",
+            kind="no-space",
+            path=sidecar.path,
+            hint=f"{safe}; make room and try again",
+        )
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    return GitsnapError(
+        f"{what}: {error.strerror}" + (f" ({where})" if where else ""), kind="io", path=where, hint=safe
+    )
