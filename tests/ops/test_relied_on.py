@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gitsnap.ops import exclusions
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.request import Request
 from gitsnap.ops.target import Target, replaced
+from gitsnap.sidecar import refs
 from tests.support.inprocess import Protected, workspace
 
 
@@ -50,8 +52,18 @@ def damage(place: Protected, *names: str) -> None:
     place.reopen()
 
 
+def settle(place: Protected) -> None:
+    """Take it once more when nothing has changed for a while: the stat cache then vouches for all of it."""
+    time.sleep(0.1)
+    place.take()
+    place.delete(place.snapshots()[-2].id)
+
+
+@pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("name", ["f", "d/large", "d"])
-def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: str) -> None:
+def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: str, settled: bool) -> None:
+    if settled:
+        settle(place)
     damage(place, name)
     settings, sidecar = place.settings, place.sidecar
     with sidecar.writing(5):
@@ -70,6 +82,25 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
     (verdict,) = [v for v in place.verify() if v.snapshot == taken.snapshot.id]
     assert verdict.problems == []
     assert verdict.files == 2
+
+
+def test_a_safety_snapshot_of_what_the_last_one_holds_shares_its_tree_and_notes(place: Protected) -> None:
+    settle(place)
+    before = place.snapshots()
+    packs = {p: p.stat().st_size for p in (place.store / "objects/pack").glob("*.pack")}
+    result = place.rollback(before[0].id)
+    assert result.verified and result.safety is not None
+    last, safety = before[-1], result.safety
+    assert (safety.tree, safety.manifest_sha256) == (last.tree, last.manifest_sha256)
+    listed = [place.git("ls-tree", "-r", ref).decode() for ref in (refs.MANIFESTS, refs.METADATA)]
+    for notes in listed:
+        blobs = {path.replace("/", ""): blob for _, _, blob, path in (line.split() for line in notes.splitlines())}
+        assert blobs[safety.commit] == blobs[last.commit]
+    added = [p for p in (place.store / "objects/pack").glob("*.pack") if p not in packs]
+    assert sum(p.stat().st_size for p in added) < 4000
+    place.reopen()
+    place.assert_sound()
+    assert place.rollback(safety.id).verified
 
 
 def test_what_verify_could_not_read_is_written_afresh_by_the_next_snapshot(place: Protected) -> None:
