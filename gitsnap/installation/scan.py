@@ -350,8 +350,8 @@ class Scanner:
         number = self._handed
         self._handed += 1
         entry.sparse = found.st_blocks * 512 < found.st_size
-        self._pending[number] = _Pending(entry, expected, _settled(found, started))
         twice = not _settled(found, started, COARSE_NS)
+        self._pending[number] = _Pending(entry, expected, not twice or _settled(found, started))
         self._readers.read(Look(number, folder, name, found.st_size, expected, twice))
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from zlib import crc32
 
 from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
 from gitsnap.core.sqlite import HEADER
@@ -78,12 +79,12 @@ class DigestingReaders:
     def _take(self, answers: Iterator[tuple[Any, Any, bytes]]) -> None:
         for _, rows, data in answers:
             at = 0
-            for number, oid, sha256, size, xattrs in rows:
+            for number, oid, sha256, size, crc, xattrs in rows:
                 if oid is None:
                     self._outcomes.append(Outcome(number, None))
                     continue
                 if size:
-                    self._adopt(oid, data[at : at + size])
+                    self._adopt(oid, data[at : at + size], crc)
                     at += size
                 self._outcomes.append(Outcome(number, Digests(oid, sha256), xattrs))
 
@@ -112,7 +113,7 @@ class DigestingReaders:
         """Whether a blob need not be deflated and sent."""
         return True
 
-    def _adopt(self, oid: bytes, packed: bytes) -> None:
+    def _adopt(self, oid: bytes, packed: bytes, crc: int) -> None:
         raise AssertionError("nothing is sent")
 
 
@@ -126,13 +127,13 @@ class PackingReaders(DigestingReaders):
     def _keeps(self, oid: bytes) -> bool:
         return self._kept(oid)
 
-    def _adopt(self, oid: bytes, packed: bytes) -> None:
-        self._pack.adopt(oid, packed)
+    def _adopt(self, oid: bytes, packed: bytes, crc: int) -> None:
+        self._pack.adopt(oid, packed, crc)
 
 
 def _one(
     dirs: Directories, look: Look, kept: Callable[[bytes], bool], sent: set[bytes]
-) -> tuple[tuple[int, bytes | None, bytes, int, object], bytes]:
+) -> tuple[tuple[int, bytes | None, bytes, int, int, object], bytes]:
     """One file's row of the answer and its entry for the pack; any trouble is left to the walk, which names it."""
 
     def use(file: int, chunks: Iterable[bytes]) -> tuple[Digests, bytes, tuple[tuple[str, bytes], ...]]:
@@ -150,7 +151,7 @@ def _one(
         folder = dirs.fd(look.folder)
         digests, packed, xattrs = read_whole(folder, look.name, look.key, look.size, use, twice=look.twice)
     except (UnstableError, ReadFailedError, SizeChanged, OSError):
-        return (look.number, None, b"", 0, ()), b""
+        return (look.number, None, b"", 0, 0, ()), b""
     if packed:
         sent.add(digests.oid)
-    return (look.number, digests.oid, digests.sha256, len(packed), xattrs), packed
+    return (look.number, digests.oid, digests.sha256, len(packed), crc32(packed), xattrs), packed

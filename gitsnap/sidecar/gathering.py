@@ -69,7 +69,7 @@ def _copy(pack: Pack, writer: PackWriter) -> bool:
         data = os.pread(pack.fd, end - start, start)
         if zlib.crc32(data) != checksum:
             raise IntegrityError(f"pack entry at {start} is damaged", path=pack.path)
-        writer.adopt(oid, data)
+        writer.adopt(oid, data, checksum)
     return True
 
 

@@ -80,15 +80,16 @@ class PackWriter:
             self._write(digests.oid, BLOB, data)
         return digests
 
-    def adopt(self, oid: bytes, packed: bytes) -> None:
-        """Take in what pack_blob() made elsewhere, unless it is here already."""
+    def adopt(self, oid: bytes, packed: bytes, crc: int) -> None:
+        """Take in what pack_blob() made elsewhere, unless it is here already. `crc` is the CRC-32 of `packed`."""
         if oid not in self._index:
             self._file.write(packed)
-            self._index[oid] = (zlib.crc32(packed), self._at)
+            self._index[oid] = (crc, self._at)
             self._at += len(packed)
 
     def _write(self, oid: bytes, kind: int, data: bytes) -> None:
-        self.adopt(oid, _pack(kind, data))
+        packed = _pack(kind, data)
+        self.adopt(oid, packed, zlib.crc32(packed))
 
     def _stream_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
         start = self._at
