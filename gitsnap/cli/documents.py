@@ -108,6 +108,7 @@ def shown(result: Shown) -> Document:
         "partial_paths": problems(result.partial),
         "skipped": paths(result.sockets),
         "databases": [path(p) | {"beside": paths(e.path for e in i.beside)} for p, i in sorted(result.images.items())],
+        "verified": moment(result.verified) if result.verified else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -92,7 +93,12 @@ def _require_place(target: str, store: str) -> None:
         found = os.stat(target)
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(real)):
-            raise GitsnapError(f"there is no directory for {target}", kind="io", path=target) from None
+            raise GitsnapError(
+                f"there is no directory for {target}",
+                kind="io",
+                path=target,
+                hint=f"mkdir -p {shlex.quote(os.path.dirname(real))}",
+            ) from None
         return
     except OSError as error:
         raise _unwritable(target, error) from None

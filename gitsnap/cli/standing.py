@@ -65,7 +65,8 @@ def _verified(result: State, now: datetime) -> tuple[str, str]:
     text = "all of them" if not never else f"{len(proved):,} of {len(result.verified):,}"
     text += f", last {words.ago(max(proved), now)}"
     if not never:
-        return text, "green"
+        oldest = words.ago(min(proved), now)
+        return text + ("" if oldest == words.ago(max(proved), now) else f", the longest ago {oldest}"), "green"
     others = [name for name in never if result.latest is None or name != result.latest.id]
     which = ["the latest"] if len(others) < len(never) else []
     if others:

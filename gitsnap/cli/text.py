@@ -138,6 +138,7 @@ def shown(out: Terminal, result: Shown) -> None:
         ("holds", f"{words.many(s.files, 'file')}, {words.size(s.bytes)}"),
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
+        ("verified", words.when(result.verified) if result.verified else "never"),
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)
     out.line()

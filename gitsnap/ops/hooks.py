@@ -6,26 +6,16 @@ environment and runs no hooks in turn.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.settings import Hooks
-from gitsnap.core.upgrade import failure_of
-from gitsnap.ops.processes import send, signal_name
+from gitsnap.ops import shell
 
 BEFORE, AFTER = "before-snapshot", "after-snapshot"
-_POLL, _GRACE = 0.02, 2.0
-# What one prints that may not print is kept from its end.
-_KEPT = 4096
 
 
 @dataclass(slots=True, frozen=True)
@@ -114,56 +104,11 @@ class Around:
             self._run(AFTER, self._hooks.after)
 
     def _run(self, hook: str, command: str) -> HookResult:
-        environ = {**self._hooks.environ, **self._variables, "GITSNAP_HOOK": hook}
-        result = _run(hook, command, self._directory, environ, self._hooks)
+        hooks = self._hooks
+        environ = {**hooks.environ, **self._variables, "GITSNAP_HOOK": hook}
+        where = shell.Surroundings(self._directory, environ, hooks.timeout, hooks.umask)
+        # Where it may not print, what it prints is kept; else it is heard, but nothing that is read as our result.
+        result = HookResult(hook, command, *shell.run(command, where, output=None if hooks.quiet else 2))
         self.results.append(result)
         self._report(result)
         return result
-
-
-def _run(hook: str, command: str, directory: str, environ: dict[str, str], hooks: Hooks) -> HookResult:
-    started = time.monotonic()
-    with tempfile.TemporaryFile() if hooks.quiet else open(os.devnull, "rb") as kept:
-        output = kept.fileno() if hooks.quiet else 2
-        try:
-            process = subprocess.Popen(
-                ["sh", "-c", command],
-                cwd=directory,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                umask=hooks.umask,
-            )
-        except OSError as error:
-            return HookResult(hook, command, f"could not be started: {error.strerror}")
-        try:
-            code = _wait(process, started + hooks.timeout)
-        except BaseException:
-            # A Ctrl-C is for us alone: it is in a session of its own.
-            _end(process)
-            raise
-        problem = failure_of(code, signal_name(code)) if code is not None else f"took longer than {hooks.timeout:g} s"
-        if code is None:
-            code = _end(process)
-        text = os.pread(kept.fileno(), _KEPT, max(os.fstat(kept.fileno()).st_size - _KEPT, 0))
-    return HookResult(hook, command, problem, code, time.monotonic() - started, text.decode("utf-8", "replace"))
-
-
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> int | None:
-    while (code := process.poll()) is None and time.monotonic() < deadline:
-        time.sleep(_POLL)
-    return code
-
-
-def _end(process: subprocess.Popen[bytes]) -> int | None:
-    """End a hook, and what it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(PermissionError):
-            send(-process.pid, number)
-        if (code := _wait(process, time.monotonic() + _GRACE)) is not None:
-            with suppress(PermissionError):
-                send(-process.pid, signal.SIGKILL)
-            return code
-    return None

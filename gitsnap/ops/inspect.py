@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from gitsnap.core.component import component_of, glob
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, ledger
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -19,7 +20,8 @@ from gitsnap.sidecar.repository import Sidecar
 class Shown:
     """One snapshot with what it left out and how it divides into components: name → (files, bytes).
 
-    `images` are the databases that are in it as consistent images, with the files that these make up for.
+    `images` are the databases that are in it as consistent images, with the files that these make up for. `verified` is
+    when it last passed a full verification.
     """
 
     snapshot: Snapshot
@@ -29,6 +31,7 @@ class Shown:
     partial: list[Problem]
     sockets: list[bytes]
     images: dict[bytes, Image]
+    verified: datetime | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,6 +60,7 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         inventory.partial,
         inventory.skipped,
         inventory.images,
+        ledger.load(sidecar).get(snapshot.commit),
     )
 
 

@@ -21,12 +21,13 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops import restore, retain, underway
-from gitsnap.ops.checks import Surroundings, run_check
+from gitsnap.ops.checks import run_check
 from gitsnap.ops.hooks import HookResult
 from gitsnap.ops.processes import Waiter
 from gitsnap.ops.progress import Reporting
 from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored
+from gitsnap.ops.shell import Surroundings
 from gitsnap.ops.snapshot import take
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.ops.verify import verify

@@ -256,6 +256,15 @@ class TestUse:
         assert "lib: 1 added, 12 changed, 1 removed" in picture
         assert {("searchbox", "Find"), ("combobox", "Kind of change"), ("table", "What changed in lib/m2.py")} <= told
 
+    def test_is_printed_with_everything_open(self, browser: Browser, page: Path) -> None:
+        browser.load(page)
+        closed = "document.querySelectorAll('details:not([open])').length"
+        before = browser.run(closed)
+        browser.run("globalThis.onPaper = -1; addEventListener('beforeprint', () => { onPaper = " + closed + "; })")
+        browser.pdf()
+        assert (browser.run("onPaper"), browser.run(closed)) == (0, before)
+        assert before > 0
+
     def test_is_dark_on_a_dark_screen_and_light_on_paper(self, browser: Browser, page: Path) -> None:
         browser.load(page)
         found = {}

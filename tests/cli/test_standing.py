@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -61,7 +63,7 @@ def test_what_will_go_is_what_goes(installation: Path) -> None:
         take_snapshot(installation)
         gone = before - {s["id"] for s in document("-C", installation, "list")["snapshots"]}
         assert set(foreseen) == gone, n
-    assert said(installation, "next to go").endswith("-manual, with the next snapshot")
+    assert re.search(r"-manual(-\d+)?, with the next snapshot$", said(installation, "next to go"))
 
 
 def test_verifications(installation: Path) -> None:
@@ -74,6 +76,21 @@ def test_verifications(installation: Path) -> None:
     assert (found["verified"][second], found["latest_verified"]) == (None, None)
     run_gitsnap("-C", installation, "verify", "--all")
     assert said(installation, "verified").startswith("all of them, last ")
+    assert document("-C", installation, "show", second)["verified"].startswith("20")
+    assert "verified  20" in run_gitsnap("-C", installation, "show", first).stdout
+
+
+def test_how_old_the_oldest_proof_is(installation: Path) -> None:
+    first, second = take_snapshot(installation), take_snapshot(installation)
+    assert document("-C", installation, "show", second)["verified"] is None
+    assert "verified  never" in run_gitsnap("-C", installation, "show", second).stdout
+    run_gitsnap("-C", installation, "verify", first, second)
+    proofs = sidecar_of(installation) / "gitsnap/verified"
+    lines = proofs.read_text().splitlines()
+    stamp = lines[0].split()[1]
+    before = (datetime.fromisoformat(stamp) - timedelta(days=21)).isoformat()
+    proofs.write_text("\n".join([lines[0].replace(stamp, before), *lines[1:]]) + "\n")
+    assert said(installation, "verified").endswith(", the longest ago 21 days ago")
 
 
 def test_changes_by_component(installation: Path) -> None:

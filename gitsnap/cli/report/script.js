@@ -90,6 +90,17 @@
     }
   });
 
+  // On paper nothing can be opened: print all of it, and leave the screen as it was.
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = all("details:not([open])");
+    for (const d of closed) d.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const d of closed) d.open = false;
+    closed = [];
+  });
+
   const reveal = () => {
     const id = location.hash.slice(1);
     const target = id && document.getElementById(id);

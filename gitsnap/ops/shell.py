@@ -1,0 +1,139 @@
+"""One shell command in the installation's directory: in a session of its own, with a limit of time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gitsnap.core.upgrade import failure_of
+from gitsnap.ops.processes import Polling, Waiter, send, signal_name
+
+# What a command prints is kept from its end: that is where programs say what went wrong.
+_KEPT = 4096
+# In seconds, after SIGTERM and again after SIGKILL.
+_GRACE = 2.0
+
+
+@dataclass(slots=True, frozen=True)
+class Surroundings:
+    """Where commands run: their directory and environment, and seconds that each may take."""
+
+    directory: str
+    environ: Mapping[str, str]
+    timeout: float
+    umask: int = -1
+
+
+class Ended(NamedTuple):
+    """How a command ended.
+
+    `problem` is empty when it succeeded, else says in a few words what went wrong. `exit_code` is None where there was
+    no process, negative for a signal. `duration` is in seconds. `output` is the end of what it printed, where that was
+    kept.
+    """
+
+    problem: str
+    exit_code: int | None
+    duration: float
+    output: str
+
+
+def run(
+    command: str,
+    where: Surroundings,
+    waiter: Waiter | None = None,
+    react: Callable[[int, bool], None] = lambda *_: None,
+    *,
+    output: int | None = None,
+) -> Ended:
+    """Run `sh -c COMMAND` to its end, or to that of its time.
+
+    It prints to the descriptor `output`; without one, what it prints is kept. `react` is told of signals that the
+    waiter hears; where it hears none, they raise here, and the command is ended.
+    """
+    started, waiter = time.monotonic(), waiter or Polling()
+    # A file and not a pipe: a child that the command leaves behind holds nobody up by keeping it open.
+    with tempfile.TemporaryFile() as kept:
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            with _signals_held():
+                process = _start(command, where, kept.fileno() if output is None else output)
+            code = waiter.until(process.poll, started + where.timeout, react, every=1)
+            if code is None:
+                code, problem = _end(process, waiter), f"took longer than {where.timeout:g} s"
+            else:
+                problem = failure_of(code, signal_name(code))
+        except OSError as error:
+            if process is not None:
+                raise
+            return Ended(f"could not be started: {error.strerror}", None, time.monotonic() - started, "")
+        except BaseException:
+            # A Ctrl-C is for us alone: the command is in a session of its own.
+            if process is not None:
+                _end(process, Polling())
+            raise
+        return Ended(problem, code, time.monotonic() - started, _tail(kept.fileno()))
+
+
+def _start(command: str, where: Surroundings, output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["sh", "-c", command],
+        cwd=where.directory,
+        env=dict(where.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        umask=where.umask,
+    )
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """What arrives meanwhile raises at the end: a command that has been started is always known to us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before: dict[int, Any] = {}
+    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
+        if callable(signal.getsignal(number)):
+            before[number] = signal.signal(number, lambda n, _: arrived.append(n))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in arrived:
+        before[number](number, None)
+
+
+def _end(process: subprocess.Popen[bytes], waiter: Waiter) -> int | None:
+    """End a command, with what it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _send(process, number)
+        code = waiter.until(process.poll, time.monotonic() + _GRACE, lambda *_: None)
+        if code is not None:
+            # Others of its session may have outlived the shell.
+            _send(process, signal.SIGKILL)
+            return code
+    return None
+
+
+def _send(process: subprocess.Popen[bytes], number: int) -> None:
+    # Someone else's by now: it has changed its user.
+    with suppress(PermissionError):
+        send(-process.pid, number)
+
+
+def _tail(fd: int) -> str:
+    size = os.fstat(fd).st_size
+    return os.pread(fd, _KEPT, max(size - _KEPT, 0)).decode("utf-8", "replace")

@@ -1,0 +1,59 @@
+"""Shell commands: what they print, how long they may take, and that none outlives an interruption unknown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gitsnap.ops import shell
+from gitsnap.ops.shell import Surroundings
+from tests.support.processes import in_child
+
+
+def where(directory: Path, timeout: float = 30) -> Surroundings:
+    return Surroundings(str(directory), {"PATH": os.environ["PATH"], "WORD": "said"}, timeout)
+
+
+def test_what_it_prints_is_kept_from_its_end(tmp_path: Path) -> None:
+    ended = shell.run("pwd; seq 10000; echo $WORD >&2; exit 3", where(tmp_path))
+    assert (ended.problem, ended.exit_code) == ("exited with 3", 3)
+    assert ended.output.endswith("10000\nsaid\n")
+    assert len(ended.output) == 4096
+
+
+def test_what_cannot_be_started(tmp_path: Path) -> None:
+    ended = shell.run("true", where(tmp_path / "gone"))
+    assert (ended.problem, ended.exit_code) == ("could not be started: No such file or directory", None)
+
+
+def test_one_that_takes_too_long_ends_with_all_it_started(tmp_path: Path) -> None:
+    ended = shell.run("trap '' TERM; sleep 600 & echo $!; wait; sleep 600", where(tmp_path, 0.3))
+    assert ended.problem == "took longer than 0.3 s"
+    assert ended.exit_code == -9
+    assert not _alive(int(ended.output))
+
+
+def test_an_interruption_at_any_moment_leaves_none_behind(tmp_path: Path) -> None:
+    """The command interrupts us as early as it can, which is about when we learn that it has started."""
+
+    def attempt() -> bool:
+        pids = tmp_path / "pids"
+        pids.write_text("")
+        for _ in range(30):
+            try:
+                shell.run(f"echo $$ >> {pids}; kill -INT $PPID; exec sleep 600", where(tmp_path))
+            except KeyboardInterrupt:
+                continue
+            return False
+        started = [int(line) for line in pids.read_text().split()]
+        return len(started) == 30 and not any(map(_alive, started))
+
+    assert in_child(attempt, seconds=100)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
