@@ -19,7 +19,7 @@ from gitsnap.installation.reading import key
 # Only annotations name it: where nothing has changed, nothing is scanned, and scanning takes much to load.
 if TYPE_CHECKING:
     from gitsnap.core.exclusion import Excludes
-    from gitsnap.installation.scan import Scan
+    from gitsnap.installation.recording import Scan
 
 _KIND = 0o170000
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()

@@ -19,7 +19,7 @@ from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.installation.scan import Scan
+    from gitsnap.installation.recording import Scan
 
 
 def take_again(

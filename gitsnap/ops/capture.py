@@ -15,7 +15,8 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.databases import Databases
-from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan import Scanner
 from gitsnap.installation.still import seal
 from gitsnap.ops import again, databases, publication, retain
 from gitsnap.ops.publication import Sure

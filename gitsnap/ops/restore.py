@@ -21,7 +21,8 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan import Scanner
 from gitsnap.ops import databases, exclusions, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.prefetch import Prefetching

@@ -15,7 +15,7 @@ from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothin
 from gitsnap.core.quantity import size
 from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan import Scan
+from gitsnap.installation.recording import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.pending import without

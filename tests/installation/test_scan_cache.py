@@ -15,7 +15,8 @@ import pytest
 from gitsnap.core import statcache
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan import Scan, Scanner
+from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan import Scanner
 from gitsnap.ops.request import Request
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import Protected, workspace
