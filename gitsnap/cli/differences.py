@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from gitsnap.ops.difference import Contents, Difference
     from gitsnap.ops.patch import Piece, Style
 
-_LETTERS = {
-    Status.ADDED: ("A", "green"),
-    Status.REMOVED: ("D", "red"),
-    Status.MODIFIED: ("M", "yellow"),
-    Status.RENAMED: ("R", "cyan"),
-    Status.METADATA: ("m", "dim"),
-    Status.TYPE: ("T", "yellow"),
+_STYLES = {
+    Status.ADDED: "green",
+    Status.REMOVED: "red",
+    Status.RENAMED: "cyan",
+    Status.METADATA: "dim",
 }
 _COUNTED = {Status.METADATA: "with other metadata", Status.TYPE: "of another type"}
 _SIGNS = {b"+": "green", b"-": "red"}
@@ -33,7 +31,7 @@ _REMOVED, _ADDED = re.compile(r"\[-.*?-\]"), re.compile(r"\{\+.*?\+\}")
 
 def change_line(out: Terminal, change: Change, width: int | None = None, more: str = "") -> str:
     """One change, as git status says it, and `more` after it; paths are shortened where that is wider than `width`."""
-    letter, style = _LETTERS[change.status]
+    letter, style = change.status.letter, _STYLES.get(change.status, "yellow")
     what = (f"  ({', '.join(change.what)})" if change.what else "") + more
     entry = change.new or change.old
     slash = "/" if entry and entry.type is Type.DIR else ""
@@ -111,7 +109,7 @@ def names(out: Terminal, result: Difference, *, zero: bool = False) -> None:
 
 
 def _zero_ended(change: Change) -> bytes:
-    letter = _LETTERS[change.status][0].encode()
+    letter = change.status.letter.encode()
     words_ = [letter, change.path]
     if change.old_path is not None:
         words_ = [b"%s%03d" % (letter, change.similarity), change.old_path, change.path]

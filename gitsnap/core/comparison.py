@@ -21,6 +21,21 @@ class Status(StrEnum):
     METADATA = "metadata"
     TYPE = "type"
 
+    @property
+    def letter(self) -> str:
+        """The letter of git's name-status for it; `m`, which git does not know, for metadata."""
+        return _LETTERS[self]
+
+
+_LETTERS = {
+    Status.ADDED: "A",
+    Status.REMOVED: "D",
+    Status.MODIFIED: "M",
+    Status.RENAMED: "R",
+    Status.METADATA: "m",
+    Status.TYPE: "T",
+}
+
 
 @dataclass(slots=True, frozen=True)
 class Change:

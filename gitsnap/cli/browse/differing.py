@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
@@ -12,7 +12,7 @@ from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.differences import change_line, counted
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
-from gitsnap.ops.difference import NOW, Difference, diff
+from gitsnap.ops.difference import NOW, Contents, Difference, diff
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Differing(Page):
     def __init__(self, old: str, new: str, path: bytes | None = None) -> None:
         super().__init__()
         self._sides, self._path = (old, new), path
-        self._contents: Any = None
+        self._contents: Contents | None = None
         self._summary = ""
 
     def on_mount(self) -> None:
@@ -44,7 +44,7 @@ class Differing(Page):
         (old, new), paths, progress = self._sides, () if self._path is None else (self._path,), self.desk.progress
         sheet = Sheet(self.desk.session.out)
 
-        def compare(sidecar: Sidecar, settings: Settings) -> tuple[Difference, Any, list[Row]]:
+        def compare(sidecar: Sidecar, settings: Settings) -> tuple[Difference, Contents, list[Row]]:
             found, contents = diff(sidecar, old, new, settings, paths=paths, observer=progress)
             changes = found.comparison.changes
             return found, contents, [Row(change_line(sheet, c), c, _STYLES.get(c.status, "changed")) for c in changes]
@@ -69,6 +69,8 @@ class Differing(Page):
         self._open(event.row.what)
 
     def _open(self, change: Change) -> None:
+        # Nothing is listed, and so opened, before they are there.
+        assert self._contents is not None
         self.app.push_screen(Patch(self._sides[0], change, self._contents))
 
     def action_restore(self) -> None:
@@ -83,7 +85,7 @@ class Patch(Page):
     BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"), opens=False)
     text = True
 
-    def __init__(self, old: str, change: Change, contents: Any) -> None:
+    def __init__(self, old: str, change: Change, contents: Contents) -> None:
         super().__init__()
         self._old, self._change, self._contents = old, change, contents
 

@@ -80,7 +80,7 @@ def _bar(number: int, name: str, counts: Counts, largest: int) -> list[Html]:
 
 
 def _words(counts: Counts) -> str:
-    return ", ".join(f"{counts[s]:,} {word}" for s, (word, _) in STATUSES.items() if counts[s])
+    return ", ".join(f"{counts[s]:,} {word}" for s, word in STATUSES.items() if counts[s])
 
 
 def legend(found: Mapping[str, tuple[Counts, int]]) -> Html:
@@ -88,7 +88,7 @@ def legend(found: Mapping[str, tuple[Counts, int]]) -> Html:
     there = [s for s in STATUSES if any(counts[s] for counts, _ in found.values())]
     return tag(
         "ul",
-        *(tag("li", tag("span", class_=f"dot {css(s)}", aria_hidden="true"), STATUSES[s][0]) for s in there),
+        *(tag("li", tag("span", class_=f"dot {css(s)}", aria_hidden="true"), STATUSES[s]) for s in there),
         class_="legend",
     )
 
@@ -96,7 +96,7 @@ def legend(found: Mapping[str, tuple[Counts, int]]) -> Html:
 def table(found: Mapping[str, tuple[Counts, int]], most: int) -> Html:
     """The same in figures, and with how much each has grown."""
     there = [s for s in STATUSES if any(counts[s] for counts, _ in found.values())]
-    head = ["Component", *(STATUSES[s][0].capitalize() for s in there), "Size"]
+    head = ["Component", *(STATUSES[s].capitalize() for s in there), "Size"]
     rows = [
         tag(
             "tr",

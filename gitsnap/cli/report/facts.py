@@ -135,7 +135,7 @@ def _state(side: Side) -> Content:
 
 def _counts(report: Report) -> str:
     summary = report.log.summary
-    parts = [f"{summary[s.value]:,} {word}" for s, (word, _) in STATUSES.items() if summary.get(s.value)]
+    parts = [f"{summary[s.value]:,} {word}" for s, word in STATUSES.items() if summary.get(s.value)]
     return f"{', '.join(parts) or 'none'}; {growth(report.log.grown)}"
 
 

@@ -121,7 +121,7 @@ def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Ht
         tag(
             "select",
             tag("option", "All changes", value=""),
-            *(tag("option", STATUSES[s][0].capitalize(), value=s.value) for s in kinds),
+            *(tag("option", STATUSES[s].capitalize(), value=s.value) for s in kinds),
             id="find-status",
         ),
         tag("label", "Component", for_="find-component", class_="vh"),
@@ -182,7 +182,7 @@ def _linked(file: FileChange, diffs: Diffs) -> Html:
 
 
 def _became(file: FileChange) -> str:
-    return "renamed" if file.change.status is Status.RENAMED else STATUSES[file.change.status][0]
+    return "renamed" if file.change.status is Status.RENAMED else STATUSES[file.change.status]
 
 
 def _files(report: Report, tree: Tree) -> Html:

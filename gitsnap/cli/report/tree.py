@@ -100,7 +100,7 @@ class Tree:
         name, node = _through(name, node)
         own = [c for c in node.changes if _is_directory(c) and c.status is not Status.METADATA]
         marks: list[Html | str] = [letter(own[0].status), " "] if own else []
-        counts = [tag("span", f"{n:,} {STATUSES[s][0]}", class_=css(s)) for s, n in _in_order(node.counts)]
+        counts = [tag("span", f"{n:,} {STATUSES[s]}", class_=css(s)) for s, n in _in_order(node.counts)]
         shown = [part for count in counts for part in (" ", count)]
         label = words.fit(words.name(name), _LONGEST) + "/"
         summary = tag("summary", *marks, tag("span", label, class_="p"), tag("span", *shown, class_="c"))

@@ -14,14 +14,14 @@ from gitsnap.core.comparison import Status
 from gitsnap.core.quantity import size
 from gitsnap.core.secrets import MASK
 
-# What each kind of change is called, in the order of the page, with the letter that stands for it.
+# What each kind of change is called, in the order of the page.
 STATUSES = {
-    Status.ADDED: ("added", "A"),
-    Status.MODIFIED: ("changed", "M"),
-    Status.REMOVED: ("removed", "D"),
-    Status.RENAMED: ("renamed", "R"),
-    Status.TYPE: ("of another type", "T"),
-    Status.METADATA: ("with other mode, owner or attributes", "m"),
+    Status.ADDED: "added",
+    Status.MODIFIED: "changed",
+    Status.REMOVED: "removed",
+    Status.RENAMED: "renamed",
+    Status.TYPE: "of another type",
+    Status.METADATA: "with other mode, owner or attributes",
 }
 _ODD = re.compile(rb"[\x00-\x1f\x7f-\xff'\\]")
 _LONGEST = 300
@@ -88,8 +88,7 @@ def hiding() -> Html:
 
 def letter(status: Status) -> Html:
     """The mark of a kind of change, with its word for those who cannot see it."""
-    word, sign = STATUSES[status]
-    return tag("abbr", sign, title=word, class_=f"s {css(status)}")
+    return tag("abbr", status.letter, title=STATUSES[status], class_=f"s {css(status)}")
 
 
 def css(status: Status) -> str:
