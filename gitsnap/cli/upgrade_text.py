@@ -104,7 +104,7 @@ def upgraded(out: Terminal, result: Upgraded) -> None:
     for doubt in result.doubts:
         out.warn(words.name(doubt))
     if result.outcome is Outcome.ROLLED_BACK:
-        out.warn(out.style(f"rolled back to {result.pre.id} in {took}, verified", "yellow"))
+        out.warn(out.style(f"rolled back to {result.pre.id}, verified; the upgrade took {took}", "yellow"))
         out.warn(f"because {words.name(result.failure)}")
         if result.post:
             out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
