@@ -44,16 +44,19 @@ class Look(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a reader made of the `number`ed look: digests and extended attributes; None where the walk itself had better
-    look again."""
+    """What a reader made of the `number`ed look: digests and extended attributes.
+
+    None where the walk itself has to look again: the file was `tried` and something was wrong, or nobody did.
+    """
 
     number: int
     digests: Digests | None
     xattrs: tuple[tuple[str, bytes], ...] = ()
+    tried: bool = True
 
 
 class Readers(Protocol):
-    """Reads small files beside the walk, and stores them."""
+    """Reads small files beside the walk, and stores them where they are to be stored."""
 
     def read(self, look: Look) -> None:
         """Take on one file; may wait for room."""

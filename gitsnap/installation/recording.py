@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gitsnap.core.content import Digests
@@ -29,9 +30,10 @@ class Scan:
 
 
 class Recording:
-    """What one walk finds, in `scan`."""
+    """What one walk finds, in `scan`; `known` are the rows of the stat cache."""
 
-    def __init__(self, *, databases: bool) -> None:
+    def __init__(self, known: Mapping[bytes, Row], *, databases: bool) -> None:
+        self._known = known
         self.scan = Scan(databases=databases)
 
     def remember(self, path: bytes, entry: Entry, expected: bytes, content: Digests | None, cached: Row | None) -> None:
@@ -40,8 +42,9 @@ class Recording:
         if cached is not None and (content is None or content == (cached.oid, cached.sha256)):
             self.scan.rows[path] = cached
         elif fits(expected):
-            self.scan.fresh += 1
-            self.scan.rows[path] = row(expected, content=content, sparse=entry.sparse, xattrs=bool(entry.xattrs))
+            new = row(expected, content=content, sparse=entry.sparse, xattrs=bool(entry.xattrs))
+            self.scan.fresh += self._known.get(path) != new
+            self.scan.rows[path] = new
         if entry.xattrs:
             self.scan.xattrs[path] = entry.xattrs
 

@@ -75,7 +75,7 @@ class Scanner:
         self._handed = 0
         self._pending: dict[int, _Pending] = {}
         self._turned: list[tuple[bytes, int]] = []
-        self._recording = Recording(databases=databases is not None)
+        self._recording = Recording(self._rows, databases=databases is not None)
         self.scan = self._recording.scan
         self._intake = Intake(sink, stored, self.scan, observer)
         self._images: Images | None = None
@@ -247,10 +247,12 @@ class Scanner:
         """Record what the readers are done with."""
         if self._readers is None:
             return
-        for number, digests, xattrs in self._readers.done(everything=everything):
+        for number, digests, xattrs, tried in self._readers.done(everything=everything):
             entry, expected, settled = self._pending.pop(number)
             if digests is None:
-                # It changed, vanished or refused: the slow way looks again, and names what it cannot have.
+                # Where it changed, vanished or refused, the slow way names what it cannot have.
+                if tried:
+                    self._suspect.add(entry.path)
                 self._again(entry.path)
                 continue
             self.scan.read += 1
@@ -261,7 +263,6 @@ class Scanner:
                 self._recording.remember(entry.path, entry, expected, digests, None)
 
     def _again(self, path: bytes) -> None:
-        self._suspect.add(path)
         folder, _, name = path.rpartition(b"/")
         try:
             fd = self._dirs.fd(folder)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.core.exclusion import Exclusions
 from gitsnap.core.model import Snapshot
@@ -26,7 +27,8 @@ def take_again(
     sidecar: Sidecar, request: Request, settings: Settings, rules: Exclusions, *, now: datetime, observer: Observer
 ) -> Taken | None:
     """A snapshot of a directory in which nothing has changed since the stat cache was written; None where that is not
-    certain. Nothing is read but names and times, and nothing is written but commits and notes trees."""
+    certain, or what would be shared is damaged. Nothing is read but names and times, and nothing is written but commits
+    and notes trees."""
     started = time.monotonic()
     cache = sidecar.load_cache()
     living = catalog.snapshots(sidecar)
@@ -43,13 +45,18 @@ def take_again(
     if prior is None or left_out is None:
         return None
     taken = Taken(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
-    draft = publish.Draft(sidecar, living, cache)
-    try:
-        share(sidecar, draft, request, living, prior, cache, taken, now.astimezone(settings.zone))
-    except OSError as error:
-        raise publication.storing_failed(error, sidecar, request.kind) from error
-    finally:
-        draft.abandon()
+    if request.skip_unchanged and publication.same(living[-1], prior):
+        taken.snapshot, taken.skipped = living[-1], True
+    else:
+        draft = publish.Draft(sidecar, living, cache)
+        try:
+            share(sidecar, draft, request, living, prior, cache, taken, now.astimezone(settings.zone))
+        except IntegrityError:
+            return None
+        except OSError as error:
+            raise publication.storing_failed(error, sidecar, request.kind) from error
+        finally:
+            draft.abandon()
     taken.pruned = retain.prune_locked(
         sidecar, settings.retention, now=now, zone=settings.zone, protected={taken.snapshot.id}
     )
@@ -81,16 +88,16 @@ def share(
     when: datetime,
     more: Callable[[], None] = lambda: None,
 ) -> None:
-    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further."""
+    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further.
+
+    Raises IntegrityError where these are damaged; there is no snapshot then.
+    """
     newest = living[-1]
     if newest.manifest_sha256 != prior.manifest_sha256:
         from gitsnap.core.manifest import count_changes
 
         before, after = (contents.manifest_text(sidecar, s) for s in (newest, prior))
         taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
-    if request.skip_unchanged and publication.same(newest, prior):
-        taken.snapshot, taken.skipped = newest, True
-        return
     wanted = publication.wanted(request, set(sidecar.damaged), living, when)
     taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
     publication.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)

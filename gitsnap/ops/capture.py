@@ -50,18 +50,21 @@ def take_locked(
     `needed` sees what was scanned, and may decline a snapshot of it or raise. `images` are databases that are images in
     what the caller compares it with.
 
-    Stored objects are taken for whole until one shows that it is not; then the snapshot is taken once more, and what
-    is damaged is written afresh.
+    Stored objects are taken for whole until one shows that it is not; then the snapshot is taken once more, sharing
+    nothing with an earlier one, and what is damaged is written afresh.
     """
-    started = time.monotonic()
+    started, sharing = time.monotonic(), True
     while True:
         known = len(sidecar.objects.damaged)
         try:
             kept = databases.capturing(sidecar, settings, images)
-            taken, scan = _attempt(sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept)
+            taken, scan = _attempt(
+                sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept, sharing
+            )
         except IntegrityError:
-            if len(sidecar.objects.damaged) == known:
+            if len(sidecar.objects.damaged) == known and not sharing:
                 raise
+            sharing = False
         else:
             break
     taken.pruned = retain.prune_locked(
@@ -83,6 +86,7 @@ def _attempt(
     needed: Callable[[Scan], bool],
     relied_on: Callable[[Scan], Iterable[bytes]],
     kept: Databases | None,
+    sharing: bool,
 ) -> tuple[Taken, Scan]:
     living = catalog.snapshots(sidecar)
     cache = sidecar.load_cache()
@@ -101,7 +105,7 @@ def _attempt(
             relied = [oid for oid in relied_on(scan) if oid not in draft.pack]
             with Rereading(sidecar.objects, [*trees, *relied], {}, SILENT, kind=None) as rereading:
                 sure, when = Sure(sidecar, relied, rereading), now.astimezone(settings.zone)
-                prior = again.holder(sidecar, living, cache, scan)
+                prior = again.holder(sidecar, living, cache, scan) if sharing and not request.skip_unchanged else None
                 if prior is None:
                     _store(sidecar, draft, request, living, scan, taken, when, sure)
                 else:

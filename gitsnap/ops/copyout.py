@@ -76,8 +76,8 @@ def _fill(
         with Prefetching(sidecar.objects, plan) as ahead:
             transaction.prepare(plan, live, ahead.content)
         transaction.forward(list, first=True)
-        transaction.finish(forward=True)
-        return transaction.incomplete
+        unset = transaction.finish(forward=True)
+        return [*transaction.incomplete, *unset]
 
 
 def _require_elsewhere(sidecar: Sidecar, destination: str) -> None:

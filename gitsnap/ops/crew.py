@@ -26,6 +26,9 @@ _AHEAD = 2
 _HEAD = struct.Struct("<QQ")
 _PIPE_BYTES = 1 << 20
 
+# Until a worker has made up its mind about them, it must not act as the copy of its parent that it is.
+_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+
 # Turns a request into an answer: anything that marshal can carry, and bytes.
 Work = Callable[[Any], tuple[Any, bytes]]
 
@@ -80,7 +83,7 @@ class Crew:
         with suppress(OSError):
             fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         # Signals that arrive before the worker has made up its mind about them are for us alone.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         try:
             pid = os.fork()
             if pid == 0:
@@ -158,7 +161,9 @@ def _close(*fds: int) -> None:
 
 def _dismiss(worker: _Worker) -> None:
     _close(worker.requests, worker.answers)
-    os.waitpid(worker.pid, 0)
+    # In a process that ignores SIGCHLD, or that reaps all its children itself, there is nobody left to wait for.
+    with suppress(ChildProcessError):
+        os.waitpid(worker.pid, 0)
 
 
 def _serve(prepare: Callable[[], Work], requests: int, answers: int, ours: list[int], mask: Iterable[int]) -> NoReturn:
@@ -168,7 +173,8 @@ def _serve(prepare: Callable[[], Work], requests: int, answers: int, ours: list[
         _close(*ours)
         # A Ctrl-C is for the process that owns the terminal; it ends us by closing the pipe.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in _STOPPING - {signal.SIGINT}:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         work = prepare()
         while True:

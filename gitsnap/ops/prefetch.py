@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gitsnap.core.content import WHOLE
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.plan import Action, RestorePlan
@@ -13,6 +12,7 @@ from gitsnap.ops.crew import Crew, Work, processors
 from gitsnap.sidecar.objects import ObjectStore
 
 _WORKERS = 3
+# What is larger than a batch is read when it is asked for.
 _BATCH_FILES, _BATCH_BYTES = 64, 1 << 20
 _AHEAD = 2
 # Fewer are read in less time than it takes to start a process.
@@ -28,16 +28,21 @@ class Prefetching:
     def __init__(self, store: ObjectStore, plan: RestorePlan) -> None:
         self._store = store
         self._batches = _batches(plan)
-        self._next = 0
+        self._next = self._window = 0
+        self._under_way: set[int] = set()
         self._coming: set[bytes] = set()
         self._held: dict[bytes, bytes] = {}
         self._crew: Crew | None = None
         # This process has its hands full with writing.
         workers = min(processors() - 1, _WORKERS)
         if workers > 0 and _worth_while(self._batches):
+            self._window = workers * _AHEAD
             self._crew = Crew(self._prepare, workers, ahead=_AHEAD)
-            for _ in range(workers * _AHEAD):
+            try:
                 self._hand_over()
+            except BaseException:
+                self._crew.close()
+                raise
 
     def __enter__(self) -> Prefetching:
         return self
@@ -72,32 +77,34 @@ class Prefetching:
         return work
 
     def _hand_over(self) -> None:
-        if self._crew is None or self._next == len(self._batches):
-            return
-        number, self._next = self._next, self._next + 1
-        self._coming.update(oid for oid, _ in self._batches[number])
-        self._record(self._crew.hand_over(number))
+        """Have the next batches read, but never so many that a slow one among them lets the rest pile up here."""
+        assert self._crew is not None
+        while self._next < min(len(self._batches), min(self._under_way, default=self._next) + self._window):
+            number, self._next = self._next, self._next + 1
+            self._under_way.add(number)
+            self._coming.update(oid for oid, _ in self._batches[number])
+            self._record(self._crew.hand_over(number))
 
     def _take(self) -> None:
-        """Wait for an answer, and have another batch read in its place."""
+        """Wait for an answer, and have other batches read in its place."""
         assert self._crew is not None
-        answered = self._record(self._crew.answers(wait=True))
+        self._record(self._crew.answers(wait=True))
         for number in self._crew.lost():
-            self._coming.difference_update(oid for oid, _ in self._batches[number])
-        for _ in range(answered):
-            self._hand_over()
+            self._done(number)
+        self._hand_over()
 
-    def _record(self, answers: Iterable[tuple[int, list[int], bytes]]) -> int:
-        count = 0
+    def _record(self, answers: Iterable[tuple[int, list[int], bytes]]) -> None:
         for number, sizes, data in answers:
             at = 0
             for (oid, _), size in zip(self._batches[number], sizes, strict=True):
-                self._coming.discard(oid)
                 if size >= 0:
                     self._held[oid] = data[at : at + size]
                     at += size
-            count += 1
-        return count
+            self._done(number)
+
+    def _done(self, number: int) -> None:
+        self._under_way.discard(number)
+        self._coming.difference_update(oid for oid, _ in self._batches[number])
 
 
 def _batches(plan: RestorePlan) -> list[list[tuple[bytes, int]]]:
@@ -109,7 +116,7 @@ def _batches(plan: RestorePlan) -> list[list[tuple[bytes, int]]]:
         entry = step.entry
         if step.action is not Action.WRITE or entry is None or entry.type is not Type.FILE or entry.oid is None:
             continue
-        if entry.size > WHOLE or entry.oid in seen or step.link_of is not None:
+        if entry.size > _BATCH_BYTES or entry.oid in seen or step.link_of is not None:
             continue
         seen.add(entry.oid)
         if room < entry.size or not files:

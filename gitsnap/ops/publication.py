@@ -1,4 +1,4 @@
-"""The last steps of every snapshot: its name and message, the look at what was published, and retention after it."""
+"""What every snapshot goes through: its name and message before it is published, a look at it afterwards."""
 
 from __future__ import annotations
 

@@ -50,12 +50,13 @@ class DigestingReaders:
             if self._crew is None:
                 # Not worth while: the walk reads them itself.
                 waiting, self._waiting = self._waiting, []
-                return [Outcome(look.number, None) for batch in waiting for look in batch]
+                return [Outcome(look.number, None, tried=False) for batch in waiting for look in batch]
             self._take(self._crew.finish())
         elif self._crew is not None:
             self._take(self._crew.answers())
         if self._crew is not None:
-            self._outcomes += [Outcome(Look(*look).number, None) for batch in self._crew.lost() for look in batch]
+            lost = (Look(*look).number for batch in self._crew.lost() for look in batch)
+            self._outcomes += [Outcome(number, None, tried=False) for number in lost]
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -110,11 +111,11 @@ class DigestingReaders:
             self._crew = None
 
     def _keeps(self, _oid: bytes) -> bool:
-        """Whether a blob need not be deflated and sent."""
+        """Whether a blob need not be deflated and sent: none need be, here."""
         return True
 
     def _adopt(self, oid: bytes, packed: bytes, crc: int) -> None:
-        raise AssertionError("nothing is sent")
+        """Take in a blob that a worker has deflated, because it was not kept."""
 
 
 class PackingReaders(DigestingReaders):

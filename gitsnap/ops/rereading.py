@@ -45,8 +45,12 @@ class Rereading:
         workers = min(processors(), _WORKERS)
         if workers > 1 and len(self._small) >= _WORTH_OBJECTS:
             self._crew = Crew(self._prepare, workers, ahead=_AHEAD)
-            for start in range(0, len(self._small), _PER_REQUEST):
-                self._take(self._crew.hand_over(start))
+            try:
+                for start in range(0, len(self._small), _PER_REQUEST):
+                    self._take(self._crew.hand_over(start))
+            except BaseException:
+                self._crew.close()
+                raise
 
     def __enter__(self) -> Rereading:
         return self

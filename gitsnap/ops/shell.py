@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,27 +60,27 @@ def run(
     waiter hears; where it hears none, they raise here, and the command is ended.
     """
     started, waiter = time.monotonic(), waiter or Polling()
-    # A file and not a pipe: a child that the command leaves behind holds nobody up by keeping it open.
-    with tempfile.TemporaryFile() as kept:
-        process: subprocess.Popen[bytes] | None = None
-        try:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        # A file and not a pipe: a child that the command leaves behind holds nobody up by keeping it open.
+        with tempfile.TemporaryFile() if output is None else nullcontext(output) as kept:
+            printing = kept if isinstance(kept, int) else kept.fileno()
             with _signals_held():
-                process = _start(command, where, kept.fileno() if output is None else output)
+                process = _start(command, where, printing)
             code = waiter.until(process.poll, started + where.timeout, react, every=1)
             if code is None:
                 code, problem = _end(process, waiter), f"took longer than {where.timeout:g} s"
             else:
                 problem = failure_of(code, signal_name(code))
-        except OSError as error:
-            if process is not None:
-                raise
-            return Ended(f"could not be started: {error.strerror}", None, time.monotonic() - started, "")
-        except BaseException:
+            text = _tail(printing) if output is None else ""
+    except BaseException as error:
+        if process is not None:
             # A Ctrl-C is for us alone: the command is in a session of its own.
-            if process is not None:
-                _end(process, Polling())
-            raise
-        return Ended(problem, code, time.monotonic() - started, _tail(kept.fileno()))
+            _end(process, Polling())
+        elif isinstance(error, OSError):
+            return Ended(f"could not be started: {error.strerror}", None, time.monotonic() - started, "")
+        raise
+    return Ended(problem, code, time.monotonic() - started, text)
 
 
 def _start(command: str, where: Surroundings, output: int) -> subprocess.Popen[bytes]:
@@ -102,18 +102,21 @@ def _signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = [int(n) for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
     arrived: list[int] = []
     before: dict[int, Any] = {}
-    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
-        if callable(signal.getsignal(number)):
-            before[number] = signal.signal(number, lambda n, _: arrived.append(n))
     try:
+        for number in numbers:
+            before[number] = signal.signal(number, lambda n, _: arrived.append(n))
         yield
     finally:
+        # One that arrives while handlers are put back waits until all are.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in arrived:
-        before[number](number, None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in arrived:
+            before[number](number, None)
 
 
 def _end(process: subprocess.Popen[bytes], waiter: Waiter) -> int | None:

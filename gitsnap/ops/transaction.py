@@ -190,7 +190,10 @@ class Transaction:
         self.incomplete += carrier.incomplete
 
     def finish(self, *, forward: bool) -> list[Problem]:
-        """The directory is as it shall be: the stages go, then the journal. What was kept from them, by name."""
+        """The directory is as it shall be: the stages go, then the journal.
+
+        By name, what was kept from the stages, and what could not be set of the directories that held them.
+        """
         with self.checking():
             return self._finish(forward)
 
@@ -222,7 +225,7 @@ class Transaction:
         (carrier.dress_new if forward else carrier.dress_old)(only=holders)
         self._stages.sync_holders()
         self._journal.remove()
-        return rescue.kept
+        return [*rescue.kept, *carrier.incomplete]
 
     def _advance(self, phase: Phase) -> None:
         self._journal.advance(self._phase, phase)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing
 from gitsnap.ops import prefetch
 from gitsnap.ops.prefetch import Prefetching
+from gitsnap.sidecar.objects import ObjectStore
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree
@@ -107,3 +109,51 @@ def test_damage_is_told_by_whoever_asks_for_the_content(monkeypatch: pytest.Monk
 
             place.reopen()
             assert "damaged" in in_child(attempt, seconds=60)
+
+
+def test_a_slow_reader_does_not_let_the_others_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "processors", lambda: 4)
+    read = ObjectStore.blob
+
+    def slowly(store: ObjectStore, oid: bytes, size: int | None = None) -> Iterator[bytes]:
+        if oid == slow:
+            time.sleep(1)
+        return read(store, oid, size)
+
+    monkeypatch.setattr(ObjectStore, "blob", slowly)
+    with workspace() as top:
+        fill(top / "app")
+        with Protected(top / "app", top / "home") as place:
+            place.take()
+            plan = plan_of_all(place)
+            entries = [s.entry for s in plan.steps if s.action is Action.WRITE and s.entry]
+            entry = next(e for e in entries if e.type is Type.FILE and e.size > 5000)
+            assert entry.oid is not None
+            slow = entry.oid
+
+            def held() -> tuple[int, int]:
+                with Sidecar(place.store.as_posix()) as sidecar, Prefetching(sidecar.objects, plan) as ahead:
+                    list(ahead.content(entry))
+                    return sum(map(len, ahead._held.values())), sum(e.size for e in entries)
+
+            most, whole = in_child(held, seconds=60)
+            # Two batches for each of three workers.
+            assert most <= 6 << 20 < whole
+
+
+def test_a_rollback_where_nobody_can_wait_for_children() -> None:
+    """SIGCHLD may be ignored from birth on: then the system reaps, and waiting fails."""
+    with workspace() as top:
+        fill(top / "app")
+        with Protected(top / "app", top / "home") as place:
+            first = place.take().snapshot
+            place.copy_out(first.id, top / "before")
+            for path in sorted((top / "app").rglob("f*")):
+                path.unlink()
+
+            def roll() -> bool:
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+                return place.rollback(first.id).verified
+
+            assert in_child(roll, seconds=60)
+            same_tree(top / "before", top / "app")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
-from gitsnap.core.model import Kind
+from gitsnap.core.model import Inventory, Kind
 from gitsnap.ops import exclusions
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.request import Request
 from gitsnap.ops.target import Target, replaced
-from gitsnap.sidecar import refs
+from gitsnap.sidecar import publish, refs
 from tests.support.inprocess import Protected, workspace
+from tests.support.installation import IS_ROOT, copy_tree, same_tree
 
 
 @pytest.fixture
@@ -84,23 +87,76 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
     assert verdict.files == 2
 
 
-def test_a_safety_snapshot_of_what_the_last_one_holds_shares_its_tree_and_notes(place: Protected) -> None:
+@pytest.fixture
+def texts_formed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows whenever a snapshot forms texts of its own, instead of sharing those of another."""
+    formed: list[str] = []
+    form = publish.texts_of
+
+    def counted(inventory: Inventory) -> publish.Texts:
+        texts = form(inventory)
+        formed.append(texts.manifest_sha256)
+        return texts
+
+    monkeypatch.setattr(publish, "texts_of", counted)
+    return formed
+
+
+def test_a_safety_snapshot_of_what_the_last_one_holds_shares_it(place: Protected, texts_formed: list[str]) -> None:
     settle(place)
-    before = place.snapshots()
+    before, formed = place.snapshots(), len(texts_formed)
     packs = {p: p.stat().st_size for p in (place.store / "objects/pack").glob("*.pack")}
     result = place.rollback(before[0].id)
     assert result.verified and result.safety is not None
+    assert len(texts_formed) == formed
     last, safety = before[-1], result.safety
     assert (safety.tree, safety.manifest_sha256) == (last.tree, last.manifest_sha256)
-    listed = [place.git("ls-tree", "-r", ref).decode() for ref in (refs.MANIFESTS, refs.METADATA)]
-    for notes in listed:
-        blobs = {path.replace("/", ""): blob for _, _, blob, path in (line.split() for line in notes.splitlines())}
-        assert blobs[safety.commit] == blobs[last.commit]
     added = [p for p in (place.store / "objects/pack").glob("*.pack") if p not in packs]
     assert sum(p.stat().st_size for p in added) < 4000
     place.reopen()
     place.assert_sound()
     assert place.rollback(safety.id).verified
+
+
+@pytest.mark.parametrize("change", ["mode of the root", "mode", "content", "new", "gone", "owner"])
+def test_a_safety_snapshot_of_anything_else_shares_nothing(
+    place: Protected, texts_formed: list[str], change: str
+) -> None:
+    settle(place)
+    first, formed = place.snapshots()[0], len(texts_formed)
+    changes: dict[str, Callable[[], object]] = {
+        "mode of the root": lambda: place.root.chmod(0o711),
+        "mode": lambda: (place.root / "f").chmod(0o600),
+        "content": lambda: (place.root / "f").write_bytes(b"x" * 3000),
+        "new": lambda: (place.root / "new").mkdir(),
+        "gone": lambda: (place.root / "d/large").unlink(),
+        "owner": lambda: os.chown(place.root / "f", 1, 1),
+    }
+    if change == "owner" and not IS_ROOT:
+        pytest.skip("giving files away needs root")
+    changes[change]()
+    before = place.root.parent / "before"
+    copy_tree(place.root, before)
+    result = place.rollback(first.id)
+    assert len(texts_formed) == formed + 1
+    assert result.safety is not None
+    place.reopen()
+    place.rollback(result.safety.id)
+    same_tree(before, place.root)
+
+
+def test_what_is_to_be_shared_and_is_damaged_is_taken_afresh(place: Protected, texts_formed: list[str]) -> None:
+    settle(place)
+    first, formed = place.snapshots()[0], len(texts_formed)
+    place.git("update-ref", "-d", refs.METADATA)
+    # What would still lead to the notes.
+    shutil.rmtree(place.store / "logs", ignore_errors=True)
+    place.reopen()
+    with pytest.raises(IntegrityError):
+        place.inventory(first)
+    taken = place.take().snapshot
+    assert len(texts_formed) == formed + 1
+    assert [v.ok for v in place.verify() if v.snapshot == taken.id] == [True]
 
 
 def test_what_verify_could_not_read_is_written_afresh_by_the_next_snapshot(place: Protected) -> None:

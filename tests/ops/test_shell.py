@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from gitsnap.ops import shell
 from gitsnap.ops.shell import Surroundings
@@ -57,3 +62,44 @@ def _alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_an_error_of_the_caller_ends_it_like_any_other(tmp_path: Path) -> None:
+    """TimeoutError is what alarms raise, and is an OSError."""
+
+    def attempt() -> tuple[str, bool]:
+        def alarm(*_: object) -> None:
+            raise TimeoutError("enough")
+
+        signal.signal(signal.SIGALRM, alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            shell.run(f"echo $$ > {tmp_path}/pid; exec sleep 600", where(tmp_path))
+        except TimeoutError as error:
+            return str(error), _alive(int((tmp_path / "pid").read_text()))
+        return "", True
+
+    assert in_child(attempt, seconds=30) == ("enough", False)
+
+
+def test_an_interruption_while_it_cannot_be_started_is_not_lost(tmp_path: Path) -> None:
+    def attempt() -> tuple[str, bool]:
+        sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGINT) if event == "subprocess.Popen" else None)
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            shell.run("true", where(tmp_path / "gone"))
+        except KeyboardInterrupt:
+            return "interrupted", signal.getsignal(signal.SIGTERM) == before
+        return "", False
+
+    assert in_child(attempt, seconds=30) == ("interrupted", True)
+
+
+def test_what_prints_elsewhere_needs_no_room_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with (tmp_path / "out").open("wb") as out:
+        assert shell.run("echo here", where(tmp_path), output=out.fileno()).problem == ""
+    assert (tmp_path / "out").read_bytes() == b"here\n"
+    assert shell.run("true", where(tmp_path)).problem.startswith("could not be started")
