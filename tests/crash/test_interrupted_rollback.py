@@ -159,6 +159,36 @@ def test_what_another_puts_in_place_of_ours_just_before_a_move(where: Path) -> N
         assert place.rollback(first).verified
 
 
+class Reluctant(Disk):
+    """Refuses to set the time of the root when it is to be set for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        self._left = n
+
+    def set_time(self, parent: int, name: bytes, atime_ns: int, mtime_ns: int) -> None:
+        self._left -= name == b"."
+        if name == b"." and self._left == 0:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        super().set_time(parent, name, atime_ns, mtime_ns)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_root_whose_time_cannot_be_set_is_named(where: Path, n: int) -> None:
+    """It is set with all others, put back when the stage goes, and set once more at the end."""
+    app = where / "app"
+    app.mkdir()
+    (app / "f").write_text("old")
+    with Protected(app, where / "home") as place:
+        first = place.take().snapshot.id
+        (app / "f").write_text("new")
+        (app / "more").write_text("new")
+        restored = restore.rollback(place.sidecar, first, place.settings, now=place.now, disk=Reluctant(n))
+        assert [p.path for p in restored.incomplete] == [b""]
+        assert "time" in restored.incomplete[0].reason
+        assert place.rollback(first).incomplete == []
+        assert place.verify_live(first).ok
+
+
 def test_where_names_cannot_be_exchanged(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFS, say: renameat2 refuses its flags. A link aside and two renames do as well."""
 
