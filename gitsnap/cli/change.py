@@ -55,14 +55,14 @@ def snapshot(
 
 def take_snapshot(session: Session, request: Any) -> None:
     """Take one snapshot, protecting the directory first where it is not protected yet."""
-    from gitsnap.cli import documents, text, words
+    from gitsnap.cli import documents, text
     from gitsnap.ops import exclusions
     from gitsnap.ops.place import open_sidecar
     from gitsnap.ops.snapshot import take
 
     place, created = session.place_to_snapshot()
     if created:
-        session.out.remark(f"created the sidecar {words.name(place.store)}")
+        session.tell_of_sidecar(place)
     with open_sidecar(place) as sidecar:
         result = take(sidecar, request, session.settings(place), now=session.now, observer=session.out.progress())
         session.warn_of_damage(sidecar)
@@ -128,7 +128,10 @@ def restore(
         _bring_back(session, snapshot, [], dry_run=dry_run, yes=True, component=component)
         return
     if to is None and not paths:
-        raise UsageError("restore needs a PATH or --to DIR", hint="gitsnap rollback brings the whole directory back")
+        raise UsageError(
+            "restore needs a SNAPSHOT and then a PATH, or --to DIR",
+            hint="gitsnap rollback brings the whole directory back",
+        )
     if to is None:
         _bring_back(session, snapshot, paths or [], dry_run=dry_run, yes=True)
         return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import command
-from gitsnap.core.errors import UsageError
+from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -42,9 +44,13 @@ def diff(
     chosen = _sides(sides or [])
     with session.open() as (sidecar, settings):
         raw = [session.inside(p, sidecar.installation) for p in path or []]
-        result, contents = difference.diff(
-            sidecar, *chosen, settings, paths=raw, similar=not no_renames, observer=session.out.progress()
-        )
+        try:
+            result, contents = difference.diff(
+                sidecar, *chosen, settings, paths=raw, similar=not no_renames, observer=session.out.progress()
+            )
+        except NoSuchSnapshotError as error:
+            _suggest_path(error, sides or [], sidecar.installation)
+            raise
         if component is not None:
             components.narrow(result, sidecar, component, settings)
         with paged(session, wanted=not no_pager):
@@ -69,6 +75,14 @@ def _check(**given: bool) -> None:
         raise UsageError(f"{shapes[0]} does not go with {shapes[1]}", hint="gitsnap diff --help")
     if given["zero"] and not given["name_status"]:
         raise UsageError("-z goes with --name-status only", hint="gitsnap diff --help")
+
+
+def _suggest_path(error: NoSuchSnapshotError, sides: list[str], root: str) -> None:
+    """Whoever names a path where a snapshot belongs has left out the dashes."""
+    found = [side for side in sides if os.path.lexists(os.path.join(root, side))]
+    if found:
+        rest = [side for side in sides if side not in found]
+        error.hint = shlex.join(["gitsnap", "diff", *rest, "--", *found])
 
 
 def _sides(sides: list[str]) -> tuple[str, str]:

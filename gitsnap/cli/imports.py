@@ -29,9 +29,9 @@ def import_(
     ] = False,
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
-    from gitsnap.cli import words
-    from gitsnap.ops import imports
+    from gitsnap.ops import imports, retain
     from gitsnap.ops.place import open_sidecar
+    from gitsnap.sidecar import catalog
 
     session: Session = context.obj
     if layout is not None and layout not in imports.LAYOUTS:
@@ -44,7 +44,7 @@ def import_(
     wanted = imports.Wanted(_moment(at), label, layout, pristine)
     place, created = session.place_to_snapshot()
     if created:
-        session.out.remark(f"created the sidecar {words.name(place.store)}")
+        session.tell_of_sidecar(place)
     done = []
     with open_sidecar(place) as sidecar:
         settings = session.settings(place)
@@ -52,12 +52,15 @@ def import_(
             done.append(imports.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))
             if not session.options.json:
                 _tell(session, done[-1])
+        taken = {i.snapshot.id for i in done}
+        leaving = retain.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
+        short_lived = [d.snapshot.id for d in leaving if d.snapshot.id in taken]
     if session.options.json:
         session.out.document({"imported": [_document(i) for i in done]})
-    elif settings.retention.keep_last and len(done) >= settings.retention.keep_last:
-        session.out.remark(
-            "retention will remove the oldest of them at the next snapshot: pin them, or set other rules"
-        )
+    elif short_lived:
+        which = "it" if len(done) == 1 else f"{len(short_lived):,} of them"
+        session.out.remark(f"retention will remove {which} at the next snapshot; to keep what matters:")
+        session.out.remark(f"  {session.out.command('pin ' + ' '.join(short_lived))}")
     if any(i.partial for i in done):
         raise typer.Exit(3)
 

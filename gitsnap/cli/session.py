@@ -120,6 +120,16 @@ class Session:
         target = self.cwd if target is None else target
         return places.protect(target, self.options.store, self.home, self.cwd, home)
 
+    def tell_of_sidecar(self, place: Place) -> None:
+        """A sidecar was created along the way: where, and what that means inside of another's directory."""
+        from gitsnap.cli import words
+
+        self.out.remark(f"created the sidecar {words.name(place.store)}")
+        above = places.enclosing(place.root, self.home)
+        if above is not None:
+            inner, outer = words.name(place.root), words.name(above)
+            self.out.remark(f"{outer} is protected already; from now on {inner} has snapshots of its own")
+
     def inside(self, path: str, root: str) -> bytes:
         """A path given by a person as one below the installation: relative to its root, or absolute."""
         raw = os.fsencode(path)

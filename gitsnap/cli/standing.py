@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gitsnap.cli import differences, words
 from gitsnap.cli.terminal import Terminal
+from gitsnap.core.model import Kind
 from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
 
@@ -139,6 +140,9 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
         rows = [("Next", "snapshot")]
     elif result.difference is not None and result.difference.comparison.changes:
         rows = [("See more", "diff"), ("Go back", "rollback"), ("Keep this", "snapshot")]
+        if result.latest.kind is Kind.POST:
+            # Without a name, rollback means the state before the upgrade.
+            rows[1:2] = [("Back to the latest", "rollback latest"), ("Before the upgrade", "rollback")]
     elif result.unverified:
         rows = [("Prove the snapshots", "verify --all")]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -262,8 +263,9 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
     if destination is not None:
         what = f"{target} into {words.name(destination)}"
     else:
+        paths = paths or [*map(os.fsdecode, result.paths)]
         named = words.name(paths[0]) if len(paths) == 1 else words.many(len(paths), "path")
-        what = f"{named if paths else 'the directory'} to {target}"
+        what = f"{named if paths else result.component or 'the directory'} to {target}"
     if not result.verified:
         out.line(f"restored {what} in {steps}, but it is NOT the same")
     elif not result.plan.steps:
@@ -293,6 +295,7 @@ def recovered(out: Terminal, result: Recovered) -> None:
         out.line(f"the directory was brought to {state}, but it is NOT the same")
     elif not result.moved and result.direction == "revert":
         out.line("the interrupted rollback had changed nothing; what it left is removed, verified")
+        out.line("\nTo go back after all, say the interrupted command again")
     else:
         out.line(f"the directory is {state}, {_verified(result.incomplete)}")
     incomplete(out, result.incomplete, "could not be brought back exactly")

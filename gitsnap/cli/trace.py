@@ -114,4 +114,4 @@ def search(
         with paged(session, wanted=not no_pager):
             there = traces.found(session.out, found, counts)
         if not there or session.out.width is not None:
-            traces.counted(session.out, counts)
+            traces.counted(session.out, counts, there=there)

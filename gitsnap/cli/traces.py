@@ -97,10 +97,11 @@ def found(out: Terminal, those: Iterator[Found], counts: Searched) -> bool:
     return there
 
 
-def counted(out: Terminal, counts: Searched) -> None:
-    """How much was searched."""
+def counted(out: Terminal, counts: Searched, *, there: bool) -> None:
+    """How much was searched, and whether in vain."""
     what = words.many(counts.contents, "content")
-    out.remark(f"searched {what}, {words.size(counts.size)}, of {words.many(counts.snapshots, 'snapshot')}")
+    where = f"{what}, {words.size(counts.size)}, of {words.many(counts.snapshots, 'snapshot')}"
+    out.remark(f"searched {where}" if there else f"not found in {where}")
 
 
 def _say(out: Terminal, head: str, text: bytes) -> None:

@@ -48,7 +48,8 @@ def last_line(out: Terminal, event: Event) -> None:
 def _captured(facts: dict[str, Any]) -> list[str]:
     took = f"{words.many(facts['files'], 'file')}, {words.size(facts['bytes'])}, in {words.duration(facts['duration'])}"
     partial = f"; {words.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
-    return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}"]
+    gone = [f"     retention removed {d['snapshot']}: {', '.join(d['reasons'])}" for d in facts["pruned"]]
+    return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}", *gone]
 
 
 def _verified(facts: dict[str, Any]) -> list[str]:

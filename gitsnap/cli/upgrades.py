@@ -85,7 +85,6 @@ def run(
 def _carry_out(
     session: Session, wanted: Wanted, words: list[str], limit: float | None, watch: bool, events: str | None
 ) -> Upgraded:
-    from gitsnap.cli import words as names
     from gitsnap.ops.place import open_sidecar
     from gitsnap.ops.processes import Signals
     from gitsnap.ops.run import Launch, findable
@@ -97,7 +96,7 @@ def _carry_out(
     place, created = session.place_to_snapshot()
     tell = _events(session, events)
     if created:
-        session.out.remark(f"created the sidecar {names.name(place.store)}")
+        session.tell_of_sidecar(place)
     _stop_on_hangup()
     with open_sidecar(place) as sidecar:
         session.mention_cut_short(sidecar)

@@ -110,13 +110,15 @@ class CheckResult:
 class Stored:
     """The snapshots that belong to one upgrade, as refs and trailers tell it. A pre is always there.
 
-    `safety` are those taken before the directory was rolled back to the pre, oldest first.
+    `safety` are those taken before the directory was rolled back to the pre, oldest first. `rolled_back` tells whether
+    that still stands: it may have been undone.
     """
 
     id: str
     pre: Snapshot
     post: Snapshot | None = None
     safety: list[Snapshot] = field(default_factory=list)
+    rolled_back: bool = False
 
     @property
     def label(self) -> str:
@@ -126,7 +128,7 @@ class Stored:
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None for one that was cut short and still stands so."""
-        if self.safety:
+        if self.rolled_back:
             return Outcome.ROLLED_BACK
         return Outcome.KEPT if self.post else None
 
@@ -139,16 +141,41 @@ class Stored:
 def upgrades(snapshots: Iterable[Snapshot]) -> list[Stored]:
     """The upgrades that these snapshots (in order of time) tell of, oldest first."""
     found: dict[str, Stored] = {}
+    # Which upgrades were rolled back when each safety snapshot was taken: what it holds.
+    held: dict[str, set[str]] = {}
     for s in snapshots:
-        if s.upgrade is None:
-            continue
-        if s.kind is Kind.PRE:
+        if s.kind is Kind.SAFETY:
+            held[s.id] = {u.id for u in found.values() if u.rolled_back}
+            _came_back(s, found, held)
+        elif s.upgrade is not None and s.kind is Kind.PRE:
             found.setdefault(s.upgrade, Stored(s.upgrade, s))
         elif s.upgrade in found and s.kind is Kind.POST:
             found[s.upgrade].post = s
-        elif s.upgrade in found and s.kind is Kind.SAFETY:
-            found[s.upgrade].safety.append(s)
     return list(found.values())
+
+
+def _came_back(safety: Snapshot, found: dict[str, Stored], held: dict[str, set[str]]) -> None:
+    """Take in what was done after a safety snapshot: an upgrade was rolled back, or something like that was undone."""
+    if safety.upgrade in found:
+        found[safety.upgrade].safety.append(safety)
+        found[safety.upgrade].rolled_back = True
+        return
+    # As gitsnap.ops.restore writes it for a whole directory; paths and components leave an upgrade what it is.
+    command, _, target = (safety.command or "").rpartition(" ")
+    if command != "gitsnap rollback":
+        return
+    for upgrade in found.values():
+        if target in held:
+            upgrade.rolled_back = upgrade.id in held[target]
+        elif upgrade.post is not None and upgrade.post.id == target:
+            upgrade.rolled_back = False
+
+
+def rolled_back(snapshots: Sequence[Snapshot]) -> set[str]:
+    """The ids of those (in order of time) that hold what an upgrade made and a rollback took away again."""
+    if not any(s.kind is Kind.SAFETY and s.upgrade for s in snapshots):
+        return set()
+    return {u.post.id for u in upgrades(snapshots) if u.post is not None and u.rolled_back}
 
 
 def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.message import parse_message
-from gitsnap.core.model import Snapshot
+from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
+from gitsnap.core.upgrade import rolled_back
+from gitsnap.ops.inspect import not_held
 from gitsnap.sidecar import catalog, commits, timeline, trees
 from gitsnap.sidecar.repository import Sidecar
 
@@ -34,28 +38,38 @@ class Blamed:
 def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[Blamed]]:
     """Every line of a text file as a snapshot holds it. Follows renames, as git does.
 
+    What an upgrade did that was rolled back has changed no line that is there now: neither its snapshot counts, nor
+    those that rollbacks take for safety.
+
     Raises GitsnapError for what the snapshot does not hold, and for what is no text.
     """
     snapshot = catalog.choose(sidecar, selector)
     _require_text(sidecar, snapshot, path)
     known = catalog.snapshots(sidecar)
-    chain = timeline.chain(sidecar.objects, known)
-    tip = next(commit for s, (commit, _) in zip(known, chain, strict=True) if s.id == snapshot.id)
+    undone = rolled_back(known)
+    commits_of = zip(known, (commit for commit, _ in timeline.chain(sidecar.objects, known)), strict=True)
+    standing = {
+        commit: s
+        for s, commit in commits_of
+        if s.id == snapshot.id or (s.kind is not Kind.SAFETY and s.id not in undone)
+    }
+    tip = next(commit for commit, s in standing.items() if s.id == snapshot.id)
     name = os.fsdecode(encode_path(path))
-    out = sidecar.git("--literal-pathspecs", "blame", "--root", "--line-porcelain", tip, "--", name)
-    return snapshot, _read(sidecar, out, {commit: s for s, (commit, _) in zip(known, chain, strict=True)})
+    with tempfile.NamedTemporaryFile() as file:
+        # git-blame(1), -S: each commit and its parent.
+        file.write("".join(f"{a} {b}\n" for a, b in pairwise([*reversed(standing), ""])).encode())
+        file.flush()
+        out = sidecar.git(
+            "--literal-pathspecs", "blame", "-S", file.name, "--root", "--line-porcelain", tip, "--", name
+        )
+    return snapshot, _read(sidecar, out, standing)
 
 
 def _require_text(sidecar: Sidecar, snapshot: Snapshot, path: bytes) -> None:
     leaf = trees.lookup(sidecar.objects, bytes.fromhex(snapshot.tree), path)
     shown = os.fsdecode(path)
     if leaf is None:
-        raise GitsnapError(
-            f"snapshot {snapshot.id} does not hold '{shown}'",
-            kind="no-such-path",
-            path=path,
-            hint="`gitsnap find GLOB` looks for names in all snapshots",
-        )
+        raise not_held(snapshot, path)
     wrong = "a directory" if leaf.mode == trees.DIRECTORY else "a symlink" if leaf.mode == trees.LINK else ""
     size = 0
     for piece in sidecar.objects.blob(leaf.oid) if not wrong else ():

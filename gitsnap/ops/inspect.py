@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,12 +84,17 @@ def _require(inventory: Inventory, snapshot: Snapshot, path: bytes) -> Entry:
     for entry in inventory.entries:
         if entry.path == path:
             return entry
-    parent = os.fsdecode(path.rpartition(b"/")[0])
-    raise GitsnapError(
+    raise not_held(snapshot, path)
+
+
+def not_held(snapshot: Snapshot, path: bytes) -> GitsnapError:
+    """The error for a path that a snapshot does not hold."""
+    name = shlex.quote(os.fsdecode(path.rpartition(b"/")[2]))
+    return GitsnapError(
         f"snapshot {snapshot.id} does not hold '{os.fsdecode(path)}'",
         kind="no-such-path",
         path=path,
-        hint=f"gitsnap ls {snapshot.id} {parent}".rstrip(),
+        hint=f"`gitsnap find {name}` looks for it; paths count from the root",
     )
 
 

@@ -97,13 +97,18 @@ def _unprotected(root: str, store: str | None, home: str) -> NoSidecarError:
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
         hint = "without --store its sidecar is found" if known else start
         return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
-    above = next((c for c in _upwards(os.path.dirname(root)) if repository.exists(default_store(c, home))), None)
+    above = enclosing(root, home)
     hint = (
         f"`gitsnap -C {above} …` if you meant the directory above, which is protected"
         if above
         else f"`gitsnap -C {root} snapshot` protects it and takes the first snapshot"
     )
     return NoSidecarError(f"{root} is not protected: there is no sidecar for it", path=root, hint=hint)
+
+
+def enclosing(root: str, home: str) -> str | None:
+    """The nearest protected directory above `root` (a real path), if there is one."""
+    return next((c for c in _upwards(os.path.dirname(root)) if repository.exists(default_store(c, home))), None)
 
 
 def _upwards(path: str) -> list[str]:

@@ -38,7 +38,8 @@ from gitsnap.sidecar.repository import Sidecar
 @dataclass(slots=True)
 class Restored:
     """What was done, or would be. `incomplete` names what could not be brought back exactly, and why; `verified`
-    tells that everything else was compared with the manifest afterwards. `duration` is in seconds."""
+    tells that everything else was compared with the manifest afterwards. `duration` is in seconds. `paths` and
+    `component` tell what was asked for where that is not everything."""
 
     target: Snapshot
     plan: RestorePlan
@@ -48,6 +49,8 @@ class Restored:
     incomplete: list[Problem] = field(default_factory=list)
     pruned: list[Decision] = field(default_factory=list)
     duration: float = 0.0
+    paths: tuple[bytes, ...] = ()
+    component: str = ""
 
     def conclude(self, wrong: list[Problem]) -> None:
         """Take in where the directory differs from the target afterwards."""
@@ -125,7 +128,8 @@ class Job:
     def run(self) -> Restored:
         """Plan, ask, keep safe, carry out, check."""
         started, doing = time.monotonic(), self._doing
-        result = Restored(self.target.snapshot, RestorePlan())
+        result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
+        result.component = self.target.part.name if self.target.part else ""
         if doing.dry_run or doing.confirm:
             result.plan = self.target.plan(self._look())
             if doing.dry_run or (doing.confirm and not doing.confirm(self.target.snapshot, result.plan)):

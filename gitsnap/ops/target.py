@@ -18,6 +18,7 @@ from gitsnap.installation.owners import localise
 from gitsnap.installation.recording import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.inspect import not_held
 from gitsnap.ops.pending import without
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.repository import Sidecar
@@ -95,12 +96,7 @@ def require_paths(paths: Sequence[bytes], held: set[bytes], target: Snapshot) ->
     """Raise GitsnapError for the first path that the snapshot does not hold."""
     for path in paths:
         if path not in held:
-            raise GitsnapError(
-                f"snapshot {target.id} does not hold '{os.fsdecode(path)}'",
-                kind="no-such-path",
-                path=path,
-                hint=f"gitsnap ls {target.id} {os.fsdecode(path.rpartition(b'/')[0])}".rstrip(),
-            )
+            raise not_held(target, path)
 
 
 def unsaved(plan: RestorePlan, live: Inventory) -> list[bytes]:

@@ -133,6 +133,7 @@ class Upgrade:
             changed_files=taken.changed_files,
             removed_files=taken.removed_files,
             partial=len(taken.partial),
+            pruned=[{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in taken.pruned],
             duration=round(taken.duration, 3),
         )
         return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
@@ -131,7 +131,8 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     """The snapshot that `selector` names: an id, a unique prefix of one, a commit id, `latest`, `latest~N`,
     `UPGRADE@pre` or `UPGRADE@post`.
 
-    `latest` counts what was asked for, not the safety snapshots that rollbacks take, unless there are no others.
+    `latest` counts what was asked for and stands: not the safety snapshots that rollbacks take, nor what an upgrade
+    made that was rolled back, unless there are no others.
     Raises IntegrityError where the one that is meant is damaged, or (`latest`) may be.
     """
     living = known if isinstance(known, Living) else Living(known)
@@ -171,14 +172,25 @@ def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:
     return part_of(upgrades(known), selector)
 
 
+def _rolled_back(known: list[Snapshot]) -> Collection[str]:
+    # Without both kinds there is none, and most sidecars lack one.
+    if not {Kind.POST, Kind.SAFETY} <= {s.kind for s in known}:
+        return ()
+    from gitsnap.core.upgrade import rolled_back
+
+    return rolled_back(known)
+
+
 def _latest(known: Living, back: int) -> Snapshot:
     if not known and known.damaged:
         raise all_lost(known.damaged)
     if not known:
         raise NoSuchSnapshotError("there are no snapshots yet", hint=_BEGIN)
-    wanted = [s for s in known if s.kind is not Kind.SAFETY] or known
+    undone = _rolled_back(known)
+    wanted = [s for s in known if s.kind is not Kind.SAFETY and s.id not in undone] or known
     if back >= len(wanted):
-        aside = ", not counting safety ones" if len(wanted) < len(known) else ""
+        kinds = "safety ones and what was rolled back" if undone else "safety ones"
+        aside = f", not counting {kinds}" if len(wanted) < len(known) else ""
         raise NoSuchSnapshotError(
             f"latest~{back} goes back too far: there {'is' if len(wanted) == 1 else 'are'} {len(wanted)} "
             f"snapshot{'s' * (len(wanted) != 1)}{aside}",

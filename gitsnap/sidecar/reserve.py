@@ -8,17 +8,24 @@ from contextlib import suppress
 from gitsnap.sidecar import files
 from gitsnap.sidecar.repository import Sidecar
 
+_PREFIX = "reserve-"
 _LARGEST = 64 << 20
 # Of what is free: what is held back must not be what makes the upgrade fail.
 _SHARE = 0.1
 
 
 def hold(sidecar: Sidecar) -> str | None:
-    """Take up some room; the path of the file that does, or None where it cannot be had."""
+    """Take up some room; the path of the file that does, or None where it cannot be had.
+
+    For the one upgrade that is under way: what another one, that was killed, has left is given back.
+    """
     try:
+        for name in os.listdir(sidecar.scratch):
+            if name.startswith(_PREFIX):
+                os.unlink(os.path.join(sidecar.scratch, name))
         found = os.statvfs(sidecar.path)
         size = min(_LARGEST, int(found.f_bavail * found.f_frsize * _SHARE))
-        path = os.path.join(sidecar.scratch, f"reserve-{os.getpid()}")
+        path = os.path.join(sidecar.scratch, f"{_PREFIX}{os.getpid()}")
         fd = files.private_create(path)
     except OSError:
         return None

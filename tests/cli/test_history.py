@@ -82,3 +82,67 @@ def test_an_empty_history(installation: Path) -> None:
     run_gitsnap("-C", installation, "init")
     assert document("-C", installation, "history")["history"] == []
     assert "gitsnap" in run_gitsnap("-C", installation, "history").stdout
+
+
+def run_upgrade(app: Path, label: str, script: str, code: int = 0) -> None:
+    run_gitsnap("-C", app, "run", "-q", "--label", label, "--", "sh", "-c", script, cwd=app, check=code)
+
+
+def test_latest_is_what_stands(installation: Path) -> None:
+    """What an upgrade left that failed and was rolled back is evidence, and no state that anybody wants back."""
+    (installation / "VERSION").write_text("1\n")
+    run_upgrade(installation, "two", "echo 2 >VERSION")
+    run_upgrade(installation, "bad", "echo broken >VERSION; exit 1", 20)
+    status = document("-C", installation, "status")
+    assert status["latest"]["kind"] == "pre"
+    assert not any(status["changes"].values())
+    assert run_gitsnap("-C", installation, "cat", "latest", "VERSION").stdout == "2\n"
+    assert run_gitsnap("-C", installation, "cat", "bad@post", "VERSION").stdout == "broken\n"
+    for words in (["rollback", "latest", "--yes"], ["rollback", "--yes"], ["restore", "latest", "VERSION"]):
+        run_gitsnap("-C", installation, *words)
+        assert (installation / "VERSION").read_text() == "2\n"
+
+
+def test_an_undone_rollback_leaves_the_upgrade_in_force(installation: Path) -> None:
+    (installation / "VERSION").write_text("1\n")
+    run_upgrade(installation, "two", "echo 2 >VERSION")
+
+    def stands() -> tuple[str, str]:
+        latest = document("-C", installation, "status")["latest"]["kind"]
+        return document("-C", installation, "show", "two")["status"], latest
+
+    assert stands() == ("kept", "post")
+    run_gitsnap("-C", installation, "rollback", "--yes")
+    assert stands() == ("rolled-back", "pre")
+    run_gitsnap("-C", installation, "undo", "--yes")
+    assert stands() == ("kept", "post")
+    run_gitsnap("-C", installation, "undo", "--yes")
+    assert stands() == ("rolled-back", "pre")
+    run_gitsnap("-C", installation, "rollback", "two@post", "--yes")
+    assert stands() == ("kept", "post")
+    run_gitsnap("-C", installation, "restore", "two@pre", "VERSION")
+    assert stands() == ("kept", "post")
+
+
+def test_the_ways_back_after_an_upgrade_are_told_apart(installation: Path) -> None:
+    run_upgrade(installation, "two", "echo 2 >VERSION")
+    (installation / "config/shop.ini").write_text("edited")
+    said = run_gitsnap("-C", installation, "status").stdout
+    assert re.search(r"Back to the latest: +gitsnap .*rollback latest\n", said)
+    assert re.search(r"Before the upgrade: +gitsnap .*rollback\n", said)
+
+
+def test_an_upgrade_tells_what_retention_removed(installation: Path) -> None:
+    taken = [take_snapshot(installation, "--label", f"n{n}") for n in range(10)]
+    done = run_gitsnap("-C", installation, "run", "--", "true")
+    there = {s["id"] for s in document("-C", installation, "list")["snapshots"]}
+    gone = [name for name in taken if name not in there]
+    assert gone
+    assert [name for name in taken if f"retention removed {name}: " in done.stderr] == gone
+
+
+def test_what_undo_says_it_brought_back(installation: Path) -> None:
+    first = take_snapshot(installation)
+    (installation / "current").unlink()
+    run_gitsnap("-C", installation, "restore", first, "current")
+    assert run_gitsnap("-C", installation, "undo", "--yes").stdout.startswith("restored current to ")

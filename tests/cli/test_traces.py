@@ -189,6 +189,21 @@ class TestBlame:
         assert text[1].split() == [told.ids[2], "2)", "port", "=", "8080"]
         assert text[0].startswith(f"^{told.first} ")
 
+    def test_what_was_rolled_back_has_changed_no_line(self, tmp_path: Path) -> None:
+        app, home = build_app(tmp_path / "app"), tmp_path / "home"
+        (app / "config/shop.ini").write_text("one\ntwo\nthree\n")
+        first = take_snapshot(app, home=home)
+        (app / "config/shop.ini").write_text("one\nTWO\nthree\n")
+        second = take_snapshot(app, home=home)
+        command = ["run", "-q", "--", "sh", "-c", "echo broken >config/shop.ini; exit 1"]
+        run_gitsnap("-C", app, *command, cwd=app, home=home, check=20)
+        (app / "release-1.9").unlink()
+        third = take_snapshot(app, home=home)
+        found = document("-C", app, "blame", "config/shop.ini", third, home=home)
+        assert [line["snapshot"] for line in found["lines"]] == [first, second, first]
+        bad = document("-C", app, "blame", "config/shop.ini", "latest~1", home=home)
+        assert [line["snapshot"] for line in bad["lines"]] == [first, second, first]
+
     def test_through_a_rename_and_as_it_was(self, told: Told) -> None:
         found = told.document("blame", "modules/basket.sh")["lines"]
         assert {(n["snapshot"], n["path"]) for n in found[:-1]} == {(told.first, "modules/cart.sh")}
