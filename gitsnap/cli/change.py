@@ -169,6 +169,9 @@ def _bring_back(
         )
     with session.open(changing=True) as (sidecar, settings):
         raw = [session.inside(p, sidecar.installation) for p in paths]
+        upgrade = underway.living(sidecar)
+        if upgrade is not None and upgrade != session.environ.get("GITSNAP_UPGRADE"):
+            session.out.warn(f"the upgrade {upgrade} is under way, and may write to what is brought back")
         result = operation(
             sidecar,
             snapshot,

@@ -222,6 +222,7 @@ def state(result: State, retention: str) -> Document:
         "unreadable": problems(result.difference.partial) if result.difference else [],
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
+        "upgrade_under_way": result.upgrade,
         "store_bytes": result.store_bytes,
         "added_bytes": result.added,
         "retention": retention,
@@ -265,6 +266,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "plan": plan_counts(result.plan),
         "verified": result.verified,
         "incomplete": problems(result.incomplete if result.applied else result.plan.kept),
+        "in_use": paths(result.in_use),
         "pruned": [d.snapshot.id for d in result.pruned],
         "duration": round(result.duration, 3),
     }

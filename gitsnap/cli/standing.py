@@ -41,6 +41,8 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     yield "installation", words.name(result.installation), "bold"
     if result.pending is not None:
         yield "recovery", *_recovery(result)
+    if result.upgrade is not None:
+        yield "upgrade", f"{words.name(result.upgrade)} is under way", "yellow"
     latest, taken = result.latest, result.snapshots
     if latest is None or result.since is None:
         yield "protected", "not yet: there is no snapshot", "yellow"

@@ -275,6 +275,8 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         out.line(f"restored {what}")
         out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
     incomplete(out, result.incomplete, "could not be brought back exactly")
+    for path in result.in_use if result.plan.steps else ():
+        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
     pruned(out, result.pruned)
     if result.safety and result.plan.steps:
         out.line(f"\nTo undo: {out.command('undo')}")

@@ -37,9 +37,13 @@ from gitsnap.sidecar.repository import Sidecar
 
 @dataclass(slots=True)
 class Restored:
-    """What was done, or would be. `incomplete` names what could not be brought back exactly, and why; `verified`
-    tells that everything else was compared with the manifest afterwards. `duration` is in seconds. `paths` and
-    `component` tell what was asked for where that is not everything."""
+    """What was done, or would be.
+
+    `incomplete` names what could not be brought back exactly, and why; `verified` tells that everything else was
+    compared with the manifest afterwards. `duration` is in seconds. `paths` and `component` tell what was asked for
+    where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
+    has one open goes on with the old file.
+    """
 
     target: Snapshot
     plan: RestorePlan
@@ -51,6 +55,7 @@ class Restored:
     duration: float = 0.0
     paths: tuple[bytes, ...] = ()
     component: str = ""
+    in_use: list[bytes] = field(default_factory=list)
 
     def conclude(self, wrong: list[Problem]) -> None:
         """Take in where the directory differs from the target afterwards."""
@@ -161,6 +166,7 @@ class Job:
 
         def needed(scan: Scan) -> bool:
             result.plan = self.target.plan(scan)
+            result.in_use = sorted(scan.inventory.images.keys() & {*result.plan.written, *result.plan.removed})
             return bool(result.plan.steps)
 
         what = f"{len(paths)} path{'s' * (len(paths) != 1)} of " if paths else ""

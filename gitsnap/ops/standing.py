@@ -10,7 +10,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
-from gitsnap.ops import retain
+from gitsnap.ops import retain, underway
 from gitsnap.ops.components import Tally, tally
 from gitsnap.ops.difference import NOW, Difference, diff
 from gitsnap.ops.pending import Pending, find
@@ -25,7 +25,7 @@ class State:
     `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
     by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot.
-    `at_work` tells that a rollback is going on at this moment.
+    `at_work` tells that a rollback is going on at this moment, `upgrade` which upgrade is.
     """
 
     installation: str
@@ -40,6 +40,7 @@ class State:
     added: dict[str, int | None] = field(default_factory=dict)
     leaving: list[Decision] = field(default_factory=list)
     components: dict[str, Tally] = field(default_factory=dict)
+    upgrade: str | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -74,4 +75,5 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         {s.id: sizes.get(s.commit) for s in living},
         retain.foresee(sidecar, living, settings, now=now),
         tally(difference.comparison.changes, settings.components) if difference else {},
+        underway.living(sidecar),
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.helpers import a, a_count, a_moment, an_id, document, fields, or_null, refused
-from tests.support.installation import run_gitsnap, take_snapshot
+from tests.support.installation import REPOSITORY, run_gitsnap, take_snapshot
 
 
 @pytest.fixture
@@ -146,3 +148,18 @@ def test_what_undo_says_it_brought_back(installation: Path) -> None:
     (installation / "current").unlink()
     run_gitsnap("-C", installation, "restore", first, "current")
     assert run_gitsnap("-C", installation, "undo", "--yes").stdout.startswith("restored current to ")
+
+
+def test_an_upgrade_under_way_is_told(installation: Path) -> None:
+    first = take_snapshot(installation)
+    inside = f"{sys.executable} -m gitsnap -C {installation}"
+    script = f"{inside} status --json >status.json; {inside} rollback {first} --yes 2>own"
+    outside = f"unset GITSNAP_UPGRADE; {inside} rollback {first} --yes 2>>foreign"
+    command = ["sh", "-c", f"cd {installation.parent}; {script}; {outside}"]
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    run_gitsnap("-C", installation, "run", "-q", "--", *command, env=environment)
+    found = json.loads((installation.parent / "status.json").read_text())
+    assert found["upgrade_under_way"] == document("-C", installation, "history")["history"][-1]["id"]
+    assert "is under way" not in (installation.parent / "own").read_text()
+    assert "is under way" in (installation.parent / "foreign").read_text()
+    assert document("-C", installation, "status")["upgrade_under_way"] is None

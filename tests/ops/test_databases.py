@@ -116,6 +116,7 @@ def test_a_rolled_back_database_has_the_old_state_and_none_of_the_new_journals(w
         old = state(restored(place, first, where / "first"))
         back = place.rollback(first.id)
         assert (back.verified, back.incomplete) == (True, [])
+        assert back.in_use == ([b"data/app.db"] if mode == "wal" else back.in_use)
         assert sorted(os.listdir(database.parent)) == ["app.db"]
         assert place.verify_live(first.id).ok
         assert stock_state(database) == old
@@ -124,6 +125,7 @@ def test_a_rolled_back_database_has_the_old_state_and_none_of_the_new_journals(w
         assert before >= 20
         undone = recover.undo(place.sidecar, place.settings, now=place.now)
         assert undone.verified
+        assert undone.in_use == []
         assert stock_state(database) == before
 
 
