@@ -12,7 +12,7 @@ from gitsnap.core.changelog import LOCK_FILES, FileChange, Package, folded
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, shown_path
 from gitsnap.core.model import Type
-from gitsnap.core.secrets import MASK
+from gitsnap.core.secrets import MASK, mask_text
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
@@ -108,7 +108,7 @@ class Plain(Markdown):
 
 def lines(log: Changelog, episode: Episode | None, style: Markdown, *, secrets: bool) -> Iterator[str]:
     """The whole changelog."""
-    yield from _head(log, episode, style)
+    yield from _head(log, episode, style, secrets)
     if log.packages:
         yield from _packages(log, style)
     own = [f for f in log.files if f.yours]
@@ -129,14 +129,16 @@ def _ancestors(path: bytes) -> Iterator[bytes]:
         path = path.rpartition(b"/")[0]
 
 
-def _head(log: Changelog, episode: Episode | None, style: Markdown) -> Iterator[str]:
+def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool) -> Iterator[str]:
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
         code = of.post.exit_code if of.post else None
         told = [words.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
         told += [f"exit code {code}" if code else "", episode.status]
-        command = f"{style.code(words.name(of.pre.command))}, " if of.pre.command else ""
+        shown = of.pre.command or ""
+        shown = shown if secrets else mask_text(shown)
+        command = f"{style.code(words.name(shown))}, " if shown else ""
         yield command + ", ".join(t for t in told if t)
     else:
         yield style.title(f"What changed from {log.old} to {log.new}")

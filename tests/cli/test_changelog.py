@@ -116,6 +116,16 @@ def test_secrets_are_shown_to_those_who_ask(upgraded: tuple[Path, Path]) -> None
             assert secret in shown, form
 
 
+def test_the_command_line_is_masked_as_values_are(installation: Path) -> None:
+    command = ("sh", "-c", 'echo 1 > "$GITSNAP_DIR/new"', "up.sh", "--db-password", "hunter2", "--host", "db1")
+    run_gitsnap("-C", installation, "run", "--", *command)
+    for form in ("text", "md"):
+        told = run_gitsnap("-C", installation, "changelog", "--format", form).stdout
+        assert "up.sh --db-password (secret) --host db1" in told
+        assert "hunter2" not in told
+    assert "hunter2" in run_gitsnap("-C", installation, "changelog", "--show-secrets").stdout
+
+
 def test_markdown(upgraded: tuple[Path, Path]) -> None:
     app, home = upgraded
     told = run_gitsnap("-C", app, "changelog", "two", "--format", "md", home=home).stdout
