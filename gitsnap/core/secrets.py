@@ -16,8 +16,9 @@ from gitsnap.core.secret_options import mask_options
 MASK = "(secret)"
 
 _KEY = re.compile(
-    r"pass(?:word|wd|phrase|code)?$|passw|(?<!old)pwd\d*$|(?:(?<![a-z])|root|user|db|bind|admin|(?-i:(?<=[a-z])(?=P)))pw\d*$|"
-    r"secret|token|credential|authorization|bearer|cookie|salt$|dsn$"
+    r"pass(?:word|wd|phrase|code)?$|passw|(?<!old)pwd\d*$"
+    r"|(?:(?<![a-z])|root|user|db|bind|admin|(?-i:(?<=[a-z])(?=P)))pw\d*$"
+    r"|secret|token|credential|authorization|bearer|cookie|salt$|dsn$"
     r"|(?:api|private|access|encryption|signing|license)[-_. ]?key|connection[-_. ]?string",
     re.IGNORECASE,
 )
@@ -52,7 +53,7 @@ _NAMED = re.compile(
 )
 # In quotes: no name, but text with a name and a value in it, like a header.
 _HOLDS_PAIR = re.compile(r"[:=]\s*[^\s:=]")
-_PLAIN_NAME = re.compile(r"[\w.@/-]+(?: (?:key|string))?")
+_OPERATOR = re.compile(r"\d?[>|&;)\]}#]")
 # No names where arguments follow; the working directory is in a variable of every shell, too.
 _COMMANDS = frozenset(["pw", "pwd", "sshpass"])
 _WORKING_DIRECTORY = re.compile(r"""["']?(?:[/~.]|\$)""")
@@ -62,7 +63,8 @@ _OPTION = re.compile(r"--[a-z][a-z-]*(?:[=\s]|$)")
 _GOES_ON = re.compile(r"""\s*[,+]?\s*(?=[^\s>|&;)\]},+#])""")
 # In a literal of a program.
 _INNER = re.compile(
-    r"""(?:(?P<name>[\w.-]{2,80})(?P<mark>\\?["']?\s*(?:=>|[:=])\s*)|(?P<option>--[\w-]{2,80})\s+)(?P<quote>\\?["'])?"""
+    r"""(?:(?P<name>[\w.-]{2,80}(?:\ (?:key|string))?)(?P<mark>\\?["'`]?\s*(?:=>|[:=])\s*)"""
+    r"""|(?P<option>--[\w-]{2,80})\s+)(?P<quote>\\?["'`])?"""
 )
 _PLACEHOLDER = re.compile(r"(?:\$?\{[^}]*\}\}?|%\(?\w+\)?s?|\$\w+|#\{[^}]*\}|<[^>]*>)[,;.&)\]}]*")
 _NO_WORD = re.compile(r"[\d_+/$!#%^*=@~-]")
@@ -315,14 +317,21 @@ def _names(line: str, found: re.Match[str]) -> bool:
         if "," in gap and name.lower() in _COMMANDS:
             return False
         if gap.isspace():
-            return _PLAIN_NAME.fullmatch(name) is not None
+            # `echo "bad password" >&2`, `mysql -p"$PASS" shop`
+            said = name.startswith("$") or _HOLDS_PAIR.search(name) or _OPERATOR.match(line, found.end())
+            return not said
         return ":" in gap or "=" in gap or _HOLDS_PAIR.search(name) is None
-    if gap.isspace() and (_OPTION.match(line, found.end()) or line[found.start() - 1 : found.start()] == "$"):
+    if gap.isspace() and (_OPTION.match(line, found.end()) or _is_variable(line, found.start())):
         return False
     if name.lower() in _COMMANDS:
         harmless = _WORKING_DIRECTORY if name == "PWD" else _ASKS_DIRECTORY
         return not gap.isspace() and not harmless.match(line, found.end())
     return True
+
+
+def _is_variable(line: str, at: int) -> bool:
+    """Whether the value of a variable stands here; nginx's `set $token X` gives it one."""
+    return line[at - 1 : at] == "$" and not line[:at].rstrip("$").rstrip().endswith("set")
 
 
 def _name(found: re.Match[str]) -> str:
@@ -375,14 +384,21 @@ def _mask_quoted(line: str, found: re.Match[str], pairs: Sequence[Span]) -> tupl
     rest = line[at:]
     if rest[:2] in ('\\"', "\\'"):
         end = line.find(rest[:2], at + 2)
-        return (rest[:2] + MASK, end) if end >= 0 else (MASK, len(line))
+        return (rest[:2] + MASK, end) if end >= 0 else None
     before = line[begin - 1 : begin] if found["bare"] else ""
     span = around(pairs, begin)
     quote = before if before in ("'", '"', "`") else line[span[0]] if span else ""
-    if rest[:1] in ("'", '"', "`") and rest[:1] != quote:
+    if rest[:1] in ("'", '"', "`") and (rest[:1] != quote or not _CLOSING.match(rest, 1)):
+        # What follows at once is the value's own.
         return None
-    if found["bare"] and found["bare"].startswith("-") and ":" not in found["gap"] and before != quote:
-        return (MASK, word_end(line, at, quote))
+    if (
+        found["bare"]
+        and found["bare"].startswith("-")
+        and before != quote
+        and (found["gap"] == "=" or found["gap"].isspace())
+    ):
+        scheme = _SCHEME.match(line, at)
+        return (scheme[0] if scheme else "") + MASK, word_end(line, scheme.end() if scheme else at, quote)
     closed = closing(line, at, quote) if quote else None
     if closed is None:
         return None
