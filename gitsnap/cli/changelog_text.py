@@ -12,7 +12,7 @@ from gitsnap.core.changelog import LOCK_FILES, FileChange, Package, folded
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, shown_path
 from gitsnap.core.model import Type
-from gitsnap.core.secrets import MASK
+from gitsnap.core.secrets import MASK, mask_text
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
@@ -108,28 +108,37 @@ class Plain(Markdown):
 
 def lines(log: Changelog, episode: Episode | None, style: Markdown, *, secrets: bool) -> Iterator[str]:
     """The whole changelog."""
-    yield from _head(log, episode, style)
+    yield from _head(log, episode, style, secrets)
     if log.packages:
         yield from _packages(log, style)
     own = [f for f in log.files if f.yours]
+    elsewhere = log.holders().union(*(_ancestors(p.where) for p in log.packages))
     if own:
         yield style.section("Files that you had changed or made")
-        yield from _files(own, log.packages, style, secrets)
-    for name, found in log.components().items():
-        rest = [f for f in found if not f.yours]
-        if rest:
+        yield from _files(own, elsewhere, style, secrets)
+    for name, found in log.sections().items():
+        told = list(_files([f for f in found if not f.yours], elsewhere, style, secrets))
+        if told:
             yield style.section(words.name(name) if name != "." else "At the top")
-            yield from _files(rest, log.packages, style, secrets)
+            yield from told
 
 
-def _head(log: Changelog, episode: Episode | None, style: Markdown) -> Iterator[str]:
+def _ancestors(path: bytes) -> Iterator[bytes]:
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
+
+
+def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool) -> Iterator[str]:
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
         code = of.post.exit_code if of.post else None
         told = [words.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
         told += [f"exit code {code}" if code else "", episode.status]
-        command = f"{style.code(words.name(of.pre.command))}, " if of.pre.command else ""
+        shown = of.pre.command or ""
+        shown = shown if secrets else mask_text(shown)
+        command = f"{style.code(words.name(shown))}, " if shown else ""
         yield command + ", ".join(t for t in told if t)
     else:
         yield style.title(f"What changed from {log.old} to {log.new}")
@@ -137,7 +146,7 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown) -> Iterator[
     metadata = log.summary.get(Status.METADATA.value, 0)
     counts += [f"{metadata:,} with other metadata"] if metadata else []
     sign = "-" if log.grown < 0 else "+"
-    yield f"{', '.join(counts) or 'nothing'}; {sign}{words.size(abs(log.grown))}"
+    yield f"{', '.join(counts) or ('no files' if log.files else 'nothing')}; {sign}{words.size(abs(log.grown))}"
 
 
 def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
@@ -188,17 +197,18 @@ def is_lock(file: FileChange) -> bool:
     return file.change.path.rpartition(b"/")[2] in LOCK_FILES
 
 
-def _files(found: list[FileChange], packages: list[Package], style: Markdown, secrets: bool) -> Iterator[str]:
+def _files(found: list[FileChange], elsewhere: set[bytes], style: Markdown, secrets: bool) -> Iterator[str]:
+    """The changes of a section; `elsewhere` are the directories with something in them that is told anyway."""
     for status, title in _TITLES.items():
         here = [f for f in found if f.change.status is status]
         if not here:
             continue
         tops = folded(here) if status in (Status.ADDED, Status.REMOVED) else [(f, 1, 0) for f in here]
-        # A directory whose files are all told with their packages has nothing left to tell.
-        tops = [t for t in tops if t[1] or not any(p.where.startswith(t[0].change.path + b"/") for p in packages)]
+        # A directory whose files are all told with their packages or in other sections has nothing left to tell.
+        tops = [t for t in tops if t[1] or t[0].change.path not in elsewhere]
         if not tops:
             continue
-        yield style.group(f"{title} ({sum(n for _, n, _ in tops):,})")
+        yield style.group(f"{title} ({sum(max(n, 1) for _, n, _ in tops):,})")
         # What has keys to tell comes first: that is what people look for.
         tops.sort(key=lambda t: (not t[0].keys, len(t[0].keys or ())))
         for file, count, size in tops[:_SHOWN_FILES]:
@@ -217,13 +227,13 @@ def _file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
     if c.status is Status.RENAMED:
         return f"{style.code(words.name(c.old_path or b''))} → {name}"
     if c.status is Status.METADATA:
-        return f"{name}: {', '.join(c.what)}"
+        return f"{name}: {words.metadata(c)}"
     if c.status is Status.TYPE:
         assert c.old is not None
         return f"{name}: a {entry.type.noun}, was a {c.old.type.noun}"
     if c.status in (Status.ADDED, Status.REMOVED):
         if entry.type is Type.DIR:
-            return f"{name} ({words.many(count, 'file')}, {words.size(size)})"
+            return f"{name} ({words.many(count, 'file')}, {words.size(size)})" if count else f"{name} (no files)"
         if entry.type is not Type.FILE:
             to = f" to {words.name(entry.target)}" if entry.type is Type.LINK else ""
             return f"{name} (a {entry.type.noun}{to})"

@@ -160,7 +160,8 @@ def _side(e: Entry | None) -> Document | None:
     if e is None:
         return None
     digest = e.sha256.hex() if e.sha256 else None
-    return {"type": e.type.value, "mode": f"{e.mode:04o}", "size": e.size, "sha256": digest}
+    owners = {"owner": e.uname or str(e.uid), "group": e.gname or str(e.gid)}
+    return {"type": e.type.value, "mode": f"{e.mode:04o}", **owners, "size": e.size, "sha256": digest}
 
 
 def change(c: Change, components: Components) -> Document:

@@ -6,11 +6,28 @@ import errno
 import os
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.quantity import size
 
-__all__ = ["ago", "clip", "duration", "failure", "fit", "from_system", "line", "many", "name", "size", "when"]
+if TYPE_CHECKING:
+    from gitsnap.core.comparison import Change
+
+__all__ = [
+    "ago",
+    "clip",
+    "duration",
+    "failure",
+    "fit",
+    "from_system",
+    "line",
+    "many",
+    "metadata",
+    "name",
+    "size",
+    "when",
+]
 
 # Zero-width joiners are part of some scripts' words and stay.
 _CONTROL = re.compile(
@@ -51,6 +68,33 @@ def line(raw: bytes | str) -> str:
 def many(count: int, noun: str, plural: str | None = None) -> str:
     """`1 file`, `2 files`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def metadata(change: Change) -> str:
+    """What of a path's metadata differs, with old and new value where these are short."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        return ", ".join(change.what)
+    told = []
+    for what in change.what:
+        if what == "mode":
+            told.append(f"mode {old.mode:04o} -> {new.mode:04o}")
+        elif what == "owner":
+            told += _owner("owner", (old.uid, old.uname), (new.uid, new.uname))
+            told += _owner("group", (old.gid, old.gname), (new.gid, new.gname))
+        else:
+            told.append(what)
+    return ", ".join(told)
+
+
+def _owner(noun: str, old: tuple[int, str], new: tuple[int, str]) -> list[str]:
+    """By name, with the numbers where the names do not tell them apart."""
+    if old[0] == new[0]:
+        return []
+    shown = [name(who or str(number)) for number, who in (old, new)]
+    if shown[0] == shown[1]:
+        shown = [f"{who} ({number})" for who, (number, _) in zip(shown, (old, new), strict=True)]
+    return [f"{noun} {shown[0]} -> {shown[1]}"]
 
 
 def when(moment: datetime) -> str:

@@ -58,6 +58,45 @@ class Changelog:
             found.setdefault(file.component, []).append(file)
         return dict(sorted(found.items()))
 
+    def sections(self) -> dict[str, list[FileChange]]:
+        """The files by component as people read them: a directory that came or went stands with what is in it.
+
+        Without a table of components, `new/` itself lies at the root, and `new/a.txt` does not.
+        """
+        below = self._below()
+        found: dict[str, list[FileChange]] = {}
+        for file in self.files:
+            inside = below.get((file.change.status, file.change.path), set())
+            (name,) = inside if len(inside) == 1 else (file.component,)
+            found.setdefault(name, []).append(file)
+        return dict(sorted(found.items()))
+
+    def _below(self) -> dict[tuple[Status, bytes], set[str]]:
+        """The components of what came or went in each directory that came or went itself."""
+        found: dict[tuple[Status, bytes], set[str]] = {
+            (f.change.status, f.change.path): set() for f in self.files if _is_whole_directory(f.change)
+        }
+        for file in self.files:
+            at = file.change.path.rpartition(b"/")[0]
+            while (inside := found.get((file.change.status, at))) is not None and at:
+                inside.add(file.component)
+                at = at.rpartition(b"/")[0]
+        return found
+
+    def holders(self) -> set[bytes]:
+        """Every directory that a changed path other than a directory lies in, or lay in."""
+        found: set[bytes] = set()
+        for file in self.files:
+            entry = file.change.new or file.change.old
+            if entry is None or entry.type is Type.DIR:
+                continue
+            for path in (file.change.path, file.change.old_path or b""):
+                at = path.rpartition(b"/")[0]
+                while at and at not in found:
+                    found.add(at)
+                    at = at.rpartition(b"/")[0]
+        return found
+
 
 # Records of which packages are there, at length; the packages themselves say it better.
 LOCK_FILES = frozenset(
@@ -86,6 +125,11 @@ def innermost(path: bytes, tops: Container[bytes]) -> bytes | None:
             return path
         path = path.rpartition(b"/")[0]
     return None
+
+
+def _is_whole_directory(change: Change) -> bool:
+    entry = change.new or change.old
+    return entry is not None and entry.type is Type.DIR and change.status in (Status.ADDED, Status.REMOVED)
 
 
 def size_of(entry: Entry | None) -> int:

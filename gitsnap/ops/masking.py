@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from gitsnap.core import keys
-from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, is_secret_value, mask_lines, written
+from gitsnap.core.secrets import Unmaskable, finder, is_secret_name, is_secret_value, mask_lines, written
 from gitsnap.ops import structured
 
 __all__ = ["Unmaskable", "cut", "decode", "masked"]
 
 _MOST = 300
-# So much of a line is shown, and so much is looked at for that: patterns must not run over a megabyte without a break.
-_LONGEST, _READ = 300, 4_000
-_RUN = re.compile(r"""[^\s"'`]*\Z""")
+_LONGEST = 300
 
 
 def decode(data: bytes) -> list[str]:
@@ -45,16 +42,9 @@ def masked(path: bytes, old: bytes, new: bytes) -> tuple[list[str], list[str]]:
                 forms |= written(text, value)
         known = finder(forms)
         lines = decode(data)
-        shown = mask_lines(path, [_begun(line, known) for line in lines], known)
+        shown = mask_lines(path, lines, known)
         out.append([cut(s, max(len(line), len(s))) for s, line in zip(shown, lines, strict=True)])
     return out[0], out[1]
-
-
-def _begun(line: str, known: re.Pattern[str] | None) -> str:
-    """Of a line that is longer than anybody reads, the beginning: what ends there may be half a secret, and goes."""
-    if len(line) <= _READ:
-        return line
-    return _RUN.sub("", (known.sub(MASK, line) if known else line)[:_READ])
 
 
 def _values(path: bytes, old: bytes, new: bytes) -> tuple[set[str], set[str]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gitsnap.cli import words
+from gitsnap.core.comparison import Change, Status, metadata_differences
+from gitsnap.core.model import Entry, Type
 from tests.cli.helpers import document, refused
-from tests.support.installation import run_gitsnap, take_snapshot
+from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
 
 BEFORE = {
     "settings.json": '{"port": 80, "db": {"password": "hunter2", "host": "a"}, "plugins": ["x"]}',
@@ -112,6 +116,16 @@ def test_secrets_are_shown_to_those_who_ask(upgraded: tuple[Path, Path]) -> None
             assert secret in shown, form
 
 
+def test_the_command_line_is_masked_as_values_are(installation: Path) -> None:
+    command = ("sh", "-c", 'echo 1 > "$GITSNAP_DIR/new"', "up.sh", "--db-password", "hunter2", "--host", "db1")
+    run_gitsnap("-C", installation, "run", "--", *command)
+    for form in ("text", "md"):
+        told = run_gitsnap("-C", installation, "changelog", "--format", form).stdout
+        assert "up.sh --db-password (secret) --host db1" in told
+        assert "hunter2" not in told
+    assert "hunter2" in run_gitsnap("-C", installation, "changelog", "--show-secrets").stdout
+
+
 def test_markdown(upgraded: tuple[Path, Path]) -> None:
     app, home = upgraded
     told = run_gitsnap("-C", app, "changelog", "two", "--format", "md", home=home).stdout
@@ -168,3 +182,70 @@ def test_what_makes_no_sense(installation: Path) -> None:
     refused("-C", installation, "changelog", code=1)
     refused("-C", installation, "changelog", "--format", "pdf", code=2)
     refused("-C", installation, "changelog", "a", "b", "c", code=2)
+
+
+@pytest.mark.parametrize("table", ["", '[components]\nparts = ["new/**", "old/**"]\n'])
+def test_counts_are_those_of_what_is_listed(installation: Path, table: str) -> None:
+    write(installation, {"old/b.txt": "222\n", "old/deep/c.txt": "1\n", "was/moved.txt": "the same, elsewhere\n"})
+    first = take_snapshot(installation)
+    for name in ("old", "was"):
+        shutil.rmtree(installation / name)
+    write(installation, {"new/a.txt": "123\n", "to/moved.txt": "the same, elsewhere\n"})
+    (installation / "empty").mkdir()
+    sections = changelog_by_section(installation, first, table)
+    new, gone = ["  New (1):", "    new/ (1 file, 4 B)"], ["  Gone (2):", "    old/ (2 files, 6 B)"]
+    empty, moved = ["  New (1):", "    empty/ (no files)"], ["  Renamed (1):", "    was/moved.txt → to/moved.txt"]
+    # A directory whose only file came from elsewhere, or went there, is told with that one.
+    if table:
+        assert sections == {"At the top": empty + moved, "parts": new + gone}
+    else:
+        assert sections == {"At the top": empty, "new": new, "old": gone, "to": moved}
+
+
+def test_a_directory_of_several_components_is_told_with_their_files(installation: Path) -> None:
+    first = take_snapshot(installation)
+    write(installation, {"new/a.txt": "1\n", "new/b.bin": "1\n"})
+    table = '[components]\ntexts = ["new/*.txt"]\nparts = ["new/*.bin"]\n'
+    assert changelog_by_section(installation, first, table) == {
+        "parts": ["  New (1):", "    new/b.bin (2 B)"],
+        "texts": ["  New (1):", "    new/a.txt (2 B)"],
+    }
+
+
+def changelog_by_section(app: Path, since: str, table: str) -> dict[str, list[str]]:
+    (sidecar_of(app) / "gitsnap.toml").write_text(table)
+    told = run_gitsnap("-C", app, "changelog", since, "now").stdout
+    return {s.splitlines()[0]: s.splitlines()[1:] for s in told.split("\n\n")[1:]}
+
+
+def test_old_and_new_mode_and_owner_are_told(installation: Path) -> None:
+    (installation / ".env").write_text("A=1\n")
+    (installation / ".env").chmod(0o600)
+    first = take_snapshot(installation)
+    (installation / ".env").chmod(0o644)
+    told = run_gitsnap("-C", installation, "changelog", first, "now").stdout
+    assert "    .env: mode 0600 -> 0644" in told.splitlines()
+    told = run_gitsnap("-C", installation, "changelog", first, "now", "--format", "md").stdout
+    assert "- `.env`: mode 0600 -> 0644" in told.splitlines()
+    page = run_gitsnap("-C", installation, "report", first, "now").stdout
+    assert "mode 0600 -&gt; 0644" in page
+    (file,) = document("-C", installation, "changelog", first, "now")["components"]["."]
+    assert file["what"] == ["mode"]
+    assert [file[side]["mode"] for side in ("old", "new")] == ["0600", "0644"]
+    assert all(file[side]["owner"] and file[side]["group"] for side in ("old", "new"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (Entry(b"a", Type.FILE, 0o644, 0, 0, "root", "root"), Entry(b"a", Type.FILE, 0o644, 33, 0, "www-data", "root"),
+         "owner root -> www-data"),
+        (Entry(b"a", Type.FILE, 0o4755, 0, 0), Entry(b"a", Type.FILE, 0o755, 0, 7),
+         "mode 4755 -> 0755, group 0 -> 7"),
+        (Entry(b"a", Type.FILE, 0o644, 1, 1, "app", "app"), Entry(b"a", Type.FILE, 0o644, 2, 2, "app", "w\n"),
+         "owner app (1) -> app (2), group app -> w\\n"),
+    ],
+)  # fmt: skip
+def test_the_words_for_owners(old: Entry, new: Entry, told: str) -> None:
+    what = metadata_differences(old, new, times=True, directory_times=True)
+    assert words.metadata(Change(b"a", Status.METADATA, old, new, what=what)) == told

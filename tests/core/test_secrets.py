@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitsnap.core.keys import ABSENT, changes
-from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, mask_lines, written
+from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, mask_lines, mask_text, written
 from gitsnap.ops import structured
 from gitsnap.ops.masking import masked
 
@@ -66,6 +67,119 @@ def test_hidden(name: str, text: str) -> None:
         assert MASK in shown
         assert not any(s in shown.lower() for s in ("hunter2", "987123")), shown
     assert len(old) == text.count("\n") + 1
+
+
+# The value, and nothing else in its place: what is harmless before and after it stays.
+EXACT = [
+    ("a.sh", 'curl -H "Authorization: Bearer hunter2" https://x', 'curl -H "Authorization: Bearer (secret)" https://x'),
+    ("a.sh", "curl -H 'X-Auth-Token: hunter2' https://x", "curl -H 'X-Auth-Token: (secret)' https://x"),
+    (
+        "a.sh",
+        "wget --header='Cookie: a=hunter2 b=hunter2' --header=\"X-Api-Key: hunter2\" https://x",
+        "wget --header='Cookie: (secret)' --header=\"X-Api-Key: (secret)\" https://x",
+    ),
+    ("a.sh", "curl -H 'Authorization: Basic '\"hunter2\" https://x", "curl -H 'Authorization: (secret) https://x"),
+    ("a.sh", 'curl -d \'{"password": "hunter2"}\' https://x', 'curl -d \'{"password": "(secret)"}\' https://x'),
+    (
+        "a.sh",
+        r'curl -d "{\"password\": \"hunter2\", \"a\": 1}" https://x',
+        r'curl -d "{\"password\": \"(secret)\", \"a\": 1}" https://x',
+    ),
+    ("a.sh", 'curl "https://x/?token=hunter2" -o out', 'curl "https://x/?token=(secret)" -o out'),
+    ("a.sh", "psql --password=hunter2 --host db1", "psql --password=(secret) --host db1"),
+    ("a.sh", "psql --password hunter2 --host db1", "psql --password (secret) --host db1"),
+    ("a.yaml", 'args: "psql --password hunter2 --host db1"', 'args: "psql --password (secret) --host db1"'),
+    ("a.sh", "ssh db1 'psql --password=hunter2 shop' && ok", "ssh db1 'psql --password=(secret) shop' && ok"),
+    ("a.yaml", '- "Authorization: Bearer hunter2" # why', '- "Authorization: Bearer (secret)" # why'),
+    ("a.exp", 'send "password:" hunter2', 'send "password:" (secret)'),
+    ("a.conf", '-H "Authorization: Bearer hunter2', '-H "Authorization: Bearer (secret)'),
+    ("a.php", 'array("Authorization: Bearer hunter2", "X: y")', 'array("Authorization: Bearer (secret)", "X: y")'),
+    ("a.cs", 'c = "Server=a;Password=hunter2";', 'c = "Server=a;Password=(secret)";'),
+    ("a.py", 'run("psql --password hunter2 shop")', 'run("psql --password (secret) shop")'),
+    ("README.md", '    curl -H "X-Auth-Token: hunter2" https://x', '    curl -H "X-Auth-Token: (secret)" https://x'),
+    ("a.js", 'f(/"/); password = "hunter2"', 'f(/"/); password = "(secret)"'),
+    ("a.sh", "pwd=hunter2", "pwd=(secret)"),
+    ("a.conf", "UID=sa;PWD=hunter2", "UID=sa;PWD=(secret)"),
+    ("a.php", '$pw = "hunter2";', '$pw = "(secret)";'),
+    ("a.ps1", '$pw = "hunter2"; Start-X', '$pw = "(secret)"; Start-X'),
+    ("a.pl", "my $dbPw = 'hunter2';", "my $dbPw = '(secret)';"),
+    ("slapd.conf", "rootpw hunter2", "rootpw (secret)"),
+    ("a.sh", "mysql -uroot -phunter2 shop", "mysql -uroot -p(secret) shop"),
+    ("a.sh", "ssh db1 'mysqldump -p\"hunter2 x\" shop' > out", "ssh db1 'mysqldump -p\"(secret)\" shop' > out"),
+    ("nginx.conf", "set $auth_token hunter2;", "set $auth_token (secret);"),
+    ("a.conf", '"db password" hunter2', '"db password" (secret)'),
+    ("a.sh", "tool --auth-token Bearer hunter2 db1", "tool --auth-token Bearer (secret) db1"),
+    ("a.ini", "--auth-token = hunter2 x hunter2", "--auth-token = (secret)"),
+    ("a.sh", "don't 'x --password 'hunter2 hunter2' db1", "don't 'x --password '(secret)' db1"),
+    ("a.js", "f('api key: `hunter2`')", "f('api key: `(secret)`')"),
+    ("a.sh", "sshpass -p hunter2 ssh db1", "sshpass -p (secret) ssh db1"),
+    ("a.yaml", 'command: ["sshpass", "-p", "hunter2", "ssh"]', 'command: ["sshpass", "-p", "(secret)", "ssh"]'),
+    ("a.sh", 'curl -u "admin:hunter2" https://x', 'curl -u "admin:(secret)" https://x'),
+    ("a.sh", "docker login -u me -p hunter2 db1", "docker login -u me -p (secret) db1"),
+    ("a.sh", "redis-cli -a hunter2 ping; ls -a x", "redis-cli -a (secret) ping; ls -a x"),
+    (".htpasswd", "admin:$apr1$hunter2$abc", "admin:(secret)"),
+    (".htpasswd", "admin:hunter2crypt", "admin:(secret)"),
+    (".pgpass", "db1:5432:shop:me:hunter2", "db1:5432:shop:me:(secret)"),
+    ("users.txt", "admin:$apr1$hunter2$abc", "admin:(secret)"),
+    ("users.txt", "admin:$6$hunter2$hunter2hunter2hunter2:1:2", "admin:(secret):1:2"),
+    ("users.txt", "a:$argon2id$v=19$m=65536,t=3,p=4$hunter2$hunter2 x", "a:(secret) x"),
+    ("users.txt", "admin: {SSHA}hunter2hunter2", "admin: (secret)"),
+]
+
+
+@pytest.mark.parametrize(("name", "line", "shown"), EXACT)
+def test_the_value_is_hidden_and_nothing_else(name: str, line: str, shown: str) -> None:
+    assert masked(name.encode(), line.encode(), b"")[0] == [shown]
+
+
+HARMLESS = [
+    ("a.sh", 'cd "$(pwd)" && ls -la'),
+    ("a.sh", "pwd=$(pwd)"),
+    ("a.sh", "docker run -v $PWD:/app image"),
+    (".env", "PWD=/srv/app"),
+    ("a.sh", "mysql -p shop"),
+    ("a.sh", 'mysql -p"$PASS" shop'),
+    ("a.sh", "docker run --name mysql -p3306:3306 image"),
+    ("a.sh", "psql --password --host db1"),
+    ("a.sh", 'echo "bad password" >&2'),
+    ("a.sh", 'sed "s/x/$1$2/"'),
+    ("a.js", 'h = "Authorization: Bearer " + token + " x";'),
+    ("a.js", "h = `Authorization: Bearer ${token}`"),
+    ("a.js", 'error("password: too short")'),
+]
+
+
+@pytest.mark.parametrize(("name", "line"), HARMLESS)
+def test_what_is_plainly_harmless_is_shown(name: str, line: str) -> None:
+    assert masked(name.encode(), line.encode(), b"")[0] == [line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password: " + "&a" * 26 + " x",
+        "password: x" + " " * 40_000 + "y",
+        *(
+            unit * (1_000_000 // len(unit))
+            for unit in ("token=", "mysql -pa ", "'token: ", '\\"', "curl -u a:", "-eyJa.")
+        ),
+    ],
+    ids=lambda line: line[:20],
+)
+@pytest.mark.parametrize("name", ["a.sh", "a.js", "a.yaml"])
+def test_no_line_takes_long(name: str, line: str) -> None:
+    begun = time.process_time()
+    list(mask_lines(name.encode(), [line]))
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_command_line_and_its_end() -> None:
+    assert mask_text("sh up.sh --db-password hunter2 --host db1") == "sh up.sh --db-password (secret) --host db1"
+    assert (
+        mask_text("sh -c 'curl -H \"Authorization: Bearer hunter2\" x; mysql -phunter2 y'")
+        == "sh -c 'curl -H \"Authorization: Bearer (secret)\" x; mysql -p(secret) y'"
+    )
+    assert mask_text("x " * 3_000) == "x " * 2_000 + "…"
 
 
 SHOWN = [

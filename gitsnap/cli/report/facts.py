@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gitsnap.cli import words
 from gitsnap.cli.report.html import Content, Html, tag
 from gitsnap.cli.report.wording import STATUSES, Commands, growth, moment, note, shell
-from gitsnap.core.secrets import mask_lines
+from gitsnap.core.secrets import mask_text
 
 if TYPE_CHECKING:
     from gitsnap.core.model import Snapshot
@@ -141,7 +141,7 @@ def _counts(report: Report) -> str:
 
 def safe(text: str, secrets: bool) -> str:
     """A command line or message in one line, with what looks like a password hidden."""
-    shown = text if secrets else "\n".join(mask_lines(b"", text.split("\n")))
+    shown = text if secrets else mask_text(text)
     return words.clip(words.name(shown), _LONGEST)
 
 

@@ -157,7 +157,7 @@ def _told(change: Change) -> str:
     if change.status is Status.RENAMED:
         return "was " + words.fit(words.name(change.old_path or b""), _LONGEST)
     if change.status is Status.METADATA:
-        return ", ".join(change.what)
+        return words.metadata(change)
     if old is not None and new is not None and old.type is not new.type:
         return f"a {new.type.noun}, was a {old.type.noun}"
     entry = new or old
