@@ -50,8 +50,9 @@ def take_locked(
     `needed` sees what was scanned, and may decline a snapshot of it or raise. `images` are databases that are images in
     what the caller compares it with.
 
-    Stored objects are taken for whole until one shows that it is not; then the snapshot is taken once more, sharing
-    nothing with an earlier one, and what is damaged is written afresh.
+    Stored objects are taken for whole until one shows that it is not, and the stat cache for true until what comes of
+    it does not pass. Then the snapshot is taken once more: what is damaged is written afresh, and nothing is shared
+    with an earlier one.
     """
     started, sharing = time.monotonic(), True
     while True:

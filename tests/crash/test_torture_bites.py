@@ -13,6 +13,7 @@ import pytest
 
 import gitsnap.core.paths
 import gitsnap.installation.directories
+import gitsnap.installation.intake
 import gitsnap.installation.reading
 import gitsnap.installation.scan
 import gitsnap.sidecar.integrity
@@ -265,9 +266,10 @@ def test_files_that_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading is slow, and no look at a file's times follows it; with that look nothing is torn."""
     monkeypatch.setattr(gitsnap.installation.reading, "_all", _slowly)
     assert churn.run(Share(2), foreign=False).lost == []
-    for module in (gitsnap.installation.scan, gitsnap.installation.reading):
+    for module in (gitsnap.installation.scan, gitsnap.installation.intake, gitsnap.installation.reading):
         monkeypatch.setattr(module, "key", lambda found: b"all alike")
     monkeypatch.setattr(gitsnap.installation.scan, "_settled", lambda *_: True)
+    monkeypatch.setattr(gitsnap.installation.intake, "settled", lambda *_: True)
     assert any("torn" in complaint for complaint in churn.run(Share(4), foreign=False).lost)
 
 
