@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitsnap.core.model import Inventory
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gitsnap.installation.recording import Scan
 
 _KIND = 0o170000
+
+Walk = Callable[[Directories, list[bytes], Packed, Inventory, "Excludes | None"], int]
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 
@@ -52,6 +55,20 @@ def _owners(whole: bytes) -> list[tuple[int, int, str, str]]:
     return [(int(uid), int(gid), user_name(int(uid)), group_name(int(gid))) for uid, gid in pairs]
 
 
+def walk(dirs: Directories, folders: list[bytes], rows: Packed, left_out: Inventory, excludes: Excludes | None) -> int:
+    """How many entries in these directories, and below them, are as their rows say; -1 when one is not, or is new.
+
+    What is excluded and what cannot be captured goes into `left_out`. `folders` is used up.
+    """
+    seen = 0
+    while folders:
+        count = look(dirs, folders.pop(), rows, left_out, folders, excludes)
+        if count < 0:
+            return -1
+        seen += count
+    return seen
+
+
 def unchanged(
     root: str,
     cache: StatCache,
@@ -60,12 +77,13 @@ def unchanged(
     *,
     restricted: bool,
     databases: bool = True,
+    walk: Walk = walk,
 ) -> Inventory | None:
     """What was left out of a directory that is, to the last stat field, what the cache's snapshot holds.
 
     None wherever that is not certain: then a scan has to look more closely. `restricted` tells whether `excludes`
-    excludes anything, `databases` whether those in use are captured as images. The result has no entries. Raises
-    OSError when the root cannot be read.
+    excludes anything, `databases` whether those in use are captured as images. `walk` does the walking. The result has
+    no entries. Raises OSError when the root cannot be read.
     """
     rows = cache.rows
     if not cache.whole or not isinstance(rows, Packed):
@@ -74,20 +92,17 @@ def unchanged(
     with Directories(root) as dirs:
         if mounts.below(dirs.root) or not rows.begins(b"", key(os.fstat(dirs.root))):
             return None
-        seen, pending = 1, [b""]
-        while pending:
-            count = _look(dirs, pending.pop(), rows, left_out, pending, excludes if restricted else None)
-            if count < 0:
-                return None
-            seen += count
+        seen = walk(dirs, [b""], rows, left_out, excludes if restricted else None)
+    if seen < 0:
+        return None
     left_out.excluded.sort()
     left_out.skipped.sort()
-    if seen != len(rows) or _seal(left_out, _owners(cache.whole), databases=databases) != cache.whole:
+    if seen + 1 != len(rows) or _seal(left_out, _owners(cache.whole), databases=databases) != cache.whole:
         return None
     return left_out
 
 
-def _look(
+def look(
     dirs: Directories,
     folder: bytes,
     rows: Packed,
@@ -95,7 +110,7 @@ def _look(
     deeper: list[bytes],
     excludes: Excludes | None,
 ) -> int:
-    """How many entries of one directory are as they were; -1 when one is not."""
+    """The same for one directory alone; the directories in it are added to `deeper`."""
     data, place_of, count = rows.data, rows.places.get, 0
     prefix = folder + b"/" if folder else b""
     try:

@@ -15,6 +15,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.still import seal, unchanged
 from gitsnap.ops import exclusions, publication, retain
+from gitsnap.ops.looking import Company
 from gitsnap.ops.request import Request, Taken
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -39,7 +40,13 @@ def take_again(
     if prior is not None and not sidecar.objects.damaged:
         held = list(rules.rules)
         left_out = unchanged(
-            sidecar.installation, cache, held, predicate, restricted=bool(rules), databases=settings.sqlite
+            sidecar.installation,
+            cache,
+            held,
+            predicate,
+            restricted=bool(rules),
+            databases=settings.sqlite,
+            walk=Company(sidecar.installation).walk,
         )
     observer.finished()
     if prior is None or left_out is None:

@@ -1,0 +1,77 @@
+"""Looking at a large directory in several processes, where nothing may have changed."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from gitsnap.core.model import Inventory
+from gitsnap.core.statcache import Packed
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.still import look, walk
+from gitsnap.ops.crew import Crew, Work, processors
+
+if TYPE_CHECKING:
+    from gitsnap.core.exclusion import Excludes
+
+_WORKERS = 4
+# Fewer entries are looked at in less time than it takes to start processes.
+_WORTH_ENTRIES = 20_000
+# Directories to share out, at least: they are of very different sizes.
+_ENOUGH = 64
+_PER_REQUEST = 2
+
+
+class Company:
+    """Walks like installation.still.walk, below the directory `root`, with as many processes as are of use."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def walk(
+        self, dirs: Directories, folders: list[bytes], rows: Packed, left_out: Inventory, excludes: Excludes | None
+    ) -> int:
+        """The same as installation.still.walk."""
+        workers = min(processors(), _WORKERS)
+        if workers < 2 or len(rows) < _WORTH_ENTRIES:
+            return walk(dirs, folders, rows, left_out, excludes)
+        seen = 0
+        # Breadth first, so that what is left are many small parts.
+        while folders and len(folders) < _ENOUGH:
+            count = look(dirs, folders.pop(0), rows, left_out, folders, excludes)
+            if count < 0:
+                return -1
+            seen += count
+        below = self._share_out(workers, folders, rows, left_out, excludes)
+        if below is None:
+            return -1
+        rest = walk(dirs, below[1], rows, left_out, excludes)
+        return -1 if rest < 0 else seen + below[0] + rest
+
+    def _share_out(
+        self, workers: int, folders: list[bytes], rows: Packed, left_out: Inventory, excludes: Excludes | None
+    ) -> tuple[int, list[bytes]] | None:
+        """How many entries the workers found as they were, and the directories that none lived to look at; None where
+        an entry is not as it was."""
+
+        def prepare() -> Work:
+            dirs = Directories(self._root)
+
+            def work(part: list[bytes]) -> tuple[Any, bytes]:
+                aside = Inventory()
+                count = walk(dirs, part, rows, aside, excludes)
+                return (count, aside.excluded, aside.skipped), b""
+
+            return work
+
+        seen = 0
+        parts = [folders[at : at + _PER_REQUEST] for at in range(0, len(folders), _PER_REQUEST)]
+        with Crew(prepare, workers) as crew:
+            answers = chain(chain.from_iterable(map(crew.hand_over, parts)), crew.finish())
+            for _, (count, excluded, skipped), _ in answers:
+                if count < 0:
+                    return None
+                seen += count
+                left_out.excluded += excluded
+                left_out.skipped += skipped
+            return seen, [folder for part in crew.lost() for folder in part]
