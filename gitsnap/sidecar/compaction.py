@@ -8,13 +8,16 @@ came since the last compaction is worth looking at again, unless there is little
 from __future__ import annotations
 
 import os
+from contextlib import closing, suppress
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files
+from gitsnap.sidecar.packreader import Pack
 from gitsnap.sidecar.repository import Sidecar
 
 _LIST = "compacted"
 _LITTLE = 0.1
+_LARGE = 1 << 26
 
 
 def compact(sidecar: Sidecar) -> None:
@@ -38,12 +41,30 @@ def _repack(sidecar: Sidecar) -> bool:
     """
     sidecar.git("pack-refs", "--all", "--prune")
     sidecar.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all")
+    # Large files have no deltas, and hardly deflate better for being tried longer, at 15 MB a second: where they are
+    # most of it, all deflated bytes stay as they are.
+    again = "-f" if _mostly_large(sidecar) else "-F"
     try:
-        sidecar.git("repack", "-q", "-n", "-a", "-d", "-F", "--window=10", "--depth=50")
+        sidecar.git("repack", "-q", "-n", "-a", "-d", again, "--window=10", "--depth=50")
     except IntegrityError:
         return False
     sidecar.git("prune", "--expire=now")
     return True
+
+
+def _mostly_large(sidecar: Sidecar) -> bool:
+    """Whether most of what is packed is entries of large files."""
+    large = whole = 0
+    for name, size in _packs(sidecar).items():
+        whole += size
+        if size >= _LARGE:
+            # What is damaged is git's to tell.
+            with (
+                suppress(IntegrityError, OSError),
+                closing(Pack(os.path.join(sidecar.path, "objects", "pack", f"{name[:-5]}.idx"))) as pack,
+            ):
+                large += sum(end - start for _, start, end, _ in pack.entries() if end - start >= _LARGE)
+    return large > whole / 2
 
 
 def _packs(sidecar: Sidecar) -> dict[str, int]:
