@@ -19,7 +19,6 @@ from gitsnap.installation.recording import Scan
 from gitsnap.installation.scan import Scanner
 from gitsnap.installation.still import seal
 from gitsnap.ops import again, databases, publication, retain
-from gitsnap.ops.forming import Forming
 from gitsnap.ops.publication import Sure
 from gitsnap.ops.readers import PackingReaders
 from gitsnap.ops.request import Request, Taken
@@ -129,16 +128,15 @@ def _store(
     when: datetime,
     sure: Sure,
 ) -> None:
-    with Forming(scan.inventory) as forming:
-        built = draft.build(scan.inventory)
-        texts = forming.texts()
+    texts = publish.texts_of(scan.inventory)
     before = publication.newest_manifest(sidecar, living)
     taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
     if request.skip_unchanged and living and not sidecar.objects.damaged and publication.same(living[-1], texts):
         taken.snapshot, taken.skipped = living[-1], True
         return
-    wanted = publication.wanted(request, set(sidecar.damaged), living, when)
-    published = draft.publish(wanted, scan.inventory, texts, when, built)
+    published = draft.publish(
+        publication.wanted(request, set(sidecar.damaged), living, when), scan.inventory, texts, when
+    )
     below = published.trees if request.kind is not Kind.MANUAL else []
     # They may be a hundred megabytes, and are read back from the pack now.
     del texts, before

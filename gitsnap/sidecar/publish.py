@@ -105,9 +105,6 @@ def texts_of(inventory: Inventory) -> Texts:
     return Texts(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
 
 
-Built = tuple[bytes, list[bytes]]
-
-
 class Draft:
     """A snapshot that is written but not yet visible. publish() or abandon() it.
 
@@ -131,19 +128,14 @@ class Draft:
         """Leave no trace. Harmless after publish()."""
         self.pack.abandon()
 
-    def build(self, inventory: Inventory) -> Built:
-        """Write the trees of an inventory: the root's id and all of theirs."""
-        return trees.build(inventory.entries, lambda data: self.pack.add(TREE, data))
-
-    def publish(
-        self, wanted: Snapshot, inventory: Inventory, texts: Texts, when: datetime, built: Built | None = None
-    ) -> Published:
-        """Write trees, unless they are `built`, notes and commits, make all durable, and create the ref.
+    def publish(self, wanted: Snapshot, inventory: Inventory, texts: Texts, when: datetime) -> Published:
+        """Write trees, notes and commits, make all durable, and create the ref.
 
         `wanted` needs no commit, tree, counts or digests yet; `texts` are those of `inventory`. Raises GitsnapError;
         the snapshot is then absent.
         """
-        root, tree_ids = built or self.build(inventory)
+        pack = self.pack
+        root, tree_ids = trees.build(inventory.entries, lambda data: pack.add(TREE, data))
         files = inventory.files()
         snapshot = replace(
             wanted,

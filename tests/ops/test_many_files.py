@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.model import Inventory
-from gitsnap.ops import crew, forming, readers, rereading
-from gitsnap.sidecar import publish
+from gitsnap.ops import crew, readers, rereading
 from tests.support.inprocess import Protected, workspace
 
 
@@ -35,13 +33,10 @@ def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatc
     with Protected(where / "app", where / "home") as several:
         monkeypatch.setattr(readers, "processors", lambda: 3)
         monkeypatch.setattr(rereading, "processors", lambda: 3)
-        monkeypatch.setattr(forming, "processors", lambda: 2)
-        monkeypatch.setattr(forming, "_WORTH_ENTRIES", 100)
         first = several.take().snapshot
         several.assert_sound()
     with Protected(where / "app", where / "other") as one:
         monkeypatch.setattr(readers, "processors", lambda: 1)
-        monkeypatch.setattr(forming, "processors", lambda: 1)
         second = one.take().snapshot
     assert (first.tree, first.manifest_sha256) == (second.tree, second.manifest_sha256)
     assert first.metadata_sha256 == second.metadata_sha256
@@ -59,30 +54,6 @@ def test_a_snapshot_whose_readers_die_is_whole(where: Path, monkeypatch: pytest.
     with Protected(where / "app", where / "home") as place:
         taken = place.take()
         assert (taken.snapshot.files, taken.partial) == (702, [])
-        place.assert_sound()
-
-
-@pytest.mark.parametrize("formed_here", [0, 1])
-def test_texts_are_formed_by_another_process_or_here(
-    where: Path, monkeypatch: pytest.MonkeyPatch, formed_here: int
-) -> None:
-    parent, genuine = os.getpid(), publish.texts_of
-    here: list[int] = []
-
-    def form(inventory: Inventory) -> publish.Texts:
-        if os.getpid() != parent and formed_here:
-            os._exit(9)
-        here.append(1)
-        return genuine(inventory)
-
-    monkeypatch.setattr(forming, "processors", lambda: 2)
-    monkeypatch.setattr(forming, "_WORTH_ENTRIES", 100)
-    monkeypatch.setattr(publish, "texts_of", form)
-    with Protected(where / "app", where / "home") as place:
-        snapshot = place.take().snapshot
-        assert len(here) == formed_here
-        texts = genuine(place.inventory(snapshot))
-        assert (snapshot.manifest_sha256, snapshot.metadata_sha256) == (texts.manifest_sha256, texts.metadata_sha256)
         place.assert_sound()
 
 
