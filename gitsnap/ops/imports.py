@@ -16,13 +16,13 @@ from gitsnap.core import copies
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import nothing_excluded
-from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug, snapshot_id
+from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
 from gitsnap.installation.scan import Scanner
-from gitsnap.ops import retain
+from gitsnap.ops import publication, retain
+from gitsnap.ops.request import Request
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -210,25 +210,9 @@ def _publish(
     settings: Settings,
 ) -> Snapshot:
     when = copy.when.astimezone(settings.zone)
-    label = slug(copy.label, "") or Kind.IMPORTED.value
-    asked = Snapshot(
-        id=snapshot_id(when, label, {s.id for s in living}),
-        commit="",
-        tree="",
-        created=when.replace(microsecond=0),
-        kind=Kind.IMPORTED,
-        label=label,
-        message=normalize_message(copy.message, kind=Kind.IMPORTED, label=label),
-        files=0,
-        bytes=0,
-        manifest_sha256="",
-        metadata_sha256="",
-        tags=(PRISTINE,) if wanted.pristine else (),
-    )
+    tags = (PRISTINE,) if wanted.pristine else ()
+    request = Request(Kind.IMPORTED, copy.message, slug(copy.label, ""), tags)
+    asked = publication.wanted(request, set(sidecar.damaged), living, when)
     fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
-    try:
-        publish.check(sidecar, fresh, {e.oid for e in copy.inventory.entries if e.oid})
-    except IntegrityError:
-        publish.withdraw(sidecar, [*living, fresh], [fresh], when)
-        raise
+    publication.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
     return fresh

@@ -15,15 +15,15 @@ from datetime import datetime
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.merge import Conflict, Plan, Verdict, Way, judge
-from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Entry, Image, Inventory, Kind, Snapshot, Type, snapshot_id
+from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.reading import read_file
 from gitsnap.installation.scan import Scanner
-from gitsnap.ops import databases, exclusions, pristine, restore, retain
+from gitsnap.ops import databases, exclusions, pristine, publication, restore, retain
 from gitsnap.ops.contentmerge import Merged, merge_content
+from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.structured import LARGEST
 from gitsnap.sidecar import catalog, contents, publish
@@ -314,21 +314,10 @@ class _Merging:
 
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
         when = self._now.astimezone(self._settings.zone)
-        wanted = Snapshot(
-            id=snapshot_id(when, "merged", {s.id for s in living}),
-            commit="",
-            tree="",
-            created=when.replace(microsecond=0),
-            kind=Kind.MANUAL,
-            label="merged",
-            message=normalize_message(self._sides.message, kind=Kind.MANUAL, label="merged"),
-            files=0,
-            bytes=0,
-            manifest_sha256="",
-            metadata_sha256="",
-        )
+        request = Request(message=self._sides.message, label="merged")
+        wanted = publication.wanted(request, set(self._sidecar.damaged), living, when)
         fresh = draft.publish(wanted, merged, publish.texts_of(merged), when).snapshot
-        publish.check(self._sidecar, fresh, {e.oid for e in merged.entries if e.oid})
+        publication.check(self._sidecar, living, fresh, {e.oid for e in merged.entries if e.oid}, when)
         return fresh
 
 
