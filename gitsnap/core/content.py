@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from gitsnap.core.beside import beside
+
 CHUNK = 1 << 20
 # What is no longer than this is read and stored in one piece.
 WHOLE = 1 << 22
@@ -70,16 +72,20 @@ class Digesting:
 
     def add_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
         """Digest one blob; raises SizeChanged."""
-        sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        sha256 = hashlib.sha256()
+        sha1 = beside(hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), size)
+        sha256 = beside(hashlib.sha256(), size)
         seen = 0
-        for chunk in chunks:
-            seen += len(chunk)
-            if seen > size:
-                # Whoever appends as fast as we read must not keep us here.
+        try:
+            for chunk in chunks:
+                seen += len(chunk)
+                if seen > size:
+                    # Whoever appends as fast as we read must not keep us here.
+                    raise SizeChanged
+                sha1.update(chunk)
+                sha256.update(chunk)
+            if seen != size:
                 raise SizeChanged
-            sha1.update(chunk)
-            sha256.update(chunk)
-        if seen != size:
-            raise SizeChanged
-        return Digests(sha1.digest(), sha256.digest())
+        finally:
+            # Their threads, if they have any, end.
+            digests = Digests(sha1.digest(), sha256.digest())
+        return digests

@@ -74,6 +74,27 @@ class Databases:
         self._scratch, self.raw, self.known = scratch, raw, known
         self._patience = _PATIENCE_IN_ALL
 
+    def calm(self, folder: int, name: bytes) -> bool:
+        """Whether nobody is at work on the database: nobody has locked it for writing, and no file of its is beside it.
+
+        Where that is so before and after its file was read, and the file has not changed, it is the database as it was
+        committed. Raises OSError where it is gone.
+        """
+        if any(_exists(folder, name + suffix) for suffix in BESIDE):
+            return False
+        file = open_file(folder, name)
+        locks = ReadLocks(file)
+        try:
+            locks.take_database()
+            calm = not locks.writer_at_work()
+            locks.release()
+        except (Held, OSError):
+            return False
+        finally:
+            # Its locks go with it.
+            os.close(file)
+        return calm
+
     @contextmanager
     def copy(self, folder: int, name: bytes) -> Iterator[Copy]:
         """A consistent image of the database `name` in an open directory.
@@ -137,6 +158,14 @@ class Databases:
                     return
         finally:
             self._patience -= time.monotonic() - started
+
+
+def _exists(folder: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _regular(folder: int, name: bytes) -> int:

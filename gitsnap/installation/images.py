@@ -27,6 +27,10 @@ class Images:
         """The names in an open directory, whose path and a slash are `prefix`, that are databases in use."""
         return self._imager.in_use(folder, prefix, names)
 
+    def calm(self, fd: int, name: bytes) -> bool:
+        """Whether nobody is at work on a database, so that it can be read as any file. Raises OSError."""
+        return self._imager.calm(fd, name)
+
     def take(self, fd: int, name: bytes, path: bytes) -> bool:
         """Capture one database as an image; false where it is to be read as any file."""
         try:

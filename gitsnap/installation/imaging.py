@@ -60,6 +60,10 @@ class Imager:
     def _in_use(self, folder: int, name: bytes, path: bytes) -> bool:
         return path in self._databases.known or _live(_beside(folder, name, LIVE))
 
+    def calm(self, folder: int, name: bytes) -> bool:
+        """Whether nobody is at work on a database, so that its file is all there is to it. Raises OSError."""
+        return self._databases.calm(folder, name)
+
     def take(self, folder: int, name: bytes, path: bytes) -> Imaged | None:
         """The image of a database; None for what is to be read as any file.
 

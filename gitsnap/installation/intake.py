@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from gitsnap.core.content import WHOLE, BlobSink, Digests
@@ -57,15 +58,20 @@ class Intake:
                 # Read under another name, perhaps longer ago than this look.
                 _, digests, entry.sparse, calm = same
             else:
-                digests = self._read(fd, name, found, twice=not settled(found, started, COARSE_NS))
+                digests, since = self._read(fd, name, found, started, twice=not settled(found, started, COARSE_NS))
+                calm = settled(found, since)
                 entry.sparse = found.st_blocks * 512 < found.st_size
         if found.st_nlink > 1:
             self._linked[found.st_dev, found.st_ino] = (found, digests, entry.sparse, calm)
         entry.oid, entry.sha256 = digests
         return digests, calm
 
-    def _read(self, fd: int, name: bytes, found: os.stat_result, *, twice: bool) -> Digests:
-        """Read a file. `twice` when it changed so lately that another change now may not show in its times."""
+    def _read(self, fd: int, name: bytes, found: os.stat_result, started: int, *, twice: bool) -> tuple[Digests, int]:
+        """Read a file, looked at since `started`; its digests, and since when it has been as they say.
+
+        `twice` when it changed so lately that another change now may not show in its times.
+        """
+        since = started
         if found.st_size <= WHOLE:
 
             def use(file: int, chunks: Iterable[bytes]) -> Digests:
@@ -73,11 +79,11 @@ class Intake:
 
             digests = read_whole(fd, name, key(found), found.st_size, use, twice=twice)
         else:
-            digests = self._stream(fd, name, found, twice=twice)
+            digests, since = self._stream(fd, name, found, started, twice=twice)
         self._scan.read += 1
-        return digests
+        return digests, since
 
-    def _stream(self, fd: int, name: bytes, found: os.stat_result, *, twice: bool) -> Digests:
+    def _stream(self, fd: int, name: bytes, found: os.stat_result, started: int, *, twice: bool) -> tuple[Digests, int]:
         file = open_file(fd, name)
         try:
             before = os.fstat(file)
@@ -88,13 +94,15 @@ class Intake:
             if twice and os.lseek(file, 0, os.SEEK_CUR):
                 await_writers(file)
                 os.lseek(file, 0, os.SEEK_SET)
+                # The first reading took its time: a change from here on shows where one at its beginning did not.
+                started = time.time_ns()
                 if _sha256(file, before.st_size) != digests.sha256:
                     raise UnstableError
             if key(os.fstat(file)) != key(before):
                 raise UnstableError
         finally:
             os.close(file)
-        return digests
+        return digests, started
 
     def link(self, entry: Entry, cached: Row | None) -> Digests:
         """A symlink's digests: those of its target."""

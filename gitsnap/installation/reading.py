@@ -49,6 +49,18 @@ def settled(found: os.stat_result, started: int, within: int = 0) -> bool:
     return newest + (within or (COARSE_NS if coarse else _TICK_NS)) < started
 
 
+def let_settle(found: os.stat_result, started: int) -> int:
+    """Wait until a change would show in the times of a file that changed a moment ago; since when it would.
+
+    Where the clock is so coarse that this would take seconds, that is `started`, at once.
+    """
+    left = max(found.st_mtime_ns, found.st_ctime_ns) + _TICK_NS - started
+    if not 0 <= left <= _TICK_NS:
+        return started
+    time.sleep((left + _TICK_NS // 50) / 1e9)
+    return time.time_ns()
+
+
 def open_file(folder: int, name: bytes | str) -> int:
     """A descriptor of a file, without following a symlink, waiting for a FIFO or moving the access time."""
     try:

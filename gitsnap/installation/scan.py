@@ -24,7 +24,7 @@ from gitsnap.installation.images import Images, drop_what_images_hold
 from gitsnap.installation.imaging import Imager
 from gitsnap.installation.intake import Intake, SinkFailed
 from gitsnap.installation.owners import group_name, user_name
-from gitsnap.installation.reading import COARSE_NS, ReadFailedError, UnstableError, key
+from gitsnap.installation.reading import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
 from gitsnap.installation.reading import settled as _settled
 from gitsnap.installation.recording import Recording, Scan, set_xattrs
 
@@ -34,6 +34,7 @@ _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemenco
 _TRIES = 3
 # A page, the least that a SQLite database can be.
 _SMALLEST = 512
+_LARGE = 1 << 24
 
 
 class _Pending(NamedTuple):
@@ -313,7 +314,10 @@ class Scanner:
             self.scan.inventory.skipped.append(path)
             return False
         is_dir = kind is Type.DIR
-        if kind is Type.FILE and self._imaged(fd, name, path, found, started):
+        large = self._images is not None and kind is Type.FILE and found.st_size >= _LARGE
+        started = let_settle(found, started) if large else started
+        calm = large and self._calm(fd, name, path, found, started)
+        if kind is Type.FILE and not calm and self._imaged(fd, name, path, found, started):
             return True
         entry = entry_of(path, found, kind)
         cached, refused = self._cached(path, found), None
@@ -324,6 +328,8 @@ class Scanner:
         content, settled = None, _settled(found, started)
         if kind is Type.FILE:
             content, settled = self._intake.file(fd, name, entry, found, cached, started)
+            if calm and self._images is not None and not self._images.calm(fd, name):
+                raise UnstableError
         elif kind is Type.LINK:
             entry.target = os.readlink(name, dir_fd=fd)
             if key(os.stat(name, dir_fd=fd, follow_symlinks=False)) != key(found):
@@ -338,6 +344,13 @@ class Scanner:
         if cached is not None or (settled and refused is None):
             self._recording.remember(path, entry, key(found), content, cached)
         return True
+
+    def _calm(self, fd: int, name: bytes, path: bytes, found: os.stat_result, started: int) -> bool:
+        """Whether a large file, of which a private copy would take long, is a database that nobody is at work on: what
+        its users write from now on shows in its times."""
+        if self._images is None or path in self._suspect or found.st_nlink > 1 or not _settled(found, started):
+            return False
+        return self._images.calm(fd, name)
 
     def _imaged(self, fd: int, name: bytes, path: bytes, found: os.stat_result, started: int) -> bool:
         """Whether a file that may be a database, and changed so lately that a transaction may be under way in it, was

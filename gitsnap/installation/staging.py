@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 
+from gitsnap.core.beside import beside
 from gitsnap.core.errors import IntegrityError, StopRequestedError
 from gitsnap.core.events import Observer
 from gitsnap.core.journal import Dressing, Motion, Move, Record
@@ -127,7 +128,7 @@ class Stager:
         return os.stat(slot, dir_fd=fd, follow_symlinks=False).st_ino
 
     def _write_file(self, fd: int, slot: bytes, entry: Entry) -> int:
-        digest, size = hashlib.sha256(), 0
+        digest, size = beside(hashlib.sha256(), entry.size), 0
         file = self._disk.create(fd, slot)
         try:
             for piece in self._content(entry):
@@ -143,7 +144,8 @@ class Stager:
                 self._disk.finish(file, entry.mode, found.st_atime_ns, entry.mtime_ns)
         finally:
             os.close(file)
-        if digest.digest() != entry.sha256 or size != entry.size:
+            actual = digest.digest()
+        if actual != entry.sha256 or size != entry.size:
             raise IntegrityError(
                 "the stored content is not what the manifest says; nothing was changed", path=entry.path
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
 from gitsnap.core.sqlite import HEADER

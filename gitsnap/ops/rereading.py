@@ -77,7 +77,7 @@ class Rereading:
     def finish(self) -> dict[bytes, Held]:
         """What every blob holds."""
         for oid in self._large:
-            self._known[oid] = _reread_large(self._store, oid, self._observer)
+            self._known[oid] = _reread_large(self._store, oid, self._observer, self._kind)
             self._observer.advanced(1)
         starts: Iterable[int] = range(0, len(self._small), _PER_REQUEST)
         if self._crew is not None:
@@ -97,7 +97,10 @@ def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> Held:
     return len(content), hashlib.sha256(content).digest() if kind is not None else b""
 
 
-def _reread_large(store: ObjectStore, oid: bytes, observer: Observer) -> Held:
+def _reread_large(store: ObjectStore, oid: bytes, observer: Observer, kind: bytes | None) -> Held:
+    if kind is None and store.as_written(oid):
+        # Whoever only wants to know whether it can be read need not wait until it is inflated.
+        return 0, b""
     sha256, size = beside(hashlib.sha256(), WORTHWHILE), 0
     failure = None
     try:

@@ -150,9 +150,19 @@ class ObjectStore:
         self.damaged.discard(oid)
         return True
 
-    def blob(self, oid: bytes, size: int | None = None) -> Iterator[bytes]:
-        """A blob's content in pieces; IntegrityError at the end at the latest when the id or `size` is not met."""
-        stream = self._large(oid, size) if size is None or size >= STREAM_FROM else None
+    def as_written(self, oid: bytes) -> bool:
+        """Whether the bytes in a pack that hold an object, whole and no delta, are those that were once written."""
+        found = self._locate(oid)
+        if found is None or found[0].header(found[1])[0] not in TYPES:
+            return False
+        return found[0].as_written(found[1])
+
+    def blob(self, oid: bytes, size: int | None = None, *, checked: bool = True) -> Iterator[bytes]:
+        """A blob's content in pieces; IntegrityError at the end at the latest when the id or `size` is not met.
+
+        Without `checked`, the id of a large one is not computed again: for who has a digest to compare with.
+        """
+        stream = self._large(oid, size, checked) if size is None or size >= STREAM_FROM else None
         if stream is not None:
             try:
                 yield from stream
@@ -164,7 +174,7 @@ class ObjectStore:
             raise IntegrityError(f"object {oid.hex()} has {len(content)} bytes, not {size}")
         yield content
 
-    def _large(self, oid: bytes, size: int | None) -> Iterator[bytes] | None:
+    def _large(self, oid: bytes, size: int | None, checked: bool = True) -> Iterator[bytes] | None:
         """A stream of a blob that is too large to hold, or loose; None for what read() is for."""
         found = self._find(oid)
         if found is None:
@@ -177,7 +187,7 @@ class ObjectStore:
         # What was given away cannot be taken back: where there is a choice, each is read once more before.
         while len(streams) > 1 and not _passes(streams.pop(0)):
             copies.pop(0)
-        return _large_stream(copies[0], oid, size)
+        return _large_stream(copies[0], oid, size, checked)
 
     def position(self, oid: bytes) -> tuple[str, int]:
         """A key that sorts objects in the order in which they lie on disk."""
@@ -332,12 +342,13 @@ def _is_large(copy: tuple[Pack, int]) -> bool:
     return False
 
 
-def _large_stream(copy: tuple[Pack, int], oid: bytes, size: int | None) -> Iterator[bytes]:
+def _large_stream(copy: tuple[Pack, int], oid: bytes, size: int | None, checked: bool = True) -> Iterator[bytes]:
     pack, offset = copy
     _, length, at, _ = pack.header(offset)
     if size is not None and length != size:
         raise IntegrityError(f"it has {length} bytes, not {size}", path=pack.path)
-    yield from _checked(pack.inflate_stream(at, length), oid, length)
+    pieces = pack.inflate_stream(at, length)
+    yield from _checked(pieces, oid, length) if checked else pieces
 
 
 def _passes(pieces: Iterator[bytes]) -> bool:

@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from isal import isal_zlib
-from isal.igzip_lib import IsalError as _IsalError
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar.blocks import IsalError, inflated
 
 OFS_DELTA, REF_DELTA = 6, 7
-# The stub declares a variable, not a class.
-IsalError: type[Exception] = _IsalError  # type: ignore[assignment]
 _BULK_AFTER = 300
 _PIECE = 1 << 18
 _GULP = 1 << 14
@@ -110,6 +108,16 @@ class Pack:
         ends = [start for start, _, _ in placed[1:]] + [self.size - 20]
         return [(oid, start, end, crc) for (start, oid, crc), end in zip(placed, ends, strict=True)]
 
+    def as_written(self, offset: int) -> bool:
+        """Whether the entry at `offset` has the CRC-32 that the index has for it: gitformat-pack(5) has these so that
+        what is deflated can be copied without being inflated, and damage does not go unnoticed."""
+        _, start, end, expected = next((e for e in self.entries() if e[1] == offset), (b"", 0, 0, 0))
+        crc = 0
+        while start < end and (data := os.pread(self.fd, min(_PIECE, end - start), start)):
+            crc = isal_zlib.crc32(data, crc)
+            start += len(data)
+        return start == end > 0 and crc == expected
+
     def load(self, offset: int, limit: int) -> tuple[int, int, bytes | int | None, bytes]:
         """(type, size, delta base, inflated data) of the entry at `offset`; no data for a size above `limit`."""
         # Most entries are read whole together with their heads.
@@ -170,8 +178,20 @@ class Pack:
 
     def inflate_stream(self, at: int, size: int) -> Iterator[bytes]:
         """The same in pieces, in constant memory."""
-        inflater: Any = isal_zlib.decompressobj()
         seen = 0
+        try:
+            for piece in inflated(self.fd, at, size) or self._inflate_alone(at):
+                seen += len(piece)
+                if seen > size:
+                    break
+                yield piece
+        except (IsalError, EOFError) as error:
+            raise IntegrityError(f"pack data from {at} on does not inflate: {error}", path=self.path) from None
+        if seen != size:
+            raise IntegrityError(f"pack entry holds {seen} bytes where its header says {size}", path=self.path)
+
+    def _inflate_alone(self, at: int) -> Iterator[bytes]:
+        inflater: Any = isal_zlib.decompressobj()
         data = b""
         while not inflater.eof:
             data = data or inflater.unconsumed_tail
@@ -179,16 +199,8 @@ class Pack:
                 data = os.pread(self.fd, _PIECE, at)
                 at += len(data)
                 if not data:
-                    raise IntegrityError("pack ends in the middle of an object", path=self.path)
-            try:
-                out = inflater.decompress(data, 4 * _PIECE)
-            except IsalError as error:
-                raise IntegrityError(f"pack data before {at} does not inflate: {error}", path=self.path) from None
+                    raise EOFError("the pack ends in the middle of it")
+            out = inflater.decompress(data, 4 * _PIECE)
             data = inflater.unconsumed_tail
-            seen += len(out)
-            if seen > size:
-                break
             if out:
                 yield out
-        if seen != size:
-            raise IntegrityError(f"pack entry holds {seen} bytes where its header says {size}", path=self.path)

@@ -10,20 +10,19 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.beside import beside
 from gitsnap.core.content import CHUNK, WHOLE, Digests, SizeChanged
+from gitsnap.sidecar.blocks import SAMPLE, compressible, deflated
 from gitsnap.sidecar.files import private_create, sync_directory
 
 COMMIT, TREE, BLOB = 1, 2, 3
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
-_SAMPLE = 1 << 16
-_LARGE = 1 << 26
 
 
 class WrittenPack(NamedTuple):
@@ -89,24 +88,26 @@ class PackWriter:
 
     def _write(self, oid: bytes, kind: int, data: bytes) -> None:
         packed = _pack(kind, data)
-        self.adopt(oid, packed, zlib.crc32(packed))
+        self.adopt(oid, packed, isal_zlib.crc32(packed))
 
     def _stream_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
         start = self._at
         sha1 = beside(hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), size)
         sha256 = beside(hashlib.sha256(), size)
         head = _entry_header(BLOB, size)
-        crc, written, deflater = zlib.crc32(head), len(head), None
         self._file.write(head)
-        try:
+        crc, written = isal_zlib.crc32(head), len(head)
+
+        def digested() -> Iterator[bytes]:
             for chunk in _bounded(chunks, size):
                 sha1.update(chunk)
                 sha256.update(chunk)
-                if deflater is None:
-                    deflater = _deflater(chunk, size)
-                crc, written = self._emit(deflater.compress(chunk), crc, written)
-            assert deflater is not None
-            crc, written = self._emit(deflater.flush(), crc, written)
+                yield chunk
+
+        try:
+            for packed in deflated(digested(), size):
+                self._file.write(packed)
+                crc, written = isal_zlib.crc32(packed, crc), written + len(packed)
         except BaseException:
             self._rewind(start)
             # Their threads, if they have any, end.
@@ -119,10 +120,6 @@ class PackWriter:
             self._index[digests.oid] = (crc, start)
             self._at = start + written
         return digests
-
-    def _emit(self, packed: bytes, crc: int, written: int) -> tuple[int, int]:
-        self._file.write(packed)
-        return zlib.crc32(packed, crc), written + len(packed)
 
     def _rewind(self, at: int) -> None:
         self._file.flush()
@@ -230,20 +227,10 @@ def _compress(data: bytes) -> bytes:
     return packed
 
 
-def _compressible(sample: bytes) -> bool:
-    return len(sample) < 64 or len(_compress(sample)) < 0.97 * len(sample)
-
-
 def _deflate(data: bytes) -> bytes:
-    packed = _compress(data) if len(data) <= _SAMPLE or _compressible(data[:_SAMPLE]) else b""
+    packed = _compress(data) if len(data) <= SAMPLE or compressible(data) else b""
     # Stored blocks cost five bytes for each 64 KiB; what does not shrink is kept readable at the speed of a copy.
     return packed if packed and len(packed) < len(data) + 11 else zlib.compress(data, 0)
-
-
-def _deflater(first: bytes, size: int) -> Any:
-    # Level 0 is a third quicker and a tenth larger: the better bargain where deflating is all that one waits for.
-    level = 0 if size >= _LARGE else 1
-    return isal_zlib.compressobj(level) if _compressible(first[:_SAMPLE]) else zlib.compressobj(0)
 
 
 def _index_bytes(index: dict[bytes, tuple[int, int]], trailer: bytes) -> bytes:

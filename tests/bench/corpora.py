@@ -61,6 +61,14 @@ def _mini(place: Path) -> None:
 
 
 def _linux(place: Path) -> None:
+    """The kernel's source, the upgrade of which is unpacked anew: every time changes, whatever else does."""
+    _patched(place)
+    for folder, folders, files in os.walk(place / "v2", topdown=False):
+        for name in (*files, *folders):
+            os.utime(os.path.join(folder, name), ns=(UPGRADED, UPGRADED), follow_symlinks=False)
+
+
+def _patched(place: Path) -> None:
     """The kernel's source (78,600 files, 1.3 GB); the upgrade changes 2 %, removes 0.5 % and adds 0.5 %."""
     archives = sorted(Path("/usr/src").glob("linux-source-*.tar.xz"))
     if not archives:
@@ -133,5 +141,6 @@ _MAKERS: dict[str, Callable[[Path], None]] = {
     "nodered": _nodered,
     "mini": _mini,
     "linux": _linux,
+    "patched": _patched,
     "bigfile": _bigfile,
 }

@@ -27,7 +27,7 @@ ROOT = Path(os.environ.get("BENCH_ROOT", "build/bench")).resolve()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help="nodered, mini, linux, bigfile")
+    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help="nodered, mini, linux, patched, bigfile")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", action="store_true", help="growth curves, too")
     parser.add_argument("--tools", default="", help="comma-separated; all that are installed by default")

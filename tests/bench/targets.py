@@ -35,6 +35,16 @@ TARGETS: dict[str, dict[str, Target]] = {
         "size upgrade": Target(0.75, 1.25),
         "size gc": Target(1.1, 0.8),
     },
+    # The same, but few times change: git reads few files then, so the upgrade and the way back are held to the others.
+    "patched": {
+        "first": Target(0.25, 0.6, 150),
+        "nochange": Target(1.5, 0.15, 120),
+        "upgrade": Target(None, 0.5),
+        "verify": Target(0.6, 0.65),
+        "rollback": Target(None, 0.4),
+        "size upgrade": Target(0.75, 1.25),
+        "size gc": Target(1.1, 0.8),
+    },
     "bigfile": {
         "first": Target(0.2, 1.0, 200),
         "upgrade": Target(0.2, 1.0, 200),
