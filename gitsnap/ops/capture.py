@@ -157,7 +157,7 @@ def _scan(
     kept: Databases | None,
     observer: Observer,
 ) -> Scan:
-    readers = PackingReaders(sidecar.installation, draft.pack, draft.keeps)
+    readers = PackingReaders(sidecar.installation, cache.rows, draft.pack, draft.keeps)
     with closing(readers):
         return Scanner(
             sidecar.installation,

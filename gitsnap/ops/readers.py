@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from isal.isal_zlib import crc32
 
 from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
 from gitsnap.core.sqlite import HEADER
+from gitsnap.core.statcache import Row
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.reading import ReadFailedError, UnstableError, read_whole
@@ -25,10 +26,13 @@ class DigestingReaders:
     """Takes looks from a scan of `root`, and has what they show read and digested.
 
     Nothing is started before it is worth while; what comes to less is left to the walk. Close it.
+
+    `known` are the rows of the stat cache: a file that has the SHA-256 of its row has the git blob id of its row, which
+    need not be computed then.
     """
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, root: str, known: Mapping[bytes, Row]) -> None:
+        self._root, self._known = root, known
         self._batch: list[Look] = []
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
@@ -93,12 +97,12 @@ class DigestingReaders:
     def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
         """What a worker does, with its own descriptors of the directories."""
         dirs = Directories(self._root)
-        kept, sent = self._keeps, set[bytes]()
+        kept, known, sent = self._keeps, self._known, set[bytes]()
 
         def work(looks: list[tuple[int, bytes, bytes, int, bytes, bool]]) -> tuple[Any, bytes]:
             rows, packed = [], []
             for look in looks:
-                row, entry = _one(dirs, Look(*look), kept, sent)
+                row, entry = _one(dirs, Look(*look), known, kept, sent)
                 rows.append(row)
                 packed.append(entry)
             return rows, b"".join(packed)
@@ -122,8 +126,8 @@ class DigestingReaders:
 class PackingReaders(DigestingReaders):
     """The same with what is read deflated into `pack`. `kept` tells which blobs need none of that."""
 
-    def __init__(self, root: str, pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
-        super().__init__(root)
+    def __init__(self, root: str, known: Mapping[bytes, Row], pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
+        super().__init__(root, known)
         self._pack, self._kept = pack, kept
 
     def _keeps(self, oid: bytes) -> bool:
@@ -134,7 +138,7 @@ class PackingReaders(DigestingReaders):
 
 
 def _one(
-    dirs: Directories, look: Look, kept: Callable[[bytes], bool], sent: set[bytes]
+    dirs: Directories, look: Look, known: Mapping[bytes, Row], kept: Callable[[bytes], bool], sent: set[bytes]
 ) -> tuple[tuple[int, bytes | None, bytes, int, int, object], bytes]:
     """One file's row of the answer and its entry for the pack; any trouble is left to the walk, which names it."""
 
@@ -145,7 +149,8 @@ def _one(
         if look.twice and data.startswith(HEADER):
             # A transaction may be under way in it, which reading alone does not tell.
             raise UnstableError
-        digests = digest_blob(data)
+        row = known.get(look.folder + b"/" + look.name if look.folder else look.name)
+        digests = digest_blob(data, row)
         new = digests.oid not in sent and not kept(digests.oid)
         return digests, pack_blob(data) if new else b"", attributes.read_at(file)
 

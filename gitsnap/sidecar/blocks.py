@@ -3,7 +3,7 @@
 The blocks of a MiB end with a full flush each (the zlib manual, Z_FULL_FLUSH): the next begins at a byte and refers to
 nothing before it. Together they are one zlib stream (RFC 1950) that any git inflates from its start. Where the blocks
 end is written down nowhere: the flush leaves a mark, and what is found by one is true when a whole block comes out
-(docs/adr/0079).
+(docs/adr/0053).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def compressible(data: bytes) -> bool:
 
 def deflated(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """A zlib stream of the chunks, one block for each: BLOCK bytes but for the last. `size` is what they come to."""
-    adler = 1
+    adler, deflate = 1, _Deflating()
 
     def summed() -> Iterator[bytes]:
         nonlocal adler
@@ -56,12 +56,26 @@ def deflated(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
             yield chunk
 
     yield _START
-    yield from _shared(_deflate, summed(), size)
+    yield from _shared(deflate, summed(), size)
     yield _END + adler.to_bytes(4, "big")
 
 
-def _deflate(chunk: bytes) -> bytes:
-    deflater: Any = isal_zlib.compressobj(1, wbits=_RAW) if compressible(chunk) else zlib.compressobj(0, wbits=_RAW)
+class _Deflating:
+    """Deflates blocks. After one that did not shrink, a sample tells whether the next one is worth the time."""
+
+    def __init__(self) -> None:
+        self._shrinks = True
+
+    def __call__(self, chunk: bytes) -> bytes:
+        if self._shrinks or compressible(chunk):
+            packed = _flushed(isal_zlib.compressobj(1, wbits=_RAW), chunk)
+            self._shrinks = len(packed) < 0.97 * len(chunk)
+            if self._shrinks:
+                return packed
+        return _flushed(zlib.compressobj(0, wbits=_RAW), chunk)
+
+
+def _flushed(deflater: Any, chunk: bytes) -> bytes:
     packed: bytes = deflater.compress(chunk) + deflater.flush(zlib.Z_FULL_FLUSH)
     return packed
 

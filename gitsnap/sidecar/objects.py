@@ -153,7 +153,7 @@ class ObjectStore:
     def as_written(self, oid: bytes) -> bool:
         """Whether the bytes in a pack that hold an object, whole and no delta, are those that were once written."""
         found = self._locate(oid)
-        if found is None or found[0].header(found[1])[0] not in TYPES:
+        if found is None or oid in self.damaged or found[0].header(found[1])[0] not in TYPES:
             return False
         return found[0].as_written(found[1])
 

@@ -18,6 +18,7 @@ from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.beside import beside
 from gitsnap.core.content import CHUNK, WHOLE, Digests, SizeChanged
+from gitsnap.core.statcache import Row
 from gitsnap.sidecar.blocks import SAMPLE, compressible, deflated
 from gitsnap.sidecar.files import private_create, sync_directory
 
@@ -186,9 +187,12 @@ def object_id(kind: int, data: bytes) -> bytes:
     return sha1.digest()
 
 
-def digest_blob(data: bytes) -> Digests:
-    """Both digests of a small file's content."""
-    return Digests(object_id(BLOB, data), hashlib.sha256(data).digest())
+def digest_blob(data: bytes, known: Row | None = None) -> Digests:
+    """Both digests of a small file's content, which may be what a row of the stat cache was made from."""
+    sha256 = hashlib.sha256(data).digest()
+    if known is not None and known.has_content and known.sha256 == sha256:
+        return Digests(known.oid, sha256)
+    return Digests(object_id(BLOB, data), sha256)
 
 
 def pack_blob(data: bytes) -> bytes:

@@ -19,6 +19,7 @@ import pytest
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.model import Image, Snapshot
 from gitsnap.core.mtree import parse_metadata
+from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.sqlite_locks import ReadLocks
 from gitsnap.ops import difference, recover, restore
@@ -127,6 +128,56 @@ def test_a_rolled_back_database_has_the_old_state_and_none_of_the_new_journals(w
         assert undone.verified
         assert undone.in_use == []
         assert stock_state(database) == before
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete", "memory", "off"])
+@pytest.mark.parametrize("pause", [0.02, 0.3])
+def test_what_is_captured_of_a_large_one_under_a_writer_was_committed(where: Path, mode: str, pause: float) -> None:
+    """Read where it lies when nobody is at work on it, and again, as an image, when that has changed meanwhile."""
+    with Protected(where / "app", where / "home") as place:
+        taken: list[tuple[int, Snapshot]] = []
+        with writing(
+            where / "app/data/app.db", where / "acked", mode, pause=pause, hold=0.02, filling=20 << 20
+        ) as writer:
+            for _ in range(12):
+                before = writer.committed
+                result = place.take()
+                assert result.partial == []
+                taken.append((before, result.snapshot))
+        newest = 0
+        for number, (before, snapshot) in enumerate(taken):
+            found = state(restored(place, snapshot, where / f"out{number}"))
+            assert found >= max(before, newest)
+            newest = found
+
+
+def test_a_large_one_that_nobody_is_at_work_on_is_read_where_it_lies(
+    where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copying gigabytes takes longer than all else that a rollback does with them."""
+    database, copies = where / "app/data/app.db", []
+    copy = Databases.copy
+
+    def counted(self: Databases, folder: int, name: bytes) -> object:
+        copies.append(name)
+        return copy(self, folder, name)
+
+    monkeypatch.setattr(Databases, "copy", counted)
+    create(database, filling=20 << 20)
+    with Protected(where / "app", where / "home") as place:
+        first = place.take().snapshot
+        assert copies == []
+        with closing(sqlite3.connect(database)) as c, c:
+            c.execute("update turn set number=1")
+            c.execute("update block set number=1")
+        back = place.rollback(first.id)
+        assert (back.verified, copies) == (True, [])
+        assert state(database) == 0
+        # With a file of SQLite's beside it, somebody may have it open.
+        Path(f"{database}-journal").touch()
+        database.touch()
+        place.take()
+        assert copies == [b"app.db"]
 
 
 def test_a_log_that_stayed_would_ruin_the_database(where: Path) -> None:

@@ -68,19 +68,24 @@ class Writer:
             self.process.send_signal(signal.SIGCONT)
 
 
-def create(path: Path, mode: str = "delete") -> None:
-    """A database with transaction 0."""
+def create(path: Path, mode: str = "delete", filling: int = 0) -> None:
+    """A database with transaction 0, and so many bytes that no transaction touches."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute(f"pragma journal_mode={mode}")
         c.executescript("create table turn(number); insert into turn values(0);")
         c.execute("create table block(id integer primary key, number, filling)")
         c.executemany("insert into block(number, filling) values(0, randomblob(400))", [()] * ROWS)
+        c.execute("create table filling(bytes)")
+        for _ in range(filling >> 20):
+            c.execute("insert into filling values(randomblob(1048576))")
 
 
 @contextmanager
-def writing(path: Path, acked: Path, mode: str, *, pause: float = 0.001, hold: float = 0.0) -> Iterator[Writer]:
-    """A writer at work. `pause` and `hold` (with a transaction open) are in seconds."""
-    create(path, mode)
+def writing(
+    path: Path, acked: Path, mode: str, *, pause: float = 0.001, hold: float = 0.0, filling: int = 0
+) -> Iterator[Writer]:
+    """A writer at work. `pause` and `hold` (with a transaction open) are in seconds, `filling` in bytes."""
+    create(path, mode, filling)
     command = [sys.executable, "-c", _WRITER, str(path), mode, str(pause), str(hold), str(acked)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     writer = Writer(process, path, acked)
