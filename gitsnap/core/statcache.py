@@ -115,6 +115,11 @@ class Packed(Mapping[bytes, Row]):
     def __len__(self) -> int:
         return len(self.places)
 
+    def oids(self) -> set[bytes]:
+        """The ids of all content."""
+        data = self.data
+        return {data[at + OID : at + SHA256] for at in self.places.values() if data[at + FLAGS] & CONTENT}
+
     def begins(self, path: bytes, key: bytes) -> bool:
         """Whether there is a row for `path` that begins with `key`."""
         at = self.places.get(path)
@@ -149,6 +154,8 @@ class StatCache:
     def oids(self) -> set[bytes]:
         """The ids of all content that the rows and images vouch for."""
         held = {image.oid for image in self.images.values()}
+        if isinstance(self.rows, Packed):
+            return self.rows.oids() | held
         return {r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT} | held
 
 

@@ -18,7 +18,7 @@ _WORKERS = 4
 # Fewer entries are looked at in less time than it takes to start processes.
 _WORTH_ENTRIES = 20_000
 # Directories to share out, at least: they are of very different sizes.
-_ENOUGH = 64
+_ENOUGH = 400
 _PER_REQUEST = 2
 
 

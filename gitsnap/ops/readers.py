@@ -75,8 +75,7 @@ class DigestingReaders:
         if self._crew is None:
             if self._workers < 2 or (self._total_files < _WORTH_FILES and self._total_bytes < _WORTH_BYTES):
                 return
-            # What it has to look up first, it looks up once for all workers.
-            self._keeps(bytes(20))
+            self._get_ready()
             self._crew = Crew(self._prepare, self._workers)
         for batch in self._waiting:
             self._take(self._crew.hand_over([tuple(look) for look in batch]))
@@ -115,6 +114,9 @@ class DigestingReaders:
             self._crew.close()
             self._crew = None
 
+    def _get_ready(self) -> None:
+        """Do once what every worker would have to do."""
+
     def _keeps(self, _oid: bytes) -> bool:
         """Whether a blob need not be deflated and sent: none need be, here."""
         return True
@@ -129,6 +131,13 @@ class PackingReaders(DigestingReaders):
     def __init__(self, root: str, known: Mapping[bytes, Row], pack: PackWriter, kept: Callable[[bytes], bool]) -> None:
         super().__init__(root, known)
         self._pack, self._kept = pack, kept
+
+    def _get_ready(self) -> None:
+        # Asked for something that is there, it looks up all that is.
+        for row in self._known.values():
+            if row.has_content:
+                self._kept(row.oid)
+                break
 
     def _keeps(self, oid: bytes) -> bool:
         return self._kept(oid)

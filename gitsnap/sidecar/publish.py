@@ -46,8 +46,12 @@ class Kept:
         """Whether a live ref keeps this object, and nothing tells that it is damaged."""
         if oid in self._damaged and not self._sidecar.objects.readable(oid):
             return False
+        if oid in self._sure:
+            return True
         if self._cache is not None:
-            # Not before it is asked for: where nothing has changed, nobody asks.
+            if oid not in self._sidecar.objects:
+                return False
+            # Not before it is asked for: where nothing has changed, all that is asked for is new.
             self._sure |= self._cache.oids() | self._cache.trees
             self._cache = None
         if oid in self._sure:
