@@ -41,10 +41,10 @@ def gather(sidecar: Sidecar) -> None:
     if written is None:
         return
     for pack in gathered:
-        if written.name not in pack.path:
+        if not any(name in pack.path for name in written.names):
             _remove(pack)
     sync_directory(folder)
-    os.unlink(written.keep)
+    written.release()
     sidecar.objects.refresh()
 
 

@@ -28,11 +28,11 @@ def load(sidecar: Sidecar) -> dict[str, int]:
     return found
 
 
-def note(sidecar: Sidecar, commit: str, pack: str | None) -> None:
-    """Note what a snapshot added: the pack of this name with its index, or nothing. No reason to fail, ever."""
+def note(sidecar: Sidecar, commit: str, packs: Sequence[str]) -> None:
+    """Note what a snapshot added: the packs of these names with their indexes. No reason to fail, ever."""
     with suppress(OSError):
-        base = os.path.join(sidecar.path, "objects", "pack", f"pack-{pack}")
-        size = sum(os.stat(base + suffix).st_size for suffix in (".pack", ".idx")) if pack else 0
+        bases = [os.path.join(sidecar.path, "objects", "pack", f"pack-{name}") for name in packs]
+        size = sum(os.stat(base + suffix).st_size for base in bases for suffix in (".pack", ".idx"))
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(sidecar.own(_FILE), flags, 0o600)
         try:

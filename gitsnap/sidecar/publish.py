@@ -196,8 +196,8 @@ class Draft:
                 raise
         superseded.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
         if written is not None:
-            os.unlink(written.keep)
-        growth.note(sidecar, snapshot.commit, written.name if written else None)
+            written.release()
+        growth.note(sidecar, snapshot.commit, written.names if written else ())
         sidecar.objects.refresh()
         return Published(snapshot, tree_ids, len(written.oids) if written else 0)
 
@@ -282,7 +282,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
             sidecar.refs.change(ref, old_notes[ref], new)
     superseded.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone)], when)
     if written is not None:
-        os.unlink(written.keep)
+        written.release()
     sidecar.objects.refresh()
 
 

@@ -90,7 +90,7 @@ def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch)
         "remember = s.remember\n"
         "def after(*a):\n"
         "    written = original(pending.pop())\n"
-        "    os.unlink(written.keep)\n"
+        "    written.release()\n"
         "    remember(*a)\n"
         "s.remember = after",
     )

@@ -1,0 +1,126 @@
+"""One pack as it is written, and its index (gitformat-pack(5), version 2 of both)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from contextlib import suppress
+
+from gitsnap.core.beside import WORTHWHILE, beside
+from gitsnap.core.content import CHUNK
+from gitsnap.sidecar.files import private_create
+
+
+class PackFile:
+    """A temporary pack in the directory `scratch`. `index` holds CRC-32 and offset of what its user has written.
+
+    With the `count` of its objects known, its digest is computed as it is written; without, it is read again for that.
+    """
+
+    def __init__(self, scratch: str, count: int = 0) -> None:
+        self._path = os.path.join(scratch, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
+        self._file = os.fdopen(private_create(self._path), "w+b", buffering=1 << 18)
+        self._sha1 = beside(hashlib.sha1(usedforsecurity=False), WORTHWHILE) if count else None
+        self._trailer = b""
+        self.index: dict[bytes, tuple[int, int]] = {}
+        self.at = 0
+        self.write(b"PACK" + struct.pack(">LL", 2, count))
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        self._file.write(data)
+        self.at += len(data)
+        if self._sha1 is not None:
+            self._sha1.update(data)
+
+    def rewind(self, at: int) -> None:
+        """Take back what was written from an offset on, where the count of objects is not known."""
+        self._file.flush()
+        self._file.seek(at)
+        self._file.truncate()
+        self.at = at
+
+    def end(self) -> None:
+        """Every object is written, as many as were counted."""
+        if self._sha1 is not None:
+            # Its thread ends: beside threads no process is forked.
+            self._trailer, self._sha1 = self._sha1.digest(), None
+
+    def finish(self, objects: str) -> str:
+        """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
+        trailer = self._complete()
+        name = trailer.hex()
+        base = os.path.join(objects, "pack", f"pack-{name}")
+        os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
+        index = self._path + ".idx"
+        try:
+            _write_synced(index, _index_bytes(self.index, trailer))
+            if not os.path.exists(base + ".keep"):
+                _write_synced(base + ".keep", b"gitsnap: a snapshot is being written\n")
+            os.rename(self._path, base + ".pack")
+            os.rename(index, base + ".idx")
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(index)
+            raise
+        return name
+
+    def _complete(self) -> bytes:
+        with self._file as file:
+            trailer = self._trailer or self._digest()
+            file.seek(0, os.SEEK_END)
+            file.write(trailer)
+            file.flush()
+            os.fsync(file.fileno())
+        return trailer
+
+    def _digest(self) -> bytes:
+        file, sha1 = self._file, hashlib.sha1(usedforsecurity=False)
+        file.seek(8)
+        file.write(struct.pack(">L", len(self.index)))
+        file.flush()
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            sha1.update(chunk)
+        return sha1.digest()
+
+    def abandon(self) -> None:
+        """Drop it. Harmless after finish()."""
+        self.end()
+        # Closing writes what is buffered, which a full disk refuses: the file must go all the more.
+        with suppress(OSError):
+            self._file.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def _index_bytes(index: dict[bytes, tuple[int, int]], trailer: bytes) -> bytes:
+    oids = sorted(index)
+    counts = [0] * 256
+    for oid in oids:
+        counts[oid[0]] += 1
+    for i in range(1, 256):
+        counts[i] += counts[i - 1]
+    crcs, offsets = zip(*(index[oid] for oid in oids), strict=True)
+    large = [o for o in offsets if o >= 1 << 31]
+    position = {o: 1 << 31 | i for i, o in enumerate(large)}
+    n = len(oids)
+    body = b"".join(
+        [
+            b"\377tOc" + struct.pack(">L256L", 2, *counts),
+            *oids,
+            struct.pack(f">{n}L", *crcs),
+            struct.pack(f">{n}L", *(position.get(o, o) for o in offsets)),
+            struct.pack(f">{len(large)}Q", *large),
+            trailer,
+        ]
+    )
+    return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+def _write_synced(path: str, data: bytes) -> None:
+    with os.fdopen(private_create(path), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
