@@ -31,6 +31,7 @@ class ObjectStore:
     def __init__(self, objects: str) -> None:
         self._dir = objects
         self._packs: dict[str, Pack] = {}
+        self._last = ""
         self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
         self._bases_size = 0
         # What could not be read so far: evidence for whoever is about to take stored objects for granted.
@@ -214,9 +215,11 @@ class ObjectStore:
         return kind in TYPES and size >= STREAM_FROM
 
     def _locate(self, oid: bytes) -> tuple[Pack, int] | None:
-        for pack in self._packs.values():
-            offset = pack.find(oid)
-            if offset is not None:
+        # What is asked for next mostly lies where the last one was.
+        for pack in (self._packs.get(self._last), *self._packs.values()):
+            offset = pack.find(oid) if pack is not None else None
+            if pack is not None and offset is not None:
+                self._last = pack.name
                 return pack, offset
         return None
 

@@ -29,6 +29,7 @@ class Pack:
 
     def __init__(self, index_path: str) -> None:
         self.path = index_path[:-4] + ".pack"
+        self.name = os.path.basename(index_path)
         fd = os.open(index_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = os.fstat(fd).st_size
@@ -69,7 +70,8 @@ class Pack:
         if self._table is not None:
             return self._table.get(oid)
         self._lookups += 1
-        if self._lookups > _BULK_AFTER:
+        # Loading it takes as long as finding every twentieth of its objects.
+        if self._lookups > max(_BULK_AFTER, self.count // 20):
             self._table = self._load_table()
             return self._table.get(oid)
         low, high = self.fanout[oid[0] - 1] if oid[0] else 0, self.fanout[oid[0]]
