@@ -96,6 +96,9 @@ def _attempt(
         observer.started("reading")
         scan = _scan(sidecar, draft, cache, excludes, kept, observer)
         observer.finished()
+        if request.kind is Kind.MANUAL:
+            # The others are read back in part by forked workers, which threads rule out.
+            draft.pack.split()
         scan.inventory.rules = rules
         taken = _found(living, scan)
         if not needed(scan):

@@ -190,21 +190,20 @@ class ObjectStore:
             copies.pop(0)
         return _large_stream(copies[0], oid, size, checked)
 
-    def position(self, oid: bytes) -> tuple[str, int]:
-        """A key that sorts objects in the order in which they lie on disk."""
-        found = self._locate(oid)
-        return (found[0].path, found[1]) if found else ("", 0)
-
     def in_order(self, oids: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The ids in the order in which their objects lie on disk: small ones, and those that are better streamed."""
-        placed = sorted((self.position(oid), oid) for oid in oids)
+        left = set(oids)
         small: list[bytes] = []
         large: list[bytes] = []
-        for number, ((path, offset), oid) in enumerate(placed):
-            following = placed[number + 1][0] if number + 1 < len(placed) else ("", 0)
+        for pack in self._packs.values():
+            placed = pack.places(left)
+            left.difference_update([oid for _, oid in placed])
             # Deflated data is hardly ever a thousandth of the plain: only where the next is far away is a look needed.
-            near = following[0] == path and following[1] - offset < STREAM_FROM >> 10
-            (large if not near and self._streams(oid) else small).append(oid)
+            ends = [*(at for at, _ in placed[1:]), pack.size][: len(placed)]
+            for (at, oid), end in zip(placed, ends, strict=True):
+                (large if end - at >= STREAM_FROM >> 10 and self._streams(oid) else small).append(oid)
+        for oid in sorted(left):
+            (large if self._streams(oid) else small).append(oid)
         return small, large
 
     def _streams(self, oid: bytes) -> bool:

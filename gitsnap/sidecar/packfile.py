@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import threading
 from contextlib import suppress
 
 from gitsnap.core.beside import WORTHWHILE, beside
@@ -23,6 +24,7 @@ class PackFile:
         self._file = os.fdopen(private_create(self._path), "w+b", buffering=1 << 18)
         self._sha1 = beside(hashlib.sha1(usedforsecurity=False), WORTHWHILE) if count else None
         self._trailer = b""
+        self._reading: _Reading | None = None
         self.index: dict[bytes, tuple[int, int]] = {}
         self.at = 0
         self.write(b"PACK" + struct.pack(">LL", 2, count))
@@ -47,6 +49,10 @@ class PackFile:
             # Its thread ends: beside threads no process is forked.
             self._trailer, self._sha1 = self._sha1.digest(), None
 
+    def end_beside(self) -> None:
+        """Every object is written: a thread computes the digest while others are written to another pack."""
+        self._reading = self._read_again()
+
     def finish(self, objects: str) -> str:
         """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
         trailer = self._complete()
@@ -67,32 +73,67 @@ class PackFile:
         return name
 
     def _complete(self) -> bytes:
+        self.end()
         with self._file as file:
-            trailer = self._trailer or self._digest()
+            trailer = self._trailer or (self._reading or self._read_again()).digest()
             file.seek(0, os.SEEK_END)
             file.write(trailer)
             file.flush()
             os.fsync(file.fileno())
         return trailer
 
-    def _digest(self) -> bytes:
-        file, sha1 = self._file, hashlib.sha1(usedforsecurity=False)
-        file.seek(8)
-        file.write(struct.pack(">L", len(self.index)))
-        file.flush()
-        file.seek(0)
-        while chunk := file.read(CHUNK):
-            sha1.update(chunk)
-        return sha1.digest()
+    def _read_again(self) -> _Reading:
+        self._file.flush()
+        os.pwrite(self._file.fileno(), struct.pack(">L", len(self.index)), 8)
+        return _Reading(self._file.fileno(), self.at)
 
     def abandon(self) -> None:
         """Drop it. Harmless after finish()."""
         self.end()
+        if self._reading is not None:
+            # It needs the open file.
+            self._reading.wait()
         # Closing writes what is buffered, which a full disk refuses: the file must go all the more.
         with suppress(OSError):
             self._file.close()
         with suppress(FileNotFoundError):
             os.unlink(self._path)
+
+
+class _Reading:
+    """The SHA-1 of the first bytes of an open file, computed on a thread where there are many."""
+
+    def __init__(self, file: int, size: int) -> None:
+        self._file, self._size = file, size
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._failure: OSError | None = None
+        self._thread: threading.Thread | None = None
+        if size >= WORTHWHILE:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        at = 0
+        try:
+            while at < self._size and (data := os.pread(self._file, CHUNK, at)):
+                self._sha1.update(data)
+                at += len(data)
+        except OSError as error:
+            self._failure = error
+
+    def wait(self) -> None:
+        """Until the file is not needed any more."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def digest(self) -> bytes:
+        """The digest; raises what reading has met."""
+        self.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._sha1.digest()
 
 
 def _index_bytes(index: dict[bytes, tuple[int, int]], trailer: bytes) -> bytes:

@@ -10,10 +10,10 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.blocks import IsalError, inflated
@@ -78,6 +78,18 @@ class Pack:
         i = bisect_right(range(high), oid, low, high, key=self._oid_at) - 1
         return self._offset_at(i) if i >= low and self._oid_at(i) == oid else None
 
+    def places(self, oids: Collection[bytes]) -> list[tuple[int, bytes]]:
+        """Offset and id of those of these objects that it holds, in the order in which they lie in it."""
+        if 20 * len(oids) < self.count:
+            found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
+        else:
+            if self._table is None:
+                self._table = self._load_table()
+            table = self._table
+            found = [(table[oid], oid) for oid in oids if oid in table]
+        found.sort()
+        return found
+
     def with_prefix(self, low_oid: bytes, high_oid: bytes) -> list[bytes]:
         """The ids between two bounds, inclusive."""
         first, last = self.fanout[low_oid[0] - 1] if low_oid[0] else 0, self.fanout[high_oid[0]]
@@ -127,7 +139,8 @@ class Pack:
         kind, size, at, base = self._parse(data, offset)
         if size > limit:
             return kind, size, base, b""
-        inflater = isal_zlib.decompressobj()
+        # A tenth quicker than isal_zlib.decompressobj.
+        inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
         try:
             out: bytes = inflater.decompress(data[at - offset :], size + 1)
         except IsalError as error:

@@ -53,14 +53,14 @@ class PackWriter:
         self._objects, self._scratch, self._known = objects, scratch, known
         self._pack = PackFile(scratch)
         self._index = self._pack.index
-        self._own: dict[bytes, PackFile] = {}
+        self._own: list[PackFile] = []
 
     def __contains__(self, oid: bytes) -> bool:
-        return oid in self._index or oid in self._own
+        return oid in self._index or any(oid in pack.index for pack in self._own)
 
     def has(self, oid: bytes) -> bool:
         """Whether the object is in this pack or kept by the repository already."""
-        return oid in self._index or oid in self._own or self._known(oid)
+        return oid in self or self._known(oid)
 
     def add(self, kind: int, data: bytes) -> bytes:
         """Add a small object unless the repository has it; its id."""
@@ -111,8 +111,17 @@ class PackWriter:
         pack.index[digests.oid] = (crc, start)
         if pack is not self._pack:
             pack.end()
-            self._own[digests.oid] = pack
+            self._own.append(pack)
         return digests
+
+    def split(self) -> None:
+        """No more contents will come, only what tells of them: many have a pack of their own, so that its digest is
+        computed meanwhile."""
+        if self._pack.at >= _OWN:
+            self._pack.end_beside()
+            self._own.append(self._pack)
+            self._pack = PackFile(self._scratch)
+            self._index = self._pack.index
 
     def _drop(self, pack: PackFile, start: int) -> None:
         pack.rewind(start) if pack is self._pack else pack.abandon()
@@ -123,7 +132,7 @@ class PackWriter:
         A `.keep` file is there before an index, so that no git running beside us can take a pack away before its refs
         exist (git-repack(1): packs with a .keep file are left alone).
         """
-        packs = [pack for pack in (*self._own.values(), self._pack) if pack.index]
+        packs = [pack for pack in (*self._own, self._pack) if pack.index]
         if not packs:
             self.abandon()
             return None
@@ -136,7 +145,7 @@ class PackWriter:
 
     def abandon(self) -> None:
         """Drop everything written. Harmless after finish()."""
-        for pack in (*self._own.values(), self._pack):
+        for pack in (*self._own, self._pack):
             pack.abandon()
 
 
