@@ -189,8 +189,9 @@ def _read_part(found: Any) -> Part | None:
 def _metadata(entry: Entry | None) -> list[object] | None:
     if entry is None:
         return None
-    xattrs = [[name, base64.b64encode(value).decode()] for name, value in entry.xattrs]
-    return [entry.type.value, entry.mode, entry.uid, entry.gid, entry.mtime_ns, xattrs]
+    xattrs = [[name, base64.b64encode(value).decode()] for name, value in entry.xattrs] if entry.xattrs else []
+    # The type is a string: asking an enumeration's member for its value takes as long as all the rest.
+    return [entry.type, entry.mode, entry.uid, entry.gid, entry.mtime_ns, xattrs]
 
 
 def _header(found: Any) -> Record:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.exclusion import Excludes
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.journal import Record
 from gitsnap.installation.stages import left_behind
 from gitsnap.sidecar.journalfile import JournalFile
@@ -55,4 +55,6 @@ def without(hidden: Collection[bytes], excludes: Excludes) -> Excludes:
     """The same exclusions, and the `hidden` paths with them."""
     if not hidden:
         return excludes
+    if excludes is nothing_excluded:
+        return lambda path, is_dir: path in hidden
     return lambda path, is_dir: path in hidden or excludes(path, is_dir)

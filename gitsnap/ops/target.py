@@ -9,7 +9,7 @@ from dataclasses import replace
 from gitsnap.core.comparison import Status, compare
 from gitsnap.core.component import Part
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.exclusion import Excludes
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
 from gitsnap.core.quantity import size
@@ -55,7 +55,7 @@ class Target:
 
     def excludes(self, hidden: Collection[bytes] = ()) -> Excludes:
         """What a scan leaves out: nothing that a rollback may touch, and the `hidden` stages of one."""
-        return without(hidden, self.rules.excluded_from_safety)
+        return without(hidden, self.rules.excluded_from_safety if self.rules else nothing_excluded)
 
     def plan(self, scan: Scan) -> RestorePlan:
         """The steps from what was scanned to this target; GitsnapError when something could not be kept safe."""

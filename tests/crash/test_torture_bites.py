@@ -19,7 +19,7 @@ import gitsnap.installation.scan
 import gitsnap.sidecar.integrity
 import gitsnap.sidecar.leftovers
 import gitsnap.sidecar.objects
-import gitsnap.sidecar.packwriter
+import gitsnap.sidecar.packfile
 import gitsnap.sidecar.publish
 import gitsnap.sidecar.refs
 import gitsnap.sidecar.seal
@@ -212,7 +212,9 @@ def _forked(scene: Scene, *args: str) -> Any:
 def test_reading_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
     followed = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     monkeypatch.setattr(gitsnap.installation.directories, "OPEN_DIRECTORY", followed)
-    assert any("leaked" in complaint for complaint in races.reading(Share(500)).lost)
+    # A race, which a busy machine may not run into at the first try.
+    tries = (races.reading(Share(500)) for _ in range(10))
+    assert any("leaked" in complaint for tally in tries for complaint in tally.lost)
 
 
 def test_writing_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,14 +232,14 @@ def test_writing_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_keep_while_a_snapshot_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gc comes between the pack and the ref, and takes the pack."""
-    keep = gitsnap.sidecar.packwriter._write_synced
+    keep = gitsnap.sidecar.packfile._write_synced
 
     def no_keep(path: str, data: bytes) -> None:
         keep(path, data)
         if path.endswith(".keep"):
             os.rename(path, path.removesuffix(".keep") + ".kept")
 
-    monkeypatch.setattr(gitsnap.sidecar.packwriter, "_write_synced", no_keep)
+    monkeypatch.setattr(gitsnap.sidecar.packfile, "_write_synced", no_keep)
     with _gc_before_refs(monkeypatch):
         assert churn.run(Share(2), foreign=False).lost
 
