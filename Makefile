@@ -47,7 +47,7 @@ bench: $(VENV)/.installed ## Side by side with git, restic and borg, in BENCH_RO
 	@$(BIN)/python -m tests.bench.run $(ARGS) nodered mini
 
 bench-full: $(VENV)/.installed ## The same with 78,600 files, with one of 2 GB, and growth curves: an hour, 12 GB of disk
-	@$(BIN)/python -m tests.bench.run $(ARGS) --growth linux bigfile
+	@$(BIN)/python -m tests.bench.run $(ARGS) --growth linux patched bigfile
 
 format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

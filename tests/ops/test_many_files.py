@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import time
@@ -40,6 +41,30 @@ def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatc
         second = one.take().snapshot
     assert (first.tree, first.manifest_sha256) == (second.tree, second.manifest_sha256)
     assert first.metadata_sha256 == second.metadata_sha256
+
+
+def test_files_of_other_times_and_other_contents_are_told_apart(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has the digest of its row is what it was; one that has not is something else, however like it."""
+    monkeypatch.setattr(readers, "processors", lambda: 3)
+    app = where / "app"
+    with Protected(app, where / "home") as place:
+        first = place.take().snapshot
+        before = place.inventory(first).by_path()
+        for n in range(700):
+            file = app / f"{n % 13:02}/{n % 7}/f{n}"
+            data = file.read_bytes()
+            if n % 2 and data:
+                file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+            os.utime(file, ns=(1, 1_700_000_000_000_000_000))
+        second = place.take().snapshot
+        after = place.inventory(second).by_path()
+        place.assert_sound()
+        for path, entry in after.items():
+            if entry.sha256 is not None:
+                data = (app / os.fsdecode(path)).read_bytes()
+                assert entry.sha256 == hashlib.sha256(data).digest()
+                assert entry.oid == hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).digest()
+        assert sum(before[p].oid != e.oid for p, e in after.items() if p in before) > 200
 
 
 def test_a_snapshot_whose_readers_die_is_whole(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
