@@ -51,7 +51,7 @@ class PackFile:
 
     def end_beside(self) -> None:
         """Every object is written: a thread computes the digest while others are written to another pack."""
-        self._reading = self._read_again()
+        self._reading = self._read_again(beside=True)
 
     def finish(self, objects: str) -> str:
         """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
@@ -82,10 +82,10 @@ class PackFile:
             os.fsync(file.fileno())
         return trailer
 
-    def _read_again(self) -> _Reading:
+    def _read_again(self, *, beside: bool = False) -> _Reading:
         self._file.flush()
         os.pwrite(self._file.fileno(), struct.pack(">L", len(self.index)), 8)
-        return _Reading(self._file.fileno(), self.at)
+        return _Reading(self._file.fileno(), self.at, beside=beside)
 
     def abandon(self) -> None:
         """Drop it. Harmless after finish()."""
@@ -101,14 +101,14 @@ class PackFile:
 
 
 class _Reading:
-    """The SHA-1 of the first bytes of an open file, computed on a thread where there are many."""
+    """The SHA-1 of the first bytes of an open file, computed now, or `beside` whoever goes on."""
 
-    def __init__(self, file: int, size: int) -> None:
+    def __init__(self, file: int, size: int, *, beside: bool) -> None:
         self._file, self._size = file, size
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._failure: OSError | None = None
         self._thread: threading.Thread | None = None
-        if size >= WORTHWHILE:
+        if beside:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         else:
