@@ -314,11 +314,15 @@ class Scanner:
             self.scan.inventory.skipped.append(path)
             return False
         is_dir = kind is Type.DIR
-        large = self._images is not None and kind is Type.FILE and found.st_size >= _LARGE
-        started = let_settle(found, started) if large else started
-        calm = large and self._calm(fd, name, path, found, started)
-        if kind is Type.FILE and not calm and self._imaged(fd, name, path, found, started):
-            return True
+        images = self._images if kind is Type.FILE and self._may_be_at_work(path, found, started) else None
+        calm = False
+        if images is not None:
+            if found.st_size >= _LARGE and path not in self._suspect:
+                # A private copy would take long. What others write from here on shows in its times.
+                started = let_settle(found, started)
+                calm = _settled(found, started) and images.calm(fd, name)
+            if not calm and images.take(fd, name, path):
+                return True
         entry = entry_of(path, found, kind)
         cached, refused = self._cached(path, found), None
         if cached is not None:
@@ -328,7 +332,7 @@ class Scanner:
         content, settled = None, _settled(found, started)
         if kind is Type.FILE:
             content, settled = self._intake.file(fd, name, entry, found, cached, started)
-            if calm and self._images is not None and not self._images.calm(fd, name):
+            if calm and images is not None and not images.calm(fd, name):
                 raise UnstableError
         elif kind is Type.LINK:
             entry.target = os.readlink(name, dir_fd=fd)
@@ -345,22 +349,11 @@ class Scanner:
             self._recording.remember(path, entry, key(found), content, cached)
         return True
 
-    def _calm(self, fd: int, name: bytes, path: bytes, found: os.stat_result, started: int) -> bool:
-        """Whether a large file, of which a private copy would take long, is a database that nobody is at work on: what
-        its users write from now on shows in its times."""
-        if self._images is None or path in self._suspect or found.st_nlink > 1 or not _settled(found, started):
+    def _may_be_at_work(self, path: bytes, found: os.stat_result, started: int) -> bool:
+        """Whether a file may be a database, and changed so lately that a transaction may be under way in it."""
+        if self._images is None or path in self._images.plain or found.st_nlink > 1 or found.st_size < _SMALLEST:
             return False
-        return self._images.calm(fd, name)
-
-    def _imaged(self, fd: int, name: bytes, path: bytes, found: os.stat_result, started: int) -> bool:
-        """Whether a file that may be a database, and changed so lately that a transaction may be under way in it, was
-        captured as an image."""
-        images = self._images
-        if images is None or path in images.plain or found.st_nlink > 1 or found.st_size < _SMALLEST:
-            return False
-        if path not in self._suspect and _settled(found, started, COARSE_NS):
-            return False
-        return images.take(fd, name, path)
+        return path in self._suspect or not _settled(found, started, COARSE_NS)
 
     def _cached(self, path: bytes, found: os.stat_result) -> Row | None:
         cached = self._cache.rows.get(path)

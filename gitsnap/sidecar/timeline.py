@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.sidecar import commits
 from gitsnap.sidecar.objects import ObjectStore
@@ -37,15 +36,7 @@ def chain(
 def is_whole(store: ObjectStore, commits_: Sequence[tuple[str, bytes]], tip: str | None) -> bool:
     """Whether the chain's commits up to `tip` can be read; false when the tip is not on the chain."""
     ids = [oid for oid, _ in commits_]
-    return tip in ids and all(_there(store, oid) for oid in ids[: ids.index(tip) + 1])
-
-
-def _there(store: ObjectStore, oid: str) -> bool:
-    try:
-        store.read(bytes.fromhex(oid))
-    except IntegrityError:
-        return False
-    return True
+    return tip in ids and all(store.readable(bytes.fromhex(oid)) for oid in ids[: ids.index(tip) + 1])
 
 
 def write(pack: PackWriter, commits_: Sequence[tuple[str, bytes]], tip: str | None) -> str | None:

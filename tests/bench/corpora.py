@@ -24,7 +24,7 @@ def corpus(root: Path, name: str) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         (place / "v1").mkdir(parents=True)
         print(f"making the corpus {name}", flush=True)
-        _MAKERS[name](place)
+        MAKERS[name](place)
         (place / ".whole").touch()
     return place
 
@@ -137,7 +137,7 @@ def _copy(place: Path) -> None:
     subprocess.run(["cp", "-a", place / "v1", place / "v2"], check=True)
 
 
-_MAKERS: dict[str, Callable[[Path], None]] = {
+MAKERS: dict[str, Callable[[Path], None]] = {
     "nodered": _nodered,
     "mini": _mini,
     "linux": _linux,

@@ -27,11 +27,13 @@ ROOT = Path(os.environ.get("BENCH_ROOT", "build/bench")).resolve()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help="nodered, mini, linux, patched, bigfile")
+    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=", ".join(corpora.MAKERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", action="store_true", help="growth curves, too")
     parser.add_argument("--tools", default="", help="comma-separated; all that are installed by default")
     options = parser.parse_args()
+    if unknown := [name for name in options.corpora if name not in corpora.MAKERS]:
+        parser.error(f"there is no corpus {unknown[0]!r}; there are {', '.join(corpora.MAKERS)}")
     tools = [t for t in TOOLS if t.available() and (not options.tools or t.name in options.tools.split(","))]
     results = ROOT / "results"
     results.mkdir(parents=True, exist_ok=True)
