@@ -19,7 +19,7 @@ BEFORE = {
     "settings.json": '{"port": 80, "db": {"password": "hunter2", "host": "a"}, "plugins": ["x"]}',
     "config/app.toml": 'name = "shop"\n[log]\nlevel = "info"\nday = 2026-01-01\n',
     "config/app.yaml": "workers: 2\nservers:\n  - name: a\n    url: http://a\n",
-    "config/app.ini": "top = 1\n[db]\ntoken = aaa\nHost = x\n",
+    "config/app.ini": "top = 1\n[db]\ntoken = opensesame\nHost = x\n",
     "config/broken.json": "{no json",
     "node_modules/left/package.json": '{"name": "left", "version": "1.2.0"}',
     "node_modules/left/index.js": "old\n",
@@ -33,7 +33,7 @@ AFTER = {
     "settings.json": '{"port": 8080, "db": {"password": "hunter3", "host": "a"}, "plugins": ["x", "y"], "new": true}',
     "config/app.toml": 'name = "shop"\n[log]\nlevel = "debug"\nday = 2026-01-02\n',
     "config/app.yaml": "servers:\n  - name: a\n    url: http://b\nworkers: 2\n",
-    "config/app.ini": "top = 1\n[db]\ntoken = bbb\nhost = x\n",
+    "config/app.ini": "top = 1\n[db]\ntoken = swordfish\nhost = x\n",
     "config/broken.json": "{still none",
     "node_modules/left/package.json": '{"name": "left", "version": "2.0.0"}',
     "node_modules/left/index.js": "new\n",
@@ -111,7 +111,7 @@ def test_secrets_are_shown_to_those_who_ask(upgraded: tuple[Path, Path]) -> None
     for form in ("text", "md", "json"):
         hidden = run_gitsnap("-C", app, "changelog", "--format", form, home=home).stdout
         shown = run_gitsnap("-C", app, "changelog", "--format", form, "--show-secrets", home=home).stdout
-        for secret in ("hunter2", "hunter3", "aaa", "bbb"):
+        for secret in ("hunter2", "hunter3", "opensesame", "swordfish"):
             assert secret not in hidden, form
             assert secret in shown, form
 
