@@ -30,6 +30,10 @@ def main() -> NoReturn:
         # Whoever wrote there has told of it, or nobody is left to be told.
         with suppress(OSError):
             stream.flush()
+    # Loaded only where there was work for several.
+    crew = sys.modules.get("gitsnap.ops.crew")
+    if crew is not None:
+        crew.reap()
     # Everything is closed and written: freeing the memory piece by piece first would take a twentieth of a rollback.
     os._exit(code)
 

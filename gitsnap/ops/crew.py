@@ -3,6 +3,9 @@
 The workers are copies of this process. They take requests from a pipe and answer through another one, print nothing,
 keep no files open of their own beyond the work, and end when their requests end: with the crew, or with this process,
 however that ends. What a worker that died had in hand comes back as unanswered.
+
+Giving back the memory of a large copy takes the kernel longer than some of the work. So a crew that is closed waits
+until its workers have let go of their files, and of the locks that come with them; `reap` waits for the rest.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ LARGEST_REQUEST = 30_000
 _AHEAD = 2
 _HEAD = struct.Struct("<QQ")
 _PIPE_BYTES = 1 << 20
+# More than any process has.
+_DESCRIPTORS = 1 << 30
+# Workers of crews that were closed, and that may still be ending.
+_ending: list[int] = []
 
 # Until a worker has made up its mind about them, it must not act as the copy of its parent that it is.
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
@@ -42,8 +49,9 @@ def processors() -> int:
 
 
 class _Worker:
-    def __init__(self, pid: int, requests: int, answers: int) -> None:
-        self.pid, self.requests, self.answers = pid, requests, answers
+    def __init__(self, pid: int, requests: int, answers: int, gone: int) -> None:
+        # The worker holds the other end of `gone` for as long as it holds any file.
+        self.pid, self.requests, self.answers, self.gone = pid, requests, answers, gone
         self.unanswered: deque[Any] = deque()
 
 
@@ -74,12 +82,14 @@ class Crew:
         self.close()
 
     def _fork(self, prepare: Callable[[], Work]) -> _Worker:
-        their_requests, requests = os.pipe2(os.O_CLOEXEC)
+        pipes: list[int] = []
         try:
-            answers, their_answers = os.pipe2(os.O_CLOEXEC)
+            for _ in range(3):
+                pipes += os.pipe2(os.O_CLOEXEC)
         except OSError:
-            _close(their_requests, requests)
+            _close(*pipes)
             raise
+        their_requests, requests, answers, their_answers, gone, their_last = pipes
         with suppress(OSError):
             fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         # Signals that arrive before the worker has made up its mind about them are for us alone.
@@ -87,15 +97,15 @@ class Crew:
         try:
             pid = os.fork()
             if pid == 0:
-                ours = [requests, answers, *(fd for w in self._workers for fd in (w.requests, w.answers))]
-                _serve(prepare, their_requests, their_answers, ours, blocked)
+                ours = [requests, answers, gone, *(fd for w in self._workers for fd in (w.requests, w.answers, w.gone))]
+                _serve(prepare, their_requests, their_answers, their_last, ours, blocked)
         except OSError:
-            _close(requests, answers)
+            _close(requests, answers, gone)
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            _close(their_requests, their_answers)
-        return _Worker(pid, requests, answers)
+            _close(their_requests, their_answers, their_last)
+        return _Worker(pid, requests, answers, gone)
 
     def hand_over(self, request: Any) -> Iterator[tuple[Any, Any, bytes]]:
         """Give a request to the worker who has the least to do; the answers that were taken meanwhile."""
@@ -146,12 +156,24 @@ class Crew:
     def _lose(self, worker: _Worker) -> None:
         self._lost += worker.unanswered
         self._workers.remove(worker)
-        _dismiss(worker)
+        _dismiss([worker])
 
     def close(self) -> None:
-        """End the workers, whatever they are doing."""
-        while self._workers:
-            _dismiss(self._workers.pop())
+        """End the workers, whatever they are doing; they hold nothing any more then, but may still be ending."""
+        workers, self._workers = self._workers, []
+        _dismiss(workers)
+
+
+def reap(*, wait: bool = True) -> None:
+    """Take leave of the workers of crews that were closed; with `wait`, of all of them."""
+    for pid in list(_ending):
+        try:
+            ended, _ = os.waitpid(pid, 0 if wait else os.WNOHANG)
+        except ChildProcessError:
+            # In a process that ignores SIGCHLD, or that reaps all its children itself, nobody is left to wait for.
+            ended = pid
+        if ended:
+            _ending.remove(pid)
 
 
 def _close(*fds: int) -> None:
@@ -159,14 +181,20 @@ def _close(*fds: int) -> None:
         os.close(fd)
 
 
-def _dismiss(worker: _Worker) -> None:
-    _close(worker.requests, worker.answers)
-    # In a process that ignores SIGCHLD, or that reaps all its children itself, there is nobody left to wait for.
-    with suppress(ChildProcessError):
-        os.waitpid(worker.pid, 0)
+def _dismiss(workers: Iterable[_Worker]) -> None:
+    for worker in workers:
+        _close(worker.requests, worker.answers)
+        _ending.append(worker.pid)
+    for worker in workers:
+        # Nothing is ever written there: this waits for the end of it.
+        os.read(worker.gone, 1)
+        _close(worker.gone)
+    reap(wait=False)
 
 
-def _serve(prepare: Callable[[], Work], requests: int, answers: int, ours: list[int], mask: Iterable[int]) -> NoReturn:
+def _serve(
+    prepare: Callable[[], Work], requests: int, answers: int, last: int, ours: list[int], mask: Iterable[int]
+) -> NoReturn:
     """A worker's life. It leaves without cleaning up: everything here is a copy of somebody else's."""
     try:
         # Otherwise nobody would notice when the other end is closed.
@@ -184,9 +212,17 @@ def _serve(prepare: Callable[[], Work], requests: int, answers: int, ours: list[
             _write(answers, _HEAD.pack(len(meta), len(data)) + meta)
             _write(answers, data)
     except (EOFError, OSError):
-        os._exit(0)
+        _leave(last, 0)
     finally:
-        os._exit(1)
+        _leave(last, 1)
+
+
+def _leave(last: int, code: int) -> NoReturn:
+    """End this process. Its files go before its memory does, the `last` one after all others."""
+    os.closerange(0, last)
+    os.closerange(last + 1, _DESCRIPTORS)
+    os.close(last)
+    os._exit(code)
 
 
 def _read(fd: int, size: int) -> bytes:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.upgrade import Moment, failure_of
-from gitsnap.ops import processes, underway
+from gitsnap.ops import crew, processes, underway
 from gitsnap.ops.processes import Waiter, send, signal_name
 from gitsnap.ops.upgrade import Ask, Upgrade
 from gitsnap.ops.upgraded import Upgraded
@@ -99,6 +99,8 @@ class _Command:
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The command has our terminal, our streams, our process group and our caller's umask."""
+        # Whoever is a child of ours from here on is one of the command's.
+        crew.reap()
         return subprocess.Popen(
             list(self.launch.words),
             env=dict(self.launch.environ) | self.upgrade.variables,

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gitsnap.ops.crew import Crew, Work
+from gitsnap.ops.crew import Crew, Work, reap
 from tests.support.processes import in_child
+
+
+def left() -> list[int]:
+    reap()
+    return children()
 
 
 def children() -> list[int]:
@@ -43,9 +50,28 @@ def test_every_request_is_answered_once_and_nobody_is_left() -> None:
         with Crew(squaring(), 3) as crew:
             found, lost = all_of(crew, range(500))
             there = len(children())
-        return found == {n: (n * n, len(str(n)) * 50_000) for n in range(500)}, lost, children(), there
+        return found == {n: (n * n, len(str(n)) * 50_000) for n in range(500)}, lost, left(), there
 
     assert in_child(work, seconds=60) == (True, [], [], 3)
+
+
+def test_a_closed_crew_holds_no_lock(tmp_path: Path) -> None:
+    """Before its memory is given back, which may take long, what a worker got from its parent is let go of."""
+
+    def work() -> bool:
+        with open(tmp_path / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            ballast = [bytearray(1 << 20) for _ in range(200)]
+            crew = Crew(squaring(lambda _: ballast.clear()), 2)
+            found, lost = all_of(crew, range(20))
+        with open(tmp_path / "lock", "rb") as again:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            crew.close()
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return len(found) == 20 and not lost and left() == []
+
+    assert in_child(work, seconds=60)
 
 
 @pytest.mark.parametrize("end", ["killed", "fails"])
@@ -59,7 +85,7 @@ def test_what_a_worker_had_in_hand_when_it_died_is_lost_and_nothing_else(end: st
     def work() -> tuple[int, bool, bool, list[int]]:
         with Crew(squaring(spoil), 2) as crew:
             found, lost = all_of(crew, range(200))
-        return len(found) + len(lost), 100 in lost, len(lost) <= 2, children()
+        return len(found) + len(lost), 100 in lost, len(lost) <= 2, left()
 
     assert in_child(work, seconds=60) == (200, True, True, [])
 
@@ -68,7 +94,7 @@ def test_when_all_are_dead_everything_is_lost_and_nothing_hangs() -> None:
     def work() -> tuple[int, int, list[int]]:
         with Crew(squaring(lambda _: os._exit(1)), 2) as crew:
             found, lost = all_of(crew, range(50))
-        return len(found), len(lost), children()
+        return len(found), len(lost), left()
 
     assert in_child(work, seconds=60) == (0, 50, [])
 
