@@ -14,7 +14,7 @@ from binascii import Error as BinasciiError
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gitsnap.core.component import Part
 from gitsnap.core.errors import IntegrityError
@@ -22,9 +22,12 @@ from gitsnap.core.message import ID
 from gitsnap.core.model import Entry, Type, Xattrs
 from gitsnap.core.paths import check_path
 
-VERSION = 1
+VERSION = 2
+_OLDEST = 1
 STAGE_PREFIX = b".gitsnap-txn."
 _TRANSACTION_DIGITS = 12
+# Where there is no entry before or after.
+_NOTHING = -1
 
 
 class Phase(StrEnum):
@@ -78,8 +81,7 @@ class Move:
     mtime_ns: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Dressing:
+class Dressing(NamedTuple):
     """A path's metadata before and after; None where it is not there, or where nothing is known."""
 
     path: bytes
@@ -141,7 +143,7 @@ def encode(record: Record) -> bytes:
             [m.motion.value, _text(m.path), m.slot, m.stage, m.inode, m.old_inode, m.size, m.mtime_ns]
             for m in record.moves
         ],
-        [[_text(d.path), _metadata(d.old), _metadata(d.new)] for d in record.dressings],
+        _columns(record.dressings),
     ]
     body = "".join([json.dumps(section, separators=(",", ":")) + "\n" for section in sections]).encode()
     return body + b"sha256 %s\n" % hashlib.sha256(body).hexdigest().encode()
@@ -157,7 +159,7 @@ def decode(data: bytes) -> Record:
         record = _header(header)
         record.stages = [_stage(found) for found in _is(stages, list)]
         record.moves = [_move(found, len(record.stages)) for found in _is(moves, list)]
-        record.dressings = [_dressing(found) for found in _is(dressings, list)]
+        record.dressings = _dressings(dressings) if header["gitsnap-journal"] > _OLDEST else _rows(dressings)
     except (ValueError, IndexError, KeyError, TypeError, BinasciiError, RecursionError):
         raise _damaged("it is malformed") from None
     _check(record)
@@ -186,17 +188,36 @@ def _read_part(found: Any) -> Part | None:
     return Part(_is(name, str), table, frozenset(map(_bytes, _is(folders, list))))
 
 
-def _metadata(entry: Entry | None) -> list[object] | None:
-    if entry is None:
-        return None
-    xattrs = [[name, base64.b64encode(value).decode()] for name, value in entry.xattrs] if entry.xattrs else []
-    # The type is a string: asking an enumeration's member for its value takes as long as all the rest.
-    return [entry.type, entry.mode, entry.uid, entry.gid, entry.mtime_ns, xattrs]
+def _columns(dressings: list[Dressing]) -> dict[str, list[Any]]:
+    """Dressings column by column: after an upgrade they are all the installation's files, and few of them look other
+    than the rest but for their times."""
+    looks: dict[tuple[Type, int, int, int, Xattrs], int] = {}
+
+    def look(entry: Entry | None) -> int:
+        if entry is None:
+            return _NOTHING
+        return looks.setdefault((entry.type, entry.mode, entry.uid, entry.gid, entry.xattrs), len(looks))
+
+    paths = b"\0".join([d.path for d in dressings]).decode("utf-8", "surrogateescape")
+    columns: dict[str, list[Any]] = {
+        "paths": paths.split("\0") if dressings else [],
+        "old": [look(d.old) for d in dressings],
+        "old-times": [d.old.mtime_ns if d.old else 0 for d in dressings],
+        "new": [look(d.new) for d in dressings],
+        "new-times": [d.new.mtime_ns if d.new else 0 for d in dressings],
+    }
+    columns["looks"] = [[*look[:4], _coded(look[4])] for look in looks]
+    return columns
+
+
+def _coded(xattrs: Xattrs) -> list[list[str]]:
+    return [[name, base64.b64encode(value).decode()] for name, value in xattrs]
 
 
 def _header(found: Any) -> Record:
-    if _is(found, dict)["gitsnap-journal"] != VERSION:
-        raise _damaged(f"it has version {found['gitsnap-journal']!r}; this gitsnap knows {VERSION}")
+    version = _is(found, dict)["gitsnap-journal"]
+    if type(version) is not int or not _OLDEST <= version <= VERSION:
+        raise _damaged(f"it has version {version!r}; this gitsnap knows {_OLDEST} to {VERSION}")
     return Record(
         _is(found["transaction"], str),
         _is(found["created"], str),
@@ -230,6 +251,26 @@ def _move(found: Any, stages: int) -> Move:
     )
 
 
+def _dressings(found: Any) -> list[Dressing]:
+    looks = [_look(look) for look in _is(_is(found, dict)["looks"], list)]
+    names = ("paths", "old", "old-times", "new", "new-times")
+    paths, old, old_times, new, new_times = (_is(found[name], list) for name in names)
+
+    def entry(path: bytes, number: object, time: object) -> Entry | None:
+        if number == _NOTHING:
+            return None
+        kind, mode, uid, gid, xattrs = looks[_number(number, len(looks) - 1)]
+        return Entry(path, kind, mode, uid, gid, mtime_ns=_time(time), xattrs=xattrs)
+
+    rows = zip(map(_bytes, paths), old, old_times, new, new_times, strict=True)
+    return [Dressing(path, entry(path, a, then), entry(path, b, now)) for path, a, then, b, now in rows]
+
+
+def _rows(found: Any) -> list[Dressing]:
+    """Dressings one by one, as version 1 had them."""
+    return [_dressing(row) for row in _is(found, list)]
+
+
 def _dressing(found: Any) -> Dressing:
     path, old, new = _is(found, list)
     name = _bytes(path)
@@ -240,15 +281,14 @@ def _entry(path: bytes, found: Any) -> Entry | None:
     if found is None:
         return None
     kind, mode, uid, gid, mtime, xattrs = _is(found, list)
-    return Entry(
-        path,
-        Type(kind),
-        _number(mode, 0o7777),
-        _number(uid, (1 << 32) - 1),
-        _number(gid, (1 << 32) - 1),
-        mtime_ns=_time(mtime),
-        xattrs=_xattrs(xattrs),
-    )
+    kind, mode, uid, gid, xattrs = _look([kind, mode, uid, gid, xattrs])
+    return Entry(path, kind, mode, uid, gid, mtime_ns=_time(mtime), xattrs=xattrs)
+
+
+def _look(found: Any) -> tuple[Type, int, int, int, Xattrs]:
+    kind, mode, uid, gid, xattrs = _is(found, list)
+    largest = (1 << 32) - 1
+    return Type(kind), _number(mode, 0o7777), _number(uid, largest), _number(gid, largest), _xattrs(xattrs)
 
 
 def _xattrs(found: Any) -> Xattrs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 
@@ -19,8 +20,7 @@ class Action(StrEnum):
     METADATA = "metadata"
 
 
-@dataclass(slots=True, frozen=True)
-class Step:
+class Step(NamedTuple):
     """One idempotent action on one path.
 
     `entry` is what shall be there (None for removals). `replaces` tells whether something that is not a directory is

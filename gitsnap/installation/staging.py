@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 
 from gitsnap.core.beside import beside
 from gitsnap.core.errors import IntegrityError, StopRequestedError
@@ -23,6 +24,9 @@ from gitsnap.installation.stages import Holders, Stages
 
 _BLOCK = 4096
 _ZEROS = bytes(_BLOCK)
+# Looked up once, because access to an enumeration's members is slow.
+_METADATA, _DIR = Action.METADATA, Type.DIR
+_PATH = attrgetter("path")
 _MOTIONS = {Action.REMOVE: Motion.OUT, Action.RMDIR: Motion.OUT, Action.MKDIR: Motion.IN}
 
 
@@ -48,24 +52,24 @@ def _move(motion: Motion, path: bytes, slot: int, stage: int, before: dict[bytes
 
 def _dressings(record: Record, steps: Iterable[Step], before: dict[bytes, Entry]) -> list[Dressing]:
     """Metadata that the plan sets, and those that its moves disturb: files first, then directories, deepest first."""
-    found = {
-        step.path: Dressing(step.path, _alike(before.get(step.path), step.entry), step.entry)
-        for step in steps
-        if step.action is Action.METADATA
-    }
-    disturbed = {m.path.rpartition(b"/")[0] for m in record.moves} | {m.path for m in record.moves}
-    for path in disturbed | {s.holder for s in record.stages}:
+    files: list[Dressing] = []
+    folders: dict[bytes, Dressing] = {}
+    for action, path, entry, *_ in steps:
+        if action is _METADATA:
+            old = before.get(path)
+            if old is not None and (entry is None or old.type is not entry.type):
+                old = None
+            if entry is not None and entry.type is _DIR:
+                folders[path] = Dressing(path, old, entry)
+            else:
+                files.append(Dressing(path, old, entry))
+    holders = {s.holder for s in record.stages}
+    for path in {m.path.rpartition(b"/")[0] for m in record.moves} | {m.path for m in record.moves} | holders:
         old = before.get(path)
-        if path not in found and old is not None and old.type is Type.DIR:
-            stays = path in {s.holder for s in record.stages}
-            found[path] = Dressing(path, old, old if stays else None)
-    folders = {p for p, d in found.items() if Type.DIR in (d.old and d.old.type, d.new and d.new.type)}
-    ordered = sorted(found.keys() - folders) + sorted(folders, reverse=True)
-    return [found[path] for path in ordered]
-
-
-def _alike(old: Entry | None, new: Entry | None) -> Entry | None:
-    return old if old is not None and new is not None and old.type is new.type else None
+        if path not in folders and old is not None and old.type is _DIR:
+            folders[path] = Dressing(path, old, old if path in holders else None)
+    files.sort(key=_PATH)
+    return [*files, *sorted(folders.values(), key=_PATH, reverse=True)]
 
 
 class Stager:
