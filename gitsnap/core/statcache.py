@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gitsnap.core.model import Xattrs
 
-_MAGIC = b"gitsnap stat cache 3\n"
+_MAGIC = b"gitsnap stat cache 4\n"
 _HEAD = struct.Struct("<20sQQQQQ")
 _HELD = struct.Struct("<Q20s32s")
-_KEY = struct.Struct("<QqqQI")
+_KEY = struct.Struct("<QqqQIII")
 _TIMES = slice(8, 24)
-_ROW = struct.Struct("<QqqQIB20s32s")
+_ROW = struct.Struct("<QqqQIIIB20s32s")
 _U32 = struct.Struct("<I")
 CONTENT, SPARSE, XATTRS = 1, 2, 4
 FLAGS, OID, _END = _KEY.size, _KEY.size + 1, _ROW.size
@@ -32,7 +32,8 @@ pack_key = _KEY.pack
 
 
 class Row(bytes):
-    """One path's stat fields (st_size, st_mtime_ns, st_ctime_ns, st_ino, st_mode) and what was read then.
+    """One path's stat fields (st_size, st_mtime_ns, st_ctime_ns, st_ino, st_mode, st_uid, st_gid) and what was
+    read then.
 
     Packed as it is in the file: an installation may have a million of them, and most are only compared.
     """
@@ -69,12 +70,13 @@ class Row(bytes):
         return Row(self[:OID] + (oid or self.oid) + (sha256 or self.sha256))
 
 
-def key_of(size: int, mtime_ns: int, ctime_ns: int, ino: int, mode: int) -> bytes:
+def key_of(size: int, mtime_ns: int, ctime_ns: int, ino: int, mode: int, uid: int, gid: int) -> bytes:
     """The packed stat fields; for times that no row can hold, something longer that tells them apart as well."""
     try:
-        return pack_key(size, mtime_ns, ctime_ns, ino, mode)
+        return pack_key(size, mtime_ns, ctime_ns, ino, mode, uid, gid)
     except struct.error:
-        return b"beyond what a row can hold: %d %d %d %d %d" % (size, mtime_ns, ctime_ns, ino, mode)
+        fields = (size, mtime_ns, ctime_ns, ino, mode, uid, gid)
+        return b"beyond what a row can hold: %d %d %d %d %d %d %d" % fields
 
 
 def fits(key: bytes) -> bool:
@@ -119,6 +121,16 @@ class Packed(Mapping[bytes, Row]):
         """The ids of all content."""
         data = self.data
         return {data[at + OID : at + SHA256] for at in self.places.values() if data[at + FLAGS] & CONTENT}
+
+    def items(self) -> ItemsView[bytes, Row]:
+        """Paths and rows, all of them cut out."""
+        data = self.data
+        return {path: Row(data[at : at + _END]) for path, at in self.places.items()}.items()
+
+    def unpacked(self) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+        """Paths, and what their rows hold: the stat fields, the flags, both digests."""
+        unpack, data = _ROW.unpack_from, self.data
+        return ((path, unpack(data, at)) for path, at in self.places.items())
 
     def begins(self, path: bytes, key: bytes) -> bool:
         """Whether there is a row for `path` that begins with `key`."""

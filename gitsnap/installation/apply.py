@@ -22,6 +22,8 @@ from gitsnap.installation.disk import Disk, only_times, redress
 from gitsnap.installation.retiming import Retiming
 from gitsnap.installation.stages import Stages
 
+# Looked up once, because access to an enumeration's members is slow.
+_FILE = Type.FILE
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 Content = Callable[[Entry], Iterator[bytes]]
@@ -75,7 +77,9 @@ class Carrier:
     def dress_new(self, stop: Stop = go_on, only: Iterable[bytes] | None = None) -> None:
         """Set the metadata of the target; of `only` these paths, where they are given."""
         known = self._first and only is None
-        self._dress_all(((d.path, d.old if known else None, d.new) for d in self._record.dressings), stop, only)
+        done = self._retime(stop) if known else set()
+        dressings = ((d.path, d.old if known else None, d.new) for d in self._record.dressings if d.path not in done)
+        self._dress_all(dressings, stop, only)
 
     def dress_old(self, stop: Stop = go_on, only: Iterable[bytes] | None = None) -> None:
         """Set the metadata of the old state."""
@@ -209,8 +213,6 @@ class Carrier:
             _heed(stop)
             try:
                 parent, name = self._dirs.parent(path) if path else (self._dirs.root, b".")
-                if old is not None and self._retimed(path, parent, name, old, new):
-                    continue
                 # A directory's time has moved with every name in it.
                 words = redress(self._disk, parent, name, None if new.type is Type.DIR else old, new)
             except FileNotFoundError:
@@ -218,13 +220,17 @@ class Carrier:
                 continue
             if words:
                 self.incomplete.append(refusal(path, words))
-        if self._retiming is not None:
-            self._retiming.finish()
 
-    def _retimed(self, path: bytes, parent: int, name: bytes, old: Entry, new: Entry) -> bool:
-        if self._retiming is None or new.type is not Type.FILE or not only_times(old, new):
-            return False
-        return self._retiming.set(path, parent, name, new.mtime_ns)
+    def _retime(self, stop: Stop) -> set[bytes]:
+        """Set the times of the files that get nothing else, and whose content is known; their paths."""
+        if self._retiming is None:
+            return set()
+        wanted = [
+            (path, new.mtime_ns)
+            for path, old, new in self._record.dressings
+            if old is not None and new is not None and new.type is _FILE and only_times(old, new)
+        ]
+        return self._retiming.set_all(self._dirs, wanted, lambda: _heed(stop))
 
 
 @contextmanager

@@ -39,7 +39,15 @@ class ReadFailedError(Exception):
 
 def key(found: os.stat_result) -> bytes:
     """What tells one state of a name from the next."""
-    return key_of(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode)
+    return key_of(
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+        found.st_mode,
+        found.st_uid,
+        found.st_gid,
+    )
 
 
 def settled(found: os.stat_result, started: int, within: int = 0) -> bool:

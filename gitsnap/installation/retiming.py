@@ -16,12 +16,13 @@ import signal
 import stat
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gitsnap.core.model import Xattrs
 from gitsnap.core.statcache import FLAGS, Row, fits, same_but_for_times
 from gitsnap.installation import attributes
+from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.reading import key, open_file
 
@@ -32,6 +33,10 @@ _AT_ONCE = 400
 # In seconds: less than a tick of any kernel, which is 1 to 10 ms.
 _MOMENT = 0.0005
 _PATIENCE_NS = 100_000_000
+
+
+# A file's path and the time of modification that it is to get, in nanoseconds.
+Retime = tuple[bytes, int]
 
 
 class _Held(NamedTuple):
@@ -55,6 +60,23 @@ class Retiming:
         self._held: deque[_Held] = deque()
         self._most = max(2, min(_AT_ONCE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self.rows: dict[bytes, Row] = {}
+
+    def set_all(self, dirs: Directories, wanted: Sequence[Retime], heed: Callable[[], None]) -> set[bytes]:
+        """Set the times of these files; the paths of those that have got them, while the rest is left to others.
+
+        `heed` is called before each, and may raise. After this, nothing is held.
+        """
+        done = set()
+        for path, mtime_ns in wanted:
+            heed()
+            try:
+                parent, name = dirs.parent(path)
+            except OSError:
+                continue
+            if self.set(path, parent, name, mtime_ns):
+                done.add(path)
+        self.finish()
+        return done
 
     def set(self, path: bytes, parent: int, name: bytes, mtime_ns: int) -> bool:
         """Set the time of one file. False where that is left to others: its content or its lease is not to be had."""

@@ -206,11 +206,11 @@ class Scanner:
         is_file = kind is Type.FILE
         if kind is None or (is_file and found.st_nlink > 1):
             return False
+        uid, gid = found.st_uid, found.st_gid
         try:
-            expected = pack_key(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, mode)
+            expected = pack_key(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, mode, uid, gid)
         except struct.error:
             return False
-        uid, gid = found.st_uid, found.st_gid
         entry = Entry(path, kind, mode & 0o7777, uid, gid, user_name(uid), group_name(gid), found.st_mtime_ns)
         cached = self._rows.get(path)
         if cached is None or not cached.startswith(expected):

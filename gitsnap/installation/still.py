@@ -128,7 +128,15 @@ def look(
                         return -1
                     left_out.skipped.append(path)
                     continue
-                expected = pack_key(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, mode)
+                expected = pack_key(
+                    found.st_size,
+                    found.st_mtime_ns,
+                    found.st_ctime_ns,
+                    found.st_ino,
+                    mode,
+                    found.st_uid,
+                    found.st_gid,
+                )
                 if not data.startswith(expected, at):
                     return -1
                 count += 1

@@ -9,16 +9,18 @@ from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.exclusion import Excludes
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.manifest import count_changes
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.recording import Scan
+from gitsnap.installation.remembering import remembered
 from gitsnap.installation.scan import Scanner
-from gitsnap.installation.still import seal
+from gitsnap.installation.still import seal, unchanged
 from gitsnap.ops import again, databases, publication, retain
+from gitsnap.ops.looking import Company
 from gitsnap.ops.publication import Sure
 from gitsnap.ops.readers import PackingReaders
 from gitsnap.ops.request import Request, Taken
@@ -94,7 +96,10 @@ def _attempt(
     draft = publish.Draft(sidecar, living, cache)
     try:
         observer.started("reading")
-        scan = _scan(sidecar, draft, cache, excludes, kept, observer)
+        scan = None
+        if sharing and request.kind is Kind.SAFETY:
+            scan = _unscanned(sidecar, living, cache, rules, excludes, settings)
+        scan = scan or _scan(sidecar, draft, cache, excludes, kept, observer)
         observer.finished()
         if request.kind is Kind.MANUAL:
             # The others are read back in part by forked workers, which threads rule out.
@@ -150,6 +155,27 @@ def _store(
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
     if request.pin:
         taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)
+
+
+def _unscanned(
+    sidecar: Sidecar,
+    living: list[Snapshot],
+    cache: StatCache,
+    rules: list[bytes],
+    excludes: Excludes,
+    settings: Settings,
+) -> Scan | None:
+    """What a scan would find, where no name differs in any stat field from what a living snapshot holds."""
+    root, restricted = sidecar.installation, excludes is not nothing_excluded
+    if sidecar.objects.damaged or cache.commit.hex() not in {s.commit for s in living}:
+        return None
+    walk = Company(root).walk
+    try:
+        left_out = unchanged(root, cache, rules, excludes, restricted=restricted, databases=settings.sqlite, walk=walk)
+        return None if left_out is None else remembered(root, cache, left_out, databases=settings.sqlite)
+    except OSError:
+        # A scan meets the same, and names it.
+        return None
 
 
 def _scan(

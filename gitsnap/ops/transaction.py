@@ -25,6 +25,7 @@ from gitsnap.installation.rescue import Rescue
 from gitsnap.installation.retiming import Retiming
 from gitsnap.installation.stages import Stages
 from gitsnap.installation.staging import Stager, draft
+from gitsnap.ops.retimers import Retimers
 
 Check = Callable[[], list[Problem]]
 
@@ -151,7 +152,7 @@ class Transaction:
             self._advance(Phase.FORWARD)
         known = known or StatCache()
         try:
-            with closing(Retiming(self._disk, known.rows, known.xattrs)) as retiming:
+            with closing(Retimers(self.record.root, self._disk, known.rows, known.xattrs)) as retiming:
                 carrier = self._carrier(first=first, retiming=retiming)
                 carrier.forward(stop)
                 self.rows = retiming.rows

@@ -70,7 +70,7 @@ def _excludes(rules: object) -> object:
 def _cache() -> object:
     from gitsnap.core.statcache import Held, StatCache, key_of, row
 
-    stat = (7, 1, 2, 3, 0o100644)
+    stat = (7, 1, 2, 3, 0o100644, 0, 0)
     rows = {n: row(key_of(*stat), content=(bytes(20), bytes(32)), sparse=False, xattrs=True) for n in (b"a", b"d/b")}
     return StatCache(
         bytes(20),

@@ -1,0 +1,69 @@
+"""Setting the times of many files in several processes, each under its lease (installation.retiming)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from gitsnap.core.model import Xattrs
+from gitsnap.core.statcache import Row
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.disk import Disk
+from gitsnap.installation.retiming import Retime, Retiming
+from gitsnap.ops.crew import Crew, Work, processors
+
+_WORKERS = 4
+# Fewer get their times in less time than it takes to start processes.
+_WORTH_FILES = 8000
+# After each request a worker waits for the kernel's clock, some milliseconds.
+_PER_REQUEST = 4000
+
+
+class Retimers(Retiming):
+    """The same below the directory `root`, shared out where there is much to do."""
+
+    def __init__(self, root: bytes, disk: Disk, known: Mapping[bytes, Row], xattrs: Mapping[bytes, Xattrs]) -> None:
+        super().__init__(disk, known, xattrs)
+        self._root = root
+
+    def set_all(self, dirs: Directories, wanted: Sequence[Retime], heed: Callable[[], None]) -> set[bytes]:
+        """The same. What a worker has in hand when `heed` raises, it ends before this does."""
+        workers = min(processors(), _WORKERS)
+        if workers < 2 or len(wanted) < _WORTH_FILES:
+            return super().set_all(dirs, wanted, heed)
+        done: set[bytes] = set()
+
+        def take(answers: Iterable[tuple[int, Any, bytes]]) -> None:
+            for start, (times, rows), data in answers:
+                done.update(wanted[start + at][0] for at in times)
+                size = len(data) // len(rows) if rows else 0
+                for number, at in enumerate(rows):
+                    self.rows[wanted[start + at][0]] = Row(data[number * size : (number + 1) * size])
+
+        with Crew(self._worker(wanted), workers) as crew:
+            for start in range(0, len(wanted), _PER_REQUEST):
+                heed()
+                take(crew.hand_over(start))
+            take(crew.finish())
+            lost = list(crew.lost())
+        for start in lost:
+            done |= super().set_all(dirs, wanted[start : start + _PER_REQUEST], heed)
+        return done
+
+    def _worker(self, wanted: Sequence[Retime]) -> Callable[[], Work]:
+        def prepare() -> Work:
+            dirs = Directories(os.fsdecode(self._root))
+
+            def work(start: int) -> tuple[Any, bytes]:
+                part = wanted[start : start + _PER_REQUEST]
+                with closing(Retiming(self._disk, self._known, self._xattrs)) as retiming:
+                    done = retiming.set_all(dirs, part, lambda: None)
+                    rows = [(at, retiming.rows[path]) for at, (path, _) in enumerate(part) if path in retiming.rows]
+                times = [at for at, (path, _) in enumerate(part) if path in done]
+                return (times, [at for at, _ in rows]), b"".join([row for _, row in rows])
+
+            return work
+
+        return prepare
