@@ -7,7 +7,7 @@ import stat
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gitsnap.core.content import WHOLE, BlobSink, Look, Readers, SizeChanged
@@ -51,6 +51,8 @@ class Scanner:
     `stored` is asked whether a digest the cache remembers may be relied on (its blob is kept); without it, it may.
     `readers`, where there are any, take on small files beside the walk; they stand in for the sink. With `databases`,
     those that are in use are captured as one consistent image.
+
+    `links` are the names, by device and inode, of what has several.
     """
 
     def __init__(
@@ -85,38 +87,58 @@ class Scanner:
             self._images = Images(imager, self._recording)
         # Files that changed under our hands.
         self._suspect: set[bytes] = set()
-        self._links: dict[tuple[int, int], list[bytes]] = {}
+        self.links: dict[tuple[int, int], list[bytes]] = {}
 
     def run(self) -> Scan:
         """Walk everything; raises OSError only when the root itself cannot be read, or from the sink."""
         try:
-            return self._run()
+            with self._dirs:
+                self._mounts = mounts.below(self._dirs.root)
+                self._walk([self._root()])
         except SinkFailed as failed:
             raise failed.cause from None
+        return self._finished()
 
-    def _run(self) -> Scan:
-        scan = self.scan
-        with self._dirs:
-            self._mounts = mounts.below(self._dirs.root)
-            started = time.time_ns()
-            root = os.fstat(self._dirs.root)
-            entry = entry_of(b"", root, Type.DIR)
-            self._recording.refused(entry.path, set_xattrs(entry, self._dirs.root, b"."))
-            scan.inventory.entries.append(entry)
-            if _settled(root, started) and not scan.inventory.partial:
-                self._recording.remember(b"", entry, key(root), None, None)
-            pending = [(b"", root.st_dev)]
-            while pending:
-                while pending:
-                    path, device = pending.pop()
-                    pending += self._directory(path, device)
-                    self._collect()
+    def directly_in(self, folders: Iterable[bytes]) -> Scan:
+        """Record what is directly in these directories, with the root itself where it is one of them.
+
+        Raises OSError when one cannot be opened, or from the sink.
+        """
+        try:
+            with self._dirs:
+                self._mounts = mounts.below(self._dirs.root)
+                for folder in folders:
+                    self._directory(*(self._root() if not folder else (folder, os.fstat(self._dirs.fd(folder)).st_dev)))
                 self._collect(everything=True)
-                pending, self._turned = self._turned, []
+        except SinkFailed as failed:
+            raise failed.cause from None
+        return self._finished()
+
+    def _root(self) -> tuple[bytes, int]:
+        """Record the root itself; its path and device."""
+        started = time.time_ns()
+        root = os.fstat(self._dirs.root)
+        entry = entry_of(b"", root, Type.DIR)
+        self._recording.refused(entry.path, set_xattrs(entry, self._dirs.root, b"."))
+        self.scan.inventory.entries.append(entry)
+        if _settled(root, started) and not self.scan.inventory.partial:
+            self._recording.remember(b"", entry, key(root), None, None)
+        return b"", root.st_dev
+
+    def _walk(self, pending: list[tuple[bytes, int]]) -> None:
+        while pending:
+            while pending:
+                pending += self._directory(*pending.pop())
+                self._collect()
+            self._collect(everything=True)
+            pending, self._turned = self._turned, []
+
+    def _finished(self) -> Scan:
+        scan = self.scan
         inventory = scan.inventory
-        drop_what_images_hold(inventory, self._links.values())
+        drop_what_images_hold(inventory, self.links.values())
         inventory.entries.sort(key=lambda e: e.path)
-        inventory.hardlinks = sorted(tuple(sorted(paths)) for paths in self._links.values() if len(paths) > 1)
+        inventory.hardlinks = sorted(tuple(sorted(paths)) for paths in self.links.values() if len(paths) > 1)
         for listing in (inventory.excluded, inventory.skipped, scan.mounts):
             listing.sort()
         # Content and attributes of one file can fail for the same reason: it counts once.
@@ -342,7 +364,7 @@ class Scanner:
         elif kind in (Type.CHAR, Type.BLOCK):
             entry.device = (os.major(found.st_rdev), os.minor(found.st_rdev))
         if found.st_nlink > 1 and not is_dir:
-            self._links.setdefault((found.st_dev, found.st_ino), []).append(path)
+            self.links.setdefault((found.st_dev, found.st_ino), []).append(path)
         self.scan.inventory.entries.append(entry)
         self._recording.refused(path, refused)
         if cached is not None or (settled and refused is None):

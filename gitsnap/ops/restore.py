@@ -25,6 +25,7 @@ from gitsnap.installation.recording import Scan
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops import databases, exclusions, retain
 from gitsnap.ops.capture import take_locked
+from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.readers import DigestingReaders
 from gitsnap.ops.request import Request
@@ -289,6 +290,13 @@ def look(
 
 def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer, hidden: frozenset[bytes]) -> Scan:
     """Look at what has become of the directory, to compare it with the target."""
+    if not (target.paths or target.part):
+        excludes = target.excludes(hidden)
+        observer.started("checking")
+        scan = confirmed(sidecar.installation, target.wanted, cache, excludes, observer)
+        observer.finished()
+        if scan is not None:
+            return scan
     as_held = databases.comparing(sidecar, target.wanted, sqlite=target.sqlite)
     return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
 
