@@ -47,9 +47,7 @@ class Retimers(Retiming):
                 heed()
                 take(crew.hand_over(start))
             take(crew.finish())
-            lost = list(crew.lost())
-        for start in lost:
-            done |= super().set_all(dirs, wanted[start : start + _PER_REQUEST], heed)
+        # What a worker that died had in hand is not among them.
         return done
 
     def _worker(self, wanted: Sequence[Retime]) -> Callable[[], Work]:
