@@ -57,16 +57,6 @@ class Outcome(NamedTuple):
     tried: bool = True
 
 
-class Readers(Protocol):
-    """Reads small files beside the walk, and stores them where they are to be stored."""
-
-    def read(self, look: Look) -> None:
-        """Take on one file; may wait for room."""
-
-    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
-        """What became of the looks since; with `everything`, waits for all that were taken on."""
-
-
 class Digesting:
     """A sink that only computes the digests."""
 

@@ -24,6 +24,8 @@ _U32 = struct.Struct("<I")
 CONTENT, SPARSE, XATTRS = 1, 2, 4
 FLAGS, OID, _END = _KEY.size, _KEY.size + 1, _ROW.size
 SHA256 = OID + 20
+# How long a row is.
+ROW_BYTES = _ROW.size
 _AT_ONCE = 4096
 
 
@@ -96,6 +98,11 @@ def row(key: bytes, *, content: tuple[bytes, bytes] | None, sparse: bool, xattrs
     return Row(b"%b%c%b%b" % (key, flags, oid, sha256))
 
 
+def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
+    """What each of some rows holds: the stat fields in their order, the flags, both digests."""
+    return map(_ROW.unpack, rows)
+
+
 class Packed(Mapping[bytes, Row]):
     """Rows as they lie in the file, cut out when they are asked for."""
 
@@ -126,11 +133,6 @@ class Packed(Mapping[bytes, Row]):
         """Paths and rows, all of them cut out."""
         data = self.data
         return {path: Row(data[at : at + _END]) for path, at in self.places.items()}.items()
-
-    def unpacked(self) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
-        """Paths, and what their rows hold: the stat fields, the flags, both digests."""
-        unpack, data = _ROW.unpack_from, self.data
-        return ((path, unpack(data, at)) for path, at in self.places.items())
 
     def begins(self, path: bytes, key: bytes) -> bool:
         """Whether there is a row for `path` that begins with `key`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Any
 
-from gitsnap.core.model import Entry, Type
+from gitsnap.core.model import Entry, Type, Xattrs
+from gitsnap.core.statcache import SPARSE
 from gitsnap.installation.owners import group_name, user_name
 
 TYPES = {
@@ -16,6 +18,22 @@ TYPES = {
     stat.S_IFCHR: Type.CHAR,
     stat.S_IFBLK: Type.BLOCK,
 }
+
+
+_FILE, _DIR = Type.FILE, Type.DIR
+
+
+def entry_from(path: bytes, fields: tuple[Any, ...], xattrs: Xattrs = ()) -> Entry:
+    """The entry that a row of the stat cache tells: without a symlink's target and a device's numbers."""
+    size, mtime, _, _, mode, uid, gid, flags, oid, sha256 = fields
+    kind = TYPES[stat.S_IFMT(mode)]
+    entry = Entry(path, kind, mode & 0o7777, uid, gid, user_name(uid), group_name(gid), mtime)
+    if kind is _FILE:
+        entry.size, entry.oid, entry.sha256, entry.sparse = size, oid, sha256, bool(flags & SPARSE)
+    elif kind is not _DIR:
+        entry.oid = oid
+    entry.xattrs = xattrs
+    return entry
 
 
 def entry_of(path: bytes, found: os.stat_result, kind: Type) -> Entry:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from gitsnap.core.content import Digesting
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.statcache import CONTENT, SPARSE, XATTRS, Packed, StatCache
+from gitsnap.core.statcache import CONTENT, FLAGS, XATTRS, Packed, StatCache, unpack
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.owners import group_name, user_name
+from gitsnap.installation.entries import entry_from
 from gitsnap.installation.recording import Scan
 
-_KIND = 0o170000
 # Looked up once, because access to an enumeration's members is slow.
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
-_TYPES = {stat.S_IFREG: _FILE, stat.S_IFDIR: _DIR, stat.S_IFLNK: _LINK}
+_TOLD = frozenset({_FILE, _DIR, _LINK})
 
 
 def remembered(root: str, cache: StatCache, left_out: Inventory, *, databases: bool) -> Scan | None:
@@ -29,22 +27,18 @@ def remembered(root: str, cache: StatCache, left_out: Inventory, *, databases: b
         return None
     scan = Scan(inventory=left_out, rows=dict(cache.rows.items()), xattrs=dict(cache.xattrs), databases=databases)
     entries, inodes, links = [], set(), []
-    for path, (size, mtime, _, inode, mode, uid, gid, flags, oid, sha256) in cache.rows.unpacked():
-        kind = _TYPES.get(mode & _KIND)
-        if kind is None or (kind is _FILE and not flags & CONTENT):
+    for (path, row), fields in zip(scan.rows.items(), unpack(scan.rows.values()), strict=True):
+        inode, flags = fields[3], row[FLAGS]
+        entry = entry_from(path, fields, cache.xattrs.get(path, ()) if flags & XATTRS else ())
+        kind = entry.type
+        if kind not in _TOLD or (kind is _FILE and not flags & CONTENT):
             return None
-        entry = Entry(path, kind, mode & 0o7777, uid, gid, user_name(uid), group_name(gid), mtime)
         if kind is not _DIR:
             if inode in inodes:
                 return None
             inodes.add(inode)
-            entry.oid = oid
             if kind is _LINK:
                 links.append(entry)
-            else:
-                entry.size, entry.sha256, entry.sparse = size, sha256, bool(flags & SPARSE)
-        if flags & XATTRS:
-            entry.xattrs = cache.xattrs.get(path, ())
         entries.append(entry)
     if not _read_links(root, links):
         return None

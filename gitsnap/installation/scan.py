@@ -8,18 +8,19 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
-from gitsnap.core.content import WHOLE, BlobSink, Look, Readers, SizeChanged
+from gitsnap.core.content import WHOLE, BlobSink, Look, SizeChanged
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.core.sqlite import beside as names_beside
-from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key
+from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key, unpack
 from gitsnap.installation import mounts
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.entries import TYPES, entry_of
+from gitsnap.installation.entries import TYPES, entry_from, entry_of
 from gitsnap.installation.images import Images, drop_what_images_hold
 from gitsnap.installation.imaging import Imager
 from gitsnap.installation.intake import Intake, SinkFailed
@@ -27,6 +28,7 @@ from gitsnap.installation.owners import group_name, user_name
 from gitsnap.installation.reading import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
 from gitsnap.installation.reading import settled as _settled
 from gitsnap.installation.recording import Recording, Scan, set_xattrs
+from gitsnap.installation.scouting import Finding, Read, Readers, Scout
 
 _KIND = 0o170000
 _QUICK = {stat.S_IFREG: Type.FILE, stat.S_IFDIR: Type.DIR}
@@ -35,6 +37,8 @@ _TRIES = 3
 # A page, the least that a SQLite database can be.
 _SMALLEST = 512
 _LARGE = 1 << 24
+# Bytes that a scout reads before it tells what it has found, and at most.
+_ENOUGH, _ROOM = 1 << 21, 1 << 23
 
 
 class _Pending(NamedTuple):
@@ -126,12 +130,29 @@ class Scanner:
         return b"", root.st_dev
 
     def _walk(self, pending: list[tuple[bytes, int]]) -> None:
+        if self._readers is not None:
+            self._readers.scouts(self._scout)
         while pending:
             while pending:
-                pending += self._directory(*pending.pop())
-                self._collect()
-            self._collect(everything=True)
-            pending, self._turned = self._turned, []
+                folder = pending.pop()
+                if self._readers is None or not self._readers.walk(*folder):
+                    pending += self._directory(*folder)
+                pending += self._collect()
+            pending += self._collect(everything=True)
+
+    def _scout(self, dirs: Directories, read: Read) -> Scout:
+        return Scout(
+            dirs,
+            self._rows,
+            self._cache.xattrs,
+            read=read,
+            stored=self._stored,
+            excludes=self._excludes if self._restricted else None,
+            mounts=self._mounts,
+            databases=self._images is not None,
+            enough=_ENOUGH,
+            room=_ROOM,
+        )
 
     def _finished(self) -> Scan:
         scan = self.scan
@@ -266,10 +287,16 @@ class Scanner:
         self._readers.read(Look(number, folder, name, found.st_size, expected, twice))
         return True
 
-    def _collect(self, *, everything: bool = False) -> None:
-        """Record what the readers are done with."""
+    def _collect(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
+        """Record what the readers are done with; the directories to walk next."""
         if self._readers is None:
-            return
+            return []
+        deeper: list[tuple[bytes, int]] = []
+        while not deeper and (found := list(self._readers.found(wait=everything))):
+            for finding in found:
+                deeper += self._take_in(finding)
+        if deeper:
+            return deeper
         for number, digests, xattrs, tried in self._readers.done(everything=everything):
             entry, expected, settled = self._pending.pop(number)
             if digests is None:
@@ -285,17 +312,61 @@ class Scanner:
             if settled:
                 self._recording.remember(entry.path, entry, expected, digests, None)
 
-    def _again(self, path: bytes) -> None:
+        turned, self._turned = self._turned, []
+        return turned
+
+    def _take_in(self, finding: Finding) -> list[tuple[bytes, int]]:
+        """Record what a scout has found, and take a closer look where it asks for one; the directories to walk next."""
+        scan, known = self.scan, self._rows
+        for path, row, fields in zip(finding.paths, finding.rows, unpack(finding.rows), strict=True):
+            xattrs = finding.xattrs.get(path, ())
+            scan.inventory.entries.append(entry_from(path, fields, xattrs))
+            if xattrs:
+                scan.xattrs[path] = xattrs
+            scan.rows[path] = row
+            scan.fresh += known.get(path) != row
+        for number in finding.unsettled:
+            path = finding.paths[number]
+            scan.fresh -= known.get(path) != scan.rows.pop(path)
+            scan.xattrs.pop(path, None)
+        scan.read += finding.read
+        scan.inventory.excluded += finding.excluded
+        scan.mounts += finding.mounts
+        self._observer.advanced(finding.files, finding.size)
+        for path, tried in finding.left:
+            if tried:
+                self._suspect.add(path)
+            self._left(path, tried=tried)
+        deeper = list(finding.deeper)
+        for folder in finding.walked:
+            deeper += self._directory(*folder)
+        return deeper
+
+    def _left(self, path: bytes, *, tried: bool) -> None:
+        """Record what a scout has left to us: perhaps it only had no room for it."""
+        self._intake.seen = 0
+        found = self._again(path, quick=not tried)
+        if found is not None and stat.S_ISREG(found.st_mode):
+            self._observer.advanced(1, max(found.st_size - self._intake.seen, 0))
+
+    def _again(self, path: bytes, *, quick: bool = False) -> os.stat_result | None:
         folder, _, name = path.rpartition(b"/")
         try:
             fd = self._dirs.fd(folder)
         except OSError as error:
             self._recording.partial(path, error)
-            return
-        found = self._name(fd, name, path)
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            # What was a file is a directory now.
+            return None
+        if quick:
+            started = time.time_ns()
+            with suppress(OSError):
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if self._quick(found, folder, name, path, started):
+                    return found
+        recorded = self._name(fd, name, path)
+        if recorded is not None and stat.S_ISDIR(recorded.st_mode):
+            # What was a file is a directory now, or somebody could not read its attributes.
             self._turned.append((path, os.fstat(fd).st_dev))
+        return recorded
 
     def _name(
         self, fd: int, name: bytes, path: bytes, found: os.stat_result | None = None, started: int = 0

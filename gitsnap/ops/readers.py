@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from isal.isal_zlib import crc32
 
 from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
+from gitsnap.core.model import Xattrs
 from gitsnap.core.sqlite import HEADER
-from gitsnap.core.statcache import Row
+from gitsnap.core.statcache import ROW_BYTES, Row
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.reading import ReadFailedError, UnstableError, read_whole
+from gitsnap.installation.scouting import Finding, Read, Scout
 from gitsnap.ops.crew import LARGEST_REQUEST, Crew, processors
 from gitsnap.sidecar.packwriter import PackWriter, digest_blob, pack_blob
 
 _WORKERS = 4
+_FIELDS = attrgetter(*(f.name for f in fields(Finding)))
+# Kinds of requests.
+_LOOKS, _FOLDERS = 0, 1
+_BATCH_FOLDERS = 8
+# Fewer entries are walked in less time than it takes to start a process.
+_WORTH_ENTRIES = 8000
 _BATCH_FILES, _BATCH_BYTES = 128, 1 << 20
 # Fewer are read and packed in less time than it takes to start a process.
 _WORTH_FILES, _WORTH_BYTES = 300, 8 << 20
@@ -37,6 +47,11 @@ class DigestingReaders:
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
         self._outcomes: list[Outcome] = []
+        self._make: Callable[[Directories, Read], Scout] | None = None
+        self._folders: list[tuple[bytes, int]] = []
+        # Directories that workers have in hand, and what has become of others.
+        self._walking = 0
+        self._findings: list[Finding] = []
         self._crew: Crew | None = None
         self._workers = min(processors(), _WORKERS)
 
@@ -59,11 +74,43 @@ class DigestingReaders:
             self._take(self._crew.finish())
         elif self._crew is not None:
             self._take(self._crew.answers())
-        if self._crew is not None:
-            lost = (Look(*look).number for batch in self._crew.lost() for look in batch)
-            self._outcomes += [Outcome(number, None, tried=False) for number in lost]
+        self._take_lost()
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
+
+    def scouts(self, make: Callable[[Directories, Read], Scout]) -> None:
+        """How a scout is made, should one be wanted."""
+        self._make = make
+
+    def walk(self, folder: bytes, device: int) -> bool:
+        """Take on one directory; may wait for room. False where that is not worth while."""
+        if self._crew is None:
+            if self._make is None or self._workers < 2 or len(self._known) < _WORTH_ENTRIES:
+                return False
+            self._start()
+        self._folders.append((folder, device))
+        if len(self._folders) >= _BATCH_FOLDERS:
+            self._send_folders()
+        return True
+
+    def found(self, *, wait: bool = False) -> Iterable[Finding]:
+        """What became of the directories since; with `wait`, of one at least, while any is under way."""
+        if wait:
+            self._send_folders()
+        if self._crew is not None:
+            self._take(self._crew.answers())
+            while wait and self._walking and not self._findings:
+                self._take(self._crew.answers(wait=True))
+                self._take_lost()
+        findings, self._findings = self._findings, []
+        return findings
+
+    def _send_folders(self) -> None:
+        if self._folders:
+            assert self._crew is not None
+            folders, self._folders = self._folders, []
+            self._walking += 1
+            self._take(self._crew.hand_over((_FOLDERS, folders)))
 
     def _send(self) -> None:
         if not self._batch:
@@ -75,16 +122,23 @@ class DigestingReaders:
         if self._crew is None:
             if self._workers < 2 or (self._total_files < _WORTH_FILES and self._total_bytes < _WORTH_BYTES):
                 return
-            self._get_ready()
-            self._crew = Crew(self._prepare, self._workers)
+            self._start()
+        assert self._crew is not None
         for batch in self._waiting:
-            self._take(self._crew.hand_over([tuple(look) for look in batch]))
+            self._take(self._crew.hand_over((_LOOKS, [tuple(look) for look in batch])))
         self._waiting = []
 
+    def _start(self) -> None:
+        self._get_ready()
+        self._crew = Crew(self._prepare, self._workers)
+
     def _take(self, answers: Iterator[tuple[Any, Any, bytes]]) -> None:
-        for _, rows, data in answers:
+        for (kind, _), answer, data in answers:
+            if kind == _FOLDERS:
+                self._take_finding(answer, data)
+                continue
             at = 0
-            for number, oid, sha256, size, crc, xattrs in rows:
+            for number, oid, sha256, size, crc, xattrs in answer:
                 if oid is None:
                     self._outcomes.append(Outcome(number, None))
                     continue
@@ -93,18 +147,56 @@ class DigestingReaders:
                     at += size
                 self._outcomes.append(Outcome(number, Digests(oid, sha256), xattrs))
 
+    def _take_finding(self, answer: Any, data: bytes) -> None:
+        about, blobs = answer
+        finding, count = Finding(*about), len(about[0])
+        length, at = ROW_BYTES, count * ROW_BYTES
+        finding.rows = [Row(data[start : start + length]) for start in range(0, at, length)]
+        for oid, size, crc in blobs:
+            self._adopt(oid, data[at : at + size], crc)
+            at += size
+        self._walking -= 1
+        self._findings.append(finding)
+
+    def _take_lost(self) -> None:
+        """What no worker lived to do is left to the walk."""
+        for kind, batch in self._crew.lost() if self._crew is not None else ():
+            if kind == _FOLDERS:
+                self._walking -= 1
+                self._findings.append(Finding(walked=batch))
+            else:
+                self._outcomes += [Outcome(Look(*look).number, None, tried=False) for look in batch]
+
     def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
         """What a worker does, with its own descriptors of the directories."""
         dirs = Directories(self._root)
         kept, known, sent = self._keeps, self._known, set[bytes]()
+        blobs: list[tuple[bytes, int, int]] = []
+        packed: list[bytes] = []
 
-        def work(looks: list[tuple[int, bytes, bytes, int, bytes, bool]]) -> tuple[Any, bytes]:
-            rows, packed = [], []
-            for look in looks:
-                row, entry = _one(dirs, Look(*look), known, kept, sent)
-                rows.append(row)
+        def read(look: Look) -> tuple[Digests | None, Xattrs]:
+            (_, oid, sha256, size, crc, xattrs), entry = _one(dirs, look, known, kept, sent)
+            if oid is None:
+                return None, ()
+            if size:
+                blobs.append((oid, size, crc))
                 packed.append(entry)
-            return rows, b"".join(packed)
+            return Digests(oid, sha256), xattrs
+
+        scout = self._make(dirs, read) if self._make is not None else None
+
+        def work(request: tuple[int, list[Any]]) -> tuple[Any, bytes]:
+            kind, batch = request
+            if kind == _FOLDERS:
+                assert scout is not None
+                found = scout.look(batch)
+                rows, found.rows = found.rows, []
+                answer = (_FIELDS(found), list(blobs)), b"".join([*rows, *packed])
+                blobs.clear()
+                packed.clear()
+                return answer
+            done = [_one(dirs, Look(*look), known, kept, sent) for look in batch]
+            return [row for row, _ in done], b"".join([entry for _, entry in done])
 
         return work
 
@@ -148,7 +240,7 @@ class PackingReaders(DigestingReaders):
 
 def _one(
     dirs: Directories, look: Look, known: Mapping[bytes, Row], kept: Callable[[bytes], bool], sent: set[bytes]
-) -> tuple[tuple[int, bytes | None, bytes, int, int, object], bytes]:
+) -> tuple[tuple[int, bytes | None, bytes, int, int, Xattrs], bytes]:
     """One file's row of the answer and its entry for the pack; any trouble is left to the walk, which names it."""
 
     def use(file: int, chunks: Iterable[bytes]) -> tuple[Digests, bytes, tuple[tuple[str, bytes], ...]]:

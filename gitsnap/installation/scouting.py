@@ -1,0 +1,209 @@
+"""The quick half of a scan, for processes that share one: rows of everything that needs no closer look.
+
+What does, is left to the walk: what is hard-linked, large, neither file nor directory, or changes under our hands.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gitsnap.core.content import WHOLE, Digests, Look, Outcome
+from gitsnap.core.exclusion import Excludes
+from gitsnap.core.model import Xattrs
+from gitsnap.core.sqlite import LIVE
+from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, XATTRS, Row, pack_key, row
+from gitsnap.installation import attributes
+from gitsnap.installation.directories import Directories
+from gitsnap.installation.reading import COARSE_NS, settled
+
+_KIND = 0o170000
+_ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+_LIVE = tuple(map(bytes.decode, LIVE))
+
+# Reads, and stores where that is needed, one small file; no digests where something was wrong with it.
+Read = Callable[[Look], tuple[Digests | None, Xattrs]]
+
+
+class Readers(Protocol):
+    """Reads small files beside the walk, stores them where they are to be stored, and may walk directories."""
+
+    def read(self, look: Look) -> None:
+        """Take on one file; may wait for room."""
+
+    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
+        """What became of the looks since; with `everything`, waits for all that were taken on."""
+
+    def scouts(self, make: Callable[[Directories, Read], Scout]) -> None:
+        """How a scout is made, should one be wanted."""
+
+    def walk(self, folder: bytes, device: int) -> bool:
+        """Take on one directory; may wait for room. False where that is not worth while."""
+
+    def found(self, *, wait: bool = False) -> Iterable[Finding]:
+        """What became of the directories since; with `wait`, of one at least, while any is under way."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """What was found in some directories. `rows` belong to `paths`; those numbered in `unsettled` are not to be kept.
+
+    `deeper` are the directories in them, with their devices; `walked` those that somebody else has to walk. `left` are
+    paths that need a closer look, and whether they were tried. `size` is in bytes.
+    """
+
+    paths: list[bytes] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    unsettled: list[int] = field(default_factory=list)
+    xattrs: dict[bytes, Xattrs] = field(default_factory=dict)
+    deeper: list[tuple[bytes, int]] = field(default_factory=list)
+    walked: list[tuple[bytes, int]] = field(default_factory=list)
+    left: list[tuple[bytes, bool]] = field(default_factory=list)
+    excluded: list[bytes] = field(default_factory=list)
+    mounts: list[bytes] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+    read: int = 0
+
+
+class Scout:
+    """Looks at directories, one by one. `known` are the rows of the stat cache, and `xattrs` what belongs to them.
+
+    `stored` is asked whether a digest in there may be relied on; without it, it may. `excludes`, unless it is None, is
+    asked about each name. With `databases`, directories in which there may be some in use are left to the walk. When
+    `enough` bytes have been read for one finding, no other directory is begun; no more than `room` are read.
+    """
+
+    def __init__(
+        self,
+        dirs: Directories,
+        known: Mapping[bytes, Row],
+        xattrs: Mapping[bytes, Xattrs],
+        *,
+        read: Read,
+        stored: Callable[[bytes], bool] | None,
+        excludes: Excludes | None,
+        mounts: Collection[bytes],
+        databases: bool,
+        enough: int,
+        room: int,
+    ) -> None:
+        self._dirs, self._known, self._xattrs, self._read = dirs, known, xattrs, read
+        self._stored, self._excludes, self._mounts = stored, excludes, mounts
+        self._databases, self._enough, self._room = databases, enough, room
+        # Bytes that were read for this finding.
+        self._taken = 0
+
+    def look(self, folders: list[tuple[bytes, int]]) -> Finding:
+        """What is in these directories, given with their devices."""
+        out = Finding()
+        self._taken = 0
+        for path, device in folders:
+            if self._taken > self._enough:
+                # Next time.
+                out.deeper.append((path, device))
+                continue
+            # Taken before any look: what changes after this moment, and a tick later, shows in the times.
+            started = time.time_ns()
+            try:
+                fd = self._dirs.fd(path)
+                with os.scandir(fd) as listing:
+                    names = list(listing)
+            except OSError:
+                out.walked.append((path, device))
+                continue
+            if self._databases and any(item.name.endswith(_LIVE) for item in names):
+                out.walked.append((path, device))
+                continue
+            for item in names:
+                self._name(out, fd, item, path, device, started)
+        return out
+
+    def _name(self, out: Finding, fd: int, item: os.DirEntry[str], folder: bytes, device: int, started: int) -> None:
+        name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
+        path = folder + b"/" + name if folder else name
+        try:
+            found = item.stat(follow_symlinks=False)
+        except OSError:
+            out.left.append((path, False))
+            return
+        mode = found.st_mode
+        kind = mode & _KIND
+        is_dir = kind == stat.S_IFDIR
+        if self._excludes is not None and self._excludes(path, is_dir):
+            out.excluded.append(path + b"/" if is_dir else path)
+            return
+        # Overlays give files other device numbers than directories.
+        if (is_dir and found.st_dev != device) or (self._mounts and path in self._mounts):
+            out.mounts.append(path)
+        if not (is_dir or (kind == stat.S_IFREG and found.st_nlink == 1)):
+            out.left.append((path, False))
+            return
+        try:
+            expected = pack_key(
+                found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, mode, found.st_uid, found.st_gid
+            )
+        except struct.error:
+            out.left.append((path, False))
+            return
+        cached = self._known.get(path)
+        if cached is not None and cached.startswith(expected) and (is_dir or self._vouches(cached)):
+            out.paths.append(path)
+            out.rows.append(cached)
+            if cached[FLAGS] & XATTRS:
+                out.xattrs[path] = self._xattrs.get(path, ())
+            if is_dir:
+                out.deeper.append((path, found.st_dev))
+            else:
+                out.files += 1
+                out.size += found.st_size
+        elif is_dir:
+            self._directory(out, fd, name, path, found, expected, started)
+        else:
+            self._file(out, Look(0, folder, name, found.st_size, expected, False), path, found, started)
+
+    def _vouches(self, cached: Row) -> bool:
+        return bool(cached[FLAGS] & CONTENT) and (self._stored is None or self._stored(cached[OID:SHA256]))
+
+    def _directory(
+        self, out: Finding, fd: int, name: bytes, path: bytes, found: os.stat_result, expected: bytes, started: int
+    ) -> None:
+        try:
+            xattrs = attributes.read(fd, name)
+        except OSError:
+            out.left.append((path, False))
+            return
+        self._record(out, path, row(expected, content=None, sparse=False, xattrs=bool(xattrs)), xattrs)
+        if not settled(found, started):
+            out.unsettled.append(len(out.paths) - 1)
+        out.deeper.append((path, found.st_dev))
+
+    def _file(self, out: Finding, look: Look, path: bytes, found: os.stat_result, started: int) -> None:
+        if look.size > WHOLE or (out.read and self._taken + look.size > self._room):
+            out.left.append((path, False))
+            return
+        twice = not settled(found, started, COARSE_NS)
+        self._taken += look.size
+        digests, xattrs = self._read(look._replace(twice=twice))
+        if digests is None:
+            out.left.append((path, True))
+            return
+        sparse = found.st_blocks * 512 < found.st_size
+        self._record(out, path, row(look.key, content=digests, sparse=sparse, xattrs=bool(xattrs)), xattrs)
+        if twice and not settled(found, started):
+            out.unsettled.append(len(out.paths) - 1)
+        out.files += 1
+        out.read += 1
+        out.size += look.size
+
+    def _record(self, out: Finding, path: bytes, new: Row, xattrs: Xattrs) -> None:
+        out.paths.append(path)
+        out.rows.append(new)
+        if xattrs:
+            out.xattrs[path] = xattrs
