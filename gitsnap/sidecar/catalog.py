@@ -43,6 +43,8 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
             if not sealed.accepts(refs.SNAPSHOTS + name, there.get(name)) and name not in damaged:
                 damaged[name] = _broken(sealed, name, there.pop(name, None))
     many = len(there) > _MANY
+    if many:
+        sidecar.objects.read_ahead([bytes.fromhex(c) for c in there.values() if c not in sidecar.catalog])
     for name, commit in there.items():
         try:
             found.append(load(sidecar, name, commit, pinned=name in pins, one_of_many=many))
