@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +26,7 @@ ABSENT = "0" * 40
 _FILE = "seal"
 _HEADING = "gitsnap seal 1"
 _LINE = re.compile(r"^([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)$", re.MULTILINE)
+_NONE: frozenset[str] = frozenset()
 _OURS = ("refs/gitsnap/", "refs/notes/gitsnap/")
 _TRIES = 20
 
@@ -46,7 +47,12 @@ class Seal:
 
     def value(self, name: str) -> str:
         """A commit that the ref pointed to, or will."""
-        return min(self.allowed.get(name, frozenset({ABSENT})) - {ABSENT}, default=ABSENT)
+        return one_of(self.allowed.get(name, ()))
+
+
+def one_of(values: Collection[str]) -> str:
+    """The commit among the values that a ref may have; ABSENT where there is none."""
+    return min((v for v in values if v != ABSENT), default=ABSENT)
 
 
 def load(sidecar: Sidecar) -> Seal | None:
@@ -70,10 +76,10 @@ def _parse(data: bytes, path: str) -> Seal:
             path=path,
             hint="`gitsnap verify --all` reads everything; if all else is whole, the next snapshot writes it anew",
         )
-    allowed: dict[str, set[str]] = {}
+    allowed: dict[str, frozenset[str]] = {}
     for value, name in _LINE.findall(text):
-        allowed.setdefault(name, set()).add(value)
-    return Seal({n: frozenset(v) for n, v in allowed.items()}, lines[1].startswith("settled "))
+        allowed[name] = allowed.get(name, _NONE) | {value}
+    return Seal(allowed, lines[1].startswith("settled "))
 
 
 def _write(sidecar: Sidecar, allowed: Mapping[str, frozenset[str]], *, settled: bool) -> None:
