@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot, order
@@ -39,6 +40,10 @@ class Policy:
                 raise UsageError(f"keep-{bucket.name} cannot be negative: {count}")
         if self.keep_within is not None and self.keep_within < timedelta(0):
             raise UsageError("keep-within cannot be negative")
+
+    def keeps_all(self, count: int) -> bool:
+        """Whether so few snapshots stay, whatever they are: they are no more units than that."""
+        return count <= (self.keep_last or 0)
 
     @property
     def empty(self) -> bool:
@@ -128,8 +133,7 @@ def _duration_text(length: timedelta) -> str:
     return " ".join(parts) if parts and not rest else str(length)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+class _Unit(NamedTuple):
     """Snapshots that stay or go together, newest first."""
 
     snapshots: list[Snapshot]
@@ -221,8 +225,10 @@ def _judge(
     units: list[_Unit], policy: Policy, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[_Unit, tuple[_Verdict, ...]]]:
     """Every rule's verdict on each unit. Safety snapshots are counted among themselves."""
-    for safety in (False, True):
-        group = [unit for unit in units if unit.safety is safety]
+    groups: tuple[list[_Unit], list[_Unit]] = ([], [])
+    for unit in units:
+        groups[unit.safety].append(unit)
+    for group in groups:
         verdicts = [_by_count(group, bucket, count, zone) for bucket in _BUCKETS if (count := bucket.count(policy))]
         if policy.keep_within:
             verdicts.append(_by_age(group, policy.keep_within, now))
@@ -231,9 +237,9 @@ def _judge(
 
 def _own_reasons(snapshot: Snapshot, newest_verified: str | None, protected: Collection[str]) -> list[str]:
     """Why this very snapshot stays whatever the policy says."""
-    rules = (
-        (snapshot.pinned, "pinned"),
-        (snapshot.id == newest_verified, "newest verified"),
-        (snapshot.id in protected, "needed by the current operation"),
-    )
-    return [reason for applies, reason in rules if applies]
+    reasons = ["pinned"] if snapshot.pinned else []
+    if snapshot.id == newest_verified:
+        reasons.append("newest verified")
+    if snapshot.id in protected:
+        reasons.append("needed by the current operation")
+    return reasons

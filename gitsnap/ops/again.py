@@ -65,7 +65,12 @@ def take_again(
         finally:
             draft.abandon()
     taken.pruned = retain.prune_locked(
-        sidecar, settings.retention, now=now, zone=settings.zone, protected={taken.snapshot.id}
+        sidecar,
+        settings.retention,
+        now=now,
+        zone=settings.zone,
+        protected={taken.snapshot.id},
+        living=publication.with_taken(living, taken),
     )
     publication.tidy(sidecar)
     if prior.id in {d.snapshot.id for d in taken.pruned}:

@@ -61,7 +61,7 @@ def take_locked(
         known = len(sidecar.objects.damaged)
         try:
             kept = databases.capturing(sidecar, settings, images)
-            taken, scan = _attempt(
+            taken, scan, living = _attempt(
                 sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept, sharing
             )
         except IntegrityError:
@@ -71,7 +71,12 @@ def take_locked(
         else:
             break
     taken.pruned = retain.prune_locked(
-        sidecar, settings.retention, now=now, zone=settings.zone, protected={taken.snapshot.id, *protect}
+        sidecar,
+        settings.retention,
+        now=now,
+        zone=settings.zone,
+        protected={taken.snapshot.id, *protect},
+        living=publication.with_taken(living, taken),
     )
     publication.tidy(sidecar)
     taken.duration = time.monotonic() - started
@@ -90,7 +95,7 @@ def _attempt(
     relied_on: Callable[[Scan], Iterable[bytes]],
     kept: Databases | None,
     sharing: bool,
-) -> tuple[Taken, Scan]:
+) -> tuple[Taken, Scan, list[Snapshot]]:
     living = catalog.snapshots(sidecar)
     cache = sidecar.load_cache()
     draft = publish.Draft(sidecar, living, cache)
@@ -123,7 +128,7 @@ def _attempt(
         raise publication.storing_failed(error, sidecar, request.kind) from error
     finally:
         draft.abandon()
-    return taken, scan
+    return taken, scan, living
 
 
 def _store(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from bisect import insort
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
+from gitsnap.core.model import Kind, Snapshot, order, slug, snapshot_id
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
-from gitsnap.ops.request import Request
+from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.rereading import Rereading
 from gitsnap.sidecar import contents, gathering, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -99,6 +100,14 @@ def check(
         sidecar.save_cache(StatCache())
         publish.withdraw(sidecar, [*living, fresh], [fresh], now)
         raise
+
+
+def with_taken(living: Sequence[Snapshot], taken: Taken) -> Sequence[Snapshot]:
+    """All snapshots, in order of time: those that there were, and what was taken since under the same lock."""
+    now = [*living]
+    if not taken.skipped:
+        insort(now, taken.snapshot, key=order)
+    return now
 
 
 def tidy(sidecar: Sidecar) -> None:

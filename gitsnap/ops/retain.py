@@ -49,20 +49,34 @@ def foresee(sidecar: Sidecar, living: Sequence[Snapshot], settings: Settings, *,
 
 
 def prune_locked(
-    sidecar: Sidecar, policy: Policy, *, now: datetime, zone: tzinfo, protected: Collection[str]
+    sidecar: Sidecar,
+    policy: Policy,
+    *,
+    now: datetime,
+    zone: tzinfo,
+    protected: Collection[str],
+    living: Sequence[Snapshot] | None = None,
 ) -> list[Decision]:
-    """Apply a policy for a caller who holds the lock; the decisions on those that went."""
-    if policy.empty:
+    """Apply a policy for a caller who holds the lock; the decisions on those that went.
+
+    `living` are all snapshots, in order of time, where the caller has read them under that lock.
+    """
+    if policy.empty or (living is not None and policy.keeps_all(len(living))):
         return []
-    decisions = _decide(sidecar, policy, now, zone, protected)
+    decisions = _decide(sidecar, policy, now, zone, protected, living)
     _withdraw(sidecar, decisions, now)
     return [d for d in decisions if not d.keep]
 
 
 def _decide(
-    sidecar: Sidecar, policy: Policy, now: datetime, zone: tzinfo, protected: Collection[str]
+    sidecar: Sidecar,
+    policy: Policy,
+    now: datetime,
+    zone: tzinfo,
+    protected: Collection[str],
+    living: Sequence[Snapshot] | None = None,
 ) -> list[Decision]:
-    living = catalog.snapshots(sidecar)
+    living = catalog.snapshots(sidecar) if living is None else living
     verified = ledger.newest_verified(sidecar, living)
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
 

@@ -37,12 +37,17 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
 
     sealed, (there, pinned), _ = seal.consistent(sidecar, read)
     pins = pinned.keys() | lost.keys()
-    if sealed is not None:
-        pins |= _below(sealed, refs.PINS)
-        for name in _below(sealed, refs.SNAPSHOTS) | there.keys():
-            if not sealed.accepts(refs.SNAPSHOTS + name, there.get(name)) and name not in damaged:
-                damaged[name] = _broken(sealed, name, there.pop(name, None))
+    for ref, values in sealed.allowed.items() if sealed is not None else ():
+        if ref.startswith(refs.SNAPSHOTS):
+            name = ref[len(refs.SNAPSHOTS) :]
+            if there.get(name, seal.ABSENT) not in values and name not in damaged:
+                damaged[name] = _broken(ref, values, there.pop(name, None))
+        elif ref.startswith(refs.PINS) and seal.ABSENT not in values:
+            # One that is lost holds all the same.
+            pins.add(ref[len(refs.PINS) :])
     many = len(there) > _MANY
+    if many:
+        sidecar.objects.read_ahead([bytes.fromhex(c) for c in there.values() if c not in sidecar.catalog])
     for name, commit in there.items():
         try:
             found.append(load(sidecar, name, commit, pinned=name in pins, one_of_many=many))
@@ -52,15 +57,9 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
     return sorted(found, key=order), sorted(damaged.items())
 
 
-def _below(sealed: seal.Seal, prefix: str) -> set[str]:
-    """What surely is there below a prefix, by the seal."""
-    return {n.removeprefix(prefix) for n, v in sealed.allowed.items() if n.startswith(prefix) and seal.ABSENT not in v}
-
-
-def _broken(sealed: seal.Seal, name: str, actual: str | None) -> IntegrityError:
-    ref = refs.SNAPSHOTS + name
+def _broken(ref: str, allowed: Collection[str], actual: str | None) -> IntegrityError:
     what = "its ref is lost" if actual is None else f"its ref points to {actual}"
-    return IntegrityError(f"{what}; gitsnap wrote: {ref} {sealed.value(ref)}")
+    return IntegrityError(f"{what}; gitsnap wrote: {ref} {seal.one_of(allowed)}")
 
 
 def snapshots(sidecar: Sidecar) -> Living:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 
 IDENTITY = b"gitsnap <gitsnap@localhost>"
+# Where the second line begins.
+_AUTHOR = len("tree \n") + 40
 _COMMIT = re.compile(
     rb"tree (?P<tree>[0-9a-f]{40})\n"
     rb"(?:parent (?P<parent>[0-9a-f]{40})\n)?"
@@ -20,8 +23,7 @@ _COMMIT = re.compile(
 )
 
 
-@dataclass(slots=True, frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """A parsed commit: hex ids, the author's time with its zone, the message's bytes."""
 
     tree: str
@@ -45,6 +47,18 @@ def form(tree: bytes, message: bytes, author: bytes, parent: str | None = None) 
     return b"tree %s\n%sauthor %s\ncommitter %s\n\n%s" % (tree.hex().encode(), parents, author, author, message)
 
 
+def with_parent(data: bytes, commit: str, parent: str | None) -> bytes:
+    """What form() makes of the tree, author and message of a commit without parents, and of a parent; IntegrityError
+    like parse()."""
+    end = data.find(b"\n", _AUTHOR)
+    line = data[_AUTHOR:end]
+    if line.startswith(b"author ") and data.startswith(b"committer %s\n\n" % line[7:], end + 1):
+        # Commits as gitsnap writes them, which nearly all are: a timeline has a thousand of them.
+        return b"%sparent %s\n%s" % (data[:_AUTHOR], parent.encode(), data[_AUTHOR:]) if parent else data
+    parsed = parse(data, commit)
+    return form(bytes.fromhex(parsed.tree), parsed.message, parsed.author, parent)
+
+
 def author_line(when: datetime) -> bytes:
     """gitsnap's identity at a moment."""
     return IDENTITY + b" " + stamp(when)
@@ -55,13 +69,16 @@ def parse(data: bytes, commit: str) -> Commit:
     match = _COMMIT.fullmatch(data)
     if not match:
         raise IntegrityError(f"commit {commit} is malformed")
-    zone, seconds = match["zone"].decode(), int(match["time"])
-    offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])) * (-1 if zone[0] == "-" else 1)
+    tree, parent, author, seconds, zone, _, _, message = match.groups()
     try:
-        created = datetime.fromtimestamp(seconds, UTC).astimezone(timezone(offset))
+        created = datetime.fromtimestamp(int(seconds), _zone(zone))
     except (ValueError, OverflowError, OSError):
         raise IntegrityError(f"commit {commit} has an impossible date") from None
-    parent = match["parent"]
-    return Commit(
-        match["tree"].decode(), parent.decode() if parent else None, created, match["message"], match["author"]
-    )
+    return Commit(tree.decode(), parent.decode() if parent else None, created, message, author)
+
+
+@cache
+def _zone(offset: bytes) -> timezone:
+    """The zone that a stamp names; ValueError for one that is no part of a day."""
+    found = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+    return timezone(-found if offset.startswith(b"-") else found)

@@ -5,6 +5,7 @@ Each notes ref is one parentless commit over a tree with a 2/38 fan-out, so that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,52 +17,52 @@ from gitsnap.sidecar.packwriter import COMMIT, TREE, PackWriter
 
 # git never writes a fan-out of more than this, 16 bits; few trees that hold each other many times make a "git bomb".
 _MOST_TREES = 1 << 17
+_ENTRY = re.compile(rb"([^ \0]*) ([^\0]+)\0(.{20})", re.DOTALL)
 
 
-def _entries(store: ObjectStore, oid: bytes) -> list[tuple[bytes, bytes, bytes]]:
+def _entries(data: bytes, oid: bytes) -> list[tuple[bytes, bytes, bytes]]:
     """(mode, name, id) of a notes tree. Not trees.parse(): stock git may lay notes out as it likes."""
-    data = store.read(oid, b"tree")[1]
-    out, at = [], 0
-    while at < len(data):
-        end = data.find(b"\0", at)
-        mode, _, name = data[at:end].partition(b" ")
-        if end < 0 or end + 21 > len(data) or not name:
-            raise IntegrityError(f"notes tree {oid.hex()} is malformed")
-        out.append((mode, name, data[end + 1 : end + 21]))
-        at = end + 21
-    return out
+    found: list[tuple[bytes, bytes, bytes]] = _ENTRY.findall(data)
+    # Matches do not overlap: when they are as long as the whole together, there is nothing between them.
+    if sum([len(mode) + len(name) for mode, name, _ in found]) + 22 * len(found) != len(data):
+        raise IntegrityError(f"notes tree {oid.hex()} is malformed")
+    return found
 
 
-def load(store: ObjectStore, ref_value: str | None) -> tuple[dict[str, bytes], set[bytes]]:
-    """Every note (the annotated commit's hex id → the raw id of the note's blob), and the ids of the fan-out trees.
+def load(store: ObjectStore, ref_value: str | None) -> tuple[dict[str, bytes], dict[bytes, bytes]]:
+    """Every note (the annotated commit's hex id → the raw id of the note's blob), and the trees by their contents.
 
     For whoever writes them anew: what cannot be read is passed over, and the snapshots it speaks of are damaged.
     """
     found: dict[str, bytes] = {}
-    fans: set[bytes] = set()
+    held: dict[bytes, bytes] = {}
     if ref_value is None:
-        return found, fans
-    stack: list[tuple[bytes, bytes]] = []
+        return found, held
+    level: list[tuple[bytes, bytes]] = []
     with suppress(IntegrityError):
-        stack.append((b"", _tree_of(store, ref_value)))
-    read = 0
-    while stack:
-        prefix, oid = stack.pop()
-        read += 1
-        if read > _MOST_TREES or len(stack) > _MOST_TREES:
-            raise IntegrityError(f"notes commit {ref_value} holds more than any sidecar has")
-        try:
-            entries = _entries(store, oid)
-        except IntegrityError:
-            fans.discard(oid)
-            continue
-        for mode, name, child in entries:
-            if mode == b"40000" and len(prefix + name) < 40:
-                stack.append((prefix + name, child))
-                fans.add(child)
-            elif len(prefix + name) == 40:
-                found[(prefix + name).decode("ascii", "replace")] = child
-    return found, fans
+        level.append((b"", _tree_of(store, ref_value)))
+    trees = 0
+    while level:
+        whole = store.read_many([oid for _, oid in level], b"tree")
+        below: list[tuple[bytes, bytes]] = []
+        for prefix, oid in level:
+            trees += 1
+            if trees > _MOST_TREES or len(below) > _MOST_TREES:
+                raise IntegrityError(f"notes commit {ref_value} holds more than any sidecar has")
+            try:
+                data = whole.get(oid) or store.read(oid, b"tree")[1]
+                entries = _entries(data, oid)
+            except IntegrityError:
+                continue
+            held[data] = oid
+            for mode, name, child in entries:
+                path = prefix + name
+                if len(path) == 40:
+                    found[path.decode("ascii", "replace")] = child
+                elif mode == b"40000" and len(path) < 40:
+                    below.append((path, child))
+        level = below
+    return found, held
 
 
 def find(store: ObjectStore, ref_value: str | None, commit: str) -> bytes | None:
@@ -70,7 +71,7 @@ def find(store: ObjectStore, ref_value: str | None, commit: str) -> bytes | None
         return None
     rest, oid = commit.encode(), _tree_of(store, ref_value)
     while True:
-        for mode, name, child in _entries(store, oid):
+        for mode, name, child in _entries(store.read(oid, b"tree")[1], oid):
             if name == rest and mode != b"40000":
                 return child
             if mode == b"40000" and rest.startswith(name):
@@ -85,12 +86,19 @@ def _tree_of(store: ObjectStore, commit: str) -> bytes:
     return bytes.fromhex(commits.parse(data, commit).tree)
 
 
-def write(pack: PackWriter, notes: Mapping[str, bytes], what: str, when: datetime) -> str:
-    """Write the notes tree and its parentless commit into `pack`; the commit's hex id."""
+def write(
+    pack: PackWriter, notes: Mapping[str, bytes], what: str, when: datetime, held: Mapping[bytes, bytes] | None = None
+) -> str:
+    """Write the notes tree and its parentless commit into `pack`; the commit's hex id.
+
+    `held` are trees, by their contents, that need no writing.
+    """
+    known = held or {}
     fan: dict[bytes, list[bytes]] = {}
     for commit in sorted(notes):
         name = commit.encode()
         fan.setdefault(name[:2], []).append(b"100644 %s\0%s" % (name[2:], notes[commit]))
-    root = b"".join([b"40000 %s\0%s" % (two, pack.add(TREE, b"".join(lines))) for two, lines in sorted(fan.items())])
+    trees = [(two, b"".join(lines)) for two, lines in sorted(fan.items())]
+    root = b"".join([b"40000 %s\0%s" % (two, known.get(data) or pack.add(TREE, data)) for two, data in trees])
     message = f"{what} of {len(notes)} snapshots\n".encode()
     return pack.add(COMMIT, commits.form(pack.add(TREE, root), message, commits.author_line(when))).hex()

@@ -7,21 +7,20 @@ import os
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from gitsnap.core.beside import beside
 from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import deltas
 from gitsnap.sidecar.packreader import OFS_DELTA, REF_DELTA, Pack
 
 TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
+_NUMBERS = {name: number for number, name in TYPES.items()}
 STREAM_FROM = 1 << 23
 _MAX_CHAIN = 4096
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
 _CACHE_BYTES = 24 << 20
-_LARGEST_WHOLE = 1 << 31
-# The most that a delta could make dulwich copy, in bytes, when it says that it makes less.
-_HARMLESS = 1 << 30
 _LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
 
 
@@ -72,10 +71,7 @@ class ObjectStore:
         for pack in self._packs.values():
             if not oids:
                 break
-            # One by one only where the pack holds far more than what is asked for.
-            oids = oids.difference(
-                pack.oids() if pack.count < 50 * len(oids) else [o for o in oids if pack.find(o) is not None]
-            )
+            oids = oids.difference([oid for _, oid in pack.places(oids)])
         return {oid for oid in oids if not os.path.exists(self._loose_path(oid))}
 
     def read(self, oid: bytes, expected: bytes | None = None) -> tuple[bytes, bytes]:
@@ -83,6 +79,41 @@ class ObjectStore:
         if expected == b"commit":
             return expected, self._commit(oid)
         return self._read(oid, expected)
+
+    def read_many(self, oids: Iterable[bytes], kind: bytes) -> dict[bytes, bytes]:
+        """The contents of objects of type `kind`, mostly small ones, pack by pack in the order in which they lie there.
+
+        What is not in the answer is loose, missing, damaged, of another type, or too much to hold: read() tells.
+        """
+        found: dict[bytes, bytes] = {}
+        left, room = set(oids), _CACHE_BYTES
+        number = _NUMBERS[kind]
+        for pack in self._largest_first():
+            # A damaged index is no reason not to look into other packs.
+            placed: list[tuple[int, bytes]] = []
+            with suppress(IntegrityError):
+                placed = sorted([(at, oid) for oid in left if (at := pack.find(oid)) is not None])
+            for offset, oid in placed:
+                content = pack.short(offset, number)
+                if content is None:
+                    with suppress(IntegrityError):
+                        # The base of a delta mostly lies before it, and is remembered.
+                        content = self._read_packed(pack, offset)[1]
+                if content is not None and len(content) <= room and _id(kind, content) == oid:
+                    found[oid] = content
+                    room -= len(content)
+                    left.discard(oid)
+        return found
+
+    def _largest_first(self) -> list[Pack]:
+        return sorted(self._packs.values(), key=lambda pack: -pack.count)
+
+    def read_ahead(self, commits: Iterable[bytes]) -> None:
+        """Read many commits at once that read() will be asked for."""
+        wanted = [oid for oid in commits if oid not in self._commits]
+        if len(self._commits) + len(wanted) <= _COMMITS:
+            read = self.read_many(wanted, b"commit")
+            self._commits |= {oid: content for oid, content in read.items() if len(content) < _SMALL_COMMIT}
 
     def _commit(self, oid: bytes) -> bytes:
         """A commit's content, read once: the catalog and the timeline both need all of them."""
@@ -110,9 +141,7 @@ class ObjectStore:
         else:
             number, content = self._read_packed(*found)
             kind = TYPES[number]
-        check = hashlib.sha1(b"%s %d\0" % (kind, len(content)), usedforsecurity=False)
-        check.update(content)
-        if check.digest() != oid:
+        if _id(kind, content) != oid:
             raise IntegrityError("its content does not match its id", path=found[0].path if found else None)
         return kind, content
 
@@ -151,6 +180,19 @@ class ObjectStore:
         self.damaged.discard(oid)
         return True
 
+    def all_readable(self, oids: Collection[bytes], kind: bytes) -> bool:
+        """Whether many small objects of type `kind` can be read.
+
+        Those that lie whole in a pack, and that nothing has shown to be damaged, by the checksums of their bytes.
+        """
+        left = set(oids) - self.damaged
+        for pack in self._largest_first():
+            # A damaged index is no reason not to look into other packs.
+            with suppress(IntegrityError):
+                left -= pack.all_as_written(left, _NUMBERS[kind])
+        left -= self.read_many(left, kind).keys()
+        return all(self.readable(oid) for oid in (*left, *self.damaged.intersection(oids)))
+
     def as_written(self, oid: bytes) -> bool:
         """Whether the bytes in a pack that hold an object, whole and no delta, are those that were once written."""
         found = self._locate(oid)
@@ -180,7 +222,8 @@ class ObjectStore:
         found = self._find(oid)
         if found is None:
             path = self._loose_path(oid)
-            return _checked(*_loose_stream(path, oid)) if os.path.exists(path) else None
+            loose = _loose_stream(path, oid) if os.path.exists(path) else None
+            return _checked(*loose) if loose else None
         if not _is_large(found):
             return None
         copies = [c for c in self._copies(oid) if c and _is_large(c)]
@@ -230,11 +273,11 @@ class ObjectStore:
         return found
 
     def _read_packed(self, pack: Pack, offset: int) -> tuple[int, bytes]:
-        deltas: list[bytes] = []
-        room, seen = _LARGEST_WHOLE, set()
+        steps: list[tuple[tuple[str, int], bytes]] = []
+        room, seen = deltas.LARGEST, set()
         while True:
             # Deltas by id may form a circle, and a few that inflate hugely would fill the memory.
-            if (pack.path, offset) in seen or len(deltas) > _MAX_CHAIN or room < 0:
+            if (pack.path, offset) in seen or len(steps) > _MAX_CHAIN or room < 0:
                 raise IntegrityError("a chain of deltas does not end", path=pack.path)
             seen.add((pack.path, offset))
             cached = self._bases.get((pack.path, offset)) if self._bases else None
@@ -242,17 +285,20 @@ class ObjectStore:
                 self._bases.move_to_end((pack.path, offset))
                 kind, content = cached
                 break
-            kind, size, base, content = pack.load(offset, _LARGEST_WHOLE)
-            if size > _LARGEST_WHOLE:
+            kind, size, base, content = pack.load(offset, deltas.LARGEST)
+            if size > deltas.LARGEST:
                 raise IntegrityError(f"pack entry at {offset} claims {size} bytes", path=pack.path)
             if kind in TYPES:
                 break
+            steps.append(((pack.path, offset), content))
             pack, offset = self._base_of(pack, kind, base, offset)
-            deltas.append(content)
             room -= len(content)
-        for delta in reversed(deltas):
+        if steps:
             self._remember((pack.path, offset), kind, content)
-            content = _apply(content, delta)
+        for place, delta in reversed(steps):
+            content = deltas.apply(content, delta)
+            # What was made by one delta is the base of others.
+            self._remember(place, kind, content)
         return kind, content
 
     def _base_of(self, pack: Pack, kind: int, base: bytes | int | None, offset: int) -> tuple[Pack, int]:
@@ -287,7 +333,7 @@ class ObjectStore:
             # What the header says bounds what is inflated: a small file can claim little and hold much.
             plain = inflater.decompress(data, 64)
             head = _LOOSE_HEADER.match(plain)
-            size = min(int(head[2]), _LARGEST_WHOLE) if head else 0
+            size = min(int(head[2]), deltas.LARGEST) if head else 0
             plain += inflater.decompress(inflater.unconsumed_tail, size + 64)
         except zlib.error as error:
             raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
@@ -296,7 +342,15 @@ class ObjectStore:
         return head[1], plain[head.end() :]
 
 
-def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int]:
+def _id(kind: bytes, content: bytes) -> bytes:
+    check = hashlib.sha1(b"%s %d\0" % (kind, len(content)), usedforsecurity=False)
+    check.update(content)
+    return check.digest()
+
+
+def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int] | None:
+    """What a loose blob holds, its id, and its size; None for another object."""
+
     def pieces() -> Iterator[bytes]:
         inflater = zlib.decompressobj()
         with open(path, "rb") as file:
@@ -314,8 +368,10 @@ def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int]:
     stream = pieces()
     first = next(stream, b"")
     head = _LOOSE_HEADER.match(first)
-    if not head or head[1] != b"blob":
-        raise IntegrityError(f"object {oid.hex()} is damaged or not a blob")
+    if not head:
+        raise IntegrityError(f"object {oid.hex()} is damaged")
+    if head[1] != b"blob":
+        return None
 
     def rest() -> Iterator[bytes]:
         yield first[head.end() :]
@@ -360,72 +416,3 @@ def _passes(pieces: Iterator[bytes]) -> bool:
     except IntegrityError:
         return False
     return True
-
-
-def _apply(base: bytes, delta: bytes) -> bytes:
-    try:
-        expected, at = _varint(delta, 0)
-        size, at = _varint(delta, at)
-    except IndexError:
-        raise IntegrityError("a delta does not apply: it is truncated") from None
-    if expected != len(base) or size > _LARGEST_WHOLE:
-        raise IntegrityError("a delta does not apply: it is of another base, or too large")
-    if size * len(delta) > _HARMLESS:
-        return _apply_bounded(base, delta, at, size)
-    # Imported late: reading what gitsnap itself wrote needs no deltas, and dulwich.pack takes 70 ms to load.
-    from dulwich.errors import ApplyDeltaError
-    from dulwich.pack import apply_delta
-
-    try:
-        return b"".join(apply_delta(base, delta))
-    except (ApplyDeltaError, ValueError, IndexError, AssertionError) as error:
-        raise IntegrityError(f"a delta does not apply: {error}") from None
-
-
-def _apply_bounded(base: bytes, delta: bytes, at: int, size: int) -> bytes:
-    """gitformat-pack(5), "Deltified representation", never making more than the `size` that the delta announces.
-
-    Slower than dulwich's, which copies all that it is told to before it looks at the size.
-    """
-    try:
-        parts, made, end = [], 0, len(delta)
-        while at < end and made <= size:
-            code = delta[at]
-            at += 1
-            if code & 0x80:
-                offset = length = 0
-                for bit in range(4):
-                    if code & 1 << bit:
-                        offset |= delta[at] << 8 * bit
-                        at += 1
-                for bit in range(3):
-                    if code & 0x10 << bit:
-                        length |= delta[at] << 8 * bit
-                        at += 1
-                part = base[offset : offset + (length or 0x10000)]
-                whole = len(part) == (length or 0x10000)
-            else:
-                part = delta[at : at + code]
-                whole = code != 0 and len(part) == code
-                at += code
-            if not whole:
-                raise IntegrityError("a delta does not apply: it reaches beyond its base or its end")
-            parts.append(part)
-            made += len(part)
-    except IndexError:
-        raise IntegrityError("a delta does not apply: it is truncated") from None
-    if made != size:
-        raise IntegrityError("a delta does not apply: it makes another size than it says")
-    return b"".join(parts)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if not byte & 0x80:
-            return number, at
-        if shift > 63:
-            raise IntegrityError("a delta does not apply: its size is out of range")

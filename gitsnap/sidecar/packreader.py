@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from isal import igzip_lib, isal_zlib
@@ -19,9 +19,12 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.blocks import IsalError, inflated
 
 OFS_DELTA, REF_DELTA = 6, 7
-_BULK_AFTER = 300
+_BULK_AFTER, _BULK_SHARE = 300, 5
+# Up to so many ids are looked through in a third of the time that a bisection takes.
+_SCANNED = 256
 _PIECE = 1 << 18
-_GULP = 1 << 14
+# What holds a commit or a small tree is read in a sixth of the time of the larger gulp, which holds most files.
+_SIP, _GULP = 1 << 10, 1 << 14
 
 
 class Pack:
@@ -54,6 +57,7 @@ class Pack:
         self.size = os.fstat(self.fd).st_size
         self._lookups = 0
         self._table: dict[bytes, int] | None = None
+        self._ids: bytes | None = None
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -70,23 +74,36 @@ class Pack:
         if self._table is not None:
             return self._table.get(oid)
         self._lookups += 1
-        # Loading it takes as long as finding every twentieth of its objects.
-        if self._lookups > max(_BULK_AFTER, self.count // 20):
+        # Loading it takes as long as finding every fifth of its objects.
+        if self._lookups > max(_BULK_AFTER, self.count // _BULK_SHARE):
             self._table = self._load_table()
             return self._table.get(oid)
+        i = self._row(oid)
+        return None if i is None else self._offset_at(i)
+
+    def _row(self, oid: bytes) -> int | None:
+        """Where in the index an object is."""
         low, high = self.fanout[oid[0] - 1] if oid[0] else 0, self.fanout[oid[0]]
-        i = bisect_right(range(high), oid, low, high, key=self._oid_at) - 1
-        return self._offset_at(i) if i >= low and self._oid_at(i) == oid else None
+        if high - low > _SCANNED:
+            i = bisect_right(range(high), oid, low, high, key=self._oid_at) - 1
+            return i if i >= low and self._oid_at(i) == oid else None
+        if self._ids is None:
+            self._ids = self._map[1032 : self._crcs]
+        at = self._ids.find(oid, 20 * low, 20 * high)
+        while at % 20 and at >= 0:
+            # The end of one id and the beginning of the next one.
+            at = self._ids.find(oid, at + 1, 20 * high)
+        return at // 20 if at >= 0 else None
 
     def places(self, oids: Collection[bytes]) -> list[tuple[int, bytes]]:
         """Offset and id of those of these objects that it holds, in the order in which they lie in it."""
-        if 20 * len(oids) < self.count:
+        if _BULK_SHARE * len(oids) < self.count:
             found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
         else:
             if self._table is None:
                 self._table = self._load_table()
             table = self._table
-            found = [(table[oid], oid) for oid in oids if oid in table]
+            found = [(table[oid], oid) for oid in table.keys() & oids]
         found.sort()
         return found
 
@@ -111,14 +128,17 @@ class Pack:
         return int.from_bytes(self._map[self._large + 8 * i : self._large + 8 * i + 8], "big")
 
     def _load_table(self) -> dict[bytes, int]:
+        return dict(zip(self.oids(), self._starts(), strict=True))
+
+    def _starts(self) -> Iterable[int]:
+        """The offset of every entry, in the order of the ids."""
         offsets = struct.unpack_from(f">{self.count}L", self._map, self._offsets)
-        return dict(zip(self.oids(), map(self._resolve_large, offsets), strict=True))
+        return offsets if max(offsets, default=0) < 1 << 31 else map(self._resolve_large, offsets)
 
     def entries(self) -> list[tuple[bytes, int, int, int]]:
         """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack."""
         crcs = struct.unpack_from(f">{self.count}L", self._map, self._crcs)
-        offsets = struct.unpack_from(f">{self.count}L", self._map, self._offsets)
-        placed = sorted(zip(map(self._resolve_large, offsets), self.oids(), crcs, strict=True))
+        placed = sorted(zip(self._starts(), self.oids(), crcs, strict=True))
         ends = [start for start, _, _ in placed[1:]] + [self.size - 20]
         return [(oid, start, end, crc) for (start, oid, crc), end in zip(placed, ends, strict=True)]
 
@@ -132,13 +152,30 @@ class Pack:
             start += len(data)
         return start == end > 0 and crc == expected
 
+    def all_as_written(self, oids: Iterable[bytes], kind: int) -> set[bytes]:
+        """Those of these objects that lie here whole, of type `kind`, below 16 KB, and with the CRC-32 of the index."""
+        rows = [(row, oid) for oid in oids if (row := self._row(oid)) is not None]
+        starts = sorted(self._starts()) if rows else []
+        found = set()
+        for row, oid in rows:
+            start, crc = self._offset_at(row), self._crcs + 4 * row
+            after = bisect_right(starts, start)
+            size = (starts[after] if after < len(starts) else self.size - 20) - start
+            data = os.pread(self.fd, size, start) if 0 < size <= _GULP else b""
+            checksum = isal_zlib.crc32(data).to_bytes(4, "big")
+            if data and data[0] >> 4 & 7 == kind and checksum == self._map[crc : crc + 4]:
+                found.add(oid)
+        return found
+
     def load(self, offset: int, limit: int) -> tuple[int, int, bytes | int | None, bytes]:
         """(type, size, delta base, inflated data) of the entry at `offset`; no data for a size above `limit`."""
         # Most entries are read whole together with their heads.
-        data = os.pread(self.fd, _GULP, offset) if 12 <= offset < self.size - 20 else b""
+        data = os.pread(self.fd, _SIP, offset) if 12 <= offset < self.size - 20 else b""
         kind, size, at, base = self._parse(data, offset)
         if size > limit:
             return kind, size, base, b""
+        if at - offset + size > _SIP:
+            data = os.pread(self.fd, _GULP, offset)
         # A tenth quicker than isal_zlib.decompressobj.
         inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
         try:
@@ -148,6 +185,21 @@ class Pack:
         if len(out) != size or not inflater.eof:
             out = self.inflate(at, size)
         return kind, size, base, out
+
+    def short(self, offset: int, kind: int) -> bytes | None:
+        """The content of a whole object of type `kind` at `offset`, where one short read holds it; None for all else,
+        what is damaged included."""
+        data = os.pread(self.fd, _SIP, offset) if 12 <= offset < self.size - 20 else b""
+        # One or two bytes say the type and a size below 2 KB (gitformat-pack(5)).
+        if len(data) < 3 or data[0] >> 4 & 7 != kind or (data[0] & 0x80 and data[1] & 0x80):
+            return None
+        size, at = (data[0] & 15 | data[1] << 4, 2) if data[0] & 0x80 else (data[0] & 15, 1)
+        inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+        try:
+            out: bytes = inflater.decompress(data[at:], size + 1)
+        except IsalError:
+            return None
+        return out if len(out) == size and inflater.eof else None
 
     def header(self, offset: int) -> tuple[int, int, int, bytes | int | None]:
         """(type, size, where the deflated data starts, delta base) of the entry at `offset`.

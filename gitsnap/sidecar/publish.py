@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -177,7 +178,8 @@ class Draft:
         snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
-        living = sorted([*self._living, snapshot], key=order)
+        living = [*self._living]
+        insort(living, snapshot, key=order)
         old_tip = sidecar.refs.get(refs.TIMELINE)
         chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content})
         tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
@@ -202,13 +204,13 @@ class Draft:
         return Published(snapshot, tree_ids, len(written.oids) if written else 0)
 
     def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
-        known, fans = notes.load(self._sidecar.objects, old)
+        known, held = notes.load(self._sidecar.objects, old)
         living = _staying_notes(self._sidecar, ref, self._living, known)
-        self._kept.include([*living.values(), *fans])
+        self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")
         living[snapshot.commit] = self.pack.add(BLOB, text) if isinstance(text, bytes) else living[text]
-        return notes.write(self.pack, living, ref.rpartition("/")[2], when)
+        return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
 
 
 def _staying_notes(

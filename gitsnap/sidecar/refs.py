@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
 from gitsnap.sidecar.files import private_create, read, replace, sync_directory
@@ -42,32 +43,40 @@ class Refs:
         value = self._loose(name)
         return value if value is not None else self._packed().get(name)
 
-    def below(self, prefix: str, damaged: dict[str, IntegrityError] | None = None) -> dict[str, str]:
+    def below(
+        self, prefix: str, damaged: dict[str, IntegrityError] | None = None, but: Container[str] = ()
+    ) -> dict[str, str]:
         """All refs whose names start with `prefix` (ending in a slash), by the rest of their names.
 
-        Those that cannot be read go into `damaged`, where there is one.
+        Those that cannot be read go into `damaged`, where there is one. Those of the names in `but` are not read.
         """
         found: dict[str, str] = {}
         unreadable = set()
-        for rest in _names(os.path.join(self._path, prefix), ""):
-            try:
-                value = self._loose(prefix + rest)
-            except IntegrityError as error:
-                if damaged is None:
-                    raise
-                damaged[rest] = IntegrityError("its ref is damaged", path=error.path)
-                unreadable.add(rest)
-            else:
-                if value is not None:
-                    found[rest] = value
+        with _opened(os.path.join(self._path, prefix)) as folder:
+            for rest in _names(folder, "") if folder is not None else ():
+                if prefix + rest in but:
+                    continue
+                try:
+                    value = self._loose(rest, prefix, folder)
+                except IntegrityError as error:
+                    if damaged is None:
+                        raise
+                    damaged[rest] = IntegrityError("its ref is damaged", path=error.path)
+                    unreadable.add(rest)
+                else:
+                    if value is not None:
+                        found[rest] = value
         # Packed ones last: a git that packs refs puts each there before it removes the loose one.
-        packed = {n[len(prefix) :]: v for n, v in self._packed().items() if n.startswith(prefix)}
+        packed = {n[len(prefix) :]: v for n, v in self._packed().items() if n.startswith(prefix) and n not in but}
         return {n: v for n, v in packed.items() if n not in unreadable} | found
 
-    def _loose(self, name: str) -> str | None:
-        # There may be thousands of them: os.open and os.read take half the time of a file object.
+    def _loose(self, name: str, prefix: str = "", folder: int | None = None) -> str | None:
+        """The value of a ref that has a file of its own; `folder` is the directory of `prefix`, where it is open."""
+        # There may be thousands of them: os.open and os.read take half the time of a file object, and a name in an open
+        # directory is found sooner than a path.
+        path = name if folder is not None else f"{self._path}/{name}"
         try:
-            file = os.open(f"{self._path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
             try:
                 data = os.read(file, 64)
             finally:
@@ -75,28 +84,17 @@ class Refs:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         if not _HEX.fullmatch(data[:40]) or data[40:] not in (b"\n", b""):
-            raise IntegrityError(f"ref {name} is damaged", path=os.path.join(self._path, name))
+            raise IntegrityError(f"ref {prefix}{name} is damaged", path=os.path.join(self._path, prefix + name))
         return data[:40].decode()
 
-    def _packed(self) -> dict[str, str]:
+    def _packed(self) -> Mapping[str, str]:
         path = os.path.join(self._path, "packed-refs")
         try:
             with open(path, "rb") as file:
                 data = file.read()
         except FileNotFoundError:
             return {}
-        # Snapshots that are missing from a truncated file would be lost at the next gc: git writes at least a heading.
-        if not data.endswith(b"\n"):
-            raise IntegrityError("packed-refs is truncated", path=path)
-        found = {}
-        for line in data[:-1].split(b"\n"):
-            if line[:1] in (b"#", b"^"):
-                continue
-            match = _PACKED.fullmatch(line)
-            if not match or _NO_REF.search(match[2]):
-                raise IntegrityError("packed-refs is damaged", path=path)
-            found[match[2].decode("utf-8", "surrogateescape")] = match[1].decode()
-        return found
+        return _parse_packed(data, path)
 
     def create(self, name: str, value: str) -> None:
         """Create a ref that must not exist yet, durably."""
@@ -218,14 +216,49 @@ class Refs:
         sync_directory(above)
 
 
-def _names(folder: str, prefix: str) -> Iterator[str]:
-    """The files below a folder, relative to it, without locks."""
+# The file is read for each ref that has no file of its own, and mostly as it was the last time.
+@lru_cache(maxsize=1)
+def _parse_packed(data: bytes, path: str) -> Mapping[str, str]:
+    # Snapshots that are missing from a truncated file would be lost at the next gc: git writes at least a heading.
+    if not data.endswith(b"\n"):
+        raise IntegrityError("packed-refs is truncated", path=path)
+    found = {}
+    for line in data[:-1].split(b"\n"):
+        if line[:1] in (b"#", b"^"):
+            continue
+        match = _PACKED.fullmatch(line)
+        if not match or _NO_REF.search(match[2]):
+            raise IntegrityError("packed-refs is damaged", path=path)
+        found[match[2].decode("utf-8", "surrogateescape")] = match[1].decode()
+    return found
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int | None]:
+    """A directory's descriptor; None where there is none."""
     try:
-        listing = list(os.scandir(folder))
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _names(folder: int, prefix: str) -> Iterator[str]:
+    """The files below a prefix in an open folder, relative to that folder, without locks."""
+    try:
+        inner = os.open(prefix or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return
-    for item in listing:
-        if item.is_dir(follow_symlinks=False):
-            yield from _names(item.path, f"{prefix}{item.name}/")
-        elif not item.name.endswith(".lock"):
-            yield prefix + item.name
+    try:
+        listing = [(item.name, item.is_dir(follow_symlinks=False)) for item in os.scandir(inner)]
+    finally:
+        os.close(inner)
+    for name, is_folder in listing:
+        if is_folder:
+            yield from _names(folder, f"{prefix}{name}/")
+        elif not name.endswith(".lock"):
+            yield prefix + name

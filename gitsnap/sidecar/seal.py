@@ -12,9 +12,10 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from gitsnap.core.errors import IntegrityError
@@ -24,7 +25,8 @@ from gitsnap.sidecar.repository import Sidecar
 ABSENT = "0" * 40
 _FILE = "seal"
 _HEADING = "gitsnap seal 1"
-_LINE = re.compile(r"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)")
+_LINE = re.compile(r"^([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)$", re.MULTILINE)
+_NONE: frozenset[str] = frozenset()
 _OURS = ("refs/gitsnap/", "refs/notes/gitsnap/")
 _TRIES = 20
 
@@ -45,7 +47,12 @@ class Seal:
 
     def value(self, name: str) -> str:
         """A commit that the ref pointed to, or will."""
-        return min(self.allowed.get(name, frozenset({ABSENT})) - {ABSENT}, default=ABSENT)
+        return one_of(self.allowed.get(name, ()))
+
+
+def one_of(values: Collection[str]) -> str:
+    """The commit among the values that a ref may have; ABSENT where there is none."""
+    return min((v for v in values if v != ABSENT), default=ABSENT)
 
 
 def load(sidecar: Sidecar) -> Seal | None:
@@ -58,6 +65,7 @@ def _raw(sidecar: Sidecar) -> bytes | None:
     return files.read(sidecar.own(_FILE))
 
 
+@lru_cache(maxsize=1)
 def _parse(data: bytes, path: str) -> Seal:
     text, body = data.decode("utf-8", "surrogateescape"), data[:-72]
     lines = text.split("\n")
@@ -68,11 +76,10 @@ def _parse(data: bytes, path: str) -> Seal:
             path=path,
             hint="`gitsnap verify --all` reads everything; if all else is whole, the next snapshot writes it anew",
         )
-    allowed: dict[str, set[str]] = {}
-    for line in lines[2:-2]:
-        if match := _LINE.fullmatch(line):
-            allowed.setdefault(match[2], set()).add(match[1])
-    return Seal({n: frozenset(v) for n, v in allowed.items()}, lines[1].startswith("settled "))
+    allowed: dict[str, frozenset[str]] = {}
+    for value, name in _LINE.findall(text):
+        allowed[name] = allowed.get(name, _NONE) | {value}
+    return Seal(allowed, lines[1].startswith("settled "))
 
 
 def _write(sidecar: Sidecar, allowed: Mapping[str, frozenset[str]], *, settled: bool) -> None:
@@ -84,9 +91,11 @@ def _write(sidecar: Sidecar, allowed: Mapping[str, frozenset[str]], *, settled: 
     files.replace(sidecar.own(_FILE), body + digest, sidecar.scratch)
 
 
-def present(sidecar: Sidecar, damaged: dict[str, IntegrityError] | None = None) -> dict[str, str]:
-    """All refs of ours and their values, as they are now."""
-    found = {prefix + n: v for prefix in _OURS for n, v in sidecar.refs.below(prefix, damaged).items()}
+def present(
+    sidecar: Sidecar, damaged: dict[str, IntegrityError] | None = None, but: Container[str] = ()
+) -> dict[str, str]:
+    """All refs of ours and their values, as they are now, `but` some of which nobody asks."""
+    found = {prefix + n: v for prefix in _OURS for n, v in sidecar.refs.below(prefix, damaged, but).items()}
     tip = sidecar.refs.get(refs.TIMELINE)
     return found | ({refs.TIMELINE: tip} if tip else {})
 
@@ -101,8 +110,9 @@ def changing(sidecar: Sidecar, wanted: Mapping[str, str | None]) -> Iterator[Non
         sealed = load(sidecar)
     except IntegrityError:
         sealed = None
+    known = dict(sealed.allowed) if sealed else {}
     # What others added, by a fetch say, is ours from now on.
-    before = {n: frozenset({v}) for n, v in present(sidecar, {}).items()} | dict(sealed.allowed if sealed else {})
+    before = {n: frozenset({v}) for n, v in present(sidecar, {}, but=known).items()} | known
     both = dict(before)
     for name, value in wanted.items():
         both[name] = before.get(name, frozenset({ABSENT})) | {value or ABSENT}

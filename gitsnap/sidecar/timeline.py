@@ -26,8 +26,7 @@ def chain(
     parent = None
     for snapshot in snapshots:
         data = (fresh or {}).get(snapshot.commit) or store.read(bytes.fromhex(snapshot.commit), b"commit")[1]
-        parsed = commits.parse(data, snapshot.commit)
-        content = commits.form(bytes.fromhex(parsed.tree), parsed.message, parsed.author, parent)
+        content = commits.with_parent(data, snapshot.commit, parent)
         parent = hashlib.sha1(b"commit %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
         out.append((parent, content))
     return out
@@ -36,7 +35,7 @@ def chain(
 def is_whole(store: ObjectStore, commits_: Sequence[tuple[str, bytes]], tip: str | None) -> bool:
     """Whether the chain's commits up to `tip` can be read; false when the tip is not on the chain."""
     ids = [oid for oid, _ in commits_]
-    return tip in ids and all(store.readable(bytes.fromhex(oid)) for oid in ids[: ids.index(tip) + 1])
+    return tip in ids and store.all_readable([bytes.fromhex(oid) for oid in ids[: ids.index(tip) + 1]], b"commit")
 
 
 def write(pack: PackWriter, commits_: Sequence[tuple[str, bytes]], tip: str | None) -> str | None:

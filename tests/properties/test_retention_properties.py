@@ -122,6 +122,14 @@ def test_applying_twice_removes_nothing_more(case: Case, policy: Policy) -> None
 
 @relaxed
 @given(cases(), policies)
+def test_so_few_that_all_stay(case: Case, policy: Policy) -> None:
+    if policy.keeps_all(len(case.snapshots)):
+        assert len(case.kept(policy)) == len(case.snapshots)
+    assert replace(policy, keep_last=len(case.snapshots) + 1).keeps_all(len(case.snapshots))
+
+
+@relaxed
+@given(cases(), policies)
 def test_units_stay_or_go_together(case: Case, policy: Policy) -> None:
     kept = case.kept(policy)
     assert all(unit <= kept or not unit & kept for unit in units(case.snapshots).values())

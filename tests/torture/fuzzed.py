@@ -34,7 +34,7 @@ def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
     from gitsnap.core.message import parse_message
     from gitsnap.core.mtree import parse_metadata
     from gitsnap.core.settings import Settings
-    from gitsnap.sidecar import commits, objects, seal, trees
+    from gitsnap.sidecar import commits, deltas, seal, trees
 
     def message(data: bytes) -> object:
         return parse_message(data, commit="0" * 40, tree="0" * 40, created=datetime.now(UTC), pinned=False)
@@ -50,7 +50,7 @@ def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
         "commit": (lambda d: commits.parse(d, "0" * 40), [_COMMIT]),
         "message": (message, [_COMMIT.partition(b"\n\n")[2]]),
         "tree": (lambda d: trees.parse(d, bytes(20)), [b"100644 a\0" + bytes(20) + b"40000 b\0" + bytes(20)]),
-        "delta": (lambda d: objects._apply(b"0123456789" * 20, d), [bytes([200, 1, 12, 0x90, 10, 2]) + b"ab"]),
+        "delta": (lambda d: deltas.apply(b"0123456789" * 20, d), [bytes([200, 1, 12, 0x90, 10, 2]) + b"ab"]),
         "seal": (lambda d: seal._parse(d, "a"), [_SEAL]),
         "exclusions": (
             lambda d: _excludes(Exclusions.parse(("a", d))),
