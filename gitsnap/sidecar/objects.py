@@ -68,11 +68,12 @@ class ObjectStore:
 
     def missing(self, oids: set[bytes]) -> set[bytes]:
         """Which of these there are no objects for."""
-        for pack in self._packs.values():
-            if not oids:
+        left = set(oids)
+        for pack in self._largest_first():
+            if not left:
                 break
-            oids = oids.difference([oid for _, oid in pack.places(oids)])
-        return {oid for oid in oids if not os.path.exists(self._loose_path(oid))}
+            left -= pack.held(left)
+        return {oid for oid in left if not os.path.exists(self._loose_path(oid))}
 
     def read(self, oid: bytes, expected: bytes | None = None) -> tuple[bytes, bytes]:
         """(type, content) of an object, of type `expected` if given. A damaged copy is passed over for a whole one."""

@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from typing import Any
 
 from isal import igzip_lib, isal_zlib
@@ -100,12 +100,21 @@ class Pack:
         if _BULK_SHARE * len(oids) < self.count:
             found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
         else:
-            if self._table is None:
-                self._table = self._load_table()
-            table = self._table
+            table = self._whole_table()
             found = [(table[oid], oid) for oid in table.keys() & oids]
         found.sort()
         return found
+
+    def held(self, oids: Set[bytes]) -> Set[bytes]:
+        """Those of these objects that it holds."""
+        if _BULK_SHARE * len(oids) < self.count:
+            return {oid for oid in oids if self.find(oid) is not None}
+        return self._whole_table().keys() & oids
+
+    def _whole_table(self) -> dict[bytes, int]:
+        if self._table is None:
+            self._table = self._load_table()
+        return self._table
 
     def with_prefix(self, low_oid: bytes, high_oid: bytes) -> list[bytes]:
         """The ids between two bounds, inclusive."""
