@@ -53,10 +53,14 @@ class Retiming:
     """`known` are the rows of a stat cache, `xattrs` the attributes that belong to them. Close it: it holds leases.
 
     After `finish`, `rows` are those of the files that were retimed and are proven to hold what they held.
+
+    `alone` is for a process that ignores SIGIO, and forks no other, which would hold the leases, too.
     """
 
-    def __init__(self, disk: Disk, known: Mapping[bytes, Row], xattrs: Mapping[bytes, Xattrs]) -> None:
-        self._disk, self._known, self._xattrs = disk, known, xattrs
+    def __init__(
+        self, disk: Disk, known: Mapping[bytes, Row], xattrs: Mapping[bytes, Xattrs], *, alone: bool = False
+    ) -> None:
+        self._disk, self._known, self._xattrs, self._alone = disk, known, xattrs, alone
         self._held: deque[_Held] = deque()
         self._most = max(2, min(_AT_ONCE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self.rows: dict[bytes, Row] = {}
@@ -101,8 +105,9 @@ class Retiming:
         return done
 
     def _retime(self, file: int, path: bytes, parent: int, name: bytes, mtime_ns: int, known: Row) -> bool:
-        # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        if not self._alone:
+            # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or not known.startswith(key(found)):
@@ -120,7 +125,7 @@ class Retiming:
     def close(self) -> None:
         """Let go of all files, without a look."""
         while self._held:
-            _let_go(self._held.popleft().file)
+            self._let_go(self._held.popleft().file)
 
     def _release(self, count: int) -> None:
         for _ in range(count):
@@ -130,17 +135,17 @@ class Retiming:
             except OSError:
                 row = None
             finally:
-                _let_go(held.file)
+                self._let_go(held.file)
             if row is not None:
                 self.rows[held.path] = row
 
-
-def _let_go(file: int) -> None:
-    # A process that was forked meanwhile holds the same open file, and with it the lease.
-    try:
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    finally:
-        os.close(file)
+    def _let_go(self, file: int) -> None:
+        try:
+            if not self._alone:
+                # A process that was forked meanwhile holds the same open file, and with it the lease.
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        finally:
+            os.close(file)
 
 
 def _proven(held: _Held) -> Row | None:

@@ -38,7 +38,7 @@ _TRIES = 3
 _SMALLEST = 512
 _LARGE = 1 << 24
 # Bytes that a scout reads before it tells what it has found, and at most.
-_ENOUGH, _ROOM = 1 << 21, 1 << 23
+_ENOUGH, _ROOM = 1 << 20, 1 << 22
 
 
 class _Pending(NamedTuple):

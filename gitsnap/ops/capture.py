@@ -20,7 +20,7 @@ from gitsnap.installation.remembering import remembered
 from gitsnap.installation.scan import Scanner
 from gitsnap.installation.still import seal, unchanged
 from gitsnap.ops import again, databases, publication, retain
-from gitsnap.ops.looking import Company
+from gitsnap.ops.looking import Company, Glance
 from gitsnap.ops.publication import Sure
 from gitsnap.ops.readers import PackingReaders
 from gitsnap.ops.request import Request, Taken
@@ -42,6 +42,7 @@ def take_locked(
     needed: Callable[[Scan], bool] = lambda _: True,
     relied_on: Callable[[Scan], Iterable[bytes]] = lambda _: (),
     images: Collection[bytes] = (),
+    glance: Glance | None = None,
 ) -> tuple[Taken, Scan]:
     """Take a snapshot for a caller who holds the lock, with its own exclusions.
 
@@ -50,7 +51,7 @@ def take_locked(
     `relied_on` names the objects (raw ids) that must surely be readable: they are read, where they are not written now.
 
     `needed` sees what was scanned, and may decline a snapshot of it or raise. `images` are databases that are images in
-    what the caller compares it with.
+    what the caller compares it with. A `glance` spares a look of our own, if it was taken by the same exclusions.
 
     Stored objects are taken for whole until one shows that it is not, and the stat cache for true until what comes of
     it does not pass. Then the snapshot is taken once more: what is damaged is written afresh, and nothing is shared
@@ -62,12 +63,12 @@ def take_locked(
         try:
             kept = databases.capturing(sidecar, settings, images)
             taken, scan, living = _attempt(
-                sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept, sharing
+                sidecar, request, settings, now, observer, rules, excludes, needed, relied_on, kept, sharing, glance
             )
         except IntegrityError:
             if len(sidecar.objects.damaged) == known and not sharing:
                 raise
-            sharing = False
+            sharing, glance = False, None
         else:
             break
     taken.pruned = retain.prune_locked(
@@ -95,15 +96,16 @@ def _attempt(
     relied_on: Callable[[Scan], Iterable[bytes]],
     kept: Databases | None,
     sharing: bool,
+    glance: Glance | None,
 ) -> tuple[Taken, Scan, list[Snapshot]]:
     living = catalog.snapshots(sidecar)
-    cache = sidecar.load_cache()
+    cache = sidecar.load_cache() if glance is None else glance.cache
     draft = publish.Draft(sidecar, living, cache)
     try:
         observer.started("reading")
         scan = None
         if sharing and request.kind is Kind.SAFETY:
-            scan = _unscanned(sidecar, living, cache, rules, excludes, settings)
+            scan = _unscanned(sidecar, living, cache, rules, excludes, settings, glance)
         scan = scan or _scan(sidecar, draft, cache, excludes, kept, observer)
         observer.finished()
         if request.kind is Kind.MANUAL:
@@ -169,14 +171,19 @@ def _unscanned(
     rules: list[bytes],
     excludes: Excludes,
     settings: Settings,
+    glance: Glance | None,
 ) -> Scan | None:
     """What a scan would find, where no name differs in any stat field from what a living snapshot holds."""
     root, restricted = sidecar.installation, excludes is not nothing_excluded
     if sidecar.objects.damaged or cache.commit.hex() not in {s.commit for s in living}:
         return None
-    walk = Company(root).walk
+    known, left_out = glance.result() if glance is not None else (False, None)
     try:
-        left_out = unchanged(root, cache, rules, excludes, restricted=restricted, databases=settings.sqlite, walk=walk)
+        if not known:
+            walk = Company(root).walk
+            left_out = unchanged(
+                root, cache, rules, excludes, restricted=restricted, databases=settings.sqlite, walk=walk
+            )
         return None if left_out is None else remembered(root, cache, left_out, databases=settings.sqlite)
     except OSError:
         # A scan meets the same, and names it.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Inventory
-from gitsnap.core.statcache import Packed
+from gitsnap.core.statcache import Packed, StatCache
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.still import look, walk
+from gitsnap.installation.still import look, unchanged, walk
 from gitsnap.ops.crew import Crew, Work, processors
 
 if TYPE_CHECKING:
@@ -75,3 +76,43 @@ class Company:
                 left_out.excluded += excluded
                 left_out.skipped += skipped
             return seen, [folder for part in crew.lost() for folder in part]
+
+
+class Glance:
+    """A look by another process, while this one does something else: whether a directory from which no rule leaves out
+    anything is what the stat cache says. Close it.
+    """
+
+    def __init__(self, root: str, cache: StatCache, *, databases: bool) -> None:
+        self.cache = cache
+        self._crew: Crew | None = None
+        if processors() < 2 or len(cache.rows) < _WORTH_ENTRIES:
+            return
+
+        def prepare() -> Work:
+            def work(_: int) -> tuple[Any, bytes]:
+                found = unchanged(root, cache, [], nothing_excluded, restricted=False, databases=databases)
+                return None if found is None else found.skipped, b""
+
+            return work
+
+        self._crew = Crew(prepare, 1)
+        # A worker that has only just been made has nothing to answer.
+        list(self._crew.hand_over(0))
+
+    def result(self) -> tuple[bool, Inventory | None]:
+        """Whether it could be found out; and what was left out of a directory that is as it was, None of another."""
+        if self._crew is None:
+            return False, None
+        answers = list(self._crew.finish())
+        self.close()
+        if not answers:
+            return False, None
+        skipped = answers[0][1]
+        return True, None if skipped is None else Inventory(skipped=skipped)
+
+    def close(self) -> None:
+        """End the look."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None

@@ -26,6 +26,8 @@ from gitsnap.installation.scan import Scanner
 from gitsnap.ops import databases, exclusions, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.confirming import confirmed
+from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.looking import Glance
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.readers import DigestingReaders
 from gitsnap.ops.request import Request
@@ -129,10 +131,35 @@ class Job:
     ) -> None:
         self._sidecar, self._settings, self._doing = sidecar, settings, doing
         texts = exclusions.texts(sidecar.installation, settings)
-        self.target = Target(sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite)
+        self._glance = self._look_aside(texts, whole=not (paths or part))
+        try:
+            self.target = Target(sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite)
+        except BaseException:
+            self.close()
+            raise
+
+    def _look_aside(self, texts: Texts, *, whole: bool) -> Glance | None:
+        """Have somebody look, while the target is read, whether the directory is what the last snapshot holds.
+
+        Not where rules leave anything out, which depends on the target, or where somebody is asked first, which takes
+        longer than a look is worth.
+        """
+        doing = self._doing
+        if not whole or doing.dry_run or doing.confirm or doing.hidden or texts.parse():
+            return None
+        return Glance(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
+
+    def close(self) -> None:
+        """End what is under way."""
+        if self._glance is not None:
+            self._glance.close()
 
     def run(self) -> Restored:
         """Plan, ask, keep safe, carry out, check."""
+        with closing(self):
+            return self._run()
+
+    def _run(self) -> Restored:
         started, doing = time.monotonic(), self._doing
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
@@ -191,6 +218,7 @@ class Job:
             needed=needed,
             relied_on=lambda scan: replaced(result.plan, scan.inventory),
             images=self.target.wanted.images,
+            glance=self._glance,
         )
         result.pruned += taken.pruned
         result.safety = None if taken.skipped else taken.snapshot
