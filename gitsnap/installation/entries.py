@@ -21,13 +21,15 @@ TYPES = {
 
 
 _FILE, _DIR = Type.FILE, Type.DIR
+# Numbers that all entries share.
+_MODES = tuple(range(0o10000))
 
 
 def entry_from(path: bytes, fields: tuple[Any, ...], xattrs: Xattrs = ()) -> Entry:
     """The entry that a row of the stat cache tells: without a symlink's target and a device's numbers."""
     size, mtime, _, _, mode, uid, gid, flags, oid, sha256 = fields
     kind = TYPES[stat.S_IFMT(mode)]
-    entry = Entry(path, kind, mode & 0o7777, uid, gid, user_name(uid), group_name(gid), mtime)
+    entry = Entry(path, kind, _MODES[mode & 0o7777], uid, gid, user_name(uid), group_name(gid), mtime)
     if kind is _FILE:
         entry.size, entry.oid, entry.sha256, entry.sparse = size, oid, sha256, bool(flags & SPARSE)
     elif kind is not _DIR:

@@ -320,7 +320,10 @@ class Scanner:
         scan, known = self.scan, self._rows
         for path, row, fields in zip(finding.paths, finding.rows, unpack(finding.rows), strict=True):
             xattrs = finding.xattrs.get(path, ())
-            scan.inventory.entries.append(entry_from(path, fields, xattrs))
+            entry = entry_from(path, fields, xattrs)
+            if entry.oid is not None:
+                entry.oid = finding.oids.get(entry.oid, entry.oid)
+            scan.inventory.entries.append(entry)
             if xattrs:
                 scan.xattrs[path] = xattrs
             scan.rows[path] = row
