@@ -20,6 +20,10 @@ class Action(StrEnum):
     METADATA = "metadata"
 
 
+# Looked up once, because access to an enumeration's members is slow.
+_DIR, _FILE, _LINK, _METADATA = Type.DIR, Type.FILE, Type.LINK, Action.METADATA
+
+
 class Step(NamedTuple):
     """One idempotent action on one path.
 
@@ -82,9 +86,9 @@ def same_content(a: Entry, b: Entry) -> bool:
     """Whether two entries of one path hold the same thing, metadata aside. Unknown content is never the same."""
     if a.type is not b.type:
         return False
-    if a.type is Type.FILE:
+    if a.type is _FILE:
         return a.sha256 is not None and a.sha256 == b.sha256
-    if a.type is Type.LINK:
+    if a.type is _LINK:
         return a.target == b.target
     return a.device == b.device
 
@@ -92,8 +96,10 @@ def same_content(a: Entry, b: Entry) -> bool:
 def same_metadata(a: Entry, b: Entry) -> bool:
     """Whether mode, owner, times and extended attributes agree (numbers; see owners.localise)."""
     return (
-        (a.mode == b.mode or a.type is Type.LINK)
-        and (a.uid, a.gid, a.mtime_ns) == (b.uid, b.gid, b.mtime_ns)
+        a.mtime_ns == b.mtime_ns
+        and a.uid == b.uid
+        and a.gid == b.gid
+        and (a.mode == b.mode or a.type is _LINK)
         and a.xattrs == b.xattrs
     )
 
@@ -167,7 +173,8 @@ class _Planner:
         for entry in reversed(self._live_inventory.entries):
             path = entry.path
             wanted = self._wanted.get(path)
-            if not path or not self._in_play(path, entry) or (wanted and wanted.type is entry.type):
+            # Nearly all of a large installation stays, so that is asked first.
+            if (wanted is not None and wanted.type is entry.type) or not path or not self._in_play(path, entry):
                 continue
             if path in self._database_of and wanted is None:
                 # It goes with its database, or stays with it.
@@ -208,18 +215,20 @@ class _Planner:
         mkdirs, writes, metadata = [], [], []
         first_of: dict[tuple[bytes, ...], bytes] = {}
         kept = {p.path for p in self._out.kept}
+        all_in_play, obstacles = self._all_in_play, self._obstacles
         for entry in self._wanted_inventory.entries:
-            path, live = entry.path, self._live.get(entry.path)
-            if not self._in_play(path, entry):
+            path = entry.path
+            live = self._live.get(path)
+            if not (all_in_play or self._in_play(path, entry)):
                 continue
-            if _within(path, self._obstacles):
+            if obstacles and _within(path, obstacles):
                 self._out.kept.append(Problem(path, "something excluded, a socket or a mount point is in the way"))
                 continue
-            if path in kept:
+            if kept and path in kept:
                 self._out.kept.append(Problem(path, f"a {entry.type.noun} belongs here"))
                 continue
-            if entry.type is Type.DIR:
-                if live is None or live.type is not Type.DIR:
+            if entry.type is _DIR:
+                if live is None or live.type is not _DIR:
                     mkdirs.append(Step(Action.MKDIR, path, entry))
             elif live is None or path in self._relinked or self._differs(entry, live):
                 if path in self._mounts:
@@ -232,7 +241,7 @@ class _Planner:
                 link_of = first if first != path else None
                 writes.append(Step(Action.WRITE, path, entry, replaces=there, link_of=link_of))
             elif not same_metadata(entry, live):
-                metadata.append(Step(Action.METADATA, path, entry))
+                metadata.append(Step(_METADATA, path, entry))
         return mkdirs, writes, metadata
 
     def _differs(self, entry: Entry, live: Entry) -> bool:
@@ -272,15 +281,15 @@ class _Planner:
         out = []
         kept = {p.path for p in self._out.kept}
         for entry in reversed(self._wanted_inventory.entries):
-            live = self._live.get(entry.path)
-            if entry.path in kept:
+            if entry.type is not _DIR or entry.path in kept:
                 continue
-            if entry.type is not Type.DIR or not self._in_play(entry.path, entry):
-                if entry.path not in touched or entry.type is not Type.DIR or live is None:
+            live = self._live.get(entry.path)
+            if not self._in_play(entry.path, entry):
+                if entry.path not in touched or live is None:
                     continue
                 # Outside the scope, but its time moved: it keeps what it has.
                 out.append(Step(Action.METADATA, entry.path, live))
-            elif entry.path in touched or live is None or live.type is not Type.DIR or not same_metadata(entry, live):
+            elif entry.path in touched or live is None or live.type is not _DIR or not same_metadata(entry, live):
                 out.append(Step(Action.METADATA, entry.path, entry))
         return out
 
