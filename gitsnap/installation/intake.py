@@ -14,6 +14,7 @@ from gitsnap.core.model import Entry
 from gitsnap.core.statcache import Row
 from gitsnap.installation.reading import (
     COARSE_NS,
+    Lease,
     UnstableError,
     await_writers,
     key,
@@ -35,10 +36,22 @@ class SinkFailed(Exception):  # noqa: N818 - carried past the code that forgives
 
 class Intake:
     """Reads what the stat cache does not vouch for. `stored` is asked whether a digest that the cache remembers may be
-    relied on; without it, it may. `seen` counts the bytes of which the observer was told since it was last set to 0."""
+    relied on; without it, it may. `seen` counts the bytes of which the observer was told since it was last set to 0.
 
-    def __init__(self, sink: BlobSink, stored: Callable[[bytes], bool] | None, scan: Scan, observer: Observer) -> None:
+    With `leases`, large files that changed lately are read once where a lease shows that nobody writes to them, else
+    twice."""
+
+    def __init__(
+        self,
+        sink: BlobSink,
+        stored: Callable[[bytes], bool] | None,
+        scan: Scan,
+        observer: Observer,
+        *,
+        leases: bool = False,
+    ) -> None:
         self._sink, self._stored, self._scan, self._observer = sink, stored, scan, observer
+        self._leases = leases
         self._linked: dict[tuple[int, int], tuple[os.stat_result, Digests, bool, bool]] = {}
         self.seen = 0
 
@@ -85,13 +98,17 @@ class Intake:
 
     def _stream(self, fd: int, name: bytes, found: os.stat_result, started: int, *, twice: bool) -> tuple[Digests, int]:
         file = open_file(fd, name)
+        lease = Lease(file) if twice and self._leases else None
         try:
             before = os.fstat(file)
             if not stat.S_ISREG(before.st_mode) or key(before) != key(found):
                 raise UnstableError
-            digests = self._store(before.st_size, self._observed(pieces(file)))
+            digests = self._store(before.st_size, self._observed(_let_in(pieces(file), lease)))
+            if lease is not None and lease.holds():
+                # Nobody could write to it since: once is enough, and a change from here on shows.
+                started = time.time_ns()
             # A sink that only counts has read nothing.
-            if twice and os.lseek(file, 0, os.SEEK_CUR):
+            elif twice and os.lseek(file, 0, os.SEEK_CUR):
                 await_writers(file)
                 os.lseek(file, 0, os.SEEK_SET)
                 # The first reading took its time: a change from here on shows where one at its beginning did not.
@@ -101,6 +118,8 @@ class Intake:
             if key(os.fstat(file)) != key(before):
                 raise UnstableError
         finally:
+            if lease is not None:
+                lease.release()
             os.close(file)
         return digests, started
 
@@ -130,6 +149,14 @@ class Intake:
             self.seen += len(chunk)
             self._observer.advanced(0, len(chunk))
             yield chunk
+
+
+def _let_in(chunks: Iterator[bytes], lease: Lease | None) -> Iterator[bytes]:
+    """The same chunks; whoever wants to write to the file waits for one of them at most."""
+    for chunk in chunks:
+        yield chunk
+        if lease is not None:
+            lease.holds()
 
 
 def _sha256(file: int, size: int) -> bytes:

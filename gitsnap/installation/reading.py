@@ -136,6 +136,37 @@ def await_writers(file: int) -> None:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
+class Lease:
+    """A read lease on an open file (fcntl(2), F_SETLEASE), if it is to be had. Release it.
+
+    It is refused while anyone has the file open or mapped for writing, and whoever wants to open it so waits until it
+    is released. As long as it `holds`, nobody has written to the file since it was taken.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file, self.taken = file, False
+        try:
+            # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError:
+            return
+        self.taken = True
+
+    def holds(self) -> bool:
+        """Whether nobody has asked for the file since. Whoever does is let in."""
+        if self.taken and fcntl.fcntl(self._file, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
+            self.release()
+        return self.taken
+
+    def release(self) -> None:
+        """Let others in. Explicitly: a process that was forked meanwhile holds the same open file, and with it the
+        lease."""
+        if self.taken:
+            self.taken = False
+            fcntl.fcntl(self._file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
 def _once(file: int, size: int, content: list[bytes]) -> Iterator[bytes]:
     try:
         content.append(_all(file, size))

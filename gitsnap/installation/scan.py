@@ -56,6 +56,8 @@ class Scanner:
     `readers`, where there are any, take on small files beside the walk; they stand in for the sink. With `databases`,
     those that are in use are captured as one consistent image.
 
+    With `leases`, whoever wants to write to a large file that changed lately may have to wait for a moment.
+
     `links` are the names, by device and inode, of what has several.
     """
 
@@ -70,6 +72,7 @@ class Scanner:
         readers: Readers | None = None,
         databases: Databases | None = None,
         observer: Observer = SILENT,
+        leases: bool = False,
     ) -> None:
         self._dirs = Directories(root)
         self._cache = cache or StatCache()
@@ -84,7 +87,7 @@ class Scanner:
         self._turned: list[tuple[bytes, int]] = []
         self._recording = Recording(self._rows, databases=databases is not None)
         self.scan = self._recording.scan
-        self._intake = Intake(sink, stored, self.scan, observer)
+        self._intake = Intake(sink, stored, self.scan, observer, leases=leases)
         self._images: Images | None = None
         if databases is not None:
             imager = Imager(databases, self._cache, stored, self._intake.store_image)

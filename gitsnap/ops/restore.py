@@ -311,6 +311,8 @@ def look(
             readers=readers,
             databases=databases,
             observer=observer,
+            # What has just been written is ours, and nobody should be at work on it.
+            leases=True,
         ).run()
     observer.finished()
     return scan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import mmap
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.model import Problem, Type
+from gitsnap.installation import intake
 from gitsnap.installation.scan import Scanner
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import run_gitsnap
@@ -239,6 +241,72 @@ def test_what_is_written_through_a_mapping_is_read_twice(where: Path) -> None:
         found = Scanner(str(where / "app"), sink).run().inventory
         assert sink.times == 2
         assert found.files()[0].oid == Digesting().add_blob(len(view), [view[:]]).oid
+
+
+LARGE = 5 << 20
+
+
+def test_a_large_file_that_nobody_has_open_is_read_once(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = where / "app/large"
+    content = os.urandom(LARGE)
+    file.write_bytes(content)
+
+    def second(*_: object) -> bytes:
+        raise AssertionError("read a second time")
+
+    monkeypatch.setattr(intake, "_sha256", second)
+    found = Scanner(str(where / "app"), Digesting(), leases=True).run().inventory
+    assert found.by_path()[b"large"].sha256 == hashlib.sha256(content).digest()
+
+
+@pytest.mark.parametrize("how", ["open", "mapped"])
+def test_a_large_file_that_somebody_has_open_is_read_twice(
+    where: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = where / "app/large"
+    file.write_bytes(bytes(LARGE))
+    times = []
+    genuine = intake._sha256
+
+    def second(*arguments: int) -> bytes:
+        times.append(1)
+        return genuine(*arguments)
+
+    monkeypatch.setattr(intake, "_sha256", second)
+    with open(file, "r+b") as f:
+        view = mmap.mmap(f.fileno(), 0) if how == "mapped" else None
+        if view:
+            # The mapping alone keeps it open.
+            f.close()
+        Scanner(str(where / "app"), Digesting(), leases=True).run()
+        assert times == [1]
+
+
+def test_whoever_opens_a_large_file_to_write_does_not_wait_for_all_of_it(where: Path) -> None:
+    file = where / "app/large"
+    file.write_bytes(bytes(LARGE))
+    started = [0]
+
+    class Interrupted(Digesting):
+        def add_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
+            return super().add_blob(size, self._slow(chunks))
+
+        def _slow(self, chunks: Iterable[bytes]) -> Iterable[bytes]:
+            for n, chunk in enumerate(chunks):
+                if n == 1 and not started[0]:
+                    started[0] = os.fork()
+                    if not started[0]:
+                        before = time.monotonic()
+                        fd = os.open(file, os.O_WRONLY)
+                        os.pwrite(fd, b"x", 0)
+                        os.close(fd)
+                        os._exit(0 if time.monotonic() - before < 0.9 else 1)
+                yield chunk
+                time.sleep(0.3)
+
+    found = Scanner(str(where / "app"), Interrupted(), leases=True).run().inventory
+    assert os.waitpid(started[0], 0)[1] == 0
+    assert found.by_path()[b"large"].sha256 == hashlib.sha256(b"x" + bytes(LARGE - 1)).digest()
 
 
 def test_the_command_names_what_it_could_not_read_whole_and_exits_with_3(where: Path) -> None:
