@@ -300,9 +300,9 @@ def test_whoever_opens_a_large_file_to_write_does_not_wait_for_all_of_it(where: 
                         fd = os.open(file, os.O_WRONLY)
                         os.pwrite(fd, b"x", 0)
                         os.close(fd)
-                        os._exit(0 if time.monotonic() - before < 0.9 else 1)
+                        os._exit(0 if time.monotonic() - before < 1.8 else 1)
                 yield chunk
-                time.sleep(0.3)
+                time.sleep(0.6)
 
     found = Scanner(str(where / "app"), Interrupted(), leases=True).run().inventory
     assert os.waitpid(started[0], 0)[1] == 0
