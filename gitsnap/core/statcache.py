@@ -98,6 +98,11 @@ def row(key: bytes, *, content: tuple[bytes, bytes] | None, sparse: bool, xattrs
     return Row(b"%b%c%b%b" % (key, flags, oid, sha256))
 
 
+def cut(data: bytes) -> list[Row]:
+    """The rows that were put one behind the other."""
+    return [Row(data[at : at + ROW_BYTES]) for at in range(0, len(data), ROW_BYTES)]
+
+
 def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
     """What each of some rows holds: the stat fields in their order, the flags, both digests."""
     return map(_ROW.unpack, rows)

@@ -126,14 +126,19 @@ def await_writers(file: int) -> None:
     reads at once. A lease tells whether there is one: fcntl(2) refuses it for a file that is open for writing.
     """
     try:
-        # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        take_lease(file)
     except OSError as error:
         if error.errno == errno.EAGAIN:
             time.sleep(_PAUSE)
     else:
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def take_lease(file: int) -> None:
+    """Take a read lease on an open file; OSError where it is not to be had."""
+    # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
+    fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 
 
 class Lease:
@@ -146,9 +151,7 @@ class Lease:
     def __init__(self, file: int) -> None:
         self._file, self.taken = file, False
         try:
-            # A lease that is broken sends SIGIO, which kills; this one is ignored unless somebody asks for it.
-            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            take_lease(file)
         except OSError:
             return
         self.taken = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gitsnap.core.content import Digests
@@ -57,6 +57,11 @@ class Recording:
         """The same for attributes, where something kept us from reading them."""
         if failure is not None:
             self.partial(path, failure)
+
+
+def hardlinks(names: Iterable[list[bytes]]) -> list[tuple[bytes, ...]]:
+    """The groups of Inventory.hardlinks, from the names of each inode that may have several."""
+    return sorted(tuple(sorted(paths)) for paths in names if len(paths) > 1)
 
 
 def set_xattrs(entry: Entry, fd: int, name: bytes) -> OSError | None:

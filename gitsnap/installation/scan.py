@@ -27,7 +27,7 @@ from gitsnap.installation.intake import Intake, SinkFailed
 from gitsnap.installation.owners import group_name, user_name
 from gitsnap.installation.reading import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
 from gitsnap.installation.reading import settled as _settled
-from gitsnap.installation.recording import Recording, Scan, set_xattrs
+from gitsnap.installation.recording import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.scouting import Finding, Read, Readers, Scout
 
 _KIND = 0o170000
@@ -162,7 +162,7 @@ class Scanner:
         inventory = scan.inventory
         drop_what_images_hold(inventory, self.links.values())
         inventory.entries.sort(key=lambda e: e.path)
-        inventory.hardlinks = sorted(tuple(sorted(paths)) for paths in self.links.values() if len(paths) > 1)
+        inventory.hardlinks = hardlinks(self.links.values())
         for listing in (inventory.excluded, inventory.skipped, scan.mounts):
             listing.sort()
         # Content and attributes of one file can fail for the same reason: it counts once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from gitsnap.core.content import Digesting
@@ -10,8 +10,8 @@ from gitsnap.core.events import Observer
 from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import same_content, same_metadata
-from gitsnap.core.statcache import Row, StatCache
-from gitsnap.installation.recording import Scan
+from gitsnap.core.statcache import Row, StatCache, cut
+from gitsnap.installation.recording import Scan, hardlinks
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops.crew import Crew, Work, processors
 
@@ -52,7 +52,6 @@ class _Look:
         self.folders = [e.path for e in wanted.entries if e.type is Type.DIR]
         self._seen = self._read = 0
         self._links: list[_Link] = []
-        self._rows: Mapping[bytes, Row] = {}
         self._new: dict[bytes, Row] = {}
         self._without: set[bytes] = set()
         self._excluded: list[bytes] = []
@@ -96,9 +95,7 @@ class _Look:
             self._without.update(without)
             self._excluded += excluded
             self._skipped += skipped
-            length = len(data) // len(new) if new else 0
-            for number, path in enumerate(new):
-                self._new[path] = Row(data[number * length : (number + 1) * length])
+            self._new.update(zip(new, cut(data), strict=True))
             observer.advanced(seen, size)
         return True
 
@@ -121,4 +118,4 @@ class _Look:
         groups: dict[tuple[int, int], list[bytes]] = {}
         for device, inode, path in self._links:
             groups.setdefault((device, inode), []).append(path)
-        return sorted(tuple(sorted(paths)) for paths in groups.values() if len(paths) > 1)
+        return hardlinks(groups.values())

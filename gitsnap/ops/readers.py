@@ -12,7 +12,7 @@ from isal.isal_zlib import crc32
 from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
 from gitsnap.core.model import Xattrs
 from gitsnap.core.sqlite import HEADER
-from gitsnap.core.statcache import ROW_BYTES, Row
+from gitsnap.core.statcache import ROW_BYTES, Row, cut
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.reading import ReadFailedError, UnstableError, read_whole
@@ -150,8 +150,8 @@ class DigestingReaders:
     def _take_finding(self, answer: Any, data: bytes) -> None:
         about, blobs = answer
         finding, count = Finding(*about), len(about[0])
-        length, at = ROW_BYTES, count * ROW_BYTES
-        finding.rows = [Row(data[start : start + length]) for start in range(0, at, length)]
+        at = count * ROW_BYTES
+        finding.rows = cut(data[:at])
         for oid, size, crc in blobs:
             self._adopt(oid, data[at : at + size], crc)
             at += size

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from gitsnap.core.model import Xattrs
-from gitsnap.core.statcache import Row
+from gitsnap.core.statcache import Row, cut
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.retiming import Retime, Retiming
@@ -39,9 +39,7 @@ class Retimers(Retiming):
         def take(answers: Iterable[tuple[int, Any, bytes]]) -> None:
             for start, (times, rows), data in answers:
                 done.update(wanted[start + at][0] for at in times)
-                size = len(data) // len(rows) if rows else 0
-                for number, at in enumerate(rows):
-                    self.rows[wanted[start + at][0]] = Row(data[number * size : (number + 1) * size])
+                self.rows.update((wanted[start + at][0], row) for at, row in zip(rows, cut(data), strict=True))
 
         with Crew(self._worker(wanted), workers) as crew:
             for start in range(0, len(wanted), _PER_REQUEST):
