@@ -100,21 +100,18 @@ class Pack:
         if _BULK_SHARE * len(oids) < self.count:
             found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
         else:
-            table = self._whole_table()
+            if self._table is None:
+                self._table = self._load_table()
+            table = self._table
             found = [(table[oid], oid) for oid in table.keys() & oids]
         found.sort()
         return found
 
     def held(self, oids: Set[bytes]) -> Set[bytes]:
-        """Those of these objects that it holds."""
+        """Those of these objects that it holds, wherever in it they lie."""
         if _BULK_SHARE * len(oids) < self.count:
-            return {oid for oid in oids if self.find(oid) is not None}
-        return self._whole_table().keys() & oids
-
-    def _whole_table(self) -> dict[bytes, int]:
-        if self._table is None:
-            self._table = self._load_table()
-        return self._table
+            return {oid for oid in oids if self._row(oid) is not None}
+        return oids & set(self.oids())
 
     def with_prefix(self, low_oid: bytes, high_oid: bytes) -> list[bytes]:
         """The ids between two bounds, inclusive."""
