@@ -96,7 +96,8 @@ def _alike(
                 assert entry is not None
                 # git looks first at those of the same name: that tells nothing of the name but whether it is the same.
                 name = hashlib.sha1(change.path.rpartition(b"/")[2], usedforsecurity=False).hexdigest()
-                place = os.path.join(folder, letter, str(number))
+                # Numbers of its side alone: a path that both sides had would be one file that was changed.
+                place = os.path.join(folder, letter, f"{letter}{number}")
                 os.mkdir(place, 0o700)
                 try:
                     with open(os.path.join(place, name), "xb") as file:
@@ -113,6 +114,6 @@ def _alike(
     for status in words:
         if status[:1] == b"R":
             old, new = next(words), next(words)
-            yield int(old.split(b"/")[1]), int(new.split(b"/")[1]), int(status[1:])
+            yield int(old.split(b"/")[1][1:]), int(new.split(b"/")[1][1:]), int(status[1:])
         elif status:
             next(words)
