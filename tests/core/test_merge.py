@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,15 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4),
     max_leaves=10,
 )
+
+
+def exactly(value: Any) -> str:
+    """The value as text that tells 1 from 1.0 and from True, which `==` does not, whatever the order of keys."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(sorted(f"{k!r}: {exactly(v)}" for k, v in value.items())) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(exactly, value))}]"
+    return repr(value)
 
 
 @pytest.mark.parametrize(
@@ -35,14 +45,27 @@ JSON = st.recursive(
     ],
 )
 def test_data(base: Any, ours: Any, theirs: Any, wanted: Any, conflicts: list[Any]) -> None:
-    assert merge_data(base, ours, theirs) == (wanted, conflicts)
+    merged, found = merge_data(base, ours, theirs)
+    assert (exactly(merged), found) == (exactly(wanted), conflicts)
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, 1.0), (True, 1.0)])
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: {"k": v}, lambda v: {"k": {"l": [v]}}])
+def test_equal_for_python_is_not_the_same_data(one: Any, other: Any, wrap: Callable[[Any], Any]) -> None:
+    """A program that asks for a number may refuse `true`: it is a change, and two of them are a conflict."""
+    for a, b in ((wrap(one), wrap(other)), (wrap(other), wrap(one))):
+        assert exactly(merge_data(a, a, b)) == exactly((b, []))
+        assert exactly(merge_data(a, b, a)) == exactly((b, []))
+        merged, conflicts = merge_data(wrap("was"), a, b)
+        assert exactly(merged) == exactly(a)
+        assert len(conflicts) == 1
 
 
 @given(JSON, JSON)
 def test_when_only_one_side_changed_it_wins(a: Any, b: Any) -> None:
-    assert merge_data(a, b, a) == (b, [])
-    assert merge_data(a, a, b) == (b, [])
-    assert merge_data(a, b, b) == (b, [])
+    for sides in ((a, b, a), (a, a, b), (a, b, b)):
+        merged, conflicts = merge_data(*sides)
+        assert (exactly(merged), conflicts) == (exactly(b), [])
 
 
 @given(JSON, JSON, JSON)
@@ -51,7 +74,7 @@ def test_both_sides_meet_in_the_same_place(base: Any, a: Any, b: Any) -> None:
     other, same_conflicts = merge_data(base, b, a)
     assert sorted(map(str, conflicts)) == sorted(map(str, same_conflicts))
     if not conflicts:
-        assert one == other
+        assert exactly(one) == exactly(other)
 
 
 def test_text_and_json() -> None:

@@ -1,0 +1,59 @@
+"""Single decisions of a plan, each by the smallest trees that ask for it. tests/properties has them all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gitsnap.core.model import Entry, Inventory, Type
+from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
+from tests.support.inventories import file, folder, link, tree
+
+
+def plan(wanted: Inventory, live: Inventory, **more: Any) -> RestorePlan:
+    return make_plan(wanted, live, **{"scope": everything, "protected": nothing, **more})
+
+
+def steps(found: RestorePlan) -> list[tuple[Action, bytes]]:
+    return [(s.action, s.path) for s in found.steps]
+
+
+def test_unknown_content_is_never_the_same() -> None:
+    known, unknown = file(b"a", b"1"), file(b"a", None, size=1)
+    assert same_content(known, known)
+    assert not same_content(known, unknown)
+    assert not same_content(unknown, known)
+    assert not same_content(unknown, unknown)
+
+
+def test_what_could_not_be_read_is_written_again() -> None:
+    """Two files whose digests nobody knows may be anything: a plan that left them alone would call that restored."""
+    unknown = tree(file(b"a", None, size=1))
+    assert (Action.WRITE, b"a") in steps(plan(unknown, unknown))
+    assert (Action.WRITE, b"a") in steps(plan(tree(file(b"a", b"1")), unknown))
+
+
+@pytest.mark.parametrize("field", ["mtime_ns", "uid", "gid", "mode", "xattrs"])
+@pytest.mark.parametrize("make", [lambda **m: file(b"a", **m), lambda **m: folder(b"a", **m)])
+def test_each_of_the_metadata_counts_by_itself(field: str, make: Callable[..., Entry]) -> None:
+    value = (("user.x", b"1"),) if field == "xattrs" else 0o700 if field == "mode" else 7
+    one, other = make(), make(**{field: value})
+    assert same_metadata(one, one)
+    assert not same_metadata(one, other)
+    assert (Action.METADATA, b"a") in steps(plan(tree(other), tree(one)))
+
+
+def test_the_mode_of_a_symlink_is_none() -> None:
+    one, other = link(b"a", b"x"), link(b"a", b"x")
+    other.mode = 0o755
+    assert same_metadata(one, other)
+    assert plan(tree(one), tree(other)).steps == []
+
+
+def test_a_device_of_another_number_is_another() -> None:
+    one = Entry(b"a", Type.CHAR, 0o600, device=(1, 3))
+    other = Entry(b"a", Type.CHAR, 0o600, device=(1, 5))
+    assert (Action.WRITE, b"a") in steps(plan(tree(one), tree(other)))
+    assert plan(tree(one), tree(one)).steps == []
