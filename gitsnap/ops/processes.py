@@ -171,6 +171,36 @@ def stop(waiter: Waiter, known: Collection[int] = (), *, grace: float = 5.0, pol
     return children(known)
 
 
+def end_session(session: int, waiter: Waiter, grace: float) -> list[int]:
+    """Kill the processes of a session, and wait until they are gone, `grace` seconds at most. Those that are left.
+
+    Its number cannot have become another's as long as one of them lives.
+    """
+
+    def gone() -> bool | None:
+        left = _of_session(session)
+        for pid in left:
+            # One that has changed its user is someone else's by now.
+            with suppress(PermissionError):
+                send(pid, signal.SIGKILL)
+        return None if left else True
+
+    # A child that was taken over by somebody else tells nobody here of its end.
+    if waiter.until(gone, time.monotonic() + grace, lambda *_: None, every=0.02):
+        return []
+    return _of_session(session)
+
+
+def _of_session(session: int) -> list[int]:
+    """The processes of a session (a leader's number) that have not ended, in whatever process group they are."""
+    found = []
+    for name in os.listdir("/proc"):
+        fields = _stat(int(name)) if name.isdecimal() else None
+        if fields is not None and fields[3] == b"%d" % session and fields[0] not in (b"Z", b"X"):
+            found.append(int(name))
+    return found
+
+
 def send(pid: int, number: int) -> None:
     """Send a signal to a child, or to a group (negative), that may have ended meanwhile."""
     with suppress(ProcessLookupError):

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gitsnap.core.upgrade import failure_of
-from gitsnap.ops.processes import Polling, Waiter, send, signal_name
+from gitsnap.ops.processes import Polling, Waiter, end_session, send, signal_name
 
 # What a command prints is kept from its end: that is where programs say what went wrong.
 _KEPT = 4096
 # In seconds, after SIGTERM and again after SIGKILL.
 _GRACE = 2.0
+# In seconds, for what has been killed to be gone: the kernel takes back much memory first, on a busy machine slowly.
+_GONE = 10.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -120,15 +122,19 @@ def _signals_held() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[bytes], waiter: Waiter) -> int | None:
-    """End a command, with what it has started."""
+    """End a command, with what it has started: when this returns, nothing of it is at work any more.
+
+    But for what cannot be ended: another user's, or one that the kernel holds up.
+    """
+    code = None
     for number in (signal.SIGTERM, signal.SIGKILL):
         _send(process, number)
         code = waiter.until(process.poll, time.monotonic() + _GRACE, lambda *_: None)
         if code is not None:
-            # Others of its session may have outlived the shell.
-            _send(process, signal.SIGKILL)
-            return code
-    return None
+            break
+    # Others of its session may have outlived the shell.
+    end_session(process.pid, waiter, _GONE)
+    return code
 
 
 def _send(process: subprocess.Popen[bytes], number: int) -> None:

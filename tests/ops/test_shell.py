@@ -6,11 +6,14 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gitsnap.ops import shell
+from gitsnap.ops.processes import Polling
 from gitsnap.ops.shell import Surroundings
 from tests.support.processes import in_child
 
@@ -32,10 +35,55 @@ def test_what_cannot_be_started(tmp_path: Path) -> None:
 
 
 def test_one_that_takes_too_long_ends_with_all_it_started(tmp_path: Path) -> None:
-    ended = shell.run("trap '' TERM; sleep 600 & echo $!; wait; sleep 600", where(tmp_path, 0.3))
+    ready = tmp_path / "ready"
+    ready.write_text("")
+    command = f"trap '' TERM; sleep 600 & echo $! > {ready}; wait; sleep 600"
+    ended = shell.run(command, where(tmp_path, 0.3), Until(lambda: ready.read_text().endswith("\n")))
     assert ended.problem == "took longer than 0.3 s"
     assert ended.exit_code == -9
-    assert not _alive(int(ended.output))
+    assert not _alive(int(ready.read_text()))
+
+
+def test_its_time_is_limited(tmp_path: Path) -> None:
+    ended = shell.run("exec sleep 600", where(tmp_path, 0.1))
+    assert (ended.problem, ended.exit_code) == ("took longer than 0.1 s", -15)
+
+
+class Until(Polling):
+    """Has a command's time end when something has happened, and not sooner or later."""
+
+    def __init__(self, happened: Callable[[], object]) -> None:
+        self._happened: Callable[[], object] | None = happened
+
+    def until(self, ready: Callable[[], Any], deadline: float | None, react: Any, *, every: float | None = None) -> Any:
+        if self._happened is None:
+            return super().until(ready, deadline, react, every=every)
+        happened, self._happened = self._happened, None
+        return super().until(lambda: True if happened() else None, None, react) and None
+
+
+DEAF = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[1] == "apart":
+    os.setpgid(0, 0)
+memory = bytearray(400 << 20)
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("group", ["together", "apart"])
+def test_whatever_it_left_running_is_gone_when_it_is_told_to_have_ended(tmp_path: Path, group: str) -> None:
+    """Also what is deaf to SIGTERM, has a process group of its own, and takes its time to die, as much memory does."""
+    (tmp_path / "deaf.py").write_text(DEAF)
+    ready = tmp_path / "ready"
+    for _ in range(3):
+        ready.write_text("")
+        command = f"(exec {sys.executable} {tmp_path}/deaf.py {group} > {ready}) & exec sleep 600"
+        ended = shell.run(command, where(tmp_path, 1), Until(lambda: ready.read_text().endswith("\n")))
+        assert ended.problem == "took longer than 1 s"
+        assert not _alive(int(ready.read_text()))
 
 
 def test_an_interruption_at_any_moment_leaves_none_behind(tmp_path: Path) -> None:
