@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check bench bench-full lint format clean
+.PHONY: help demo test quick torture check bench bench-full lint format clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ demo: $(VENV)/.installed ## Break a small installation with an upgrade, roll it 
 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest -n 4 $(ARGS)
+
+quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half a minute
+	@$(BIN)/python -m pytest -n 2 --quick $(ARGS)
 
 torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damage, hostile sidecars, races, churn, fuzzing
 	@$(BIN)/python -m tests.torture -j 2 $(ARGS)

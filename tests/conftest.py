@@ -1,10 +1,14 @@
-"""Fixtures for all tests: a private place for sidecars, and installations to protect."""
+"""Fixtures for all tests: a private place for sidecars, installations to protect; and what a quick run leaves out."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +19,68 @@ from tests.support import installation as support
 
 _MEMORY = "/dev/shm"
 _ROOM = 6 << 30
+# What Python tells an audit hook before it starts another program, and what we tell it before gitsnap is one.
+_STARTING = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.system", support.STARTING_GITSNAP})
 
 # No test is timed: a machine with other work on it may take as long as it likes for an example.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("untimed", _UNTIMED)
+settings.register_profile("quick", _UNTIMED, max_examples=15)
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick` is for every few minutes, the whole for every commit."""
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what starts another program, and what is marked as long"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary directories lie in memory where there is room for them: what is synced there costs nothing."""
+    """Temporary directories lie in memory where there is room for them: what is synced there costs nothing.
+
+    Whoever started us in the background had us ignore what a terminal sends, and with us all that we start.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     mine = not hasattr(config, "workerinput") and config.option.basetemp is None
     if mine and os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         where = tempfile.mkdtemp(prefix="gitsnap-tests-", dir=_MEMORY)
         os.chmod(where, 0o755)
         config.option.basetemp = os.path.join(where, "run")
         config.add_cleanup(lambda: shutil.rmtree(where, ignore_errors=True))
+    if config.option.quick:
+        settings.load_profile("quick")
+        config.pluginmanager.register(_Quick())
+
+
+class _Quick:
+    """Leaves out the tests that start another program, each at the moment when it does: no list has to be kept."""
+
+    def __init__(self) -> None:
+        self._us, self._testing = os.getpid(), False
+        sys.addaudithook(self._heard)
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        long = [i for i in items if i.get_closest_marker("long") or i.get_closest_marker("faults")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [i for i in items if i not in long]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        self._testing = True
+        try:
+            return (yield)
+        finally:
+            self._testing = False
+
+    def _heard(self, event: str, _: object) -> None:
+        if event not in _STARTING or not self._testing or os.getpid() != self._us:
+            return
+        if threading.current_thread() is threading.main_thread():
+            pytest.skip("it starts another program")
 
 
 @pytest.fixture

@@ -113,10 +113,20 @@ def environment(top: Path) -> dict[str, str]:
     return clean | ours | {"TERM": "dumb", "PAGER": "cat", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
 
 
+def snapshots(top: Path) -> list[str]:
+    """The ids that there are."""
+    found = [f.name for f in top.glob("sidecars/*/refs/gitsnap/snapshots/*")]
+    for packed in top.glob("sidecars/*/packed-refs"):
+        found += re.findall(r"refs/gitsnap/snapshots/(\S+)", packed.read_text())
+    return found
+
+
 def replay(step: Step, top: Path) -> list[str]:
     """Run one command; what it shows, with placeholders."""
     # Ids have seconds: a tie would show in them.
-    time.sleep(1.01 - time.time() % 1)
+    newest = max(snapshots(top), default="")
+    while newest[:20] >= time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime()):
+        time.sleep(0.02)
     script = f'umask 022; gitsnap() {{ "{sys.executable}" -m gitsnap "$@"; }}; {step.command}'
     code, shown = on_terminal(["bash", "-c", script], cwd=top, env=environment(top), answer=step.answer or None)
     assert "\x1b" not in shown

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.keys import ABSENT, changes
 from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, mask_lines, mask_text, written
 from gitsnap.ops import structured
 from gitsnap.ops.masking import masked
+from tests.support.examples import examples
 
 HIDDEN = [
     ("app.yaml", "password: hunter2"),
@@ -269,7 +270,7 @@ def numbered(data: Any, numbers: Iterator[int]) -> Any:
     return next(numbers)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(150)
 @given(st.dictionaries(NAMES, DATA, max_size=4), st.dictionaries(NAMES, DATA, max_size=4), st.sampled_from([*STYLES]))
 def test_no_line_shows_what_the_changelog_hides(old: Any, new: Any, style: str) -> None:
     numbers = count(1_234_567)

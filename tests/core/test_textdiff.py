@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.textdiff import Row, differing, rows
+from tests.support.examples import examples
 
 LINES = st.lists(st.sampled_from(["a", "b = 1", "b = 2", "", "- x", "+ y", "@@ -1 +1 @@", "return c(d)"]), max_size=14)
 
@@ -20,7 +21,7 @@ def unified(old: list[str], new: list[str], folder: Path) -> bytes:
     return b"".join(done.stdout.splitlines(keepends=True)[2:])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(LINES, LINES)
 def test_rows_turn_the_one_into_the_other(tmp_path_factory, old: list[str], new: list[str]) -> None:  # type: ignore[no-untyped-def]
     found = [row for hunk in rows(unified(old, new, tmp_path_factory.mktemp("diff"))) for row in hunk]

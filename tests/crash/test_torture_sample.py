@@ -6,6 +6,8 @@ import pytest
 
 from tests.torture.kinds import Share, all_kinds
 
+pytestmark = pytest.mark.long
+
 # How many points of each kind a normal run takes.
 SAMPLE = {
     "killed: rollback": 14,

@@ -158,6 +158,7 @@ def test_what_never_holds_still_is_named_after_three_tries_and_the_rest_is_whole
     assert scan(where / "app").inventory.partial == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("work", [replace, come_and_go, change_type])
 def test_what_comes_and_goes_is_one_of_its_states_or_named(
     where: Path, work: Callable[[Path], Callable[[], None]]
@@ -186,6 +187,7 @@ def test_what_comes_and_goes_is_one_of_its_states_or_named(
     assert results
 
 
+@pytest.mark.long
 def test_a_file_is_captured_as_it_was_at_one_time(where: Path) -> None:
     """Each write fills the file with one letter: a captured mixture would be two states of it."""
     files = [where / f"app/f{n}" for n in range(6)]

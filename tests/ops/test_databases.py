@@ -137,9 +137,9 @@ def test_what_is_captured_of_a_large_one_under_a_writer_was_committed(where: Pat
     with Protected(where / "app", where / "home") as place:
         taken: list[tuple[int, Snapshot]] = []
         with writing(
-            where / "app/data/app.db", where / "acked", mode, pause=pause, hold=0.02, filling=20 << 20
+            where / "app/data/app.db", where / "acked", mode, pause=pause, hold=0.02, filling=17 << 20
         ) as writer:
-            for _ in range(12):
+            for _ in range(6):
                 before = writer.committed
                 result = place.take()
                 assert result.partial == []

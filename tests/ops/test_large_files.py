@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.support.installation import git, same_tree
 
-LIMIT = 200 << 20
-SIZE = 300 << 20
+LIMIT = 110 << 20
+SIZE = 140 << 20
 
 
 # exec keeps the high-water mark of the memory it replaces (setmax_mm_hiwater_rss in the kernel), and after a fork that

@@ -28,6 +28,8 @@ from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import IS_ROOT, same_tree
 from tests.support.processes import in_child
 
+pytestmark = pytest.mark.long
+
 FILES = 400
 THEN = 1_600_000_000_123_456_789
 

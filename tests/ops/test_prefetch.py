@@ -22,6 +22,8 @@ from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree
 from tests.support.processes import in_child
 
+pytestmark = pytest.mark.long
+
 FILES = 700
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Type
 from gitsnap.core.plan import Action, make_plan
+from tests.support.examples import examples
 
 ROOT = Entry(b"", Type.DIR, 0o755)
 JOURNALS = [b"d/db-journal", b"d/db-shm", b"d/db-wal"]
@@ -34,7 +35,7 @@ def targets(draw: st.DrawFn) -> Inventory:
     return Inventory(entries=entries)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(
     wanted=targets(),
     beside=st.sets(st.sampled_from(JOURNALS), min_size=1),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from hypothesis import example, given, note, settings
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import Action, RestorePlan, Step, make_plan
 from gitsnap.ops.target import scope_of
+from tests.support.examples import examples
 
-relaxed = settings(deadline=None, max_examples=250)
+relaxed = examples(250)
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"a.d", b"\xff"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.inprocess import workspace
 from tests.torture import fuzzed
 
@@ -27,7 +28,7 @@ def test_any_bytes_are_taken(where: Path, name: str) -> None:
     for text in texts:
         parse(text)
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         text = data.draw(st.sampled_from(texts))

@@ -55,6 +55,7 @@ def _through_a_file(stream: bytes, size: int) -> bytes | None:
         return None if pieces is None else b"".join(pieces)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONTENTS)
 def test_what_is_deflated_is_read_by_zlib_and_by_several_threads(name: str) -> None:
     data = CONTENTS[name]
@@ -72,6 +73,7 @@ def test_chunks_of_any_length_do(size: int) -> None:
     assert _through_a_file(stream, len(data)) in (data, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_what_others_have_deflated_is_read(level: int) -> None:
     data = CONTENTS["marks among noise"]
@@ -87,6 +89,7 @@ def test_blocks_of_another_program_are_read(tmp_path: Path) -> None:
     assert _through_a_file(b"".join(parts) + deflater.flush(), len(data)) in (data, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["text", "both", "noise"])
 def test_no_damage_comes_out_as_content(name: str) -> None:
     data = CONTENTS[name]

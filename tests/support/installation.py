@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+# The audit event before gitsnap is run as a process of its own.
+STARTING_GITSNAP = "tests.gitsnap"
 REPOSITORY = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
 
@@ -39,25 +41,34 @@ def run_gitsnap(
     check: bool | int = True,
     home: Path | None = None,
     stdin: str | None = None,
+    fresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run gitsnap as a process of its own. Bytes that are not UTF-8 are surrogates in what it prints.
 
     `check`: True wants exit code 0, a number wants that exit code, False takes any.
     `home` is where its sidecars go; without it the fixture `gitsnap_home` must have set it. `env` is added.
+    The process is a fork of this one unless it is to be `fresh`, or `env` says how an interpreter starts.
     """
+    from tests.support import forking
+
     where = home or os.environ.get("GITSNAP_HOME")
     assert where, "the test needs the fixture gitsnap_home, or a home of its own"
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GITSNAP_"))}
     clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), clean.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-m", "gitsnap", *map(os.fspath, args)],
-        cwd=cwd,
-        env=clean | {"GITSNAP_HOME": str(where)} | dict(env or {}),
-        input=stdin or "",
-        capture_output=True,
-        encoding="utf-8",
-        errors="surrogateescape",
-    )
+    sys.audit(STARTING_GITSNAP)
+    environment = clean | {"GITSNAP_HOME": str(where)} | dict(env or {})
+    if not fresh and forking.possible(environment):
+        done = forking.run(args, cwd=cwd, env=environment, stdin=stdin or "")
+    else:
+        done = subprocess.run(
+            [sys.executable, "-m", "gitsnap", *map(os.fspath, args)],
+            cwd=cwd,
+            env=environment,
+            input=stdin or "",
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
     wanted = 0 if check is True else done.returncode if check is False else check
     assert done.returncode == wanted, f"gitsnap {args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done
