@@ -143,6 +143,8 @@ class ProgressLine:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+            from gitsnap.ops.processes import signals_held
+
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(24),
@@ -153,8 +155,10 @@ class ProgressLine:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._progress.start()
-            _live.append(self)
+            # Interrupted half way, the cursor would be hidden, and nobody know that it is to be shown again.
+            with signals_held():
+                self._progress.start()
+                _live.append(self)
             self._task = self._progress.add_task(self._phase, total=self._totals[1], text="")
         from gitsnap.cli import words
 
@@ -166,9 +170,12 @@ class ProgressLine:
     def finished(self) -> None:
         """The phase ended: the line goes."""
         if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-            _live.remove(self)
+            from gitsnap.ops.processes import signals_held
+
+            with signals_held():
+                self._progress.stop()
+                self._progress = None
+                _live.remove(self)
 
     def noticed(self, message: str) -> None:
         """A remark."""

@@ -10,9 +10,10 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
@@ -103,6 +104,29 @@ class Signals:
         info = signal.sigtimedwait(_WAITED, seconds)
         if info is not None and info.si_signo != signal.SIGCHLD:
             react(info.si_signo, info.si_code in (_SI_USER, _SI_TKILL))
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """What arrives meanwhile raises at the end: what was begun here is known to whoever has to end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [int(n) for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
+    arrived: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for number in numbers:
+            before[number] = signal.signal(number, lambda n, _: arrived.append(n))
+        yield
+    finally:
+        # One that arrives while handlers are put back waits until all are.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in arrived:
+            before[number](number, None)
 
 
 def identify(pid: int) -> Process | None:

@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gitsnap.core.upgrade import failure_of
-from gitsnap.ops.processes import Polling, Waiter, end_session, send, signal_name
+from gitsnap.ops.processes import Polling, Waiter, end_session, send, signal_name, signals_held
 
 # What a command prints is kept from its end: that is where programs say what went wrong.
 _KEPT = 4096
@@ -67,7 +66,7 @@ def run(
         # A file and not a pipe: a child that the command leaves behind holds nobody up by keeping it open.
         with tempfile.TemporaryFile() if output is None else nullcontext(output) as kept:
             printing = kept if isinstance(kept, int) else kept.fileno()
-            with _signals_held():
+            with signals_held():
                 process = _start(command, where, printing)
             code = waiter.until(process.poll, started + where.timeout, react, every=1)
             if code is None:
@@ -96,29 +95,6 @@ def _start(command: str, where: Surroundings, output: int) -> subprocess.Popen[b
         start_new_session=True,
         umask=where.umask,
     )
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """What arrives meanwhile raises at the end: a command that has been started is always known to us."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [int(n) for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
-    arrived: list[int] = []
-    before: dict[int, Any] = {}
-    try:
-        for number in numbers:
-            before[number] = signal.signal(number, lambda n, _: arrived.append(n))
-        yield
-    finally:
-        # One that arrives while handlers are put back waits until all are.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number in arrived:
-            before[number](number, None)
 
 
 def _end(process: subprocess.Popen[bytes], waiter: Waiter) -> int | None:

@@ -191,7 +191,7 @@ def _run(args: list[str], home: Path, out: int, err: int) -> None:
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
         os.environ["GITSNAP_HOME"] = str(home)
-        signal.alarm(60)
+        signal.alarm(300)
         sys.argv = ["gitsnap", *args]
         main()
     except SystemExit as end:

@@ -323,7 +323,7 @@ class TestLocks:
             waiting = start("-C", app, "snapshot")
             time.sleep(1)
             assert waiting.poll() is None
-        assert waiting.communicate(timeout=60)
+        assert waiting.communicate(timeout=300)
         assert waiting.returncode == 0
 
 
@@ -345,7 +345,7 @@ class TestInterruptions:
             wait_for(lambda: (list(sidecar_of(app).glob("gitsnap/tmp/pack-*")) or [None])[0])
             time.sleep(0.5)
             running.send_signal(number)
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=300)
             assert (running.returncode, out) == (130, "")
             failure(err, 130, "interrupted")
 
@@ -364,7 +364,7 @@ def nothing_lost_but(app: Path, name: str) -> Iterator[None]:
         os.utime(app, ns=(reference.st_atime_ns, reference.st_mtime_ns))
 
 
-def wait_for(happens: Any, seconds: float = 60) -> None:
+def wait_for(happens: Any, seconds: float = 300.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not happens():
@@ -456,7 +456,7 @@ class TestFullDisks:
         with nothing_lost(app):
             limit = (1_000_000, 1_000_000)
             running = start("-C", app, "snapshot", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=300)
             told = spoken(subprocess.CompletedProcess([], running.returncode, out, err), 1)
             assert "no snapshot was made" in told
 

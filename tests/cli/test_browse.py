@@ -56,11 +56,11 @@ class Visitor:
     def all(self) -> str:
         return "\n".join([self.line("title"), *self.rows(), self.line("about"), *self.line("notice").splitlines()])
 
-    async def until(self, text: str, seconds: float = 30) -> None:
+    async def until(self, text: str, seconds: float = 300) -> None:
         """Wait for a text on the screen."""
         await self.happens(lambda: text in self.all(), seconds, text)
 
-    async def happens(self, condition: Callable[[], bool], seconds: float = 30, what: str = "it") -> None:
+    async def happens(self, condition: Callable[[], bool], seconds: float = 300, what: str = "it") -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"{what} never came:\n{self.all()}"
@@ -274,7 +274,7 @@ def held_back(who: Visitor, phase: str) -> tuple[threading.Event, threading.Even
         started(name, files, size)
         if name == phase:
             there.set()
-            go_on.wait(30)
+            go_on.wait(300)
 
     who.browser.desk.progress.started = stop  # type: ignore[method-assign]
     return there, go_on
@@ -535,7 +535,7 @@ def test_in_a_real_terminal(upgraded: Path, tmp_path: Path, no_color: bool) -> N
         return subprocess.run([*server, *words], env=environment, check=True, capture_output=True, text=True).stdout
 
     def until(text: str) -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while text not in (screen := tmux("capture-pane", "-p")):
             assert time.monotonic() < deadline, screen
             time.sleep(0.05)

@@ -28,7 +28,7 @@ def show(app: Path, command: str, **env: str) -> tuple[int, str]:
     clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "PAGER", "LESS", "GITSNAP_PAGER")}
     script = f'gitsnap() {{ "{sys.executable}" -m gitsnap -C "{app}" "$@"; }}; {command}'
     environment = {**clean, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm", **env}
-    return on_terminal(["bash", "-c", script], cwd=app.parent, env=environment, seconds=30)
+    return on_terminal(["bash", "-c", script], cwd=app.parent, env=environment, seconds=300)
 
 
 def test_a_file_that_was_renamed_and_changed(app: Path, tmp_path: Path) -> None:

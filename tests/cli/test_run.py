@@ -349,7 +349,7 @@ class TestTheTerminal:
         assert started.stdout
         assert started.stdout.readline() == "ready\n"
         started.send_signal(number)
-        _, told = started.communicate(timeout=60)
+        _, told = started.communicate(timeout=300)
         assert started.returncode == 20, told
         assert f"interrupted by {signal.Signals(number).name}" in told
         same_tree(before, installation)
@@ -371,8 +371,8 @@ class TestTheTerminal:
         while b"ready" not in shown:
             shown += os.read(ours, 4096)
         os.close(ours)
-        running.wait(timeout=60)
-        deadline = time.monotonic() + 30
+        running.wait(timeout=300)
+        deadline = time.monotonic() + 300
         while run_gitsnap("-C", installation, "list").stdout.count("-safety") == 0 or not settled(installation):
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -484,7 +484,7 @@ class TestEvents:
         started = start(installation, "run", "--events", fifo, "--", "true")
         with fifo.open() as file:
             file.readline()
-        _, told = started.communicate(timeout=60)
+        _, told = started.communicate(timeout=300)
         assert started.returncode == 0, told
         assert "events can no longer be written" in told
 

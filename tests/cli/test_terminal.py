@@ -14,6 +14,8 @@ from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_
 from tests.support.terminal import cursor_is_visible, left_on_screen, on_terminal
 
 _PROGRESS = re.compile(r"B/s")
+# Longer to read than the half second after which progress is shown, also where nothing else is at work.
+SIZE = 1_000_000_000
 
 
 def show(app: Path, command: str, **more: object) -> tuple[int, str]:
@@ -28,7 +30,7 @@ def show(app: Path, command: str, **more: object) -> tuple[int, str]:
 def large(installation: Path) -> Path:
     """An application that is long to read; its large file has holes, so that it is quick to make."""
     with (installation / "large").open("wb") as file:
-        file.truncate(600_000_000)
+        file.truncate(SIZE)
     return installation
 
 
@@ -39,7 +41,7 @@ def test_long_work_shows_progress_and_leaves_none(large: Path) -> None:
     left = left_on_screen(shown)
     assert [an_id(line) for line in left] == [False, True, False]
     assert left[0].startswith("created the sidecar ")
-    assert re.fullmatch(r"\d+ files, 600 MB \(\d+ new\) in .*", left[2])
+    assert re.fullmatch(r"\d+ files, 1.0 GB \(\d+ new\) in .*", left[2])
     assert cursor_is_visible(shown)
     code, shown = show(large, "gitsnap verify")
     assert (code, len(left_on_screen(shown)), cursor_is_visible(shown)) == (0, 1, True)
@@ -65,8 +67,9 @@ def test_ctrl_c_in_the_middle(large: Path) -> None:
     (large / "large").write_bytes(b"")
     with (large / "large").open("wb") as file:
         file.truncate(50_000_000_000)
-    code, shown = show(large, "gitsnap snapshot", press=b"\x03", when=b"B/s")
-    assert code == 130
+    # Progress begins with hiding the cursor, whatever it says.
+    code, shown = show(large, "gitsnap snapshot", press=b"\x03", when=b"\x1b[?25l")
+    assert code == 130, shown
     left = [line.removeprefix("^C") for line in left_on_screen(shown)]
     assert [line for line in left if line] == [
         "gitsnap: interrupted",

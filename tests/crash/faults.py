@@ -90,7 +90,7 @@ def run_with_fault(
     classes: str | None = None,
     at_fault: str | None = None,
     must_fire: bool = True,
-    seconds: float = 120.0,
+    seconds: float = 300.0,
 ) -> Outcome:
     """Run a command with a fault at its `n`-th mutating call; FaultNeverFiredError if it has no such call.
 
@@ -116,7 +116,7 @@ def calls(
     path: str | None = None,
     classes: str | None = None,
     check: bool = True,
-    seconds: float = 120.0,
+    seconds: float = 300.0,
 ) -> list[Call]:
     """The mutating calls of a run without a fault, in order. The run must succeed, unless `check` is false."""
     options = ["-m", "count"]

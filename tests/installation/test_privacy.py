@@ -44,7 +44,7 @@ def watched(top: Path, report: Path) -> Iterator[None]:
         yield
     finally:
         report.with_name(report.name + ".stop").touch()
-        watcher.wait(30)
+        watcher.wait(300)
 
 
 @contextmanager

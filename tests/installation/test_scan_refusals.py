@@ -48,7 +48,7 @@ def test_fifos_and_sockets_never_block(where: Path) -> None:
             back = place.rollback(taken.snapshot.id)
             return back.verified, taken.sockets, back.incomplete
 
-    assert in_child(work, seconds=20) == (True, [b"run/socket"], [])
+    assert in_child(work, seconds=300) == (True, [b"run/socket"], [])
     found = os.lstat(app / "fifo")
     assert (stat.S_ISFIFO(found.st_mode), stat.S_IMODE(found.st_mode)) == (True, 0o640)
     assert stat.S_ISSOCK(os.lstat(app / "run/socket").st_mode)
@@ -140,7 +140,7 @@ def test_a_file_that_turns_into_something_else_is_that_or_named(where: Path, wha
         elif what == "file":
             file.write_bytes(b"other")
 
-    found = in_child(lambda: swapping(app, b"f", swap).run().inventory, seconds=20)
+    found = in_child(lambda: swapping(app, b"f", swap).run().inventory, seconds=300)
     if what == "nothing":
         assert (len(found.entries), found.partial) == (1, [Problem(b"f", "vanished while it was read")])
     else:

@@ -52,7 +52,7 @@ def test_every_request_is_answered_once_and_nobody_is_left() -> None:
             there = len(children())
         return found == {n: (n * n, len(str(n)) * 50_000) for n in range(500)}, lost, left(), there
 
-    assert in_child(work, seconds=60) == (True, [], [], 3)
+    assert in_child(work, seconds=300) == (True, [], [], 3)
 
 
 def test_a_closed_crew_holds_no_lock(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_closed_crew_holds_no_lock(tmp_path: Path) -> None:
             fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return len(found) == 20 and not lost and left() == []
 
-    assert in_child(work, seconds=60)
+    assert in_child(work, seconds=300)
 
 
 @pytest.mark.parametrize("end", ["killed", "fails"])
@@ -87,7 +87,7 @@ def test_what_a_worker_had_in_hand_when_it_died_is_lost_and_nothing_else(end: st
             found, lost = all_of(crew, range(200))
         return len(found) + len(lost), 100 in lost, len(lost) <= 2, left()
 
-    assert in_child(work, seconds=60) == (200, True, True, [])
+    assert in_child(work, seconds=300) == (200, True, True, [])
 
 
 def test_when_all_are_dead_everything_is_lost_and_nothing_hangs() -> None:
@@ -96,7 +96,7 @@ def test_when_all_are_dead_everything_is_lost_and_nothing_hangs() -> None:
             found, lost = all_of(crew, range(50))
         return len(found), len(lost), left()
 
-    assert in_child(work, seconds=60) == (0, 50, [])
+    assert in_child(work, seconds=300) == (0, 50, [])
 
 
 def test_workers_outlive_a_ctrl_c_but_not_their_parent() -> None:
@@ -112,7 +112,7 @@ def test_workers_outlive_a_ctrl_c_but_not_their_parent() -> None:
     os.waitpid(parent, 0)
     *workers, found, lost = (int(word) for word in os.read(started, 100).split())
     assert (len(workers), found, lost) == (2, 20, 0)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while any(os.path.exists(f"/proc/{pid}") and b"Z" not in state(pid) for pid in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)

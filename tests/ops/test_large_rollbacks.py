@@ -125,7 +125,7 @@ def look(place: Protected, spoil: Callable[[], None] = lambda: None) -> bool:
         assert found.inventory.hardlinks == one.inventory.hardlinks
         return True
 
-    return in_child(work, seconds=60)
+    return in_child(work, seconds=300)
 
 
 DEVIATIONS: dict[str, Callable[[Path], object]] = {
@@ -241,7 +241,7 @@ class TestRetimers:
                 assert row.sha256 == cache.rows[path].sha256
             return done, len(timers.rows)
 
-        done, proven = in_child(work, seconds=60)
+        done, proven = in_child(work, seconds=300)
         assert {path for path, _ in wanted} - done == {b"0/0/0/f0", b"1/1/1/f1", b"2/2/2/f2", b"9/none"}
         assert proven == len(done)
         assert all((place.root / os.fsdecode(p)).stat().st_mtime_ns == t for p, t in wanted if p in done)
@@ -266,7 +266,7 @@ class TestRetimers:
             assert before == [(place.root / os.fsdecode(p)).stat().st_ctime_ns for p, _ in wanted]
             return sum((place.root / os.fsdecode(p)).stat().st_mtime_ns == THEN for p, _ in wanted)
 
-        assert 0 <= in_child(work, seconds=60) < len(wanted)
+        assert 0 <= in_child(work, seconds=300) < len(wanted)
 
 
 def upgrade(root: Path) -> None:

@@ -41,7 +41,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
 def again(place: Protected) -> Taken:
     """A snapshot where nothing has changed, or something has; in a process without other threads."""
     place.reopen()
-    return in_child(lambda: place.take(Request(skip_unchanged=True)), seconds=60)
+    return in_child(lambda: place.take(Request(skip_unchanged=True)), seconds=300)
 
 
 def test_what_has_not_changed(place: Protected) -> None:
@@ -88,8 +88,8 @@ def test_workers_that_die(place: Protected, monkeypatch: pytest.MonkeyPatch) -> 
         return place.take(Request(skip_unchanged=True)).skipped
 
     place.reopen()
-    assert in_child(attempt, seconds=60)
+    assert in_child(attempt, seconds=300)
     assert (place.root.parent / "died").exists()
     (place.root / "0/more").touch()
     place.reopen()
-    assert not in_child(attempt, seconds=60)
+    assert not in_child(attempt, seconds=300)

@@ -75,7 +75,7 @@ def test_contents_come_as_they_were_captured(spoil: Callable[[], None], monkeypa
         fill(top / "app")
         with Protected(top / "app", top / "home") as place:
             place.take()
-            assert in_child(lambda: contents(place, spoil), seconds=60) == (True, FILES + 1)
+            assert in_child(lambda: contents(place, spoil), seconds=300) == (True, FILES + 1)
 
 
 def test_a_rollback_whose_contents_are_read_ahead_is_exact() -> None:
@@ -86,7 +86,7 @@ def test_a_rollback_whose_contents_are_read_ahead_is_exact() -> None:
             place.copy_out(first.id, top / "before")
             for path in sorted((top / "app").rglob("f*")):
                 path.write_bytes(path.read_bytes() + b"changed")
-            assert in_child(lambda: place.rollback(first.id).verified, seconds=60)
+            assert in_child(lambda: place.rollback(first.id).verified, seconds=300)
             same_tree(top / "before", top / "app")
 
 
@@ -110,7 +110,7 @@ def test_damage_is_told_by_whoever_asks_for_the_content(monkeypatch: pytest.Monk
                 return ""
 
             place.reopen()
-            assert "damaged" in in_child(attempt, seconds=60)
+            assert "damaged" in in_child(attempt, seconds=300)
 
 
 def test_a_slow_reader_does_not_let_the_others_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_slow_reader_does_not_let_the_others_fill_the_memory(monkeypatch: pyte
                     list(ahead.content(entry))
                     return sum(map(len, ahead._held.values())), sum(e.size for e in entries)
 
-            most, whole = in_child(held, seconds=60)
+            most, whole = in_child(held, seconds=300)
             # Two batches for each of three workers.
             assert most <= 6 << 20 < whole
 
@@ -157,5 +157,5 @@ def test_a_rollback_where_nobody_can_wait_for_children() -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
                 return place.rollback(first.id).verified
 
-            assert in_child(roll, seconds=60)
+            assert in_child(roll, seconds=300)
             same_tree(top / "before", top / "app")

@@ -29,7 +29,7 @@ _OPTIONS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 # Where Chromium reads commands from and writes answers to.
 _ON_3_AND_4 = """
 import fcntl, os, sys

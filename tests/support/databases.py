@@ -61,7 +61,8 @@ class Writer:
     def paused(self) -> Iterator[None]:
         """Stopped where it is, with its files open and its locks held."""
         self.process.send_signal(signal.SIGSTOP)
-        time.sleep(0.05)
+        while Path(f"/proc/{self.process.pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"T":
+            time.sleep(0.005)
         try:
             yield
         finally:
@@ -90,7 +91,7 @@ def writing(
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     writer = Writer(process, path, acked)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while writer.committed < 2:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline

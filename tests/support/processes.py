@@ -30,7 +30,7 @@ def give(*paths: Path) -> None:
         os.chown(path, NOBODY, NOBODY if IS_ROOT else -1)
 
 
-def in_child(work: Callable[[], _Result], *, user: bool = False, seconds: float = 60.0) -> _Result:
+def in_child(work: Callable[[], _Result], *, user: bool = False, seconds: float = 300.0) -> _Result:
     """What `work` returns or raises in a forked process; TimeoutError, and its end, when it takes too long."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -56,12 +56,12 @@ def in_child(work: Callable[[], _Result], *, user: bool = False, seconds: float 
     return value  # type: ignore[no-any-return]
 
 
-def as_user(work: Callable[[], _Result], *, seconds: float = 60.0) -> _Result:
+def as_user(work: Callable[[], _Result], *, seconds: float = 300.0) -> _Result:
     """The same as an ordinary user."""
     return in_child(work, user=True, seconds=seconds)
 
 
-def gitsnap_as_user(*arguments: str | Path, home: Path, seconds: float = 60.0) -> tuple[int, str, str]:
+def gitsnap_as_user(*arguments: str | Path, home: Path, seconds: float = 300.0) -> tuple[int, str, str]:
     """Run the command line as an ordinary user; exit code, stdout, stderr.
 
     In a forked process that has loaded everything: where the interpreter lies, that user may have no way in.

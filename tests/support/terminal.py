@@ -25,7 +25,7 @@ def on_terminal(
     press: bytes | None = None,
     when: bytes = QUESTION,
     columns: int = 80,
-    seconds: float = 120,
+    seconds: float = 300,
 ) -> tuple[int, str]:
     """Run a command on a terminal of its own; exit code, and everything that was shown, line ends as `\\n`.
 
@@ -70,7 +70,7 @@ def _converse(ours: int, running: subprocess.Popen[bytes], typed: bytes | None, 
             # EIO: the last one who had the terminal open is gone.
             data = b""
         if not data:
-            running.wait(timeout=60)
+            running.wait(timeout=300)
             return shown
         shown += data
 
