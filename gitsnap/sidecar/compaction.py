@@ -8,6 +8,7 @@ came since the last compaction is worth looking at again, unless there is little
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import closing, suppress
 
 from gitsnap.core.errors import IntegrityError
@@ -16,6 +17,7 @@ from gitsnap.sidecar.packreader import Pack
 from gitsnap.sidecar.repository import Sidecar
 
 _LIST = "compacted"
+_BESIDE_A_PACK = (".rev", ".bitmap", ".mtimes")
 _LITTLE = 0.1
 _LARGE = 1 << 26
 
@@ -25,13 +27,32 @@ def compact(sidecar: Sidecar) -> None:
 
     The caller is alone with the objects.
     """
+    _drop_derived(sidecar)
     before = _packs(sidecar)
     known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
     fresh = sum(size for name, size in before.items() if name not in known)
     worth = fresh > _LITTLE * sum(before.values())
     if not worth or not _repack(sidecar):
-        sidecar.git("gc", "--quiet", "--prune=now")
+        # Another gc was looked for already (gitlocks).
+        sidecar.git("gc", "--quiet", "--prune=now", "--force")
     files.replace(sidecar.own(_LIST), "".join(f"{name}\n" for name in _packs(sidecar)).encode(), sidecar.scratch)
+
+
+def _drop_derived(sidecar: Sidecar) -> None:
+    """Remove what git has made out of objects that may go now: it would be named wrong by fsck, and nobody needs it.
+
+    A stock gc leaves a commit-graph, maintenance a chain of them and an index over several packs.
+    """
+    objects = os.path.join(sidecar.path, "objects")
+    for folder in ("info/commit-graphs", "pack/multi-pack-index.d"):
+        shutil.rmtree(os.path.join(objects, folder), ignore_errors=True)
+    pack = os.path.join(objects, "pack")
+    derived = [n for n in os.listdir(pack) if n.startswith("multi-pack-index")]
+    stems = {n.partition(".")[0] for n in os.listdir(pack) if n.endswith(".pack")}
+    orphans = [n for n in os.listdir(pack) if n.endswith(_BESIDE_A_PACK) and n.partition(".")[0] not in stems]
+    for path in (os.path.join(objects, "info", "commit-graph"), *(os.path.join(pack, n) for n in derived + orphans)):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            os.unlink(path)
 
 
 def _repack(sidecar: Sidecar) -> bool:

@@ -75,6 +75,6 @@ def _copy(pack: Pack, writer: PackWriter) -> bool:
 
 def _remove(pack: Pack) -> None:
     # The index first: whoever sees one may rely on the pack.
-    for suffix in (".idx", ".rev", ".pack"):
+    for suffix in (".idx", ".rev", ".bitmap", ".mtimes", ".pack"):
         with suppress(FileNotFoundError):
             os.unlink(pack.path[:-5] + suffix)

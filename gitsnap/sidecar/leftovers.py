@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from gitsnap.sidecar import files
+from gitsnap.core.errors import LockedError
+from gitsnap.sidecar import files, gitlocks
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
 _WRITERS = ("pack-", "ref-")
@@ -57,7 +58,7 @@ def _remove_image(path: str) -> None:
 
 def _unlock(path: str, twins: set[int]) -> None:
     """Remove the locks on refs that are second names of these files (inode numbers); see refs.Refs."""
-    for lock in _locks(path):
+    for lock in gitlocks.found(path):
         with suppress(OSError):
             if os.lstat(lock).st_ino in twins:
                 os.unlink(lock)
@@ -71,30 +72,27 @@ def git_at_work(path: str) -> Iterator[None]:
         os.close(files.private_create(mark))
     try:
         yield
-    finally:
+    except LockedError:
+        # The lock is of another git, which may be at work.
+        raise
+    except BaseException:
         # One that failed may leave a lock, too.
         _break_locks(path)
+        raise
+    finally:
         with suppress(OSError):
             os.unlink(mark)
 
 
 def _break_locks(path: str) -> None:
-    found = {lock: _identity(lock) for lock in _locks(path)}
+    found = {lock: _identity(lock) for lock in gitlocks.found(path)}
     if not found:
         return
     time.sleep(_PATIENCE)
     for lock, identity in found.items():
-        if identity is not None and _identity(lock) == identity:
+        if identity is not None and _identity(lock) == identity and gitlocks.holder_of(lock, path) is None:
             with suppress(OSError):
                 os.unlink(lock)
-
-
-def _locks(path: str) -> Iterator[str]:
-    for folder, names, found in os.walk(path):
-        if folder == path:
-            # Our own locks are no files that someone has to remove.
-            names[:] = [n for n in names if n != "gitsnap"]
-        yield from (os.path.join(folder, n) for n in found if n.endswith(".lock"))
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 
-from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
+from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.sidecar import gitlocks
 from gitsnap.sidecar.files import private_create, read, replace, sync_directory
 
 SNAPSHOTS = "refs/gitsnap/snapshots/"
@@ -23,7 +24,7 @@ METADATA = "refs/notes/gitsnap/metadata"
 
 # Scratch files with this prefix are the twins of locks.
 _TWIN = "ref-"
-# How long git may hold the lock of one ref: it does so for milliseconds (core.packedRefsTimeout is one second, too).
+# How long git may hold the lock of one ref at least, in seconds: it does so for milliseconds.
 _PATIENCE = 2.0
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
@@ -37,6 +38,8 @@ class Refs:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        # How long a lock of git's is waited for, in seconds.
+        self.patience = _PATIENCE
 
     def get(self, name: str) -> str | None:
         """The ref's value, or None when there is no such ref."""
@@ -95,6 +98,13 @@ class Refs:
         except FileNotFoundError:
             return {}
         return _parse_packed(data, path)
+
+    def wait_until_free(self, names: Iterable[str]) -> None:
+        """Wait until no git holds the lock of any of these refs, or that of packed-refs; raises LockedError.
+
+        Before the first of several is changed, so that none is where one cannot be.
+        """
+        gitlocks.wait_for(self._path, (*names, "packed-refs"), self.patience)
 
     def create(self, name: str, value: str) -> None:
         """Create a ref that must not exist yet, durably."""
@@ -183,7 +193,7 @@ class Refs:
                 os.unlink(twin)
 
     def _link(self, twin: str, lock: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 os.link(twin, lock)
@@ -192,11 +202,7 @@ class Refs:
                 self._make_directory(os.path.dirname(lock))
             except FileExistsError:
                 if time.monotonic() > deadline:
-                    raise LockedError(
-                        f"a git holds {lock}",
-                        path=lock,
-                        hint="try again when it is done; if no git is at work in the sidecar, remove that file",
-                    ) from None
+                    raise gitlocks.busy(lock, self._path) from None
                 time.sleep(0.02)
             else:
                 return

@@ -12,9 +12,9 @@ from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, leftovers, locks, stockgit, suspects
+from gitsnap.sidecar import files, gitlocks, leftovers, locks, stockgit, suspects
 from gitsnap.sidecar.objects import ObjectStore
-from gitsnap.sidecar.refs import TIMELINE, Refs
+from gitsnap.sidecar.refs import MANIFESTS, METADATA, TIMELINE, Refs
 
 FORMAT_VERSION = 1
 # The journal's name; what follows is its phase (core/journal.py).
@@ -144,6 +144,10 @@ class Sidecar:
             if not recovering:
                 self._require_settled()
             leftovers.clear(self.path)
+            self.refs.patience = max(wait, self.refs.patience)
+            if not recovering:
+                # What nearly every change needs: told before a directory is read for minutes.
+                self.refs.wait_until_free((TIMELINE, MANIFESTS, METADATA))
             yield
 
     def _require_settled(self) -> None:
@@ -164,18 +168,18 @@ class Sidecar:
     @contextmanager
     def collecting(self, wait: float) -> Iterator[None]:
         """Alone with the objects: for gc. The git that runs meanwhile holds the locks as well, should we be killed."""
-        with (
-            locks.hold(self.own("writer.lock"), exclusive=True, wait=wait) as writer,
-            locks.hold(self.own("objects.lock"), exclusive=True, wait=wait) as objects,
-        ):
+        with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait) as writer:
             self._require_settled()
             leftovers.clear(self.path)
-            self._inherited = (writer, objects)
-            try:
-                with leftovers.git_at_work(self.path):
-                    yield
-            finally:
-                self._inherited = ()
+            # Readers can go on while a git is waited for.
+            gitlocks.wait_for_all(self.path, wait)
+            with locks.hold(self.own("objects.lock"), exclusive=True, wait=wait) as objects:
+                self._inherited = (writer, objects)
+                try:
+                    with leftovers.git_at_work(self.path):
+                        yield
+                finally:
+                    self._inherited = ()
 
     def load_cache(self) -> StatCache:
         """The stat cache; an empty one when it is missing or damaged."""

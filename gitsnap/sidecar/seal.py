@@ -104,8 +104,10 @@ def present(
 def changing(sidecar: Sidecar, wanted: Mapping[str, str | None]) -> Iterator[None]:
     """Around all changes of refs in one operation: what each will point to (None: nothing).
 
-    A seal that is missing or damaged is written anew from the refs.
+    A seal that is missing or damaged is written anew from the refs. Raises LockedError, nothing changed, where a git
+    holds one of them.
     """
+    sidecar.refs.wait_until_free(wanted)
     try:
         sealed = load(sidecar)
     except IntegrityError:

@@ -12,12 +12,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.sidecar import gitlocks
 
 _SETTINGS = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "gc.auto=0",
     "maintenance.auto=false",
+    # What a gc removes later, a commit-graph would still name, and fsck complain of.
+    "gc.writeCommitGraph=false",
     "repack.updateServerInfo=false",
 )
 
@@ -106,7 +109,7 @@ def run(
     ok: Sequence[int] = (0,),
     inherited: Sequence[int] = (),
 ) -> bytes:
-    """Run git quietly; its output. Raises IntegrityError with git's own words when it fails.
+    """Run git quietly; its output. Raises LockedError where a lock is in its way, else IntegrityError with git's words.
 
     `inherited` are descriptors that it shall keep open: those of locks.
     """
@@ -126,6 +129,9 @@ def run(
     if done.returncode not in ok:
         if b"No space left on device" in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), git_dir)
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = done.stderr.decode("utf-8", "replace").strip()
+        if locked := gitlocks.refused(said, git_dir):
+            raise locked
+        words = said.splitlines()
         raise IntegrityError(f"git {arguments[0]} failed ({done.returncode}): {words[-1] if words else 'no message'}")
     return done.stdout

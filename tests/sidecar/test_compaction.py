@@ -1,0 +1,73 @@
+"""After a gc, fsck has nothing to say, whatever git has left about and whatever went since."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.inprocess import Protected, workspace
+
+# What git makes out of the objects of the moment.
+DERIVED = {
+    "gc": [["gc", "-q"]],
+    "commit-graph": [["commit-graph", "write", "--reachable", "--changed-paths"]],
+    "chain of commit-graphs": [["commit-graph", "write", "--reachable", "--split=no-merge"]],
+    "multi-pack-index": [["multi-pack-index", "write", "--bitmap"]],
+    "bitmap": [["repack", "-q", "-a", "-d", "-b"]],
+    "reverse index": [["-c", "pack.writeReverseIndex=true", "repack", "-q", "-a", "-d", "-f"]],
+    "maintenance": [["maintenance", "run", "--quiet", "--task=gc", "--task=commit-graph"]],
+}
+
+
+@pytest.fixture
+def it() -> Iterator[Protected]:
+    with workspace() as top:
+        (top / "app").mkdir()
+        with Protected(top / "app", top / "home") as protected:
+            (top / "app/large").write_bytes(os.urandom(100_000))
+            yield protected
+
+
+def changed(it: Protected, size: int = 2000) -> None:
+    (it.root / "file").write_bytes(os.urandom(size))
+    it.take()
+
+
+@pytest.mark.parametrize("name", DERIVED)
+@pytest.mark.parametrize("going", ["prune", "delete"])
+def test_what_git_derived_does_not_outlive_what_it_names(it: Protected, name: str, going: str) -> None:
+    for _ in range(3):
+        changed(it)
+        for command in DERIVED[name]:
+            it.git(*command)
+    (it.root / "large").write_bytes(os.urandom(100_000))
+    changed(it)
+    if going == "prune":
+        it.prune(1)
+    else:
+        it.delete(*[s.id for s in it.snapshots()[:-1]])
+    it.collect()
+    it.assert_sound()
+    changed(it)
+    it.collect()
+    it.assert_sound()
+
+
+def test_a_gc_that_takes_git_s_way_leaves_no_commit_graph(it: Protected) -> None:
+    changed(it)
+    it.collect()
+    # Little is new: git's own gc runs.
+    it.collect()
+    assert not (it.store / "objects/info/commit-graph").exists()
+
+
+def test_what_stands_beside_a_pack_goes_with_it(it: Protected) -> None:
+    changed(it)
+    stem = it.store / "objects/pack" / f"pack-{'0' * 40}"
+    for suffix in (".rev", ".bitmap", ".mtimes"):
+        stem.with_suffix(suffix).write_bytes(b"left by somebody")
+    it.collect()
+    assert not list(stem.parent.glob(f"{stem.name}.*"))
+    assert it.git("count-objects", "-v").splitlines()[-2:] == [b"garbage: 0", b"size-garbage: 0"]
