@@ -296,6 +296,8 @@ def recovered(result: Recovered) -> Document:
         "safety_snapshot": result.safety,
         "moved": result.moved,
         "verified": result.verified,
+        "unverified": result.unverified,
+        "kept": place(result.kept) if result.kept else None,
         "incomplete": problems(result.incomplete),
         "duration": round(result.duration, 3),
     }

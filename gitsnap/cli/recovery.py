@@ -47,6 +47,12 @@ def recover(
     context: typer.Context,
     finish: Annotated[bool, typer.Option("--finish", help="End with what the rollback was to bring back.")] = False,
     revert: Annotated[bool, typer.Option("--revert", help="End with what was there before it.")] = False,
+    give_up: Annotated[
+        bool,
+        typer.Option(
+            "--give-up", help="Leave the directory as it is, between two states perhaps, and keep what is staged."
+        ),
+    ] = False,
 ) -> None:
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
     from gitsnap.cli import documents, text
@@ -56,9 +62,10 @@ def recover(
     from gitsnap.ops.recover import recover as operation
 
     session: Session = context.obj
-    if finish and revert:
-        raise UsageError("--finish does not go with --revert")
+    if finish + revert + give_up > 1:
+        raise UsageError("--finish, --revert and --give-up do not go with each other")
     direction = Direction.FINISH if finish else Direction.REVERT if revert else None
+    direction = Direction.GIVE_UP if give_up else direction
     with session.open(changing=True) as (sidecar, settings):
         result = operation(
             sidecar,
@@ -75,7 +82,9 @@ def recover(
         session.out.document(documents.recovered(result))
     else:
         text.recovered(session.out, result)
-    if not result.verified:
+    if result.direction is Direction.GIVE_UP:
+        return
+    if not result.verified and result.unverified is None:
         raise typer.Exit(1)
-    if result.incomplete:
+    if result.incomplete or result.unverified:
         raise typer.Exit(3)

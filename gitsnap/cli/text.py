@@ -292,8 +292,13 @@ def recovered(out: Terminal, result: Recovered) -> None:
     if result.direction is None:
         out.line("nothing to recover: no rollback was interrupted here")
         return
+    if result.direction == "give-up":
+        given_up(out, result)
+        return
     state = result.target if result.direction == "finish" else f"what it was before, {result.safety}"
-    if not result.verified:
+    if result.unverified is not None:
+        out.line(f"journal and stage brought the directory to {state}; that is NOT verified: {result.unverified}")
+    elif not result.verified:
         out.line(f"the directory was brought to {state}, but it is NOT the same")
     elif not result.moved and result.direction == "revert":
         out.line("the interrupted rollback had changed nothing; what it left is removed, verified")
@@ -303,6 +308,18 @@ def recovered(out: Terminal, result: Recovered) -> None:
     incomplete(out, result.incomplete, "could not be brought back exactly")
     if result.direction == "finish":
         out.line(f"\nTo undo: {out.command('undo')}")
+
+
+def given_up(out: Terminal, result: Recovered) -> None:
+    """`recover --give-up`."""
+    between = f" between {result.safety} and {result.target}" if result.target else ""
+    out.line(
+        f"given up: the directory is left as it is{between or ', between two states perhaps'}; nothing is verified"
+    )
+    incomplete(out, result.incomplete, "of what the rollback had staged or replaced")
+    out.line(f"the journal and all that was in the stage: {words.name(result.kept or '')}")
+    back = out.command(f"rollback {result.safety}" if result.safety else "rollback SNAPSHOT")
+    out.line(f"\nTo get the state before it: {back}")
 
 
 def decisions(out: Terminal, found: Iterable[Decision], *, dry_run: bool) -> None:

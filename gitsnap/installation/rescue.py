@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.journal import Move, Record
@@ -18,11 +18,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 class Rescue:
     """Looks at each slot before it is deleted, and copies to `destination` (absolute) what no snapshot holds.
 
-    `forward` tells which way the rollback went. `kept` names the paths that were copied.
+    `forward` tells which way the rollback went, `lost` the paths whose other state no snapshot holds whole. `kept`
+    names the paths that were copied.
     """
 
-    def __init__(self, record: Record, destination: str, *, forward: bool) -> None:
-        self._destination, self._forward = destination, forward
+    def __init__(self, record: Record, destination: str, *, forward: bool, lost: Container[bytes] = ()) -> None:
+        self._destination, self._forward, self._lost = destination, forward, lost
         self._moves: Mapping[bytes, Move] = {b"%d" % m.slot: m for m in record.moves}
         self.kept: list[Problem] = []
 
@@ -30,6 +31,10 @@ class Rescue:
         """One slot of a stage. Raises OSError when the copy cannot be made; nothing is deleted then."""
         move = self._moves.get(slot)
         found = os.stat(slot, dir_fd=stage, follow_symlinks=False)
+        if move is not None and move.path in self._lost:
+            where = copy_aside(stage, slot, self._destination, move.path)
+            self.kept.append(Problem(move.path, f"no snapshot holds its other state whole; it is kept in {where}"))
+            return
         if move is not None and not self._unsaved(move, found, stage, slot):
             return
         path = move.path if move is not None else b"unknown/" + slot

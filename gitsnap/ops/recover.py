@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from gitsnap.core.component import Part
 from gitsnap.core.content import CHUNK
-from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError, PendingRecoveryError
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError, PendingRecoveryError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Phase, Record
-from gitsnap.core.model import Kind, Problem, Snapshot
+from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import stages
+from gitsnap.installation import leaving, stages
 from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import components
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
 from gitsnap.ops.target import Target
 from gitsnap.ops.transaction import Transaction
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, files
 from gitsnap.sidecar.catalog import Living
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
 
 
 class Direction(StrEnum):
-    """Which of the two states a recovery is to end with."""
+    """Which of the two states a recovery is to end with; or that it is given up, with what is there left as it is."""
 
     FINISH = "finish"
     REVERT = "revert"
+    GIVE_UP = "give-up"
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class Recovered:
     """What was settled. `direction` is None where there was nothing to settle; the ids are those of the rollback.
 
     `moved` tells whether names of the installation were moved: false where it was untouched or done already.
+    `unverified` says why the directory could not be compared with the snapshot that it was brought to; `kept` is where
+    everything lies that the stages held, where it was given up.
     """
 
     direction: Direction | None = None
@@ -55,6 +60,8 @@ class Recovered:
     verified: bool = True
     incomplete: list[Problem] = field(default_factory=list)
     duration: float = 0.0
+    unverified: str | None = None
+    kept: str | None = None
 
 
 def recover(
@@ -70,12 +77,17 @@ def recover(
     """Settle an interrupted rollback: finish it, or take it back. Without a direction, the way that was decided.
 
     Can be interrupted and repeated. Raises IntegrityError when the journal or the stage is damaged and no direction
-    was given; with one, the directory is brought there by comparing all of it with the snapshot.
+    was given; with one, the directory is brought there by comparing all of it with the snapshot. So it is where another
+    directory lies in the place of the one in which the rollback was interrupted, or none; PendingRecoveryError without
+    a direction. Where the snapshot is damaged, journal and stage lead there alone, and it is said to be unverified.
     """
     doing = Doing(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
     started = time.monotonic()
     with sidecar.writing(settings.lock_wait, recovering=True):
-        result = _Recovery(sidecar, settings, doing, direction).run()
+        if direction is Direction.GIVE_UP:
+            result = _give_up(sidecar, doing)
+        else:
+            result = _Recovery(sidecar, settings, doing, direction).run()
     result.duration = time.monotonic() - started
     return result
 
@@ -94,7 +106,8 @@ class _Recovery:
         if found is None:
             return Recovered()
         phase, record = found
-        self._require_same_directory(record)
+        if other := _other_directory(self._sidecar.installation, record):
+            return self._in_another_directory(record, other)
         with (
             self._doing.interrupts.deferred() as stop,
             open_transaction(self._sidecar, record, self._doing) as transaction,
@@ -107,36 +120,73 @@ class _Recovery:
                 return self._by_journal(phase, record, transaction, stop)
         return self._by_content(useless)
 
-    def _require_same_directory(self, record: Record) -> None:
-        root = os.fsencode(self._sidecar.installation)
-        if os.stat(root).st_ino != record.root_inode:
+    def _in_another_directory(self, record: Record, what: str) -> Recovered:
+        """The journal knows nothing of what lies there now: both snapshots do."""
+        root = self._sidecar.installation
+        if self._asked is None:
             raise PendingRecoveryError(
-                f"{self._sidecar.installation} is not the directory in which a rollback was interrupted",
-                path=self._sidecar.installation,
-                hint=f"put that directory back in its place; snapshot {record.safety} holds what was in it",
+                what,
+                path=root,
+                hint="put that directory back in its place; or `gitsnap recover --finish` makes what is there "
+                f"{record.target}, `gitsnap recover --revert` makes it {record.safety}, both by comparing everything; "
+                "or `gitsnap recover --give-up` leaves all as it is",
             )
+        result = self._result(self._asked is Direction.FINISH, record)
+        gone = not os.path.isdir(root)
+        with _giving_up_named():
+            digests = self._digests_of_both(record.target, record.safety)
+            if gone:
+                _make_again(root)
+            if gone and (record.paths or record.part):
+                # All but these paths is as it was before.
+                self._roll(result, record.safety, (), None)
+            self._by_comparing(result, (record.target, record.safety), record.paths, record.part, digests)
+        return result
 
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
         forward = self._forward(phase)
         result = self._result(forward, record)
-        aim = self._target(record, record.target if forward else record.safety)
+        name = record.target if forward else record.safety
+        going = phase is Phase.FINISHED if phase in (Phase.FINISHED, Phase.REVERTED) else forward
+        # What the stages hold then goes: it must not be the only copy.
+        transaction.lost = self._not_held(record, record.safety if going else record.target)
         if phase in (Phase.FORWARD, Phase.BACKWARD):
             result.moved = True
             if forward:
-                transaction.forward(lambda: self._differences(self._target(record, record.safety), record), stop)
+                transaction.forward(lambda: self._compared(record, record.safety), stop)
             else:
                 transaction.backward(stop)
-            result.incomplete += [*transaction.incomplete, *aim.wanted.partial]
+            result.incomplete += transaction.incomplete
             with transaction.checking():
-                self._conclude(result, self._differences(aim, record))
+                self._conclude(result, record, name)
             result.incomplete += transaction.finish(forward=forward)
             return result
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
-            return self._roll(result, aim.snapshot.id, record.paths, record.part)
-        self._conclude(result, self._differences(aim, record))
+            return self._roll(result, name, record.paths, record.part)
+        self._conclude(result, record, name)
         return result
+
+    def _not_held(self, record: Record, name: str) -> Container[bytes]:
+        """The paths that move whose content a snapshot does not hold whole."""
+        moved = {m.path for m in record.moves}
+        if not moved:
+            return ()
+        try:
+            entries = [e for e in self._target(record, name).wanted.entries if e.path in moved and e.oid]
+        except (IntegrityError, NoSuchSnapshotError):
+            return moved
+        with Rereading(self._sidecar.objects, [e.oid for e in entries if e.oid], {}, SILENT) as rereading:
+            held = rereading.finish()
+        return {e.path for e in entries if e.oid and not _is_held(e, held.get(e.oid))}
+
+    def _compared(self, record: Record, name: str) -> list[Problem]:
+        """Where the directory differs from a snapshot; that it cannot be told where the snapshot is damaged."""
+        try:
+            return self._differences(self._target(record, name), record)
+        except (IntegrityError, NoSuchSnapshotError) as error:
+            return [Problem(b"", f"could not be compared: {error.message}")]
 
     def _forward(self, phase: Phase) -> bool:
         if self._asked is not None:
@@ -157,7 +207,15 @@ class _Recovery:
         scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
         return aim.differences(scan.inventory)
 
-    def _conclude(self, result: Recovered, wrong: list[Problem]) -> None:
+    def _conclude(self, result: Recovered, record: Record, name: str) -> None:
+        try:
+            aim = self._target(record, name)
+            result.incomplete += aim.wanted.partial if result.moved else []
+            wrong = self._differences(aim, record)
+        except (IntegrityError, NoSuchSnapshotError) as error:
+            # Journal and stage have led here, and they hold both states.
+            result.verified, result.unverified = False, error.message
+            return
         explained = {p.path for p in result.incomplete}
         unexplained = [p for p in wrong if p.path not in explained]
         result.incomplete = [*dict.fromkeys(result.incomplete), *unexplained]
@@ -184,38 +242,128 @@ class _Recovery:
         try:
             safety = last_safety(catalog.snapshots(self._sidecar))
         except NoSuchSnapshotError:
-            error.hint = f"no safety snapshot is left: `gitsnap rollback SNAPSHOT` after removing {error.path!s}"
+            error.hint = "no safety snapshot is left: `gitsnap recover --give-up`, then `gitsnap rollback SNAPSHOT`"
             raise error from None
+        except IntegrityError as damaged:
+            damaged.hint = "`gitsnap recover --give-up` leaves the directory as it is, and keeps what the stage holds"
+            raise damaged from None
         if not safety.command:
             raise error
         target, (paths, component) = safety.command.split()[2], reach_of(safety.command)
         if self._asked is None:
             error.hint = (
                 f"`gitsnap recover --finish` brings back {target}, `gitsnap recover --revert` brings back {safety.id}, "
-                "by comparing everything"
+                "by comparing everything; `gitsnap recover --give-up` leaves all as it is"
             )
             raise error
-        forward = self._asked is Direction.FINISH
         result = Recovered(self._asked, None, target, safety.id)
-        known = self._digests(target if forward else safety.id)
-        with suppress(IntegrityError, NoSuchSnapshotError):
-            # Files that only a damaged snapshot knows are kept as if nobody did.
-            known |= self._digests(safety.id if forward else target)
+        with _giving_up_named():
+            digests = self._digests_of_both(target, safety.id)
+            part = component_of_snapshot(self._sidecar, safety, component, self._settings)
+            self._by_comparing(result, (target, safety.id), paths, part, digests)
+        return result
+
+    def _by_comparing(
+        self,
+        result: Recovered,
+        names: tuple[str, str],
+        paths: tuple[bytes, ...],
+        part: Part | None,
+        known: set[bytes],
+    ) -> None:
+        """Reach the target or the safety snapshot (`names`), whatever the directory holds now."""
         left = stages.left_behind(self._sidecar.installation)
         self._journal.set_aside()
-        part = component_of_snapshot(self._sidecar, safety, component, self._settings)
-        self._roll(result, target if forward else safety.id, paths, part, frozenset(left))
+        self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left))
         beside = os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
         result.incomplete += stages.clear(
             self._sidecar.installation, self._doing.disk, left, _unknown_to(known), beside
         )
         self._journal.forget()
-        return result
+
+    def _digests_of_both(self, target: str, safety: str) -> set[bytes]:
+        """The contents that the snapshots hold; IntegrityError where the one that is wanted is damaged."""
+        wanted, other = (target, safety) if self._asked is Direction.FINISH else (safety, target)
+        known = self._digests(wanted)
+        with suppress(IntegrityError, NoSuchSnapshotError):
+            # Files that only a damaged snapshot knows are kept as if nobody did.
+            known |= self._digests(other)
+        return known
 
     def _digests(self, name: str) -> set[bytes]:
         snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
         target = Target(self._sidecar, snapshot, Texts(b"", b""))
         return {e.sha256 for e in target.wanted.entries if e.sha256}
+
+
+def _is_held(entry: Entry, held: Held | None) -> bool:
+    return held is not None and not isinstance(held, str) and (entry.sha256 is None or held[1] == entry.sha256)
+
+
+def _other_directory(root: str, record: Record) -> str | None:
+    """What is wrong where the directory is not the one in which the rollback was interrupted; None where it is."""
+    try:
+        found = os.stat(root)
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{root} is gone, and a rollback was interrupted in it"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{root} is no directory any more, and a rollback was interrupted in it"
+    if found.st_ino == record.root_inode:
+        return None
+    empty = "" if os.listdir(root) else "; it is empty: is a file system not mounted?"
+    return f"{root} is not the directory in which a rollback was interrupted{empty}"
+
+
+def _make_again(root: str) -> None:
+    try:
+        os.mkdir(root, 0o700)
+    except OSError as error:
+        raise GitsnapError(f"{root} cannot be made again: {error.strerror}", kind="io", path=root) from None
+
+
+@contextmanager
+def _giving_up_named() -> Iterator[None]:
+    """Where no snapshot leads on, there is still the way out."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.hint = (
+            "`gitsnap recover` with the other of --finish and --revert may still lead on; "
+            "`gitsnap recover --give-up` leaves the directory as it is, and keeps what the stage holds"
+        )
+        raise
+
+
+def _give_up(sidecar: Sidecar, doing: Doing) -> Recovered:
+    """Leave the directory as it is, keep all that the stages hold outside, and forget the journal."""
+    journal, root = JournalFile(sidecar), sidecar.installation
+    record = None
+    with suppress(IntegrityError):
+        found = journal.load()
+        record = found[1] if found else None
+    texts, there = journal.texts(), os.path.isdir(root)
+    left = stages.left_behind(root) if there else []
+    if not texts and not left:
+        return Recovered()
+    name = record.transaction if record else os.urandom(6).hex()
+    kept = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-given-up-{name}")
+    os.makedirs(kept, mode=0o700, exist_ok=True)
+    result = Recovered(Direction.GIVE_UP, verified=False, kept=kept)
+    result.unverified = "it was given up: the directory may be between two states"
+    if record:
+        result.transaction, result.target, result.safety = record.transaction, record.target, record.safety
+    for text, data in texts.items():
+        files.replace(os.path.join(kept, text), data, sidecar.scratch)
+    paths = {b"%d" % m.slot: m.path for m in record.moves} if record else {}
+    result.incomplete += leaving.take_out(root, doing.disk, left, paths, os.path.join(kept, "stage")) if there else []
+    if record:
+        result.incomplete += [
+            Problem(path, "this stage is not here: it is where the directory is that the rollback was interrupted in")
+            for path in sorted(record.stage_paths() - set(left))
+        ]
+    journal.remove()
+    journal.forget()
+    return result
 
 
 def _unknown_to(known: set[bytes]) -> Callable[[int], bool]:

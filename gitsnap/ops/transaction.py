@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Protocol
@@ -82,6 +82,8 @@ class Transaction:
         self._phase = Phase.STAGING
         self.incomplete: list[Problem] = []
         self.rows: dict[bytes, Row] = {}
+        # What is in the stages of these paths is held by no snapshot: it is kept when they go.
+        self.lost: Container[bytes] = ()
 
     def __enter__(self) -> Transaction:
         self._dirs = Directories(self.record.root)
@@ -213,7 +215,7 @@ class Transaction:
 
     def _finish(self, forward: bool) -> list[Problem]:
         done = Phase.FINISHED if forward else Phase.REVERTED
-        rescue = Rescue(self.record, self._conflicts, forward=forward)
+        rescue = Rescue(self.record, self._conflicts, forward=forward, lost=self.lost)
         if self._phase is Phase.STAGING:
             # Nothing was moved, so nothing of anyone else's can be in the stages.
             self._stages.remove(lambda *_: None)

@@ -55,6 +55,11 @@ class JournalFile:
                 os.unlink(self._path(phase))
         files.sync_directory(self._sidecar.own(""))
 
+    def texts(self) -> dict[str, bytes]:
+        """What is there, as it is, damaged or not, by the files' names."""
+        paths = [self._path(phase) for phase in (*Phase, _DAMAGED)]
+        return {os.path.basename(path): files.read(path) or b"" for path in paths if os.path.lexists(path)}
+
     def set_aside(self) -> None:
         """Rename what cannot be used, so that another rollback can do its work. It still counts as pending."""
         for phase in Phase:
