@@ -131,3 +131,4 @@ def options(
         ),
         os.environ,
     )
+    context.obj.command = context.invoked_subcommand or context.obj.command

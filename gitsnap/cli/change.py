@@ -114,6 +114,9 @@ def restore(
     component: Annotated[
         str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
     ] = None,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="With --to: everything that is whole of a damaged snapshot.")
+    ] = False,
 ) -> None:
     """Bring paths or a component back, or into another directory."""
     from gitsnap.ops.copyout import copy_out
@@ -127,6 +130,11 @@ def restore(
     if component is not None:
         _bring_back(session, snapshot, [], dry_run=dry_run, yes=True, component=component)
         return
+    if salvage and to is None:
+        raise UsageError(
+            "--salvage needs --to DIR: what is not whole must not take the place of anything",
+            hint="look through DIR, and copy from there",
+        )
     if to is None and not paths:
         raise UsageError(
             "restore needs a SNAPSHOT and then a PATH, or --to DIR",
@@ -140,7 +148,9 @@ def restore(
     with session.open() as (sidecar, settings):
         raw = [session.inside(p, sidecar.installation) for p in paths or []]
         destination = os.path.abspath(to)
-        result = copy_out(sidecar, snapshot, raw, destination, settings, observer=session.out.progress())
+        result = copy_out(
+            sidecar, snapshot, raw, destination, settings, salvaging=salvage, observer=session.out.progress()
+        )
     report(session, result, paths or [], destination)
 
 
@@ -222,9 +232,9 @@ def report(
         text.restored(session.out, result, paths, destination)
     else:
         text.steps(session.out, result)
-    if result.applied and not result.verified:
+    if result.applied and not result.verified and not result.salvaged:
         raise typer.Exit(1)
-    if result.applied and result.incomplete:
+    if result.applied and (result.incomplete or not result.verified):
         raise typer.Exit(3)
 
 

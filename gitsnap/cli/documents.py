@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.retain import Collected
     from gitsnap.ops.standing import State
     from gitsnap.ops.verify import Verdict
+    from gitsnap.sidecar.damage import Damage
 
 Document = dict[str, Any]
 Components = Mapping[str, tuple[str, ...]]
@@ -90,9 +91,18 @@ def snapshot(s: Snapshot) -> Document:
     }
 
 
-def listing(snapshots: Iterable[Snapshot], damaged: Iterable[tuple[str, GitsnapError]]) -> Document:
+def damage(found: Damage | None) -> Document | None:
+    """What is known to be damaged of one snapshot."""
+    if found is None:
+        return None
+    return {"found": moment(found.found), "by": found.by, "count": found.count, "problems": problems(found.problems)}
+
+
+def listing(
+    snapshots: Iterable[Snapshot], damaged: Iterable[tuple[str, GitsnapError]], known: Mapping[str, Damage]
+) -> Document:
     """`list`."""
-    out: Document = {"snapshots": [snapshot(s) for s in snapshots]}
+    out: Document = {"snapshots": [snapshot(s) | {"damage": damage(known.get(s.id))} for s in snapshots]}
     if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
         out["damaged"] = broken
     return out
@@ -109,6 +119,7 @@ def shown(result: Shown) -> Document:
         "skipped": paths(result.sockets),
         "databases": [path(p) | {"beside": paths(e.path for e in i.beside)} for p, i in sorted(result.images.items())],
         "verified": moment(result.verified) if result.verified else None,
+        "damage": damage(result.damage),
     }
 
 
@@ -221,6 +232,7 @@ def state(result: State, retention: str) -> Document:
         },
         "retimed": result.difference.retimed if result.difference else 0,
         "unreadable": problems(result.difference.partial) if result.difference else [],
+        "damaged": {name: damage(found) for name, found in result.damaged.items()},
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
@@ -268,6 +280,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "verified": result.verified,
         "incomplete": problems(result.incomplete if result.applied else result.plan.kept),
         "in_use": paths(result.in_use),
+        "salvaged": result.salvaged,
         "pruned": [d.snapshot.id for d in result.pruned],
         "duration": round(result.duration, 3),
     }

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 def list_(context: typer.Context) -> None:
     """List the snapshots, oldest first."""
     from gitsnap.cli import documents, text
+    from gitsnap.ops import damage
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
     with session.open(tells_damage=True) as (sidecar, _):
         found, damaged = catalog.survey(sidecar)
+        known = damage.known(sidecar, found)
     if session.options.json:
-        session.out.document(documents.listing(found, damaged))
+        session.out.document(documents.listing(found, damaged, known))
     else:
         if found or not damaged:
-            text.listing(session.out, found)
+            text.listing(session.out, found, known)
         for name, error in damaged:
             session.out.warn(f"damaged: {name}: {error.message}")
         if damaged and not found:

@@ -24,6 +24,8 @@ class Session:
     def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
         self.options, self.environ = options, environ
         self.out = Terminal(options)
+        # The command that runs, by its name.
+        self.command = "gitsnap"
 
     @property
     def now(self) -> datetime:
@@ -62,9 +64,19 @@ class Session:
             self.mention_cut_short(sidecar)
             if not changing and not tells_pending and sidecar.pending is not None:
                 self._warn_of_pending(sidecar)
-            yield sidecar, self.settings(place)
+            try:
+                yield sidecar, self.settings(place)
+            finally:
+                self._note_damage(sidecar)
             if not tells_damage:
                 self.warn_of_damage(sidecar)
+
+    def _note_damage(self, sidecar: Sidecar) -> None:
+        """What could not be read on the way is known from now on."""
+        if sidecar.met_damage:
+            from gitsnap.ops import damage
+
+            damage.note(sidecar, self.now, self.command)
 
     def warn_of_damage(self, sidecar: Sidecar) -> None:
         """Name the snapshots that could not be read, and what to type."""

@@ -51,6 +51,8 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield "protected", f"since {words.when(result.since)}, {words.ago(result.since, now)}; {count}", ""
         yield "latest", f"{latest.id}, taken {words.ago(latest.created, now)}", ""
         yield "verified", *_verified(result, now)
+    if result.damaged:
+        yield "damaged", _damaged(result), "red"
     if result.pending is None:
         yield "recovery", *_recovery(result)
     yield "sidecar", f"{words.size(result.store_bytes)} in {words.name(result.store)}", ""
@@ -75,6 +77,13 @@ def _verified(result: State, now: datetime) -> tuple[str, str]:
     if others:
         which.append(others[0] if len(never) == 1 else f"{len(others):,} {'more' if which else 'others'}")
     return f"{text}; never {' and '.join(which)}", "yellow" if len(others) < len(never) else ""
+
+
+def _damaged(result: State) -> str:
+    """Which snapshots are known to be damaged, and since when."""
+    name, first = min(result.damaged.items(), key=lambda item: item[1].found)
+    more = f" and {len(result.damaged) - 1:,} more" if len(result.damaged) > 1 else ""
+    return f"{name}{more}, found {words.when(first.found)} by {words.name(first.by)}"
 
 
 def _recovery(result: State) -> tuple[str, str]:
@@ -145,6 +154,8 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
         if result.latest.kind is Kind.POST:
             # Without a name, rollback means the state before the upgrade.
             rows[1:2] = [("Back to the latest", "rollback latest"), ("Before the upgrade", "rollback")]
+    elif result.damaged:
+        rows = [("Write damaged contents again", "snapshot"), ("See what is damaged", "verify --all")]
     elif result.unverified:
         rows = [("Prove the snapshots", "verify --all")]
     else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.ops.verify import Verdict
+    from gitsnap.sidecar.damage import Damage
 
 _SHOWN = 20
 
@@ -103,7 +104,7 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
         out.warn(f"  {words.name(problem.path) or '.'}: {problem.reason}")
 
 
-def listing(out: Terminal, snapshots: list[Snapshot]) -> None:
+def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage]) -> None:
     """`list`, oldest first."""
     if not snapshots:
         out.line(f"no snapshots yet; `{out.command('snapshot')}` takes the first one")
@@ -111,13 +112,15 @@ def listing(out: Terminal, snapshots: list[Snapshot]) -> None:
     wide = max(len(s.id) for s in snapshots)
     out.line(out.style(f"{'ID':{wide}}  {'FILES':>7}  {'SIZE':>8}  MESSAGE", "bold"))
     for s in snapshots:
-        marks = "".join(f"[{mark}] " for mark in _marks(s))
+        marks = "".join(f"[{mark}] " for mark in _marks(s, known.get(s.id)))
         room = out.width - wide - 21 if out.width else None
         row = f"{s.id:{wide}}  {s.files:>7,}  {words.size(s.bytes):>8}  "
         out.line(row + words.clip(marks + words.name(s.message.partition("\n")[0]), room))
 
 
-def _marks(s: Snapshot) -> Iterable[str]:
+def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
+    if known is not None:
+        yield f"damaged, found {words.when(known.found)}"
     if s.pinned:
         yield "pinned"
     if s.partial:
@@ -140,6 +143,10 @@ def shown(out: Terminal, result: Shown) -> None:
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
         ("verified", words.when(result.verified) if result.verified else "never"),
+        (
+            "damaged",
+            f"found {words.when(result.damage.found)} by {words.name(result.damage.by)}" if result.damage else "",
+        ),
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)
     out.line()
@@ -153,6 +160,8 @@ def shown(out: Terminal, result: Shown) -> None:
     _paths(out, "sockets, not captured", result.sockets)
     images(out, result.images)
     incomplete(out, result.partial, "could not be captured")
+    if result.damage:
+        incomplete(out, result.damage.problems, "known to be damaged")
 
 
 def _paths(out: Terminal, title: str, found: list[bytes]) -> None:
@@ -266,7 +275,9 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         paths = paths or [*map(os.fsdecode, result.paths)]
         named = words.name(paths[0]) if len(paths) == 1 else words.many(len(paths), "path")
         what = f"{named if paths else result.component or 'the directory'} to {target}"
-    if not result.verified:
+    if result.salvaged and not result.verified:
+        out.line(f"salvaged {what}: what could be read in it, NOT verified by the manifest")
+    elif not result.verified:
         out.line(f"restored {what} in {steps}, but it is NOT the same")
     elif not result.plan.steps:
         as_in = f"all{' else' if result.incomplete else ''} is as in {target} already, verified"

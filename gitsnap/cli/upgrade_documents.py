@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.documents import Document, moment
+from gitsnap.cli.documents import Document, damage, moment
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
@@ -20,6 +20,7 @@ def episode(e: Episode) -> Document:
         "timestamp": moment(e.when),
         "label": e.upgrade.label if e.upgrade else e.snapshot.label,
         "description": e.snapshot.message,
+        "damaged": {name: damage(found) for name, found in e.damaged.items()},
     }
     if e.upgrade:
         return out | _upgrade(e, e.upgrade)

@@ -179,6 +179,9 @@ def history(out: Terminal, found: History) -> None:
         elif episode.target:
             part = f"{words.many(episode.paths, 'path')} " if episode.paths else ""
             told = f"{part}to {episode.target}"
+        if episode.damaged:
+            first = min(episode.damaged.values(), key=lambda d: d.found)
+            told = f"[damaged, found {words.when(first.found)}] {told}"
         room = out.width - wide - 41 if out.width else None
         out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {words.clip(told, room)}".rstrip())
 

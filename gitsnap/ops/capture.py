@@ -19,7 +19,7 @@ from gitsnap.installation.recording import Scan
 from gitsnap.installation.remembering import remembered
 from gitsnap.installation.scan import Scanner
 from gitsnap.installation.still import seal, unchanged
-from gitsnap.ops import again, databases, publication, retain
+from gitsnap.ops import again, damage, databases, publication, retain
 from gitsnap.ops.looking import Company, Glance
 from gitsnap.ops.publication import Sure
 from gitsnap.ops.readers import PackingReaders
@@ -80,6 +80,7 @@ def take_locked(
         living=publication.with_taken(living, taken),
     )
     publication.tidy(sidecar)
+    damage.heal(sidecar)
     taken.duration = time.monotonic() - started
     return taken, scan
 

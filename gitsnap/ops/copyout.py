@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from gitsnap.core.content import Digesting
-from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.journal import Record
-from gitsnap.core.model import Inventory, Problem, Snapshot
+from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan, make_plan, nothing
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops.prefetch import Prefetching
+from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.target import Scope, differences, require_paths, require_space, scope_of
 from gitsnap.ops.transaction import Transaction, Unjournaled
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, salvage
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -32,29 +36,96 @@ def copy_out(
     destination: str,
     settings: Settings,
     *,
+    salvaging: bool = False,
     disk: Disk | None = None,
     observer: Observer = SILENT,
 ) -> Restored:
-    """Restore a snapshot, or named paths of it, into an empty or new directory."""
+    """Restore a snapshot, or named paths of it, into an empty or new directory.
+
+    Raises IntegrityError where any of it is damaged. With `salvaging` everything that is whole comes out, and what is
+    not is named in the result; IntegrityError where that is all.
+    """
     started = time.monotonic()
-    with sidecar.using_objects(settings.lock_wait):
-        target = catalog.choose(sidecar, selector)
-        wanted = contents.inventory(sidecar, target)
+    with sidecar.using_objects(settings.lock_wait), _salvage_named(selector, destination, salvaging):
+        if salvaging:
+            target, wanted, lost, proven = _what_is_whole(sidecar, selector, paths, observer)
+        else:
+            target, lost, proven = catalog.choose(sidecar, selector), [], True
+            wanted = contents.inventory(sidecar, target)
         localise(wanted)
-        require_paths(paths, {e.path for e in wanted.entries}, target)
+        require_paths(paths, {e.path for e in wanted.entries} | {p.path for p in lost}, target)
         _require_elsewhere(sidecar, destination)
         _empty_directory(destination)
         live = Scanner(destination, Digesting()).run().inventory
         scope = scope_of(paths, wanted, live)
-        result = Restored(target, make_plan(wanted, live, scope=scope, protected=nothing), applied=True)
+        result = Restored(
+            target, make_plan(wanted, live, scope=scope, protected=nothing), applied=True, salvaged=salvaging
+        )
+        result.incomplete += [p for p in lost if not p.path or scope(p.path)]
         require_space(destination, result.plan)
         result.incomplete += result.plan.kept
         result.incomplete += _fill(sidecar, destination, result.plan, live, target, disk or Disk(), observer)
     found = Scanner(destination, Digesting()).run().inventory
     result.incomplete += [p for p in wanted.partial if scope(p.path)]
     result.conclude(_wrong(wanted, found, scope))
+    result.verified = result.verified and proven
     result.duration = time.monotonic() - started
     return result
+
+
+@contextmanager
+def _salvage_named(selector: str, destination: str, salvaging: bool) -> Iterator[None]:
+    """One damaged content does not keep the others from coming out: what to type for that."""
+    try:
+        yield
+    except IntegrityError as error:
+        if not salvaging:
+            where = shlex.join([selector, "--to", destination])
+            error.hint = f"what is whole comes out with: gitsnap restore {where} --salvage (into an empty directory)"
+        raise
+
+
+def _what_is_whole(
+    sidecar: Sidecar, selector: str, paths: Sequence[bytes], observer: Observer
+) -> tuple[Snapshot, Inventory, list[Problem], bool]:
+    """What a snapshot holds that can be read and is right, what is not, and whether contents could be proven by it."""
+    found = salvage.salvage(sidecar, salvage.choose(sidecar, selector))
+    whole, lost = [], list(found.lost)
+    asked = scope_of(paths, found.inventory, Inventory())
+    files = [e for e in found.inventory.entries if e.type is Type.FILE and asked(e.path)]
+    observer.started("reading", len(files), sum(e.size for e in files))
+    with Rereading(sidecar.objects, [e.oid for e in files if e.oid], {}, observer) as rereading:
+        held = rereading.finish()
+    observer.finished()
+    for entry in found.inventory.entries:
+        problem = _damage(entry, held) if entry.type is Type.FILE and asked(entry.path) else None
+        if problem is None:
+            whole.append(entry)
+        else:
+            lost.append(problem)
+    if files and not any(e.type is Type.FILE and asked(e.path) for e in whole):
+        raise catalog.lost(found.snapshot.id, IntegrityError("none of its contents is whole", path=files[0].path))
+    kept = {e.path for e in whole}
+    links = [tuple(p for p in group if p in kept) for group in found.inventory.hardlinks]
+    images = {path: image for path, image in found.inventory.images.items() if path in kept}
+    inventory = replace(found.inventory, entries=whole, hardlinks=[g for g in links if len(g) > 1], images=images)
+    return found.snapshot, inventory, lost, found.proven
+
+
+def _damage(entry: Entry, held: Mapping[bytes, Held]) -> Problem | None:
+    """Why a file cannot come out; None where it is whole: its size and digest are known then."""
+    if entry.oid is None:
+        return Problem(entry.path, "its content was not found")
+    found = held.get(entry.oid, "its content was not found")
+    if isinstance(found, str):
+        return Problem(entry.path, found)
+    size, digest = found
+    if entry.sha256 is not None and digest != entry.sha256:
+        return Problem(entry.path, "the content is not what the manifest says")
+    if entry.size and size != entry.size:
+        return Problem(entry.path, f"it has {size} bytes, not {entry.size}")
+    entry.size, entry.sha256 = size, digest
+    return None
 
 
 def _wrong(wanted: Inventory, found: Inventory, scope: Scope) -> list[Problem]:

@@ -8,11 +8,13 @@ import shlex
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Snapshot
 from gitsnap.installation.stages import left_behind
+from gitsnap.ops import damage
 from gitsnap.ops.place import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline
 from gitsnap.sidecar.repository import FORMAT_VERSION, Sidecar
@@ -119,6 +121,7 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         f"{len(living)}" + (f", and {len(damaged)} damaged" if damaged else ""),
         "gitsnap verify --all" if damaged else None,
     )
+    yield from _damage(sidecar, living)
     chain = timeline.chain(sidecar.objects, living)
     fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1][0] if chain else None)
     yield Check(
@@ -139,6 +142,20 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("git fsck", True, "connected")
     except GitsnapError as error:
         yield Check("git fsck", False, error.message, "gitsnap verify --all")
+
+
+def _damage(sidecar: Sidecar, living: Sequence[Snapshot]) -> Iterator[Check]:
+    """What is known to be damaged, until it is healed."""
+    for name, found in damage.known(sidecar, living).items():
+        first = found.problems[0] if found.problems else None
+        where = f"{os.fsdecode(first.path) or 'the snapshot'} ({first.reason})" if first else "unknown"
+        more = f", and {found.count - 1:,} more" if found.count > 1 else ""
+        yield Check(
+            "damage",
+            False,
+            f"{name} is damaged, found {found.found.isoformat(timespec='seconds')} by {found.by}: {where}{more}",
+            "gitsnap snapshot, which writes again what the directory still has; then gitsnap verify --all",
+        )
 
 
 def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:

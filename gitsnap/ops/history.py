@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +13,9 @@ from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
-from gitsnap.ops import underway
+from gitsnap.ops import damage, underway
 from gitsnap.sidecar import catalog, contents, ledger
+from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
 
 _CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
@@ -40,7 +41,8 @@ class Episode:
     """One thing that happened: an upgrade, a rollback, or a snapshot by itself.
 
     `snapshot` is the one that it began with (of a rollback the safety snapshot). `target` is what a rollback brought
-    back, `paths` how many paths of it (None: everything). `previous` is the upgrade before this one.
+    back, `paths` how many paths of it (None: everything). `previous` is the upgrade before this one. `damaged` is what
+    is known to be damaged of its snapshots, by id.
     """
 
     snapshot: Snapshot
@@ -50,6 +52,7 @@ class Episode:
     paths: int | None = None
     previous: str | None = None
     status: str = ""
+    damaged: dict[str, Damage] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
@@ -79,7 +82,7 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
     living = catalog.snapshots(sidecar)
     count = _Counting(sidecar, settings.components)
     known = {u.id: u for u in upgrades(living)}
-    proved = ledger.load(sidecar)
+    proved, hurt = ledger.load(sidecar), damage.known(sidecar, living)
     cut_short = underway.look(sidecar)
     running = underway.living(sidecar)
     out, previous = [], None
@@ -94,9 +97,15 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
             episode.status = "running" if episode.upgrade.id == running else _status(episode.upgrade, stands)
             if stands and cut_short and cut_short.stage.value == "rollback-failed":
                 episode.status = "rollback-failed"
+        mine = [snapshot.id, *(s.id for s in _parts(episode.upgrade))]
+        episode.damaged = {name: hurt[name] for name in mine if name in hurt}
         out.append(episode)
     verified = {s.id for s in living if s.commit in proved}
     return History(sidecar.installation, out, verified, sidecar.disk_bytes())
+
+
+def _parts(upgrade: Stored | None) -> Iterable[Snapshot]:
+    return () if upgrade is None else filter(None, (upgrade.pre, upgrade.post, *upgrade.safety))
 
 
 def upgrade_of(sidecar: Sidecar, selector: str) -> Stored:

@@ -13,7 +13,8 @@ from datetime import datetime
 from gitsnap.core.component import component_of, glob
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
-from gitsnap.sidecar import catalog, contents, ledger
+from gitsnap.sidecar import catalog, contents, damage, ledger
+from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -22,7 +23,7 @@ class Shown:
     """One snapshot with what it left out and how it divides into components: name → (files, bytes).
 
     `images` are the databases that are in it as consistent images, with the files that these make up for. `verified` is
-    when it last passed a full verification.
+    when it last passed a full verification, `damage` what is known to be damaged of it since.
     """
 
     snapshot: Snapshot
@@ -33,6 +34,7 @@ class Shown:
     sockets: list[bytes]
     images: dict[bytes, Image]
     verified: datetime | None = None
+    damage: Damage | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,6 +64,7 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         inventory.skipped,
         inventory.images,
         ledger.load(sidecar).get(snapshot.commit),
+        damage.load(sidecar).get(snapshot.commit),
     )
 
 

@@ -43,7 +43,8 @@ class Restored:
     """What was done, or would be.
 
     `incomplete` names what could not be brought back exactly, and why; `verified` tells that everything else was
-    compared with the manifest afterwards. `duration` is in seconds. `paths` and `component` tell what was asked for
+    compared with the manifest afterwards. `salvaged` says that it was made of what is whole of a snapshot:
+    what is not is named, too. `duration` is in seconds. `paths` and `component` tell what was asked for
     where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
     has one open goes on with the old file.
     """
@@ -59,6 +60,7 @@ class Restored:
     paths: tuple[bytes, ...] = ()
     component: str = ""
     in_use: list[bytes] = field(default_factory=list)
+    salvaged: bool = False
 
     def conclude(self, wrong: list[Problem]) -> None:
         """Take in where the directory differs from the target afterwards."""

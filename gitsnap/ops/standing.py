@@ -10,11 +10,12 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
-from gitsnap.ops import retain, underway
+from gitsnap.ops import damage, retain, underway
 from gitsnap.ops.components import Tally, tally
 from gitsnap.ops.difference import NOW, Difference, diff
 from gitsnap.ops.pending import Pending, find
 from gitsnap.sidecar import catalog, growth, ledger
+from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -25,7 +26,8 @@ class State:
     `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
     by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot.
-    `at_work` tells that a rollback is going on at this moment, `upgrade` which upgrade is.
+    `damaged` is what is known to be damaged, by id. `at_work` tells that a rollback is going on at this moment,
+    `upgrade` which upgrade is.
     """
 
     installation: str
@@ -41,6 +43,7 @@ class State:
     leaving: list[Decision] = field(default_factory=list)
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
+    damaged: dict[str, Damage] = field(default_factory=dict)
 
     @property
     def since(self) -> datetime | None:
@@ -76,4 +79,5 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         retain.foresee(sidecar, living, settings, now=now),
         tally(difference.comparison.changes, settings.components) if difference else {},
         underway.living(sidecar),
+        damage.known(sidecar, living),
     )

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from gitsnap.core.content import Digesting
-from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, NoSuchSnapshotError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.manifest import parse_manifest
-from gitsnap.core.model import Entry, Inventory, Snapshot, Type
+from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan import Scanner
-from gitsnap.ops import databases, exclusions
+from gitsnap.ops import damage, databases, exclusions
 from gitsnap.ops.pending import hidden_stages, without
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, suspects, timeline
+from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -64,27 +66,39 @@ def verify(
     `everything` comes the sidecar itself: where something is wrong with it, the last verdict is on `sidecar`.
     """
     with sidecar.using_objects(settings.lock_wait):
-        living, damaged = catalog.survey(sidecar)
+        living, damaged = _surveyed(sidecar)
         chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
         verdicts = []
         if everything:
             verdicts = [Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged]
         known: dict[bytes, Held] = {}
-        stale = [] if damaged else _timeline_problems(sidecar, living)
+        stale = [] if damaged else _lasting(lambda: _timeline_now(sidecar))
         observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
-        for snapshot in chosen:
-            verdict = _verify_one(sidecar, snapshot, known, observer)
-            verdicts.append(verdict)
+        outcome = {s.id: _verify_surely(sidecar, s, known, observer) for s in chosen}
         observer.finished()
-        found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)] if everything else []
-    outcome = dict(zip((s.id for s in chosen), verdicts[len(verdicts) - len(chosen) :], strict=True))
+        found = _lasting(lambda: [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]) if everything else []
+        # Workers remember it for themselves alone.
+        sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
+        if not all(v.ok for v in outcome.values()):
+            # What was removed while it was read may have lost its objects to a gc of git's.
+            living, _ = catalog.survey(sidecar)
+            there = {s.id for s in living} | set(sidecar.damaged)
+            outcome = {name: v for name, v in outcome.items() if v.ok or name in there}
+            gone = next((s.id for s in chosen if s.id not in outcome), None)
+            chosen = [s for s in chosen if s.id in outcome]
+            if gone is not None and not everything:
+                raise NoSuchSnapshotError(f"snapshot {gone} was removed while it was verified")
+        verdicts += outcome.values()
     if stale:
         verdicts.append(Verdict("timeline", problems=stale))
     if found:
         verdicts.append(Verdict("sidecar", problems=[Finding(b"", *flaw) for flaw in found]))
     # A full or read-only disk must not withhold the verdict.
-    with suppress(OSError):
-        suspects.record(sidecar.own("suspects"), sidecar.objects.damaged, sidecar.scratch)
+    with suppress(OSError, LockedError):
+        with sidecar.using_objects(settings.lock_wait):
+            failed = {s.commit: [Problem(f.path, f.problem) for f in outcome[s.id].problems] for s in chosen}
+            passed = {s.commit for s in chosen if outcome[s.id].ok}
+            damage.judge(sidecar, living, passed, {c: p for c, p in failed.items() if p}, now)
         ledger.record(
             sidecar,
             [s for s in chosen if outcome[s.id].ok],
@@ -95,13 +109,62 @@ def verify(
     return verdicts
 
 
+_Found = TypeVar("_Found")
+# A gc of git's that runs beside us changes several files one after the other.
+_AGAIN, _PAUSE = 3, 0.2
+
+
+def _lasting(look: Callable[[], list[_Found]]) -> list[_Found]:
+    """What is found wrong at each of several looks: not what somebody was only about to change."""
+    found = look()
+    for _ in range(_AGAIN):
+        if not found:
+            break
+        time.sleep(_PAUSE)
+        again = look()
+        found = [item for item in again if item in found]
+    return found
+
+
+def _surveyed(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityError]]]:
+    """All snapshots; damaged are those that are so at several looks."""
+    living, damaged = catalog.survey(sidecar)
+    for _ in range(_AGAIN):
+        if not damaged:
+            break
+        time.sleep(_PAUSE)
+        before = {name for name, _ in damaged}
+        living, damaged = catalog.survey(sidecar)
+        damaged = [(name, error) for name, error in damaged if name in before]
+    return living, damaged
+
+
+def _timeline_now(sidecar: Sidecar) -> list[Finding]:
+    living, damaged = catalog.survey(sidecar)
+    return [] if damaged else _timeline_problems(sidecar, living)
+
+
+def _verify_surely(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, Held], observer: Observer) -> Verdict:
+    """The verdict; what is wrong is looked at once more, for packs may come and go while they are read."""
+    verdict = _verify_one(sidecar, snapshot, known, observer)
+    if verdict.ok:
+        return verdict
+    for oid in [oid for oid, held in known.items() if isinstance(held, str)]:
+        del known[oid]
+    sidecar.objects.refresh()
+    return _verify_one(sidecar, snapshot, known, SILENT)
+
+
 _REBUILT = "no snapshot needs it, and the next one rebuilds it"
 
 
 def _timeline_problems(sidecar: Sidecar, living: list[Snapshot]) -> list[Finding]:
     """The timeline is derived from the snapshots, so what it must be can be computed."""
     actual = sidecar.refs.get(refs.TIMELINE)
-    chain = timeline.chain(sidecar.objects, living)
+    try:
+        chain = timeline.chain(sidecar.objects, living)
+    except IntegrityError as error:
+        return [Finding(b"", error.message)]
     expected = chain[-1][0] if chain else None
     if actual != expected:
         if _lags(sidecar, actual):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -33,6 +34,8 @@ class ObjectStore:
         self._last = ""
         self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
         self._bases_size = 0
+        # Packs whose index is damaged, by its name.
+        self.unusable: dict[str, IntegrityError] = {}
         # What could not be read so far: evidence for whoever is about to take stored objects for granted.
         self.damaged: set[bytes] = set()
         self._commits: dict[bytes, bytes] = {}
@@ -53,11 +56,24 @@ class ObjectStore:
             names = set()
         for name in [n for n in self._packs if n not in names]:
             self._packs.pop(name).close()
-        for name in sorted(names - self._packs.keys()):
+        for name in sorted(names - self._packs.keys() - self.unusable.keys()):
             try:
                 self._packs[name] = Pack(os.path.join(folder, name))
             except FileNotFoundError:
                 continue  # a concurrent gc took it between the listing and the opening; its objects are elsewhere
+            except IntegrityError as error:
+                # What only it holds is missing; all else is there. verify names the file.
+                self.unusable[name] = error
+
+    def ids(self) -> Iterator[bytes]:
+        """The ids of all objects, whatever their type; some more than once."""
+        for pack in self.packs():
+            yield from pack.oids()
+        for folder in sorted(os.listdir(self._dir)):
+            if re.fullmatch("[0-9a-f]{2}", folder):
+                for name in sorted(os.listdir(os.path.join(self._dir, folder))):
+                    if re.fullmatch("[0-9a-f]{38}", name):
+                        yield bytes.fromhex(folder + name)
 
     def packs(self) -> list[Pack]:
         """The packs as they are open now."""
@@ -137,11 +153,14 @@ class ObjectStore:
 
     def _whole(self, oid: bytes, found: tuple[Pack, int] | None) -> tuple[bytes, bytes]:
         """(type, content) of one copy: the one in a pack, or (None) the loose one."""
-        if found is None:
-            kind, content = self._read_loose(oid)
-        else:
-            number, content = self._read_packed(*found)
-            kind = TYPES[number]
+        try:
+            if found is None:
+                kind, content = self._read_loose(oid)
+            else:
+                number, content = self._read_packed(*found)
+                kind = TYPES[number]
+        except OSError as error:
+            raise _unreadable(error) from None
         if _id(kind, content) != oid:
             raise IntegrityError("its content does not match its id", path=found[0].path if found else None)
         return kind, content
@@ -212,6 +231,9 @@ class ObjectStore:
                 yield from stream
             except IntegrityError as error:
                 raise self._lost(oid, error) from None
+            except OSError as error:
+                known = _unreadable(error)
+                raise self._lost(oid, known) if isinstance(known, IntegrityError) else known from None
             return
         content = self.read(oid, b"blob")[1]
         if size is not None and len(content) != size:
@@ -328,7 +350,9 @@ class ObjectStore:
             with open(self._loose_path(oid), "rb") as file:
                 data = file.read()
         except FileNotFoundError:
-            raise IntegrityError(f"object {oid.hex()} is missing") from None
+            where = "; the index of a pack is damaged" if self.unusable else ""
+            path = next((e.path for e in self.unusable.values()), None)
+            raise IntegrityError(f"object {oid.hex()} is missing{where}", path=path) from None
         inflater = zlib.decompressobj()
         try:
             # What the header says bounds what is inflated: a small file can claim little and hold much.
@@ -341,6 +365,13 @@ class ObjectStore:
         if not head or int(head[2]) != len(plain) - head.end() or not inflater.eof:
             raise IntegrityError(f"object {oid.hex()} is damaged")
         return head[1], plain[head.end() :]
+
+
+def _unreadable(error: OSError) -> OSError | IntegrityError:
+    """What a disk cannot read is damaged; what a process lacks (descriptors, memory) is no property of the object."""
+    if error.errno not in (errno.EIO, errno.EUCLEAN, errno.ENODATA, errno.EBADMSG):
+        return error
+    return IntegrityError(f"it cannot be read: {error.strerror}", path=error.filename)
 
 
 def _id(kind: bytes, content: bytes) -> bytes:

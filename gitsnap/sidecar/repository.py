@@ -83,6 +83,7 @@ class Sidecar:
         # The snapshots that could not be read when they were looked at last, and why.
         self.damaged: dict[str, IntegrityError] = {}
         self._store: ObjectStore | None = None
+        self._suspected: set[bytes] = set()
         self._inherited: tuple[int, ...] = ()
         # The snapshots that were read already, by commit (catalog.load).
         self.catalog: dict[str, Snapshot] = {}
@@ -105,8 +106,14 @@ class Sidecar:
         """All objects, for reading."""
         if self._store is None:
             self._store = ObjectStore(os.path.join(self.path, "objects"))
-            self._store.damaged |= suspects.load(self.own("suspects"))
+            self._suspected = suspects.load(self.own("suspects"))
+            self._store.damaged |= self._suspected
         return self._store
+
+    @property
+    def met_damage(self) -> bool:
+        """Whether something could not be read that was not known to be damaged."""
+        return self._store is not None and not self._store.damaged <= self._suspected
 
     def own(self, name: str) -> str:
         """The path of one of gitsnap's own files in the sidecar."""
@@ -144,6 +151,9 @@ class Sidecar:
             if not recovering:
                 self._require_settled()
             leftovers.clear(self.path)
+            if self._store is not None:
+                # What another process found damaged since: a verification beside an upgrade, say.
+                self._store.damaged |= suspects.load(self.own("suspects"))
             self.refs.patience = max(wait, self.refs.patience)
             if not recovering:
                 # What nearly every change needs: told before a directory is read for minutes.

@@ -1,0 +1,87 @@
+"""Keeping account of damage: what a verification or any other reading found, and what was healed since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from gitsnap.core.errors import IntegrityError, LockedError
+from gitsnap.core.model import Problem, Snapshot
+from gitsnap.sidecar import catalog, damage, suspects
+from gitsnap.sidecar.damage import Damage
+from gitsnap.sidecar.repository import Sidecar
+
+_PATIENCE = 10.0
+
+
+def _broken(sidecar: Sidecar) -> set[bytes]:
+    """The objects (raw ids) of which no copy can be read now, of all that could not be read before."""
+    return {oid for oid in [*sidecar.objects.damaged] if not sidecar.objects.readable(oid)}
+
+
+def known(sidecar: Sidecar, living: Sequence[Snapshot]) -> dict[str, Damage]:
+    """What is known to be damaged of the living snapshots, by id."""
+    found = damage.load(sidecar)
+    return {s.id: found[s.commit] for s in living if s.commit in found}
+
+
+def judge(
+    sidecar: Sidecar,
+    living: Sequence[Snapshot],
+    passed: Collection[str],
+    failed: Mapping[str, Sequence[Problem]],
+    now: datetime,
+) -> None:
+    """After a verification: what passed (commits) is whole, what failed is damaged, and so is what shares its objects.
+
+    OSError or LockedError where nothing can be written.
+    """
+    broken = _broken(sidecar)
+    suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+    if not failed and not damage.load(sidecar):
+        return
+    others = [s for s in living if s.commit not in failed and s.commit not in passed]
+    shared = damage.holders(sidecar, others, broken) if broken and others else {}
+
+    def how(before: dict[str, Damage]) -> dict[str, Damage]:
+        alive = {s.commit for s in living}
+        after = {c: d for c, d in before.items() if c in alive and c not in passed}
+        for commit, problems in (*shared.items(), *failed.items()):
+            after[commit] = damage.damage(now, "verify", problems, before.get(commit))
+        return after
+
+    damage.change(sidecar, how, _PATIENCE)
+
+
+def note(sidecar: Sidecar, now: datetime, by: str) -> None:
+    """After a command that may have met damage on its way: what it met is known from now on."""
+    if not sidecar.met_damage:
+        return
+    # Nothing that a command found may depend on whether it can be written down.
+    with suppress(OSError, LockedError, IntegrityError), sidecar.using_objects(_PATIENCE):
+        broken = _broken(sidecar)
+        suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        found = damage.holders(sidecar, catalog.snapshots(sidecar), broken)
+
+        def how(before: dict[str, Damage]) -> dict[str, Damage]:
+            return before | {c: damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before}
+
+        damage.change(sidecar, how, _PATIENCE)
+
+
+def heal(sidecar: Sidecar) -> None:
+    """After a snapshot: damage of objects that can be read again, since they were written afresh, is over."""
+    before = damage.load(sidecar)
+    if not before:
+        return
+    healed = set()
+    for commit, found in before.items():
+        needed = found.objects()
+        if needed is not None and all(map(sidecar.objects.readable, needed)):
+            healed.add(commit)
+    with suppress(OSError, LockedError):
+        broken = _broken(sidecar)
+        suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        if healed:
+            damage.change(sidecar, lambda d: {c: x for c, x in d.items() if c not in healed}, _PATIENCE)

@@ -1,0 +1,171 @@
+"""What is known to be damaged: which snapshots, where in them, since when and by what it was found.
+
+One line of JSON for each snapshot, by its commit. A record of what was seen: losing it costs a warning until the next
+verification. It goes with the snapshot, or when what was damaged is found whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Problem, Snapshot
+from gitsnap.core.paths import decode_component
+from gitsnap.sidecar import files, locks, notes, refs, trees
+from gitsnap.sidecar.repository import Sidecar
+
+_FILE = "damage"
+# More are not worth a line each.
+_MOST = 100
+_OBJECT = re.compile(r"object ([0-9a-f]{40})")
+
+
+@dataclass(slots=True, frozen=True)
+class Damage:
+    """One snapshot's damage: when it was first `found`, `by` which command, and the first of `count` problems."""
+
+    found: datetime
+    by: str
+    count: int
+    problems: tuple[Problem, ...]
+
+    def objects(self) -> set[bytes] | None:
+        """The raw ids of the objects that are damaged; None where more than objects is."""
+        matches = [_OBJECT.search(p.reason) for p in self.problems]
+        return None if self.count > len(matches) else _ids(matches)
+
+
+def _ids(matches: Sequence[re.Match[str] | None]) -> set[bytes] | None:
+    return None if None in matches else {bytes.fromhex(m[1]) for m in matches if m}
+
+
+def load(sidecar: Sidecar) -> dict[str, Damage]:
+    """What is known, by commit. Lines that do not parse count as absent."""
+    found: dict[str, Damage] = {}
+    data = files.read(sidecar.own(_FILE))
+    if not data:
+        return found
+    # Loaded where there is something to read: every command asks.
+    import json
+
+    for line in data.splitlines():
+        try:
+            row = json.loads(line)
+            problems = tuple(Problem(_bytes(path), str(reason)) for path, reason in row["problems"])
+            found[str(row["commit"])] = Damage(
+                datetime.fromisoformat(row["found"]), str(row["by"]), int(row["count"]), problems
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def change(sidecar: Sidecar, how: Callable[[dict[str, Damage]], dict[str, Damage]], wait: float) -> None:
+    """Replace what is known by what `how` makes of it; OSError, LockedError."""
+    with locks.hold(sidecar.own("damage.lock"), exclusive=True, wait=wait):
+        before = load(sidecar)
+        after = how(dict(before))
+        if after == before:
+            return
+        import json
+
+        rows = [
+            {
+                "commit": commit,
+                "found": d.found.isoformat(),
+                "by": d.by,
+                "count": d.count,
+                "problems": [[_text(p.path), p.reason] for p in d.problems],
+            }
+            for commit, d in sorted(after.items())
+        ]
+        files.replace(sidecar.own(_FILE), "".join(f"{json.dumps(row)}\n" for row in rows).encode(), sidecar.scratch)
+
+
+def damage(found: datetime, by: str, problems: Sequence[Problem], before: Damage | None = None) -> Damage:
+    """What was found now, known since `before` where it was known then."""
+    since = min(found, before.found) if before else found
+    return Damage(since, before.by if before else by, len(problems), tuple(problems[:_MOST]))
+
+
+def holders(sidecar: Sidecar, living: Sequence[Snapshot], broken: Collection[bytes]) -> dict[str, list[Problem]]:
+    """Which of the snapshots need one of the `broken` objects (raw ids), and at which paths; by commit."""
+    bad = _trees_above(sidecar, [bytes.fromhex(s.tree) for s in living], broken)
+    out: dict[str, list[Problem]] = {}
+    for snapshot in living:
+        found = list(_paths(sidecar, bytes.fromhex(snapshot.tree), bad, broken))
+        if bytes.fromhex(snapshot.commit) in broken:
+            found.append(Problem(b"", f"object {snapshot.commit} is damaged"))
+        if found:
+            out[snapshot.commit] = sorted(found, key=lambda p: p.path)
+    for ref in (refs.MANIFESTS, refs.METADATA):
+        try:
+            held, _ = notes.load(sidecar.objects, sidecar.refs.get(ref))
+        except IntegrityError:
+            continue
+        for snapshot in living:
+            oid = held.get(snapshot.commit)
+            if oid in broken:
+                what = "manifest" if ref == refs.MANIFESTS else "metadata"
+                problem = Problem(b"", f"its {what} cannot be read: object {(oid or b'').hex()} is damaged")
+                out.setdefault(snapshot.commit, []).append(problem)
+    return out
+
+
+def _trees_above(sidecar: Sidecar, roots: Sequence[bytes], broken: Collection[bytes]) -> set[bytes]:
+    """The trees that hold, at any depth, what is broken; each tree is read once."""
+    bad: set[bytes] = set()
+    parents: dict[bytes, list[bytes]] = {}
+    seen, stack = set(), list(roots)
+    while stack:
+        oid = stack.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        try:
+            below, leaves = trees.children(sidecar.objects.read(oid, b"tree")[1], oid)
+        except IntegrityError:
+            bad.add(oid)
+            continue
+        if any(child in broken for child in (*below, *leaves)):
+            bad.add(oid)
+        for child in below:
+            parents.setdefault(child, []).append(oid)
+        stack += below
+    work = list(bad)
+    while work:
+        for parent in parents.get(work.pop(), ()):
+            if parent not in bad:
+                bad.add(parent)
+                work.append(parent)
+    return bad
+
+
+def _paths(sidecar: Sidecar, root: bytes, bad: Collection[bytes], broken: Collection[bytes]) -> list[Problem]:
+    found: list[Problem] = []
+    stack = [(b"", root)] if root in bad else []
+    while stack and len(found) < 10 * _MOST:
+        prefix, oid = stack.pop()
+        try:
+            entries = trees.parse(sidecar.objects.read(oid, b"tree")[1], oid)
+        except IntegrityError:
+            found.append(Problem(prefix.rstrip(b"/"), f"object {oid.hex()} is damaged"))
+            continue
+        for name, mode, child in entries:
+            path = prefix + decode_component(name, link=mode == trees.LINK)
+            if mode == trees.DIRECTORY and child in bad:
+                stack.append((path + b"/", child))
+            elif child in broken and mode != trees.DIRECTORY:
+                found.append(Problem(path, f"object {child.hex()} is damaged"))
+    return found
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
