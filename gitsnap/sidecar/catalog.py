@@ -103,7 +103,7 @@ def lost(name: str, error: IntegrityError) -> IntegrityError:
     return IntegrityError(
         prefix + error.message.removeprefix(f"snapshot {name}: "),
         path=error.path,
-        hint=f"what is whole of it: gitsnap restore {name} --to DIR --salvage; to give it up: gitsnap delete {name}",
+        hint=f"to give it up: gitsnap delete {name}",
     )
 
 
