@@ -105,6 +105,8 @@ def shown(result: Shown) -> Document:
         "rules": [r.decode("utf-8", "replace") for r in result.rules],
         "excluded": [p.decode("utf-8", "replace") for p in result.excluded],
         "excluded_paths": paths(result.excluded),
+        "unrecorded": result.unrecorded,
+        "unlisted": paths(result.unlisted),
         "partial_paths": problems(result.partial),
         "skipped": paths(result.sockets),
         "databases": [path(p) | {"beside": paths(e.path for e in i.beside)} for p, i in sorted(result.images.items())],
@@ -197,6 +199,7 @@ def difference(
         "summary": result.comparison.summary(),
         "retimed": result.retimed,
         "unreadable": problems(result.partial),
+        "not_covered": paths(result.beyond),
     }
 
 
@@ -221,6 +224,7 @@ def state(result: State, retention: str) -> Document:
         },
         "retimed": result.difference.retimed if result.difference else 0,
         "unreadable": problems(result.difference.partial) if result.difference else [],
+        "not_covered": paths(result.difference.beyond) if result.difference else [],
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
@@ -244,6 +248,8 @@ def verdicts(results: Iterable[Verdict]) -> Document:
                     path(p.path) | {"problem": p.problem, "expected": p.expected, "actual": p.actual}
                     for p in v.problems
                 ],
+                "unread": problems(v.unread),
+                "not_covered": paths(v.beyond),
             }
             for v in results
         ]
@@ -267,7 +273,10 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "plan": plan_counts(result.plan),
         "verified": result.verified,
         "incomplete": problems(result.incomplete if result.applied else result.plan.kept),
-        "in_use": paths(result.in_use),
+        "in_use": paths(sorted({*result.in_use, *result.left_alone})),
+        "left_alone": paths(result.left_alone),
+        "unrecorded": result.unrecorded,
+        "not_covered": paths(result.beyond),
         "pruned": [d.snapshot.id for d in result.pruned],
         "duration": round(result.duration, 3),
     }

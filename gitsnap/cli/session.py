@@ -106,6 +106,13 @@ class Session:
         quiet = self.options.json or self.options.quiet
         return replace(settings, hooks=replace(settings.hooks, umask=callers_umask(), quiet=quiet))
 
+    def root_to_snapshot(self) -> str:
+        """The directory that `place_to_snapshot` is about, without protecting it."""
+        if self.options.directory is None:
+            with suppress(NoSidecarError):
+                return self.place().root
+        return os.path.realpath(os.path.join(self.cwd, self.options.directory or ""))
+
     def place_to_snapshot(self) -> tuple[Place, bool]:
         """The place that is meant, protected now if it was not yet; and whether that happened."""
         if self.options.directory is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -152,7 +152,31 @@ def shown(out: Terminal, result: Shown) -> None:
     _paths(out, "excluded", result.excluded)
     _paths(out, "sockets, not captured", result.sockets)
     images(out, result.images)
+    if result.unrecorded or result.unlisted:
+        out.line()
+        out.lines(untold(result.unrecorded, result.unlisted))
     incomplete(out, result.partial, "could not be captured")
+
+
+_RECORDED = {"mode": "modes", "owner": "owners", "time": "times", "xattr": "extended attributes"}
+
+
+def untold(unrecorded: Mapping[str, int], unlisted: Sequence[bytes]) -> Iterator[str]:
+    """What a foreign copy does not tell."""
+    if unrecorded:
+        counts = [f"{_RECORDED[what]} of {words.many(count, 'path')}" for what, count in unrecorded.items()]
+        yield f"not recorded in the copy, and kept as they are here: {', '.join(counts)}"
+    if unlisted:
+        first = words.name(unlisted[0]) or "the top directory"
+        more = f" and in {words.many(len(unlisted) - 1, 'directory', 'directories')} more" if len(unlisted) > 1 else ""
+        yield f"it covers what it holds only: whatever else is in {first}{more} stays, in a rollback, too"
+
+
+def beyond(found: Sequence[bytes], what: str = "left alone") -> Iterator[str]:
+    """What a copy does not cover."""
+    if found:
+        more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+        yield f"{what}, as the copy does not cover it: {', '.join(map(words.name, found[:_SHOWN]))}{more}"
 
 
 def _paths(out: Terminal, title: str, found: list[bytes]) -> None:
@@ -203,12 +227,16 @@ def verdicts(out: Terminal, results: Iterable[Verdict], live: bool) -> None:
     for v in results:
         if v.ok:
             read = f"{words.many(v.files, 'file')}, {words.size(v.bytes)}"
-            out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}")
+            far = ", as far as it was read then" if v.unread else ""
+            out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}{far}")
         else:
             out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {words.many(len(v.problems), bad)}")
         for p in v.problems:
             path = words.name(p.path) or root
             out.line(f"  {path + ': ' if path else ''}{words.name(p.problem)}")
+        incomplete(out, v.unread, "could not be compared")
+        for line in beyond(v.beyond, "not compared"):
+            out.remark(line)
 
 
 def plan(out: Terminal, target: Snapshot, steps: RestorePlan) -> None:
@@ -275,11 +303,22 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         out.line(f"restored {what}")
         out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
     incomplete(out, result.incomplete, "could not be brought back exactly")
-    for path in result.in_use if result.plan.steps else ():
-        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
+    for line in (*untold(result.unrecorded, ()), *beyond(result.beyond)):
+        out.remark(line)
+    in_use(out, result)
     pruned(out, result.pruned)
     if result.safety and result.plan.steps:
         out.line(f"\nTo undo: {out.command('undo')}")
+
+
+def in_use(out: Terminal, result: Restored) -> None:
+    """What others were at work on while a directory was brought back."""
+    for path in result.in_use if result.plan.steps else ():
+        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
+    for path in result.left_alone[:_SHOWN]:
+        out.remark(f"{words.name(path)} is in use, and was left alone")
+    if len(result.left_alone) > _SHOWN:
+        out.remark(f"… and {len(result.left_alone) - _SHOWN:,} more that are in use")
 
 
 def _verified(incomplete: Sequence[Problem]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.coverage import completed, unread
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.journal import Record
@@ -41,17 +42,18 @@ def copy_out(
         target = catalog.choose(sidecar, selector)
         wanted = contents.inventory(sidecar, target)
         localise(wanted)
-        require_paths(paths, {e.path for e in wanted.entries}, target)
+        require_paths(paths, wanted, target)
         _require_elsewhere(sidecar, destination)
         _empty_directory(destination)
         live = Scanner(destination, Digesting()).run().inventory
+        wanted = completed(wanted, live)
         scope = scope_of(paths, wanted, live)
         result = Restored(target, make_plan(wanted, live, scope=scope, protected=nothing), applied=True)
         require_space(destination, result.plan)
         result.incomplete += result.plan.kept
         result.incomplete += _fill(sidecar, destination, result.plan, live, target, disk or Disk(), observer)
     found = Scanner(destination, Digesting()).run().inventory
-    result.incomplete += [p for p in wanted.partial if scope(p.path)]
+    result.incomplete += [p for p in unread(wanted) if scope(p.path)]
     result.conclude(_wrong(wanted, found, scope))
     result.duration = time.monotonic() - started
     return result

@@ -25,7 +25,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.ops import components
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
-from gitsnap.ops.target import Target
+from gitsnap.ops.target import Only, Target, merged_paths
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.catalog import Living
@@ -126,7 +126,7 @@ class _Recovery:
                 transaction.forward(lambda: self._differences(self._target(record, record.safety), record), stop)
             else:
                 transaction.backward(stop)
-            result.incomplete += [*transaction.incomplete, *aim.wanted.partial]
+            result.incomplete += [*transaction.incomplete, *aim.unread()]
             with transaction.checking():
                 self._conclude(result, self._differences(aim, record))
             result.incomplete += transaction.finish(forward=forward)
@@ -134,7 +134,7 @@ class _Recovery:
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
-            return self._roll(result, aim.snapshot.id, record.paths, record.part)
+            return self._roll(result, aim.snapshot.id, record.paths, record.part, only=aim.only)
         self._conclude(result, self._differences(aim, record))
         return result
 
@@ -148,10 +148,19 @@ class _Recovery:
         return Recovered(direction, record.transaction, record.target, record.safety)
 
     def _target(self, record: Record, name: str) -> Target:
-        snapshot, sqlite = catalog.resolve(catalog.snapshots(self._sidecar), name), self._settings.sqlite
-        return Target(
-            self._sidecar, snapshot, Texts(record.ignore, record.exclude), record.paths, record.part, sqlite=sqlite
-        )
+        snapshot, sqlite = self._snapshot(name), self._settings.sqlite
+        only = self._only(record.target, record.safety, record.leaving)
+        texts = Texts(record.ignore, record.exclude)
+        return Target(self._sidecar, snapshot, texts, record.paths, record.part, sqlite=sqlite, only=only)
+
+    def _snapshot(self, name: str) -> Snapshot:
+        return catalog.resolve(catalog.snapshots(self._sidecar), name)
+
+    def _only(self, target: str, safety: str, leaving: tuple[bytes, ...] | None) -> Only | None:
+        """What counts where a merge is settled; None where no merge is."""
+        if leaving is None:
+            return None
+        return merged_paths(self._sidecar, self._snapshot(target), self._snapshot(safety), leaving)
 
     def _differences(self, aim: Target, record: Record) -> list[Problem]:
         scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
@@ -170,11 +179,13 @@ class _Recovery:
         paths: tuple[bytes, ...],
         part: Part | None,
         hidden: frozenset[bytes] = frozenset(),
+        only: Only | None = None,
     ) -> Recovered:
         """Reach a snapshot by comparing everything with it, in a rollback of its own."""
-        snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
+        snapshot = self._snapshot(name)
         doing, reversing = replace(self._doing, hidden=hidden), snapshot.kind is Kind.SAFETY
-        restored = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing).run()
+        job = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing, only=only)
+        restored = job.run()
         result.moved, result.verified = True, restored.verified
         result.incomplete += restored.incomplete
         return result
@@ -188,7 +199,7 @@ class _Recovery:
             raise error from None
         if not safety.command:
             raise error
-        target, (paths, component) = safety.command.split()[2], reach_of(safety.command)
+        target, reach = safety.command.split()[2], reach_of(safety.command)
         if self._asked is None:
             error.hint = (
                 f"`gitsnap recover --finish` brings back {target}, `gitsnap recover --revert` brings back {safety.id}, "
@@ -203,8 +214,9 @@ class _Recovery:
             known |= self._digests(safety.id if forward else target)
         left = stages.left_behind(self._sidecar.installation)
         self._journal.set_aside()
-        part = component_of_snapshot(self._sidecar, safety, component, self._settings)
-        self._roll(result, target if forward else safety.id, paths, part, frozenset(left))
+        part = component_of_snapshot(self._sidecar, safety, reach.component, self._settings)
+        only = self._only(target, safety.id, reach.leaving)
+        self._roll(result, target if forward else safety.id, reach.paths, part, frozenset(left), only)
         beside = os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
         result.incomplete += stages.clear(
             self._sidecar.installation, self._doing.disk, left, _unknown_to(known), beside
@@ -248,9 +260,22 @@ def undo(
     doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         safety = last_safety(catalog.snapshots(sidecar))
-        paths, component = reach_of(safety.command)
-        part = component_of_snapshot(sidecar, safety, component, settings)
-        return Job(sidecar, safety, settings, doing, paths, part, reversing=True).run()
+        reach = reach_of(safety.command)
+        part = component_of_snapshot(sidecar, safety, reach.component, settings)
+        only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
+        return Job(sidecar, safety, settings, doing, reach.paths, part, reversing=True, only=only).run()
+
+
+def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> Only:
+    """What the merge before which a safety snapshot was taken has changed."""
+    name = (safety.command or "").split()[2]
+    try:
+        target = catalog.resolve(catalog.snapshots(sidecar), name)
+    except NoSuchSnapshotError as error:
+        error.message = f"what the last merge changed is not known any more: {error.message}"
+        error.hint = f"gitsnap rollback {safety.id} brings the whole directory back to what it was before it"
+        raise
+    return merged_paths(sidecar, target, safety, leaving)
 
 
 def component_of_snapshot(

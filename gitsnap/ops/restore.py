@@ -14,8 +14,8 @@ from gitsnap.core.component import Part
 from gitsnap.core.content import Digesting
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
-from gitsnap.core.model import Kind, Problem, Snapshot
-from gitsnap.core.plan import RestorePlan
+from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, Type
+from gitsnap.core.plan import RestorePlan, same_content
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
@@ -31,11 +31,13 @@ from gitsnap.ops.looking import Glance
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.readers import DigestingReaders
 from gitsnap.ops.request import Request
-from gitsnap.ops.target import Target, replaced, require_paths, require_space
+from gitsnap.ops.target import Only, Target, replaced, require_paths, require_space
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
+
+_LEAVING = "--leaving"
 
 
 @dataclass(slots=True)
@@ -45,7 +47,8 @@ class Restored:
     `incomplete` names what could not be brought back exactly, and why; `verified` tells that everything else was
     compared with the manifest afterwards. `duration` is in seconds. `paths` and `component` tell what was asked for
     where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
-    has one open goes on with the old file.
+    has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
+    `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
     """
 
     target: Snapshot
@@ -59,6 +62,9 @@ class Restored:
     paths: tuple[bytes, ...] = ()
     component: str = ""
     in_use: list[bytes] = field(default_factory=list)
+    left_alone: list[bytes] = field(default_factory=list)
+    unrecorded: dict[str, int] = field(default_factory=dict)
+    beyond: list[bytes] = field(default_factory=list)
 
     def conclude(self, wrong: list[Problem]) -> None:
         """Take in where the directory differs from the target afterwards."""
@@ -111,7 +117,7 @@ def rollback(
         living = catalog.snapshots(sidecar)
         target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
         job = Job(sidecar, target, settings, doing, paths, part)
-        require_paths(paths, job.target.held, target)
+        require_paths(paths, job.target.wanted, target)
         return job.run()
 
 
@@ -128,12 +134,17 @@ class Job:
         part: Part | None = None,
         *,
         reversing: bool = False,
+        only: Only | None = None,
     ) -> None:
+        self._leaving: tuple[bytes, ...] | None = None
+        self._finished = False
         self._sidecar, self._settings, self._doing = sidecar, settings, doing
         texts = exclusions.texts(sidecar.installation, settings)
         self._glance = self._look_aside(texts, whole=not (paths or part))
         try:
-            self.target = Target(sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite)
+            self.target = Target(
+                sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
+            )
         except BaseException:
             self.close()
             raise
@@ -149,6 +160,11 @@ class Job:
             return None
         return Glance(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the directory was brought to the target, whatever went wrong afterwards."""
+        return self._finished
+
     def close(self) -> None:
         """End what is under way."""
         if self._glance is not None:
@@ -163,8 +179,9 @@ class Job:
         started, doing = time.monotonic(), self._doing
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
+        result.unrecorded = self.target.unrecorded
         if doing.dry_run or doing.confirm:
-            result.plan = self.target.plan(self._look())
+            result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
             if doing.dry_run or (doing.confirm and not doing.confirm(self.target.snapshot, result.plan)):
                 result.duration = time.monotonic() - started
                 return result
@@ -193,8 +210,14 @@ class Job:
         target, paths, part = self.target.snapshot, self.target.paths, self.target.part
 
         def needed(scan: Scan) -> bool:
-            result.plan = self.target.plan(scan)
-            result.in_use = sorted(scan.inventory.images.keys() & {*result.plan.written, *result.plan.removed})
+            result.plan, result.beyond = self.target.plan(scan), self.target.beyond
+            replaced = {*result.plan.written, *result.plan.removed}
+            result.in_use = sorted(scan.inventory.images.keys() & replaced)
+            drifted = self.target.drifted(scan.inventory)
+            result.left_alone = sorted(scan.inventory.images.keys() - replaced | set(drifted))
+            if self.target.only is not None:
+                self._leaving = tuple(drifted)
+                request.command = command_line(target.id, leaving=self._leaving)
             return bool(result.plan.steps)
 
         what = f"{len(paths)} path{'s' * (len(paths) != 1)} of " if paths else ""
@@ -231,11 +254,13 @@ class Job:
         hidden = self._doing.hidden
         if result.safety is None:
             after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
+            result.incomplete += [*result.plan.kept, *self.target.unread()]
             result.conclude(self.target.differences(after.inventory))
         else:
             after = self._apply(result, result.safety, scan, cache)
-        result.applied = True
-        if result.verified and not (self.target.paths or self.target.part or result.incomplete):
+        result.applied = self._finished = True
+        known = self.target.whole and not self.target.lacking
+        if result.verified and known and not result.incomplete:
             commit = bytes.fromhex(self.target.snapshot.commit)
             # What the target leaves out was looked at as well, but no snapshot need keep it.
             rows = {path: row for path, row in after.rows.items() if path in self.target.held}
@@ -260,8 +285,11 @@ class Job:
             known = replace(cache, rows={**cache.rows, **transaction.rows})
             with transaction.checking():
                 after = look_again(self.target, known)
-            result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.wanted.partial]
+            result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.unread()]
             wrong = self.target.differences(after.inventory)
+            meanwhile = written_meanwhile(wrong, result.plan, scan.inventory, after.inventory)
+            result.incomplete += meanwhile
+            result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
             result.incomplete += transaction.finish(forward=True)
         result.conclude(wrong)
         return after
@@ -280,6 +308,7 @@ class Job:
             self.target.part,
             texts.ignore,
             texts.configured,
+            leaving=self._leaving,
         )
 
 
@@ -320,7 +349,7 @@ def look(
 
 def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer, hidden: frozenset[bytes]) -> Scan:
     """Look at what has become of the directory, to compare it with the target."""
-    if not (target.paths or target.part):
+    if target.whole:
         excludes = target.excludes(hidden)
         observer.started("checking")
         scan = confirmed(sidecar.installation, target.wanted, cache, excludes, observer)
@@ -331,8 +360,15 @@ def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer
     return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
 
 
-def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) -> str:
-    """What to type for the same rollback or restore; undo reads it back from the safety snapshot."""
+def command_line(
+    target: str, paths: Sequence[bytes] = (), part: Part | None = None, leaving: Sequence[bytes] | None = None
+) -> str:
+    """What to type for the same rollback or restore; undo reads it back from the safety snapshot.
+
+    Nobody types the one that puts a merge in place: it names what others wrote to and was left alone.
+    """
+    if leaving is not None:
+        return shlex.join(["gitsnap", "rollback", target, _LEAVING, *map(os.fsdecode, leaving)])
     if part is not None:
         return shlex.join(["gitsnap", "rollback", target, "--component", part.name])
     if not paths:
@@ -340,9 +376,38 @@ def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) 
     return shlex.join(["gitsnap", "restore", target, "--", *map(os.fsdecode, paths)])
 
 
-def reach_of(command: str | None) -> tuple[tuple[bytes, ...], str | None]:
-    """The paths, or the component, that a command line written by `command_line` names."""
+def written_meanwhile(wrong: list[Problem], plan: RestorePlan, before: Inventory, after: Inventory) -> list[Problem]:
+    """Of what is not as it shall be, the files that nothing was to be done to, and that others have written to since
+    the directory was looked at: they were as the target has them."""
+    if not wrong:
+        return []
+    ours, was, now = {s.path for s in plan.steps}, before.by_path(), after.by_path()
+    return [
+        Problem(p.path, "was written to meanwhile, and was left alone")
+        for p in wrong
+        if p.path not in ours
+        and (a := was.get(p.path)) is not None
+        and (b := now.get(p.path)) is not None
+        and a.type is b.type is Type.FILE
+        and not same_content(a, b)
+    ]
+
+
+@dataclass(slots=True, frozen=True)
+class Reach:
+    """What a command line written by `command_line` is about: paths, a component, or a merge that left paths alone."""
+
+    paths: tuple[bytes, ...] = ()
+    component: str | None = None
+    leaving: tuple[bytes, ...] | None = None
+
+
+def reach_of(command: str | None) -> Reach:
+    """Read a command line back."""
     words = shlex.split(command or "")
+    named = tuple(map(os.fsencode, words[4:]))
     if words[3:4] == ["--component"]:
-        return (), words[4]
-    return tuple(map(os.fsencode, words[4:])) if words[3:4] == ["--"] else (), None
+        return Reach(component=words[4])
+    if words[3:4] == [_LEAVING]:
+        return Reach(leaving=named)
+    return Reach(named) if words[3:4] == ["--"] else Reach()
