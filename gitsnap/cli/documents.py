@@ -304,6 +304,7 @@ def recovered(result: Recovered) -> Document:
         "target": result.target,
         "safety_snapshot": result.safety,
         "moved": result.moved,
+        "cleared": paths(result.cleared),
         "verified": result.verified,
         "incomplete": problems(result.incomplete),
         "duration": round(result.duration, 3),

@@ -328,6 +328,13 @@ def _verified(incomplete: Sequence[Problem]) -> str:
 
 def recovered(out: Terminal, result: Recovered) -> None:
     """`recover`."""
+    if result.cleared:
+        out.line(f"removed what had no journal: {', '.join(map(words.name, result.cleared))}")
+        incomplete(out, result.incomplete, "kept beside the sidecar")
+        out.line(
+            f"\nThe directory may be between two states: {out.command('list')}, then {out.command('diff SNAPSHOT')}"
+        )
+        return
     if result.direction is None:
         out.line("nothing to recover: no rollback was interrupted here")
         return

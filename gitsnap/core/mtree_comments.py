@@ -84,6 +84,7 @@ class CommentReader:
         self._inventory = inventory
         self._entries = inventory.by_path()
         self._linked: set[bytes] = set()
+        self._single: set[bytes] = set()
 
     def read(self, lines: list[str], first: int) -> None:
         """Read all `lines`, of which the first has the number `first`."""
@@ -96,6 +97,8 @@ class CommentReader:
             except IntegrityError as error:
                 raise damaged(number, error.message) from None
             previous = place
+        if len(self._single) == len(self._entries):
+            raise damaged(first, "what is true of all entries is said of each")
         claim(self._inventory)
 
     def _read_comment(self, line: str) -> tuple[int, bytes, bytes]:
@@ -128,6 +131,7 @@ class CommentReader:
             if _only(rest) != "xattr":
                 raise IntegrityError("an unknown comment, or an entry after the comments")
             self._read_unrecorded([self._entry(path)])
+            self._single.add(path)
         else:
             self._read_owner(self._entry(path), directive, _text(invisible(_only(rest))))
         return _DIRECTIVES.index(directive), path, detail

@@ -128,6 +128,11 @@ class Stages:
         """Whether one of them is not there."""
         return None in self._fds
 
+    @property
+    def present(self) -> bool:
+        """Whether one of them is there."""
+        return any(fd is not None for fd in self._fds)
+
     def sync(self) -> None:
         """Make everything on their file systems durable."""
         for fd in self._fds:
@@ -216,7 +221,12 @@ def left_behind(root: str) -> list[bytes]:
 
 
 def clear(
-    root: str, disk: Disk, left: Iterable[bytes], unsaved: Callable[[int], bool], destination: str
+    root: str,
+    disk: Disk,
+    left: Iterable[bytes],
+    unsaved: Callable[[int], bool],
+    destination: str,
+    held_by: str = "neither snapshot",
 ) -> list[Problem]:
     """Delete stages that were left behind; their files that are `unsaved` are copied to `destination` first."""
     kept: list[Problem] = []
@@ -230,7 +240,7 @@ def clear(
                 try:
                     if unsaved(fd):
                         where = copy_aside(dirs.fd(folder), last, destination, below)
-                        kept.append(Problem(path + b"/" + below, f"is in neither snapshot; it is kept in {where}"))
+                        kept.append(Problem(path + b"/" + below, f"is in {held_by}; it is kept in {where}"))
                 finally:
                     os.close(fd)
             dirs.forget(path)

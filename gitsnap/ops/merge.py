@@ -29,6 +29,7 @@ from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.structured import LARGEST
 from gitsnap.ops.target import Only
+from gitsnap.ops.transaction import said
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -167,10 +168,11 @@ class _Merging:
         try:
             retain.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
         except (GitsnapError, OSError) as second:
-            said = f"; the merged state stays as snapshot {snapshot.id}, which could not be removed: {second}"
-            if not isinstance(cause, GitsnapError):
-                raise
-            cause.message += said
+            stays = f"; the merged state stays as snapshot {snapshot.id}, which could not be removed: {said(second)}"
+            if isinstance(cause, GitsnapError):
+                cause.message += stays
+            elif isinstance(cause, OSError):
+                raise GitsnapError(said(cause) + stays, hint=f"gitsnap delete {snapshot.id}") from cause
 
     def _merge(self, draft: publish.Draft) -> Inventory:
         rules = exclusions.current(self._sidecar.installation, self._settings)

@@ -19,7 +19,7 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import stages
+from gitsnap.installation import orphans, stages
 from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import components
@@ -27,7 +27,7 @@ from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
 from gitsnap.ops.target import Only, Target, merged_paths
 from gitsnap.ops.transaction import Transaction
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.catalog import Living
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
@@ -44,7 +44,8 @@ class Direction(StrEnum):
 class Recovered:
     """What was settled. `direction` is None where there was nothing to settle; the ids are those of the rollback.
 
-    `moved` tells whether names of the installation were moved: false where it was untouched or done already.
+    `cleared` are stages without a journal that were removed. `moved` tells whether names of the installation were
+    moved: false where it was untouched or done already.
     """
 
     direction: Direction | None = None
@@ -54,6 +55,7 @@ class Recovered:
     moved: bool = False
     verified: bool = True
     incomplete: list[Problem] = field(default_factory=list)
+    cleared: list[bytes] = field(default_factory=list)
     duration: float = 0.0
 
 
@@ -92,7 +94,7 @@ class _Recovery:
         except IntegrityError as error:
             return self._by_content(error)
         if found is None:
-            return Recovered()
+            return self._orphans()
         phase, record = found
         self._require_same_directory(record)
         with (
@@ -106,6 +108,24 @@ class _Recovery:
             else:
                 return self._by_journal(phase, record, transaction, stop)
         return self._by_content(useless)
+
+    def _orphans(self) -> Recovered:
+        """Stages without a journal go; their files that no snapshot holds are kept beside the sidecar."""
+        left = orphans.find(self._sidecar.installation)
+        if not left:
+            return Recovered()
+        known: set[bytes] = set()
+        for snapshot in catalog.snapshots(self._sidecar):
+            # What only a damaged one holds is kept as if none did.
+            with suppress(IntegrityError):
+                known |= set(contents.manifest(self._sidecar, snapshot).digests.values())
+        kept = stages.clear(
+            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside(), "no snapshot"
+        )
+        return Recovered(cleared=left, incomplete=kept)
+
+    def _beside(self) -> str:
+        return os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
 
     def _require_same_directory(self, record: Record) -> None:
         root = os.fsencode(self._sidecar.installation)
@@ -217,9 +237,8 @@ class _Recovery:
         part = component_of_snapshot(self._sidecar, safety, reach.component, self._settings)
         only = self._only(target, safety.id, reach.leaving)
         self._roll(result, target if forward else safety.id, reach.paths, part, frozenset(left), only)
-        beside = os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
         result.incomplete += stages.clear(
-            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), beside
+            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside()
         )
         self._journal.forget()
         return result
@@ -272,9 +291,10 @@ def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> O
     try:
         target = catalog.resolve(catalog.snapshots(sidecar), name)
     except NoSuchSnapshotError as error:
-        error.message = f"what the last merge changed is not known any more: {error.message}"
-        error.hint = f"gitsnap rollback {safety.id} brings the whole directory back to what it was before it"
-        raise
+        raise NoSuchSnapshotError(
+            f"what the last merge changed is not known any more: {error.message}",
+            hint=f"gitsnap rollback {safety.id} brings the whole directory back to what it was before it",
+        ) from None
     return merged_paths(sidecar, target, safety, leaving)
 
 

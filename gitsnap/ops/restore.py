@@ -254,7 +254,7 @@ class Job:
         hidden = self._doing.hidden
         if result.safety is None:
             after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
-            result.incomplete += [*result.plan.kept, *self.target.unread()]
+            result.incomplete += [*result.plan.kept, *self.target.unread(), *self.target.unlooked(after.inventory)]
             result.conclude(self.target.differences(after.inventory))
         else:
             after = self._apply(result, result.safety, scan, cache)
@@ -288,7 +288,7 @@ class Job:
             result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.unread()]
             wrong = self.target.differences(after.inventory)
             meanwhile = written_meanwhile(wrong, result.plan, scan.inventory, after.inventory)
-            result.incomplete += meanwhile
+            result.incomplete += [*meanwhile, *self.target.unlooked(after.inventory)]
             result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
             result.incomplete += transaction.finish(forward=True)
         result.conclude(wrong)

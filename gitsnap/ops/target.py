@@ -135,6 +135,11 @@ class Target:
         """What could not be read when the snapshot was taken, of what is to be brought back."""
         return [p for p in unread(self.wanted) if self._asked_for(p.path)]
 
+    def unlooked(self, found: Inventory) -> list[Problem]:
+        """What is there now, could not be looked at, and is nothing that the snapshot holds."""
+        seen = {e.path for e in found.entries} if found.partial else set()
+        return [p for p in found.partial if p.path not in self.held and p.path not in seen and self._asked_for(p.path)]
+
     def _asked_for(self, path: bytes) -> bool:
         if self.part is not None:
             return self.part.holds(path)
