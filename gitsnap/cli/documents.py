@@ -149,7 +149,16 @@ def entry(e: Entry) -> Document:
         out |= path(e.target, "target")
     if e.xattrs:
         out["xattrs"] = {name: base64.b64encode(value).decode() for name, value in e.xattrs}
-    return out
+    return out | _unrecorded(e)
+
+
+def _unrecorded(e: Entry) -> Document:
+    """Null for what a foreign copy did not record, and which that is."""
+    if not e.unrecorded:
+        return {}
+    fields = {"mode": ("mode",), "owner": ("owner", "group"), "time": ("modified", "mtime_ns"), "xattr": ()}
+    out: Document = {field: None for what in e.unrecorded for field in fields[what]}
+    return out | {"unrecorded": sorted(e.unrecorded)}
 
 
 def entries(of: Snapshot, found: Iterable[Entry], images: Collection[bytes]) -> Document:

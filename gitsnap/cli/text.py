@@ -199,14 +199,14 @@ def images(out: Terminal, found: Mapping[bytes, Image]) -> None:
 
 def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> None:
     """`ls`, as ls -l lists."""
-    owners = [f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
+    owners = ["? ?" if "owner" in e.unrecorded else f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
     wide = max((len(o) for o in owners), default=0)
     for e, owner in zip(found, owners, strict=True):
         moment = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())
         target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
         out.line(
-            f"{TYPE_LETTERS[e.type]}{permissions(e.mode)} {owner:{wide}} {e.size:>12,} {moment} "
+            f"{TYPE_LETTERS[e.type]}{'?' * 9 if 'mode' in e.unrecorded else permissions(e.mode)} {owner:{wide}} {e.size:>12,} {moment} "
             f"{words.name(e.path)}{suffix}{target}"
         )
 

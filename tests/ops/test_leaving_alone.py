@@ -1,4 +1,4 @@
-"""A merge changes what it is about, and nothing else: not what others write to meanwhile, not on the way back either."""
+"""A merge changes what it is about, and nothing else: not what others write to meanwhile, there and back."""
 
 from __future__ import annotations
 
