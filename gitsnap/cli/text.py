@@ -205,9 +205,9 @@ def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> Non
         moment = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())
         target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
+        bits = "?" * 9 if "mode" in e.unrecorded else permissions(e.mode)
         out.line(
-            f"{TYPE_LETTERS[e.type]}{'?' * 9 if 'mode' in e.unrecorded else permissions(e.mode)} {owner:{wide}} {e.size:>12,} {moment} "
-            f"{words.name(e.path)}{suffix}{target}"
+            f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {words.name(e.path)}{suffix}{target}"
         )
 
 
