@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gitsnap.core.comparison import Status, compare
@@ -12,12 +11,11 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
-from gitsnap.core.quantity import size
-from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.owners import localise
 from gitsnap.installation.recording import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.feasible import explained, feasible
 from gitsnap.ops.inspect import not_held
 from gitsnap.ops.pending import without
 from gitsnap.sidecar import contents
@@ -47,6 +45,9 @@ class Target:
     ) -> None:
         self.snapshot, self.paths, self.part, self.texts = snapshot, tuple(paths), part, texts
         self._reversing, self.sqlite = reversing, sqlite
+        # The directory itself was gone, and is made again whatever the paths are.
+        self.remade = False
+        self._root, self._store = sidecar.installation, sidecar.path
         self.wanted = contents.inventory(sidecar, snapshot)
         localise(self.wanted)
         self.held = {e.path for e in self.wanted.entries}
@@ -61,7 +62,13 @@ class Target:
         """The steps from what was scanned to this target; GitsnapError when something could not be kept safe."""
         live = scan.inventory.on_disk()
         scope = self._scope(live)
-        plan = make_plan(self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts)
+
+        def plan_around(refused: Mapping[bytes, str]) -> RestorePlan:
+            return make_plan(
+                self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts, refused=refused
+            )
+
+        plan = feasible(self._root, live, plan_around, self._store)
         lost = unsaved(plan, live)
         if lost:
             raise GitsnapError(
@@ -79,8 +86,13 @@ class Target:
             return []
         return differences(self.wanted, found, self._scope(found), self._protected)
 
+    def explained(self, wrong: Iterable[Problem]) -> list[Problem]:
+        """Those of the differences that nothing could have been done about, with the reason for each."""
+        return explained(self._root, wrong, self.wanted.hardlinks)
+
     def _scope(self, live: Inventory) -> Scope:
-        scope = scope_of(self.paths, self.wanted, live, self.part)
+        asked = scope_of(self.paths, self.wanted, live, self.part)
+        scope = (lambda path: not path or asked(path)) if self.remade and asked is not everything else asked
         if not self._reversing or not (self.paths or self.part):
             return scope
         before, now = self.wanted.by_path(), live.by_path()
@@ -181,17 +193,3 @@ def differences(
 def _links_in(inventory: Inventory, compared: Callable[[bytes], bool]) -> list[tuple[bytes, ...]]:
     groups = [tuple(p for p in group if compared(p)) for group in inventory.hardlinks]
     return [g for g in groups if len(g) > 1]
-
-
-def require_space(root: str, plan: RestorePlan) -> None:
-    """Raise GitsnapError when what is to be written into `root` does not fit there, beside what is there already."""
-    found = os.statvfs(root)
-    free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
-    if plan.size() > free:
-        raise GitsnapError(
-            f"{size(plan.size())} have to be written, and {size(free)} are free on the file system of {root}; "
-            "nothing was touched",
-            kind="no-space",
-            path=root,
-            hint=f"make room on the file system that is mounted at {mount_point(root)}, and try again",
-        )
