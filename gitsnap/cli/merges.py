@@ -87,6 +87,8 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
             yield f"{word:8} {words.name(path)}"
         if most is not None and len(paths) > most:
             yield f"{word:8} … and {len(paths) - most:,} more"
+    for problem in plan.kept:
+        yield f"keep     {words.name(problem.path)} ({words.name(problem.reason)})"
     for conflict in plan.conflicts:
         beside = f"; see {words.name(conflict.beside)}" if conflict.beside else ""
         yield f"conflict {words.name(conflict.path)}: {words.name(conflict.reason)}{beside}"
@@ -155,6 +157,6 @@ def _document(done: Done, dry_run: bool) -> dict[str, object]:
         "snapshot": done.snapshot.id if done.snapshot else None,
         "safety_snapshot": restored.safety.id if restored and restored.safety else None,
         "verified": restored.verified if restored else False,
-        "incomplete": problems(restored.incomplete) if restored else [],
+        "incomplete": problems(restored.incomplete if restored else plan.kept),
         "duration": round(done.duration, 3),
     }

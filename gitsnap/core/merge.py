@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from gitsnap.core.keys import ABSENT, KeyPath
-from gitsnap.core.model import Entry, Inventory, Type
+from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import same_content
 
 
@@ -47,12 +47,13 @@ class Conflict:
 
 @dataclass(slots=True)
 class Plan:
-    """What a merge will do, by path."""
+    """What a merge will do, by path. `kept` are those of the paths that cannot be changed, with reasons."""
 
     taken: list[bytes] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
     merged: list[bytes] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:

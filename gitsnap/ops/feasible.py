@@ -170,6 +170,13 @@ def require_some_way_in(root: str) -> None:
         )
 
 
+def in_the_way(root: str, paths: Iterable[bytes]) -> list[Problem]:
+    """Which of these paths could not get other content, or be removed, and why."""
+    with Obstacles(root) as obstacles:
+        found = ((path, obstacles.differing(path, "other content")) for path in paths)
+        return [Problem(path, reason) for path, reason in found if reason is not None]
+
+
 def explained(root: str, wrong: Iterable[Problem], hardlinks: Iterable[tuple[bytes, ...]]) -> list[Problem]:
     """Those of the differences that an obstacle accounts for, with the obstacle as the reason."""
     found = []

@@ -14,10 +14,13 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Problem
+from gitsnap.installation.disk import Disk
+from gitsnap.ops import restore
+from gitsnap.ops.recover import Direction, recover
 from tests.installation.test_mounts import Site
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, run_gitsnap, take_snapshot
-from tests.support.processes import as_user, give, load_all
+from tests.support.processes import as_user, give, in_child, load_all
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can mount, set attributes and own for others")
 
@@ -298,3 +301,75 @@ def test_no_upgrade_is_started_that_could_not_be_rolled_back_at_all(site: Site) 
     assert not made.exists()
     run_gitsnap("-C", site.app, "run", "--on-failure", "keep", "--", "touch", made, home=home)
     assert made.exists()
+
+
+class _Dies(Disk):
+    """Ends the process at its second exchange, as a kill would."""
+
+    exchanges = 0
+
+    def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
+        self.exchanges += 1
+        if self.exchanges == 2:
+            os._exit(0)
+        super().exchange(stage, slot, parent, name)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_recovery_knows_what_could_not_be_changed(site: Site, attributes: Attributes, direction: Direction) -> None:
+    app = site.app
+    write(app, "a b c shut", "1")
+    protected = site.protect()
+    first = protected.take().snapshot
+    write(app, "a b c shut", "2")
+    attributes.set("i", app / "shut")
+
+    def dies() -> None:
+        restore.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=_Dies())
+
+    with pytest.raises(ChildProcessError):
+        in_child(dies)
+    protected.reopen()
+    assert protected.sidecar.pending is not None
+    done = recover(protected.sidecar, direction, protected.settings, now=protected.now)
+    assert done.verified
+    finished = direction is Direction.FINISH
+    assert reasons(done.incomplete) == ({"shut": IMMUTABLE} if finished else {})
+    assert [(app / n).read_text() for n in "abc"] == ["1" if finished else "2"] * 3
+
+
+def test_what_appears_while_names_move_still_puts_everything_back(site: Site, attributes: Attributes) -> None:
+    app = site.app
+    write(app, "a b c", "1")
+    protected = site.protect()
+    first = protected.take().snapshot
+    write(app, "a b c", "2")
+
+    class Locks(Disk):
+        def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
+            if name == b"b" and not done:
+                attributes.set("i", app / "b")
+                done.append(name)
+            super().exchange(stage, slot, parent, name)
+
+    done: list[bytes] = []
+    with pytest.raises(GitsnapError, match="everything was put back") as failed:
+        restore.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=Locks())
+    assert failed.value.exit_code == 1
+    assert [(app / n).read_text() for n in "abc"] == ["2", "2", "2"]
+    assert protected.sidecar.pending is None
+
+
+def test_undoing_an_upgrade_with_edits_foresees_it_too(site: Site, attributes: Attributes) -> None:
+    home, app = site.where / "home", site.app
+    write(app, "a b c", "1")
+    command = f"for f in a b; do echo 2 >{app}/$f; done"
+    run_gitsnap("-C", app, "run", "--", "sh", "-c", command, home=home)
+    write(app, "c", "mine")
+    attributes.set("i", app / "b")
+    shown = run_gitsnap("-C", app, "rollback", "--keep-edits", "-n", home=home).stdout
+    assert f"keep     b ({IMMUTABLE})" in shown
+    told = json.loads(run_gitsnap("-C", app, "--json", "rollback", "--keep-edits", "-n", home=home).stdout)
+    assert told["incomplete"] == [{"path": "b", "reason": IMMUTABLE}]
+    run_gitsnap("-C", app, "rollback", "--keep-edits", "-y", home=home, check=3)
+    assert [(app / n).read_text() for n in "abc"] == ["1", "2\n", "mine"]
