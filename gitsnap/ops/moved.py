@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
@@ -81,13 +82,32 @@ def _compare(root: str, sidecar: Sidecar) -> Former | None:
         there = os.lstat(was).st_ino
     except OSError:
         there = 0
-    if recorded is None or there == recorded:
+    if recorded is None:
+        # Files that had just been written when they were read have no rows; the snapshot knows them all the same.
+        return None if there or not _as_in_latest(root, sidecar) else Former(was, sidecar.path, moved=False)
+    if there == recorded:
         return None
     alike, same = _sampled(root, cache)
     moved = same and os.lstat(root).st_ino == recorded
     if there:
         return Former(was, sidecar.path, moved=True, replaced=True) if moved else None
     return Former(was, sidecar.path, moved=moved) if alike else None
+
+
+def _as_in_latest(root: str, sidecar: Sidecar) -> bool:
+    """Whether most files of the newest snapshot are there with their sizes and times."""
+    # Imported late: hardly anybody comes here, and every command imports this module.
+    from gitsnap.sidecar import catalog, contents
+
+    living = catalog.snapshots(sidecar)
+    files = contents.inventory(sidecar, living[-1]).files() if living else []
+    files = files[:: max(1, len(files) // _SAMPLE)]
+    alike = 0
+    for entry in files:
+        with suppress(OSError):
+            found = os.lstat(os.path.join(os.fsencode(root), entry.path))
+            alike += (found.st_size, found.st_mtime_ns) == (entry.size, entry.mtime_ns)
+    return 0 < len(files) <= 2 * alike
 
 
 def _inode_of(cache: StatCache) -> int | None:

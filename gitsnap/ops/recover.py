@@ -115,6 +115,8 @@ class _Recovery:
                 path=self._sidecar.installation,
                 hint=f"put that directory back in its place; snapshot {record.safety} holds what was in it",
             )
+        # It may have been moved since.
+        record.root = root
 
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
         forward = self._forward(phase)

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gitsnap.cli import config
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
-from gitsnap.ops import moved
+from gitsnap.core.settings import Settings
+from gitsnap.installation.disk import Disk
+from gitsnap.ops import moved, restore
 from gitsnap.ops import place as places
 from tests.support.installation import copy_tree, run_gitsnap, same_tree, take_snapshot
-from tests.support.processes import as_user
+from tests.support.processes import as_user, in_child
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "€" * 85, "\U0001f600" * 63, "\udcff" * 255, "x" + "€" * 84])
@@ -113,8 +117,6 @@ def test_the_hint_for_a_moved_directory_works(installation: Path) -> None:
     first = take_snapshot(installation)
     new = installation.rename(installation.parent / "else where")
     hint = run_gitsnap("-C", new, "--json", "list", check=10).stderr
-    import shlex
-
     words = shlex.split(json.loads(hint)["error"]["hint"].split("`")[1])
     run_gitsnap(*words[1:])
     assert first in run_gitsnap("-C", new, "list").stdout
@@ -230,3 +232,42 @@ def test_an_unknown_place_is_no_such_directory(tmp_path: Path, gitsnap_home: Pat
     with pytest.raises(GitsnapError) as failed:
         places.locate(str(tmp_path / "nope"), None, str(gitsnap_home), "/", gone=True)
     assert failed.value.kind == "no-such-directory"
+
+
+def test_a_rollback_that_was_cut_off_is_settled_where_the_directory_is_now(tmp_path: Path, gitsnap_home: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    for name in "abc":
+        (app / name).write_text("1")
+    first = take_snapshot(app)
+    for name in "abc":
+        (app / name).write_text("2")
+
+    class Dies(Disk):
+        def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
+            if name == b"b":
+                os._exit(0)
+            super().exchange(stage, slot, parent, name)
+
+    def dies() -> None:
+        with places.open_sidecar(places.locate(str(app), None, str(gitsnap_home), "/")) as sidecar:
+            restore.rollback(sidecar, first, Settings(UTC), now=datetime.now(UTC), disk=Dies())
+
+    with pytest.raises(ChildProcessError):
+        in_child(dies)
+    new = app.rename(tmp_path / "new")
+    (store,) = gitsnap_home.glob("*.git")
+    run_gitsnap("-C", new, "--store", store, "init")
+    run_gitsnap("-C", new, "snapshot", check=14)
+    run_gitsnap("-C", new, "recover")
+    assert sorted(p.read_text() for p in new.iterdir()) == ["1", "1", "1"]
+    run_gitsnap("-C", new, "verify", "--live", first)
+
+
+def test_a_moved_directory_is_known_without_a_stat_cache(installation: Path, gitsnap_home: Path) -> None:
+    """As after a snapshot of files that had just been written."""
+    take_snapshot(installation)
+    (store,) = gitsnap_home.glob("*.git")
+    (store / "gitsnap/stat-cache").unlink(missing_ok=True)
+    new = installation.rename(installation.parent / "elsewhere")
+    assert f"--store {store} init" in run_gitsnap("-C", new, "status", check=10).stderr
