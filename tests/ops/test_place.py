@@ -96,7 +96,7 @@ def test_who_has_no_home_needs_a_store_and_is_told_so(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_was_moved_gets_its_snapshots_back(installation: Path, gitsnap_home: Path) -> None:
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     new = installation.rename(installation.parent / "elsewhere")
     told = run_gitsnap("-C", new, "status", check=10).stderr
     assert str(installation) in told
@@ -114,7 +114,7 @@ def test_a_directory_that_was_moved_gets_its_snapshots_back(installation: Path, 
 
 
 def test_the_hint_for_a_moved_directory_works(installation: Path) -> None:
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     new = installation.rename(installation.parent / "else where")
     hint = run_gitsnap("-C", new, "--json", "list", check=10).stderr
     words = shlex.split(json.loads(hint)["error"]["hint"].split("`")[1])
@@ -123,7 +123,7 @@ def test_the_hint_for_a_moved_directory_works(installation: Path) -> None:
 
 
 def test_a_moved_directory_goes_on_with_the_next_snapshot(installation: Path) -> None:
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     new = installation.rename(installation.parent / "elsewhere")
     done = run_gitsnap("-C", new, "snapshot")
     assert str(installation) in done.stderr
@@ -140,17 +140,17 @@ def test_a_sidecar_of_its_own_place_stays_there(installation: Path, gitsnap_home
 
 
 def test_a_copy_is_a_directory_of_its_own(installation: Path) -> None:
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     copy = copy_tree(installation, installation.parent / "copy")
     assert "not protected: there is no sidecar" in run_gitsnap("-C", copy, "status", check=10).stderr
-    assert first not in take_snapshot(copy)
+    assert take_snapshot(copy) != first
     assert first not in run_gitsnap("-C", copy, "list").stdout
     assert first in run_gitsnap("-C", installation, "list").stdout
 
 
 def test_of_a_copy_whose_original_is_gone_the_history_is_told(installation: Path) -> None:
     """As after a move to another disk, or back from another backup."""
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     copy = copy_tree(installation, installation.parent / "copy")
     shutil.rmtree(installation)
     assert str(installation) in run_gitsnap("-C", copy, "status", check=10).stderr
@@ -160,7 +160,7 @@ def test_of_a_copy_whose_original_is_gone_the_history_is_told(installation: Path
 
 
 def test_another_directory_in_the_old_place_keeps_the_sidecar(installation: Path, gitsnap_home: Path) -> None:
-    first = take_snapshot(installation)
+    first = take_snapshot(installation, "--label", "first")
     new = installation.rename(installation.parent / "elsewhere")
     installation.mkdir()
     (installation / "f").write_text("x")
