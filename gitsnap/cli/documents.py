@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gitsnap.core.calendar import rfc3339
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
@@ -44,7 +45,7 @@ def encode(document: Document) -> bytes:
 
 def moment(when: datetime) -> str:
     """RFC 3339 in UTC."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when.astimezone(UTC).isoformat("T", "seconds")[:19] + "Z"
 
 
 def path(raw: bytes, key: str = "path") -> Document:
@@ -140,7 +141,7 @@ def entry(e: Entry) -> Document:
         "owner": e.uname or str(e.uid),
         "group": e.gname or str(e.gid),
         "size": e.size,
-        "modified": moment(datetime.fromtimestamp(e.mtime_ns // 10**9, UTC)),
+        "modified": rfc3339(e.mtime_ns // 10**9),
         "mtime_ns": e.mtime_ns,
     }
     if e.sha256:
@@ -286,10 +287,12 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "left_alone": paths(result.left_alone),
         "unrecorded": result.unrecorded,
         "not_covered": paths(result.beyond),
+        "made": [place(p) for p in result.made],
         "pruned": [d.snapshot.id for d in result.pruned],
         "duration": round(result.duration, 3),
     }
     if steps:
+        out["foreseen"] = problems(result.plan.foreseen)
         out["steps"] = [{"action": s.action.value} | path(s.path) for s in result.plan.steps]
     return out
 

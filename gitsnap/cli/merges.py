@@ -87,6 +87,8 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
             yield f"{word:8} {words.name(path)}"
         if most is not None and len(paths) > most:
             yield f"{word:8} … and {len(paths) - most:,} more"
+    for problem in plan.kept:
+        yield f"keep     {words.name(problem.path)} ({words.name(problem.reason)})"
     for conflict in plan.conflicts:
         beside = f"; see {words.name(conflict.beside)}" if conflict.beside else ""
         yield f"conflict {words.name(conflict.path)}: {words.name(conflict.reason)}{beside}"
@@ -156,7 +158,7 @@ def _document(done: Done, dry_run: bool) -> dict[str, object]:
         "snapshot": done.snapshot.id if done.snapshot else None,
         "safety_snapshot": restored.safety.id if restored and restored.safety else None,
         "verified": restored.verified if restored else False,
-        "incomplete": problems([*plan.unknown, *(restored.incomplete if restored else [])]),
+        "incomplete": problems([*plan.unknown, *(restored.incomplete if restored else plan.kept)]),
         "in_use": paths(sorted({*restored.in_use, *restored.left_alone}) if restored else []),
         "left_alone": paths(restored.left_alone if restored else []),
         "duration": round(done.duration, 3),

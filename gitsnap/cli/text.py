@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gitsnap.cli import words
 from gitsnap.cli.terminal import Terminal
+from gitsnap.core.calendar import local
 from gitsnap.core.model import Entry, Image, Problem, Snapshot, Type
 
 # For annotations only, as in documents.py.
@@ -100,7 +100,7 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
     if rows:
         out.warn(f"{words.many(len(rows), 'path')} {what}:")
     for problem in rows:
-        out.warn(f"  {words.name(problem.path) or '.'}: {problem.reason}")
+        out.warn(f"  {words.name(problem.path) or '.'}: {words.name(problem.reason)}")
 
 
 def listing(out: Terminal, snapshots: list[Snapshot]) -> None:
@@ -202,7 +202,7 @@ def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> Non
     owners = ["? ?" if "owner" in e.unrecorded else f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
     wide = max((len(o) for o in owners), default=0)
     for e, owner in zip(found, owners, strict=True):
-        moment = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())
+        moment = local(e.mtime_ns // 10**9)
         target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
         bits = "?" * 9 if "mode" in e.unrecorded else permissions(e.mode)
@@ -261,7 +261,11 @@ def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
         if len(paths) > most:
             yield f"  {word:6} … and {len(paths) - most:,} more"
     for problem in steps.kept:
-        yield f"  keep   {words.name(problem.path)}: {problem.reason}"
+        yield f"  keep   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+    for problem in steps.foreseen[:most]:
+        yield f"  note   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+    if len(steps.foreseen) > most:
+        yield f"  note   … and {len(steps.foreseen) - most:,} more that will not come back exactly"
 
 
 def plan_sum(steps: RestorePlan) -> Iterable[str]:
@@ -279,7 +283,9 @@ def steps(out: Terminal, result: Restored) -> None:
     for step in result.plan.steps:
         out.line(f"{step.action.value:8} {words.name(step.path) or '.'}")
     for problem in result.plan.kept:
-        out.line(f"{'keep':8} {words.name(problem.path)} ({problem.reason})")
+        out.line(f"{'keep':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
+    for problem in result.plan.foreseen:
+        out.line(f"{'note':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
     counts = Counter(s.action for s in result.plan.steps)
     text = ", ".join(f"{n:,} {action}" for action, n in counts.items()) or "nothing to do"
     out.line(f"{text}; nothing was touched")
@@ -302,6 +308,10 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
     else:
         out.line(f"restored {what}")
         out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
+    for above in result.made[:-1]:
+        out.warn(f"{words.name(above)} was gone and is made again, for its owner alone: no snapshot knows its mode")
+    if result.aside:
+        out.warn(f"what stood in the directory's place is {words.name(result.aside)} now")
     incomplete(out, result.incomplete, "could not be brought back exactly")
     for line in (*untold(result.unrecorded, ()), *beyond(result.beyond)):
         out.remark(line)

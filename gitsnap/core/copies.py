@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
+from gitsnap.core.calendar import LAST
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import ALL_RECORDED, Entry, Inventory, Type, Xattrs
 
@@ -89,7 +90,9 @@ def time_in(name: str, zone: tzinfo) -> datetime | None:
 def newest_file(inventory: Inventory) -> datetime:
     """When the newest of the files was last changed; of a tree without files, the root."""
     times = [e.mtime_ns for e in inventory.entries if e.type is Type.FILE] or [inventory.entries[0].mtime_ns]
-    return datetime.fromtimestamp(max(times) // 10**9, UTC)
+    # No snapshot can be of a year that git cannot tell; of several, the newest that can be.
+    told = [t for t in times if 0 <= t // 10**9 <= LAST] or [0]
+    return datetime.fromtimestamp(max(told) // 10**9, UTC)
 
 
 def refold(inventory: Inventory) -> Inventory:

@@ -47,7 +47,7 @@ class Conflict:
 
 @dataclass(slots=True)
 class Plan:
-    """What a merge will do, by path."""
+    """What a merge will do, by path. `kept` are those of the paths that cannot be changed, with reasons."""
 
     taken: list[bytes] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
@@ -55,6 +55,7 @@ class Plan:
     conflicts: list[Conflict] = field(default_factory=list)
     # What could not be read when one of the others was taken: it stays.
     unknown: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:

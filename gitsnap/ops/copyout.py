@@ -18,9 +18,10 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan import Scanner
+from gitsnap.ops.feasible import require_space
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.target import Scope, differences, require_paths, require_space, scope_of
+from gitsnap.ops.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.transaction import Transaction, Unjournaled
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar

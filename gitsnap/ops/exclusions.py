@@ -13,6 +13,7 @@ from gitsnap.core.exclusion import Excludes, Exclusions, nothing_excluded
 from gitsnap.core.model import Inventory
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
+from gitsnap.installation.root import missing
 
 IGNORE_FILE = b".gitsnapignore"
 _LARGEST = 1 << 20
@@ -42,6 +43,9 @@ def current(root: str, settings: Settings) -> Exclusions:
 
 def _ignore_file(root: str) -> bytes:
     """The ignore file's bytes; nothing when it is missing. A symlink is not followed, as git does not follow one."""
+    if missing(root):
+        # It is about to be made again.
+        return b""
     with Directories(root) as dirs:
         try:
             fd = os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dirs.root)

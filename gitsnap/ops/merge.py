@@ -25,6 +25,7 @@ from gitsnap.installation.reading import read_file
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops import databases, exclusions, pristine, publication, restore, retain
 from gitsnap.ops.contentmerge import Merged, merge_content
+from gitsnap.ops.feasible import in_the_way
 from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.structured import LARGEST
@@ -141,6 +142,8 @@ class _Merging:
             draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache())
             try:
                 merged = self._merge(draft)
+                changed = [*self._plan.taken, *self._plan.removed, *self._plan.merged]
+                self._plan.kept = in_the_way(self._sidecar.installation, changed)
                 goes_on = not dry_run and not self._plan.empty and (confirm is None or confirm(self._plan))
                 if goes_on:
                     result.snapshot = self._publish(draft, merged, living)

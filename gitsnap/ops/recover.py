@@ -24,7 +24,7 @@ from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import components
 from gitsnap.ops.exclusions import Texts
-from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
+from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
 from gitsnap.ops.target import Only, Target, merged_paths
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog, contents
@@ -135,6 +135,8 @@ class _Recovery:
                 path=self._sidecar.installation,
                 hint=f"put that directory back in its place; snapshot {record.safety} holds what was in it",
             )
+        # It may have been moved since.
+        record.root = root
 
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
         forward = self._forward(phase)
@@ -148,14 +150,14 @@ class _Recovery:
                 transaction.backward(stop)
             result.incomplete += [*transaction.incomplete, *aim.unread()]
             with transaction.checking():
-                self._conclude(result, self._differences(aim, record))
+                self._conclude(result, aim, record)
             result.incomplete += transaction.finish(forward=forward)
             return result
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
             return self._roll(result, aim.snapshot.id, record.paths, record.part, only=aim.only)
-        self._conclude(result, self._differences(aim, record))
+        self._conclude(result, aim, record)
         return result
 
     def _forward(self, phase: Phase) -> bool:
@@ -186,10 +188,9 @@ class _Recovery:
         scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
         return aim.differences(scan.inventory)
 
-    def _conclude(self, result: Recovered, wrong: list[Problem]) -> None:
-        explained = {p.path for p in result.incomplete}
-        unexplained = [p for p in wrong if p.path not in explained]
-        result.incomplete = [*dict.fromkeys(result.incomplete), *unexplained]
+    def _conclude(self, result: Recovered, aim: Target, record: Record) -> None:
+        known, unexplained = settled(result.incomplete, self._differences(aim, record), aim.explained)
+        result.incomplete = [*known, *unexplained]
         result.verified = not unexplained
 
     def _roll(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,11 +14,13 @@ from gitsnap.core.component import Part
 from gitsnap.core.content import Digesting
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
-from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, Type
+from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan, same_content
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
+from gitsnap.installation import root as directory
+from gitsnap.installation.apply import refused
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.recording import Scan
@@ -27,17 +29,20 @@ from gitsnap.ops import databases, exclusions, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.feasible import require_space, require_way_in
 from gitsnap.ops.looking import Glance
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.readers import DigestingReaders
 from gitsnap.ops.request import Request
-from gitsnap.ops.target import Only, Target, replaced, require_paths, require_space
+from gitsnap.ops.target import Only, Target, replaced, require_paths
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
 
 _LEAVING = "--leaving"
+# Those of some differences that nothing could have been done about, with the reason for each.
+Explain = Callable[[list[Problem]], list[Problem]]
 
 
 @dataclass(slots=True)
@@ -49,6 +54,8 @@ class Restored:
     where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
     has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
+    `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
+    which stood in its place.
     """
 
     target: Snapshot
@@ -65,14 +72,26 @@ class Restored:
     left_alone: list[bytes] = field(default_factory=list)
     unrecorded: dict[str, int] = field(default_factory=dict)
     beyond: list[bytes] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    aside: str | None = None
 
-    def conclude(self, wrong: list[Problem]) -> None:
+    def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
         """Take in where the directory differs from the target afterwards."""
-        self.incomplete = list(dict.fromkeys(self.incomplete))
-        explained = {p.path for p in self.incomplete}
-        unexplained = [p for p in wrong if p.path not in explained]
+        self.incomplete, unexplained = settled(self.incomplete, wrong, explain)
         self.incomplete += unexplained
         self.verified = not unexplained
+
+
+def settled(incomplete: list[Problem], wrong: list[Problem], explain: Explain) -> tuple[list[Problem], list[Problem]]:
+    """What is known to have stayed incomplete, once each, and what else differs without an explanation."""
+    known = list(dict.fromkeys(incomplete))
+    named = {p.path for p in known}
+    rest = [p for p in wrong if p.path not in named]
+    if rest:
+        found = explain(rest)
+        named = {p.path for p in found}
+        known, rest = known + found, [p for p in rest if p.path not in named]
+    return known, rest
 
 
 Confirm = Callable[[Snapshot, RestorePlan], bool]
@@ -158,6 +177,8 @@ class Job:
         doing = self._doing
         if not whole or doing.dry_run or doing.confirm or doing.hidden or texts.parse():
             return None
+        if directory.missing(self._sidecar.installation):
+            return None
         return Glance(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
 
     @property
@@ -186,7 +207,8 @@ class Job:
                 result.duration = time.monotonic() - started
                 return result
             started = time.monotonic()
-        scan = self._keep_safe(result)
+        with self._made_again(result):
+            scan = self._keep_safe(result)
         self._carry_out(result, scan)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
         result.pruned += retain.prune_locked(
@@ -195,8 +217,28 @@ class Job:
         result.duration = time.monotonic() - started
         return result
 
+    @contextmanager
+    def _made_again(self, result: Restored) -> Iterator[None]:
+        """The directory, made where it is gone; not if what is done in it first fails."""
+        root = self._sidecar.installation
+        if not directory.missing(root):
+            yield
+            return
+        self.target.remade = True
+        above = directory.lacking(root)
+        result.aside, result.made = directory.recreate(root), [*above, root]
+        try:
+            yield
+        except BaseException:
+            directory.withdraw(root, above)
+            if result.aside is not None:
+                os.rename(result.aside, root)
+            raise
+
     def _look(self) -> Scan:
-        """The directory as it is, nothing stored."""
+        """The directory as it is, nothing stored. One that is gone is an empty one."""
+        if directory.missing(self._sidecar.installation):
+            return Scan(Inventory([Entry(b"", Type.DIR, 0o700, os.geteuid(), os.getegid())]))
         cache, observer = self._sidecar.load_cache(), self._doing.observer
         # As the safety snapshot will see it.
         kept = databases.capturing(self._sidecar, self._settings, self.target.wanted.images)
@@ -211,6 +253,8 @@ class Job:
 
         def needed(scan: Scan) -> bool:
             result.plan, result.beyond = self.target.plan(scan), self.target.beyond
+            require_way_in(self._sidecar.installation, result.plan)
+            require_space(self._sidecar.installation, result.plan)
             replaced = {*result.plan.written, *result.plan.removed}
             result.in_use = sorted(scan.inventory.images.keys() & replaced)
             drifted = self.target.drifted(scan.inventory)
@@ -248,14 +292,13 @@ class Job:
         return scan
 
     def _carry_out(self, result: Restored, scan: Scan) -> None:
-        require_space(self._sidecar.installation, result.plan)
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""
         cache = StatCache(safety, scan.rows, scan.xattrs, images=scan.images)
         hidden = self._doing.hidden
         if result.safety is None:
             after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
             result.incomplete += [*result.plan.kept, *self.target.unread(), *self.target.unlooked(after.inventory)]
-            result.conclude(self.target.differences(after.inventory))
+            result.conclude(self.target.differences(after.inventory), self.target.explained)
         else:
             after = self._apply(result, result.safety, scan, cache)
         result.applied = self._finished = True
@@ -285,13 +328,15 @@ class Job:
             known = replace(cache, rows={**cache.rows, **transaction.rows})
             with transaction.checking():
                 after = look_again(self.target, known)
-            result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.unread()]
+            kept = {p.path for p in result.plan.kept}
+            result.incomplete += [*result.plan.kept, *(p for p in transaction.incomplete if p.path not in kept)]
+            result.incomplete += self.target.unread()
             wrong = self.target.differences(after.inventory)
             meanwhile = written_meanwhile(wrong, result.plan, scan.inventory, after.inventory)
             result.incomplete += [*meanwhile, *self.target.unlooked(after.inventory)]
             result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
-            result.incomplete += transaction.finish(forward=True)
-        result.conclude(wrong)
+            result.incomplete += (p for p in transaction.finish(forward=True) if not (p.path in kept and refused(p)))
+        result.conclude(wrong, self.target.explained)
         return after
 
     def _record(self, safety: Snapshot) -> Record:

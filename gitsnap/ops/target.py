@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,12 +12,11 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
-from gitsnap.core.quantity import size
-from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.owners import localise
 from gitsnap.installation.recording import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.feasible import explained, feasible
 from gitsnap.ops.inspect import not_held
 from gitsnap.ops.pending import without
 from gitsnap.sidecar import contents
@@ -69,6 +67,9 @@ class Target:
         self.only = only
         self.snapshot, self.paths, self.part, self.texts = snapshot, tuple(paths), part, texts
         self._reversing, self.sqlite = reversing, sqlite
+        # The directory itself was gone, and is made again whatever the paths are.
+        self.remade = False
+        self._root, self._store = sidecar.installation, sidecar.path
         self.wanted = contents.inventory(sidecar, snapshot)
         localise(self.wanted)
         self.held = {e.path for e in self.wanted.entries}
@@ -88,7 +89,13 @@ class Target:
         self.beyond = [p for p in beyond(self.wanted, live) if self._asked_for(p)]
         self.wanted = completed(self.wanted, live)
         scope = self._scope(live)
-        plan = make_plan(self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts)
+
+        def plan_around(refused: Mapping[bytes, str]) -> RestorePlan:
+            return make_plan(
+                self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts, refused=refused
+            )
+
+        plan = feasible(self._root, live, plan_around, self._store)
         lost = unsaved(plan, live)
         if lost:
             raise GitsnapError(
@@ -140,6 +147,10 @@ class Target:
         seen = {e.path for e in found.entries} if found.partial else set()
         return [p for p in found.partial if p.path not in self.held and p.path not in seen and self._asked_for(p.path)]
 
+    def explained(self, wrong: Iterable[Problem]) -> list[Problem]:
+        """Those of the differences that nothing could have been done about, with the reason for each."""
+        return explained(self._root, wrong, self.wanted.hardlinks)
+
     def _asked_for(self, path: bytes) -> bool:
         if self.part is not None:
             return self.part.holds(path)
@@ -150,7 +161,8 @@ class Target:
     def _scope(self, live: Inventory) -> Scope:
         if self.only is not None:
             return self.only.paths.__contains__
-        scope = scope_of(self.paths, self.wanted, live, self.part)
+        asked = scope_of(self.paths, self.wanted, live, self.part)
+        scope = (lambda path: not path or asked(path)) if self.remade and asked is not everything else asked
         if not self._reversing or not (self.paths or self.part):
             return scope
         before, now = self.wanted.by_path(), live.by_path()
@@ -261,17 +273,3 @@ def differences(
 def _links_in(inventory: Inventory, compared: Callable[[bytes], bool]) -> list[tuple[bytes, ...]]:
     groups = [tuple(p for p in group if compared(p)) for group in inventory.hardlinks]
     return [g for g in groups if len(g) > 1]
-
-
-def require_space(root: str, plan: RestorePlan) -> None:
-    """Raise GitsnapError when what is to be written into `root` does not fit there, beside what is there already."""
-    found = os.statvfs(root)
-    free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
-    if plan.size() > free:
-        raise GitsnapError(
-            f"{size(plan.size())} have to be written, and {size(free)} are free on the file system of {root}; "
-            "nothing was touched",
-            kind="no-space",
-            path=root,
-            hint=f"make room on the file system that is mounted at {mount_point(root)}, and try again",
-        )
