@@ -223,7 +223,7 @@ def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa
     """The directory, protected now if it was not yet. `store` is the sidecar's path where it is not the default one."""
     home = config.sidecars_home(os.environ)
     chosen = os.fspath(store) if store is not None else os.environ.get("GITSNAP_STORE") or None
-    place, _ = places.protect(os.fspath(directory), chosen, home, os.getcwd(), os.environ.get("HOME", ""))
+    place, _ = places.protect(os.fspath(directory), chosen, home, os.getcwd(), config.user_home(os.environ))
     return Installation(place)
 
 

@@ -170,14 +170,14 @@ def _bring_back(
 
     asked = not yes and not dry_run
     if asked and not session.out.interactive:
-        with session.open() as (sidecar, _):
+        with session.open(gone=True) as (sidecar, _):
             # What is wrong with the request itself comes first.
             known = catalog.snapshots(sidecar)
             _ = catalog.default_target(known) if snapshot is None else catalog.choose(sidecar, snapshot, known)
         raise UsageError(
             "a rollback asks first, and there is no terminal to ask on", hint="add --yes, or --dry-run to see the plan"
         )
-    with session.open(changing=True) as (sidecar, settings):
+    with session.open(changing=True, gone=True) as (sidecar, settings):
         raw = [session.inside(p, sidecar.installation) for p in paths]
         upgrade = underway.living(sidecar)
         if upgrade is not None and upgrade != session.environ.get("GITSNAP_UPGRADE"):

@@ -6,6 +6,7 @@ The only reader of the environment. Nothing is ever read from inside the install
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -60,21 +61,49 @@ def seconds(text: str, name: str) -> float:
     return value
 
 
-def sidecars_home(environ: Mapping[str, str]) -> str:
-    """Where default sidecars live: GITSNAP_HOME, or /var/lib/gitsnap as root, or the user's data directory."""
-    if environ.get("GITSNAP_HOME"):
-        return os.path.abspath(environ["GITSNAP_HOME"])
+def sidecars_home(environ: Mapping[str, str]) -> str | None:
+    """Where default sidecars live: GITSNAP_HOME, or /var/lib/gitsnap as root, or the user's data directory.
+
+    None for a user who has none. UsageError for a GITSNAP_HOME that means another directory wherever one stands.
+    """
+    own = environ.get("GITSNAP_HOME")
+    if own:
+        if not os.path.isabs(own):
+            raise UsageError(
+                f"GITSNAP_HOME is '{own}', and has to be an absolute path",
+                hint="a relative one would lead to other sidecars from every working directory",
+            )
+        return os.path.normpath(own)
     if os.geteuid() == 0:
         return "/var/lib/gitsnap"
-    # Imported late, as it takes a third of the time that listing snapshots takes.
-    from platformdirs import user_data_path
-
-    return str(user_data_path("gitsnap", appauthor=False))
+    base = _xdg(environ, "XDG_DATA_HOME", ".local/share")
+    return None if base is None else os.path.join(base, "gitsnap")
 
 
-def _user_file(environ: Mapping[str, str]) -> str:
-    base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or "/", ".config")
-    return os.path.join(base, "gitsnap", "config.toml")
+def _xdg(environ: Mapping[str, str], name: str, default: str) -> str | None:
+    """A base directory of the XDG specification, which says that a relative value is to be ignored."""
+    given = environ.get(name, "")
+    if os.path.isabs(given):
+        return given
+    home = user_home(environ)
+    return os.path.join(home, default) if home else None
+
+
+def user_home(environ: Mapping[str, str]) -> str:
+    """The user's home directory, by HOME or the password database; "" for a user who has none."""
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""
+    return home if os.path.isabs(home) else ""
+
+
+def _user_file(environ: Mapping[str, str]) -> str | None:
+    base = _xdg(environ, "XDG_CONFIG_HOME", ".config")
+    return None if base is None else os.path.join(base, "gitsnap", "config.toml")
 
 
 def local_zone() -> tzinfo:
@@ -87,8 +116,10 @@ def local_zone() -> tzinfo:
 def load(environ: Mapping[str, str], store: str | None, options: Options) -> Settings:
     """The settings for a sidecar (or, without one, those of user and system). UsageError names file and key."""
     settings = Settings(zone=local_zone(), lock_wait=options.lock_wait)
-    files = [_SYSTEM, _user_file(environ)] + ([os.path.join(store, "gitsnap.toml")] if store else [])
-    for path in files:
+    own = os.path.join(store, "gitsnap.toml") if store else None
+    for path in (_SYSTEM, _user_file(environ), own):
+        if path is None:
+            continue
         try:
             with open(path, "rb") as file:
                 data = file.read()
@@ -99,7 +130,7 @@ def load(environ: Mapping[str, str], store: str | None, options: Options) -> Set
         table = _parse(path, data)
         settings = _merge(settings, table, path)
         if "hooks" in table:
-            settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=[path] == files[2:]))
+            settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=path == own))
     return settings
 
 

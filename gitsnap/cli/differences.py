@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gitsnap.cli import words
 from gitsnap.cli.terminal import Terminal
-from gitsnap.cli.text import incomplete
+from gitsnap.cli.text import beyond, incomplete
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Type
 
@@ -90,6 +90,8 @@ def aside(out: Terminal, result: Difference, say: Callable[[str], None]) -> None
     """What is no change, and what could not be looked at."""
     if result.retimed:
         say(f"{words.many(result.retimed, 'file')} written again with the same content: only the time differs")
+    for line in beyond(result.beyond, "not compared"):
+        say(line)
     incomplete(out, result.partial, "could not be read")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gitsnap.core.calendar import rfc3339
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
@@ -45,7 +46,7 @@ def encode(document: Document) -> bytes:
 
 def moment(when: datetime) -> str:
     """RFC 3339 in UTC."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when.astimezone(UTC).isoformat("T", "seconds")[:19] + "Z"
 
 
 def path(raw: bytes, key: str = "path") -> Document:
@@ -115,6 +116,8 @@ def shown(result: Shown) -> Document:
         "rules": [r.decode("utf-8", "replace") for r in result.rules],
         "excluded": [p.decode("utf-8", "replace") for p in result.excluded],
         "excluded_paths": paths(result.excluded),
+        "unrecorded": result.unrecorded,
+        "unlisted": paths(result.unlisted),
         "partial_paths": problems(result.partial),
         "skipped": paths(result.sockets),
         "databases": [path(p) | {"beside": paths(e.path for e in i.beside)} for p, i in sorted(result.images.items())],
@@ -149,7 +152,7 @@ def entry(e: Entry) -> Document:
         "owner": e.uname or str(e.uid),
         "group": e.gname or str(e.gid),
         "size": e.size,
-        "modified": moment(datetime.fromtimestamp(e.mtime_ns // 10**9, UTC)),
+        "modified": rfc3339(e.mtime_ns // 10**9),
         "mtime_ns": e.mtime_ns,
     }
     if e.sha256:
@@ -158,7 +161,16 @@ def entry(e: Entry) -> Document:
         out |= path(e.target, "target")
     if e.xattrs:
         out["xattrs"] = {name: base64.b64encode(value).decode() for name, value in e.xattrs}
-    return out
+    return out | _unrecorded(e)
+
+
+def _unrecorded(e: Entry) -> Document:
+    """Null for what a foreign copy did not record, and which that is."""
+    if not e.unrecorded:
+        return {}
+    fields = {"mode": ("mode",), "owner": ("owner", "group"), "time": ("modified", "mtime_ns"), "xattr": ()}
+    out: Document = {field: None for what in e.unrecorded for field in fields[what]}
+    return out | {"unrecorded": sorted(e.unrecorded)}
 
 
 def entries(of: Snapshot, found: Iterable[Entry], images: Collection[bytes]) -> Document:
@@ -208,6 +220,7 @@ def difference(
         "summary": result.comparison.summary(),
         "retimed": result.retimed,
         "unreadable": problems(result.partial),
+        "not_covered": paths(result.beyond),
     }
 
 
@@ -233,6 +246,7 @@ def state(result: State, retention: str) -> Document:
         "retimed": result.difference.retimed if result.difference else 0,
         "unreadable": problems(result.difference.partial) if result.difference else [],
         "damaged": {name: damage(found) for name, found in result.damaged.items()},
+        "not_covered": paths(result.difference.beyond) if result.difference else [],
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
@@ -256,6 +270,8 @@ def verdicts(results: Iterable[Verdict]) -> Document:
                     path(p.path) | {"problem": p.problem, "expected": p.expected, "actual": p.actual}
                     for p in v.problems
                 ],
+                "unread": problems(v.unread),
+                "not_covered": paths(v.beyond),
             }
             for v in results
         ]
@@ -279,12 +295,17 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "plan": plan_counts(result.plan),
         "verified": result.verified,
         "incomplete": problems(result.incomplete if result.applied else result.plan.kept),
-        "in_use": paths(result.in_use),
         "salvaged": result.salvaged,
+        "in_use": paths(sorted({*result.in_use, *result.left_alone})),
+        "left_alone": paths(result.left_alone),
+        "unrecorded": result.unrecorded,
+        "not_covered": paths(result.beyond),
+        "made": [place(p) for p in result.made],
         "pruned": [d.snapshot.id for d in result.pruned],
         "duration": round(result.duration, 3),
     }
     if steps:
+        out["foreseen"] = problems(result.plan.foreseen)
         out["steps"] = [{"action": s.action.value} | path(s.path) for s in result.plan.steps]
     return out
 
@@ -308,6 +329,7 @@ def recovered(result: Recovered) -> Document:
         "target": result.target,
         "safety_snapshot": result.safety,
         "moved": result.moved,
+        "cleared": paths(result.cleared),
         "verified": result.verified,
         "unverified": result.unverified,
         "kept": place(result.kept) if result.kept else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,8 @@ def import_(
     ] = False,
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
-    from gitsnap.ops import imports, retain
+    from gitsnap.cli import documents, words
+    from gitsnap.ops import imports, retain, sources
     from gitsnap.ops.place import open_sidecar
     from gitsnap.sidecar import catalog
 
@@ -38,7 +40,9 @@ def import_(
         raise UsageError(f"--layout: '{layout}' is none of {', '.join(imports.LAYOUTS)}")
     if pristine and not label:
         raise UsageError("--pristine needs --label, the version that this is")
-    found = imports.sources(copies)
+    # A version as its maker shipped it is one copy, whatever lies in it.
+    named = sources.sources(copies, session.root_to_snapshot(), "tree" if pristine else layout)
+    found = named.copies
     if at is not None and len(found) > 1:
         raise UsageError("--at goes with one copy only")
     wanted = imports.Wanted(_moment(at), label, layout, pristine)
@@ -56,12 +60,15 @@ def import_(
         leaving = retain.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
         short_lived = [d.snapshot.id for d in leaving if d.snapshot.id in taken]
     if session.options.json:
-        session.out.document({"imported": [_document(i) for i in done]})
+        beside = [documents.place(p, "path") for p in named.beside]
+        session.out.document({"imported": [_document(i) for i in done], "not_imported": beside})
     elif short_lived:
         which = "it" if len(done) == 1 else f"{len(short_lived):,} of them"
         session.out.remark(f"retention will remove {which} at the next snapshot; to keep what matters:")
         session.out.remark(f"  {session.out.command('pin ' + ' '.join(short_lived))}")
-    if any(i.partial for i in done):
+    for path in named.beside if not session.options.json else ():
+        session.out.remark(f"not imported, as it is no copy: {words.name(path)}")
+    if any(i.partial or i.foreign for i in done) or any(map(os.path.isdir, named.beside)):
         raise typer.Exit(3)
 
 
@@ -90,6 +97,10 @@ def _tell(session: Session, result: Imported) -> None:
     )
     for path in result.sockets:
         session.out.remark(f"skipped the socket {words.name(path)}")
+    for line in text.untold(result.unrecorded, result.unlisted):
+        session.out.remark(line)
+    for path in result.foreign:
+        session.out.warn(f"not imported, as it is no part of the old layout: {words.name(path)}")
     text.incomplete(session.out, result.partial, "could not be read")
 
 
@@ -102,5 +113,8 @@ def _document(result: Imported) -> dict[str, object]:
         "known": result.known,
         "partial": documents.problems(result.partial),
         "skipped": documents.paths(result.sockets),
+        "unrecorded": result.unrecorded,
+        "unlisted": documents.paths(result.unlisted),
+        "not_imported": documents.paths(result.foreign),
         "duration": round(result.duration, 3),
     }

@@ -106,6 +106,8 @@ def verify(
         text.verdicts(session.out, verdicts, live)
     if not all(v.ok for v in verdicts):
         raise typer.Exit(1 if live else 12)
+    if any(v.unread for v in verdicts):
+        raise typer.Exit(3)
 
 
 @command()

@@ -75,7 +75,7 @@ def _asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], b
     def confirm(plan: Plan) -> bool:
         for line in _lines(plan, _SHOWN):
             session.out.warn(line)
-        session.out.warn("A safety snapshot is taken first: rolling back to that one undoes this.")
+        session.out.warn("A safety snapshot is taken first: `gitsnap undo` undoes this.")
         return session.out.ask("Go ahead?")
 
     return confirm
@@ -87,6 +87,8 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
             yield f"{word:8} {words.name(path)}"
         if most is not None and len(paths) > most:
             yield f"{word:8} … and {len(paths) - most:,} more"
+    for problem in plan.kept:
+        yield f"keep     {words.name(problem.path)} ({words.name(problem.reason)})"
     for conflict in plan.conflicts:
         beside = f"; see {words.name(conflict.beside)}" if conflict.beside else ""
         yield f"conflict {words.name(conflict.path)}: {words.name(conflict.reason)}{beside}"
@@ -110,7 +112,7 @@ def _report(session: Session, done: Done, *, dry_run: bool) -> None:
         raise typer.Exit(1)
     if done.plan.conflicts:
         raise typer.Exit(13)
-    if done.restored is not None and done.restored.incomplete:
+    if done.plan.unknown or (done.restored is not None and done.restored.incomplete):
         raise typer.Exit(3)
 
 
@@ -132,10 +134,11 @@ def _tell(session: Session, done: Done) -> None:
         session.out.line(f"merged   {words.name(path)}")
     for line in _lines(type(done.plan)(conflicts=done.plan.conflicts)):
         session.out.warn(line)
-    text.incomplete(session.out, restored.incomplete, "could not be brought back exactly")
+    text.incomplete(session.out, [*done.plan.unknown, *restored.incomplete], "could not be brought back exactly")
+    text.in_use(session.out, restored)
     text.pruned(session.out, restored.pruned)
     if restored.safety:
-        session.out.line(f"\nTo undo: {session.out.command(f'rollback {restored.safety.id}')}")
+        session.out.line(f"\nTo undo: {session.out.command('undo')}")
 
 
 def _document(done: Done, dry_run: bool) -> dict[str, object]:
@@ -155,6 +158,8 @@ def _document(done: Done, dry_run: bool) -> dict[str, object]:
         "snapshot": done.snapshot.id if done.snapshot else None,
         "safety_snapshot": restored.safety.id if restored and restored.safety else None,
         "verified": restored.verified if restored else False,
-        "incomplete": problems(restored.incomplete) if restored else [],
+        "incomplete": problems([*plan.unknown, *(restored.incomplete if restored else plan.kept)]),
+        "in_use": paths(sorted({*restored.in_use, *restored.left_alone}) if restored else []),
+        "left_alone": paths(restored.left_alone if restored else []),
         "duration": round(done.duration, 3),
     }

@@ -27,7 +27,7 @@ def undo(
 
     session: Session = context.obj
     asks = not yes and not dry_run and session.out.interactive
-    with session.open(changing=True) as (sidecar, settings):
+    with session.open(changing=True, gone=True) as (sidecar, settings):
         result = operation(
             sidecar,
             settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from gitsnap.cli.terminal import Terminal
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops import place as places
+from gitsnap.ops.moved import former
 from gitsnap.ops.place import Place
 from gitsnap.sidecar.repository import Sidecar
 
@@ -33,8 +35,8 @@ class Session:
         return datetime.now(UTC)
 
     @property
-    def home(self) -> str:
-        """Where default sidecars live."""
+    def home(self) -> str | None:
+        """Where default sidecars live; None for a user who has no place for them."""
         return config.sidecars_home(self.environ)
 
     @property
@@ -45,21 +47,22 @@ class Session:
         except FileNotFoundError:
             raise GitsnapError("the working directory was removed", hint="change to one that is there") from None
 
-    def place(self) -> Place:
-        """The protected place that is meant."""
-        return places.locate(self.options.directory, self.options.store, self.home, self.cwd)
+    def place(self, *, gone: bool = False) -> Place:
+        """The protected place that is meant; its directory may be `gone` if that is said."""
+        return places.locate(self.options.directory, self.options.store, self.home, self.cwd, gone=gone)
 
     @contextmanager
     def open(
-        self, *, changing: bool = False, tells_damage: bool = False, tells_pending: bool = False
+        self, *, changing: bool = False, tells_damage: bool = False, tells_pending: bool = False, gone: bool = False
     ) -> Iterator[tuple[Sidecar, Settings]]:
         """The sidecar of the place that is meant, and its settings.
 
         Commands that only look say so when a rollback waits to be settled, and go on; those that are `changing`
         something are stopped by it (Sidecar.writing). Snapshots that were found damaged on the way are warned of.
-        A command that tells of damage, or of what is pending, itself says so.
+        A command that tells of damage, or of what is pending, itself says so; and one that makes a directory that is
+        gone again.
         """
-        place = self.place()
+        place = self.place(gone=gone)
         with places.open_sidecar(place) as sidecar:
             self.mention_cut_short(sidecar)
             if not changing and not tells_pending and sidecar.pending is not None:
@@ -118,6 +121,13 @@ class Session:
         quiet = self.options.json or self.options.quiet
         return replace(settings, hooks=replace(settings.hooks, umask=callers_umask(), quiet=quiet))
 
+    def root_to_snapshot(self) -> str:
+        """The directory that `place_to_snapshot` is about, without protecting it."""
+        if self.options.directory is None:
+            with suppress(NoSidecarError):
+                return self.place().root
+        return os.path.realpath(os.path.join(self.cwd, self.options.directory or ""))
+
     def place_to_snapshot(self) -> tuple[Place, bool]:
         """The place that is meant, protected now if it was not yet; and whether that happened."""
         if self.options.directory is None:
@@ -128,15 +138,24 @@ class Session:
     def protect(self, directory: str | None) -> tuple[Place, bool]:
         """Make sure that there is a sidecar."""
         target = directory if directory is not None else self.options.directory
-        home = self.environ.get("HOME", "")
+        home = config.user_home(self.environ)
         target = self.cwd if target is None else target
-        return places.protect(target, self.options.store, self.home, self.cwd, home)
+        place, created = places.protect(target, self.options.store, self.home, self.cwd, home)
+        if place.was is not None:
+            from gitsnap.cli import words
+
+            self.out.remark(f"{words.name(place.root)} was {words.name(place.was)}, and has its snapshots again")
+        return place, created
 
     def tell_of_sidecar(self, place: Place) -> None:
         """A sidecar was created along the way: where, and what that means inside of another's directory."""
         from gitsnap.cli import words
 
         self.out.remark(f"created the sidecar {words.name(place.store)}")
+        was = former(place.root, self.home, place.store)
+        if was is not None:
+            store = words.name(shlex.quote(was.store))
+            self.out.remark(f"{words.name(was.words)}; `gitsnap --store {store} list` shows the snapshots of that")
         above = places.enclosing(place.root, self.home)
         if above is not None:
             inner, outer = words.name(place.root), words.name(above)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gitsnap.cli import words
 from gitsnap.cli.terminal import Terminal
+from gitsnap.core.calendar import local
 from gitsnap.core.model import Entry, Image, Problem, Snapshot, Type
 
 # For annotations only, as in documents.py.
@@ -101,7 +101,7 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
     if rows:
         out.warn(f"{words.many(len(rows), 'path')} {what}:")
     for problem in rows:
-        out.warn(f"  {words.name(problem.path) or '.'}: {problem.reason}")
+        out.warn(f"  {words.name(problem.path) or '.'}: {words.name(problem.reason)}")
 
 
 def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage]) -> None:
@@ -159,9 +159,33 @@ def shown(out: Terminal, result: Shown) -> None:
     _paths(out, "excluded", result.excluded)
     _paths(out, "sockets, not captured", result.sockets)
     images(out, result.images)
+    if result.unrecorded or result.unlisted:
+        out.line()
+        out.lines(untold(result.unrecorded, result.unlisted))
     incomplete(out, result.partial, "could not be captured")
     if result.damage:
         incomplete(out, result.damage.problems, "known to be damaged")
+
+
+_RECORDED = {"mode": "modes", "owner": "owners", "time": "times", "xattr": "extended attributes"}
+
+
+def untold(unrecorded: Mapping[str, int], unlisted: Sequence[bytes]) -> Iterator[str]:
+    """What a foreign copy does not tell."""
+    if unrecorded:
+        counts = [f"{_RECORDED[what]} of {words.many(count, 'path')}" for what, count in unrecorded.items()]
+        yield f"not recorded in the copy, and kept as they are here: {', '.join(counts)}"
+    if unlisted:
+        first = words.name(unlisted[0]) or "the top directory"
+        more = f" and in {words.many(len(unlisted) - 1, 'directory', 'directories')} more" if len(unlisted) > 1 else ""
+        yield f"it covers what it holds only: whatever else is in {first}{more} stays, in a rollback, too"
+
+
+def beyond(found: Sequence[bytes], what: str = "left alone") -> Iterator[str]:
+    """What a copy does not cover."""
+    if found:
+        more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+        yield f"{what}, as the copy does not cover it: {', '.join(map(words.name, found[:_SHOWN]))}{more}"
 
 
 def _paths(out: Terminal, title: str, found: list[bytes]) -> None:
@@ -184,15 +208,15 @@ def images(out: Terminal, found: Mapping[bytes, Image]) -> None:
 
 def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> None:
     """`ls`, as ls -l lists."""
-    owners = [f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
+    owners = ["? ?" if "owner" in e.unrecorded else f"{e.uname or e.uid} {e.gname or e.gid}" for e in found]
     wide = max((len(o) for o in owners), default=0)
     for e, owner in zip(found, owners, strict=True):
-        moment = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())
+        moment = local(e.mtime_ns // 10**9)
         target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
+        bits = "?" * 9 if "mode" in e.unrecorded else permissions(e.mode)
         out.line(
-            f"{TYPE_LETTERS[e.type]}{permissions(e.mode)} {owner:{wide}} {e.size:>12,} {moment} "
-            f"{words.name(e.path)}{suffix}{target}"
+            f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {words.name(e.path)}{suffix}{target}"
         )
 
 
@@ -212,12 +236,16 @@ def verdicts(out: Terminal, results: Iterable[Verdict], live: bool) -> None:
     for v in results:
         if v.ok:
             read = f"{words.many(v.files, 'file')}, {words.size(v.bytes)}"
-            out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}")
+            far = ", as far as it was read then" if v.unread else ""
+            out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}{far}")
         else:
             out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {words.many(len(v.problems), bad)}")
         for p in v.problems:
             path = words.name(p.path) or root
             out.line(f"  {path + ': ' if path else ''}{words.name(p.problem)}")
+        incomplete(out, v.unread, "could not be compared")
+        for line in beyond(v.beyond, "not compared"):
+            out.remark(line)
 
 
 def plan(out: Terminal, target: Snapshot, steps: RestorePlan) -> None:
@@ -242,7 +270,11 @@ def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
         if len(paths) > most:
             yield f"  {word:6} … and {len(paths) - most:,} more"
     for problem in steps.kept:
-        yield f"  keep   {words.name(problem.path)}: {problem.reason}"
+        yield f"  keep   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+    for problem in steps.foreseen[:most]:
+        yield f"  note   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+    if len(steps.foreseen) > most:
+        yield f"  note   … and {len(steps.foreseen) - most:,} more that will not come back exactly"
 
 
 def plan_sum(steps: RestorePlan) -> Iterable[str]:
@@ -260,7 +292,9 @@ def steps(out: Terminal, result: Restored) -> None:
     for step in result.plan.steps:
         out.line(f"{step.action.value:8} {words.name(step.path) or '.'}")
     for problem in result.plan.kept:
-        out.line(f"{'keep':8} {words.name(problem.path)} ({problem.reason})")
+        out.line(f"{'keep':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
+    for problem in result.plan.foreseen:
+        out.line(f"{'note':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
     counts = Counter(s.action for s in result.plan.steps)
     text = ", ".join(f"{n:,} {action}" for action, n in counts.items()) or "nothing to do"
     out.line(f"{text}; nothing was touched")
@@ -285,12 +319,27 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
     else:
         out.line(f"restored {what}")
         out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
+    for above in result.made[:-1]:
+        out.warn(f"{words.name(above)} was gone and is made again, for its owner alone: no snapshot knows its mode")
+    if result.aside:
+        out.warn(f"what stood in the directory's place is {words.name(result.aside)} now")
     incomplete(out, result.incomplete, "could not be brought back exactly")
-    for path in result.in_use if result.plan.steps else ():
-        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
+    for line in (*untold(result.unrecorded, ()), *beyond(result.beyond)):
+        out.remark(line)
+    in_use(out, result)
     pruned(out, result.pruned)
     if result.safety and result.plan.steps:
         out.line(f"\nTo undo: {out.command('undo')}")
+
+
+def in_use(out: Terminal, result: Restored) -> None:
+    """What others were at work on while a directory was brought back."""
+    for path in result.in_use if result.plan.steps else ():
+        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
+    for path in result.left_alone[:_SHOWN]:
+        out.remark(f"{words.name(path)} is in use, and was left alone")
+    if len(result.left_alone) > _SHOWN:
+        out.remark(f"… and {len(result.left_alone) - _SHOWN:,} more that are in use")
 
 
 def _verified(incomplete: Sequence[Problem]) -> str:
@@ -300,6 +349,13 @@ def _verified(incomplete: Sequence[Problem]) -> str:
 
 def recovered(out: Terminal, result: Recovered) -> None:
     """`recover`."""
+    if result.cleared:
+        out.line(f"removed what had no journal: {', '.join(map(words.name, result.cleared))}")
+        incomplete(out, result.incomplete, "kept beside the sidecar")
+        out.line(
+            f"\nThe directory may be between two states: {out.command('list')}, then {out.command('diff SNAPSHOT')}"
+        )
+        return
     if result.direction is None:
         out.line("nothing to recover: no rollback was interrupted here")
         return

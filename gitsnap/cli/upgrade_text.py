@@ -58,6 +58,13 @@ def _verified(facts: dict[str, Any]) -> list[str]:
     return [f"     all of it read again and found right, in {words.duration(facts['duration'])}"]
 
 
+def _foreseen(facts: dict[str, Any]) -> list[str]:
+    count, named = facts["paths"], facts["problems"][:10]
+    rows = [f"  {words.name(p['path']) or '.'}: {words.name(p['reason'])}" for p in named]
+    more = [f"  … and {count - len(named):,} more"] if count > len(named) else []
+    return [f"WARNING: a rollback could not put back {words.many(count, 'path')} exactly:", *rows, *more]
+
+
 def _check(facts: dict[str, Any]) -> list[str]:
     name = words.name(facts["check"])
     took = f"in {words.duration(facts['duration'])}"
@@ -88,6 +95,7 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.HOOK_FAILED: _hook,
     Moment.VERIFIED: _verified,
     Moment.VERIFY_FAILED: lambda f: [f"WARNING: {f['problem']}"],
+    Moment.FORESEEN: _foreseen,
     Moment.PROCESSES_LEFT: _left,
     Moment.CHECK_PASSED: _check,
     Moment.CHECK_FAILED: _check,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.plan import same_content, same_metadata
+from gitsnap.core.plan import differing_metadata, same_content, same_metadata
 
 
 class Status(StrEnum):
@@ -94,16 +94,8 @@ def metadata_differences(a: Entry, b: Entry, *, times: bool, directory_times: bo
     """Names of the metadata that differ between two entries of the same type and content."""
     if same_metadata(a, b):
         return ()
-    out = []
-    if a.mode != b.mode and a.type is not Type.LINK:
-        out.append("mode")
-    if (a.uid, a.gid) != (b.uid, b.gid):
-        out.append("owner")
-    if a.xattrs != b.xattrs:
-        out.append("xattr")
-    if a.mtime_ns != b.mtime_ns and (directory_times if a.type is Type.DIR else times):
-        out.append("time")
-    return tuple(out)
+    counts = directory_times if a.type is Type.DIR else times
+    return tuple(what for what in differing_metadata(a, b) if counts or what != "time")
 
 
 def _link_changes(

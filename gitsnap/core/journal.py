@@ -94,7 +94,8 @@ class Record:
     """One rollback. `created` is RFC 3339, `root` absolute, `target` and `safety` are snapshot ids.
 
     `paths` are those asked for (none: everything), `part` the component (None: all); `ignore` and `exclude` the texts
-    of the exclusion rules that held.
+    of the exclusion rules that held. Where `leaving` is not None, a merge was put in place: all that counts is what
+    differs between the two snapshots, but for these paths, which others wrote to.
     """
 
     transaction: str
@@ -110,6 +111,7 @@ class Record:
     stages: list[Stage] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     dressings: list[Dressing] = field(default_factory=list)
+    leaving: tuple[bytes, ...] | None = None
 
     @property
     def stage_name(self) -> bytes:
@@ -135,6 +137,7 @@ def encode(record: Record) -> bytes:
         "part": _part(record.part),
         "ignore": _text(record.ignore),
         "exclude": _text(record.exclude),
+        "leaving": None if record.leaving is None else [_text(p) for p in record.leaving],
     }
     sections = [
         header,
@@ -229,6 +232,7 @@ def _header(found: Any) -> Record:
         _read_part(found["part"]),
         _bytes(found["ignore"]),
         _bytes(found["exclude"]),
+        leaving=None if found.get("leaving") is None else tuple(map(_bytes, _is(found["leaving"], list))),
     )
 
 
@@ -307,6 +311,7 @@ def _check(record: Record) -> None:
     _check_paths((s.holder for s in record.stages), _check_directory)
     _check_paths((d.path for d in record.dressings), _check_directory)
     _check_paths(record.paths, _check_directory)
+    _check_paths(record.leaving or (), _check_directory)
     if len({m.slot for m in record.moves}) != len(record.moves):
         raise _damaged("a slot occurs twice")
 

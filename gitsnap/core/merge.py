@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from gitsnap.core.keys import ABSENT, KeyPath
-from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.plan import same_content
+from gitsnap.core.model import Entry, Inventory, Problem, Type
+from gitsnap.core.plan import differing_metadata, same_content
 
 
 class Way(StrEnum):
@@ -47,16 +47,19 @@ class Conflict:
 
 @dataclass(slots=True)
 class Plan:
-    """What a merge will do, by path."""
+    """What a merge will do, by path. `kept` are those of the paths that cannot be changed, with reasons."""
 
     taken: list[bytes] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
     merged: list[bytes] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    # What could not be read when one of the others was taken: it stays.
+    unknown: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing differs and nothing is in doubt."""
+        """Whether there is nothing to be done, and nothing in doubt."""
         return not (self.taken or self.removed or self.merged or self.conflicts)
 
 
@@ -92,7 +95,7 @@ def _same(a: Entry | None, b: Entry | None, metadata: bool) -> bool:
         return True
     if not same_content(a, b):
         return False
-    return not metadata or (a.mode, a.uid, a.gid, a.xattrs) == (b.mode, b.uid, b.gid, b.xattrs)
+    return not metadata or not {*differing_metadata(a, b)} - {"time"}
 
 
 def _both_changed(path: bytes, b: Entry | None, o: Entry | None, t: Entry | None) -> Verdict:

@@ -15,6 +15,10 @@ from enum import StrEnum
 
 ROOT = b""
 
+# The values of an entry that a foreign copy may not have recorded.
+RECORDED = ("mode", "owner", "time", "xattr")
+ALL_RECORDED: frozenset[str] = frozenset()
+
 
 class Type(StrEnum):
     """What an entry is; the values are mtree(5)'s words."""
@@ -60,7 +64,8 @@ class Entry:
 
     `mode` holds the 12 permission bits. `size` is a file's length in bytes, 0 for the rest. `target` is a symlink's
     text. `device` is (major, minor) of a device node. `sha256` and `oid` (the git blob id) are set for files whose
-    content is known; `oid` also for symlinks.
+    content is known; `oid` also for symlinks. `unrecorded` names the values (of RECORDED) that nobody knows, as
+    in an archive without owners: what stands in their fields means nothing.
     """
 
     path: bytes
@@ -78,6 +83,7 @@ class Entry:
     sparse: bool = False
     sha256: bytes | None = None
     oid: bytes | None = None
+    unrecorded: frozenset[str] = ALL_RECORDED
 
     @property
     def git_mode(self) -> int:
@@ -115,7 +121,8 @@ class Inventory:
     `entries` are sorted by path (as bytes), the root first. `hardlinks` are groups of two or more sorted paths that
     share an inode, sorted. `rules` are the exclusion rules that applied, `excluded` the topmost paths they left out
     (directories end in `/`). `partial` names what could not be read whole, `skipped` the sockets. `images` are the
-    databases whose entries stand for more than one file.
+    databases whose entries stand for more than one file. `unlisted` are the directories that may have held more than is
+    here: of other names in them nothing is known.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -125,6 +132,7 @@ class Inventory:
     partial: list[Problem] = field(default_factory=list)
     skipped: list[bytes] = field(default_factory=list)
     images: dict[bytes, Image] = field(default_factory=dict)
+    unlisted: list[bytes] = field(default_factory=list)
 
     def beside(self) -> dict[bytes, bytes]:
         """The database of each file that belongs to an image."""

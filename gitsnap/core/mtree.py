@@ -2,7 +2,8 @@ r"""The metadata of a tree, which git's trees cannot hold, as text that mtree(5)
 
 The first line names the format's version. Then one line for each entry, by its full path (`.` is the root), then what
 mtree has no word for, as comments (`mtree_comments`). Paths and link targets are written as `vis` has them. Times are
-seconds, rounded down, and the nanoseconds on top.
+seconds, rounded down, and the nanoseconds on top. What a foreign copy has not recorded has no keyword: the mode, the
+owner, a directory's time. So mtree leaves these alone, too.
 
 mtree takes a name with `*`, `?` or `[` in it for a pattern, escaped or not. Such entries and what is below them follow
 all the others, so that they cannot catch their neighbours. Only where two such names in one directory match each other
@@ -37,24 +38,29 @@ _TEXT = rf"[{PLAIN}\\]+"
 _all_plain = re.compile(b"[" + PLAIN.encode() + b"]*").fullmatch
 _path = re.compile(rf"\.(?:/{_TEXT})?").fullmatch
 _attributes = re.compile(
-    rf"type=([a-z]+) mode=0([1-7]?[0-7]{{3}}) uid={_NUMBER} gid={_NUMBER}"
-    rf"(?: uname=({OWNER_NAME}))?(?: gname=({OWNER_NAME}))?"
+    rf"type=([a-z]+)(?: mode=0([1-7]?[0-7]{{3}}))?"
+    rf"(?: uid={_NUMBER} gid={_NUMBER}(?: uname=({OWNER_NAME}))?(?: gname=({OWNER_NAME}))?)?"
 ).fullmatch
 _facts = re.compile(
     rf"((?:0|-?[1-9][0-9]{{0,18}})\.[0-9]{{9}})(?: size={_NUMBER})?(?: (link|device)=({_TEXT}))?"
 ).fullmatch
 _device = re.compile(rf"native,{_NUMBER},{_NUMBER}").fullmatch
 
-# The type and the keyword it needs, the mode, the owner's ids and names.
-_Attributes = tuple[Type, str | None, int, int, int, str, str]
+# The type and the keyword it needs, the mode, the owner's ids and names, and what of these is not recorded.
+_Attributes = tuple[Type, str | None, int, int, int, str, str, frozenset[str]]
 
 # What few different ones make up a whole tree: type, mode, owner's ids and names. Most of a line is one of them.
-_Combination = tuple[Type, int, int, int, str, str]
+_Combination = tuple[Type, int, int, int, str, str, frozenset[str]]
+
+# What stands for the mode where it is not recorded: the one that git's tree has.
+_UNKNOWN_MODES = {_DIR: 0o755, _LINK: 0o777}
+_TIMELESS = frozenset({"time"})
 _AT_ONCE = 4096
 
 _TYPES = {kind.value: kind for kind in Type}
 _KEYWORDS = {_LINK: "link", _CHAR: "device", _BLOCK: "device"}
 _NO_NAME = frozenset({b"", b".", b".."})
+_NO_TIME = "0.000000000"
 
 
 def format_metadata(inventory: Inventory) -> bytes:
@@ -95,11 +101,15 @@ def _format_entries(entries: list[Entry], known: dict[_Combination, str]) -> lis
     lines: list[str] = []
     for entry in entries:
         kind, time = entry.type, entry.mtime_ns
-        combination = (kind, entry.mode, entry.uid, entry.gid, entry.uname, entry.gname)
+        combination = (kind, entry.mode, entry.uid, entry.gid, entry.uname, entry.gname, entry.unrecorded)
         common = known.get(combination)
         if common is None:
             common = known[combination] = _format_common(entry)
-        if _SECOND <= time < _ORDINARY:
+        if "time" in entry.unrecorded:
+            if kind is not _DIR:
+                raise ValueError(f"no time of {entry.path!r}")
+            line = common
+        elif _SECOND <= time < _ORDINARY:
             digits = str(time)
             line = f"{common}{digits[:-9]}.{digits[-9:]}"
         else:
@@ -117,8 +127,10 @@ def _format_entries(entries: list[Entry], known: dict[_Combination, str]) -> lis
 def _format_common(entry: Entry) -> str:
     if not 0 <= entry.mode <= 0o7777:
         raise ValueError(f"mode {entry.mode:o} of {entry.path!r}")
-    owner = _format_owner(entry.uid, entry.gid, entry.uname, entry.gname)
-    return f" type={entry.type} mode=0{entry.mode:03o} {owner} time="
+    lacking = entry.unrecorded
+    mode = "" if "mode" in lacking else f" mode=0{entry.mode:03o}"
+    owner = "" if "owner" in lacking else " " + _format_owner(entry.uid, entry.gid, entry.uname, entry.gname)
+    return f" type={entry.type}{mode}{owner}{'' if 'time' in lacking else ' time='}"
 
 
 def _format_time(entry: Entry) -> str:
@@ -196,11 +208,13 @@ class _EntryReader:
 
     def _read_entry(self, line: str) -> Entry:
         text, _, rest = line.partition(" ")
-        common, _, rest = rest.partition(" time=")
+        common, timed, rest = rest.partition(" time=")
         attributes = self._attributes.get(common)
         if attributes is None:
             attributes = self._attributes[common] = _parse_attributes(common)
-        kind, needed, mode, uid, gid, uname, gname = attributes
+        kind, needed, mode, uid, gid, uname, gname, lacking = attributes
+        if not timed and kind is _DIR:
+            rest, lacking = _NO_TIME, lacking | _TIMELESS
         found = _facts(rest)
         if found is None or not _path(text):
             raise IntegrityError("not an entry")
@@ -212,6 +226,8 @@ class _EntryReader:
             raise IntegrityError("not the keywords that the type needs")
         length = _limited(size, _MAX_SIZE) if size else 0
         entry = Entry(path, kind, mode, uid, gid, uname, gname, _parse_time(time), length)
+        if lacking:
+            entry.unrecorded = lacking
         if kind is _DIR:
             self._dirs.add(path)
         elif kind is _LINK:
@@ -248,9 +264,11 @@ def _parse_attributes(text: str) -> _Attributes:
     found = _attributes(text)
     if found is None or found[1] not in _TYPES:
         raise IntegrityError("not an entry")
-    uid, gid = _limited(found[3], _MAX_ID), _limited(found[4], _MAX_ID)
+    uid, gid = _limited(found[3] or "0", _MAX_ID), _limited(found[4] or "0", _MAX_ID)
     kind = _TYPES[found[1]]
-    return kind, _KEYWORDS.get(kind), int(found[2], 8), uid, gid, found[5] or "", found[6] or ""
+    mode = int(found[2], 8) if found[2] else _UNKNOWN_MODES.get(kind, 0o644)
+    lacking = frozenset(what for what, value in (("mode", found[2]), ("owner", found[3])) if value is None)
+    return kind, _KEYWORDS.get(kind), mode, uid, gid, found[5] or "", found[6] or "", lacking
 
 
 def _parse_time(text: str) -> int:

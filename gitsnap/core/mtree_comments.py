@@ -7,12 +7,18 @@
     # sparse PATH
     # partial PATH REASON
     # skipped PATH
+    # unlisted PATH
+    # unrecorded PATH xattr
+    # unrecorded xattr
 
 Paths, names and reasons are written as `vis` has them. Owners' names are here only where mtree could not read them in
 the entry. Within a kind the comments are sorted by path, then by name or reason.
 
 What is skipped is a socket, or a file that belongs to a database which was captured as an image: a regular file is such
 a database when a journal of its name (`-journal`, `-wal`) is skipped.
+
+What is unlisted is a directory that may have held more than the entries tell. `unrecorded` says of an entry,
+or of all of them, that the extended attributes are not known; what else may lack has no keyword in the entry.
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ from gitsnap.core.vis import invisible, invisible_path, visible, visible_path
 OWNER_NAME = r"[!-\"$-~]+"
 plain_owner = re.compile(OWNER_NAME).fullmatch
 
-_DIRECTIVES = ("xattr", "uname", "gname", "hardlink", "sparse", "partial", "skipped")
+_DIRECTIVES = ("xattr", "uname", "gname", "hardlink", "sparse", "partial", "skipped", "unlisted", "unrecorded")
 
 
 def damaged(number: int, why: str) -> IntegrityError:
@@ -61,6 +67,14 @@ def format_comments(inventory: Inventory) -> Iterator[str]:
         yield f"# partial {visible_path(path)} {visible(reason)}"
     for path in sorted({*inventory.skipped, *inventory.beside()}):
         yield f"# skipped {visible_path(path)}"
+    for path in sorted(set(inventory.unlisted)):
+        yield f"# unlisted {visible_path(path)}"
+    without = [entry.path for entry in entries if "xattr" in entry.unrecorded]
+    if without and len(without) == len(entries):
+        yield "# unrecorded xattr"
+    else:
+        for path in without:
+            yield f"# unrecorded {visible_path(path)} xattr"
 
 
 class CommentReader:
@@ -70,6 +84,7 @@ class CommentReader:
         self._inventory = inventory
         self._entries = inventory.by_path()
         self._linked: set[bytes] = set()
+        self._single: set[bytes] = set()
 
     def read(self, lines: list[str], first: int) -> None:
         """Read all `lines`, of which the first has the number `first`."""
@@ -82,6 +97,8 @@ class CommentReader:
             except IntegrityError as error:
                 raise damaged(number, error.message) from None
             previous = place
+        if len(self._single) == len(self._entries):
+            raise damaged(first, "what is true of all entries is said of each")
         claim(self._inventory)
 
     def _read_comment(self, line: str) -> tuple[int, bytes, bytes]:
@@ -89,6 +106,9 @@ class CommentReader:
         words = line.split(" ")
         if len(words) < 3 or words[0] != "#" or words[1] not in _DIRECTIVES:
             raise IntegrityError("an unknown comment, or an entry after the comments")
+        if words[1:] == ["unrecorded", "xattr"]:
+            self._read_unrecorded(self._inventory.entries)
+            return _DIRECTIVES.index("unrecorded"), b"", b""
         directive, path, rest = words[1], invisible_path(words[2]), words[3:]
         detail = b""
         if directive == "hardlink":
@@ -99,11 +119,19 @@ class CommentReader:
         elif directive == "skipped":
             _none(rest)
             self._inventory.skipped.append(path)
+        elif directive == "unlisted":
+            _none(rest)
+            self._inventory.unlisted.append(self._entry(path, Type.DIR).path)
         elif directive == "xattr":
             detail = self._read_xattr(self._entry(path), _only(rest))
         elif directive == "sparse":
             _none(rest)
             self._entry(path, Type.FILE).sparse = True
+        elif directive == "unrecorded":
+            if _only(rest) != "xattr":
+                raise IntegrityError("an unknown comment, or an entry after the comments")
+            self._read_unrecorded([self._entry(path)])
+            self._single.add(path)
         else:
             self._read_owner(self._entry(path), directive, _text(invisible(_only(rest))))
         return _DIRECTIVES.index(directive), path, detail
@@ -133,6 +161,12 @@ class CommentReader:
         raw = invisible(name)
         entry.xattrs += ((_text(raw), value),)
         return raw
+
+    def _read_unrecorded(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.xattrs or "xattr" in entry.unrecorded:
+                raise IntegrityError(f"{entry.path!r} has extended attributes that are not recorded")
+            entry.unrecorded |= {"xattr"}
 
     def _read_owner(self, entry: Entry, directive: str, name: str) -> None:
         taken = entry.uname if directive == "uname" else entry.gname

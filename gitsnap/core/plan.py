@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -40,10 +40,14 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class RestorePlan:
-    """Steps in the order in which they are to be applied, and the paths that have to stay as they are, with reasons."""
+    """Steps in the order in which they are to be applied, and the paths that have to stay as they are, with reasons.
+
+    `foreseen` names what will not come back with all of its metadata, and where there may be too little space.
+    """
 
     steps: list[Step] = field(default_factory=list)
     kept: list[Problem] = field(default_factory=list)
+    foreseen: list[Problem] = field(default_factory=list)
 
     def paths(self, *actions: Action) -> list[bytes]:
         """The paths of the steps with these actions."""
@@ -94,13 +98,29 @@ def same_content(a: Entry, b: Entry) -> bool:
 
 
 def same_metadata(a: Entry, b: Entry) -> bool:
-    """Whether mode, owner, times and extended attributes agree (numbers; see owners.localise)."""
+    """Whether mode, owner, times and extended attributes agree (numbers; see owners.localise), as far as recorded."""
     return (
         a.mtime_ns == b.mtime_ns
         and a.uid == b.uid
         and a.gid == b.gid
         and (a.mode == b.mode or a.type is _LINK)
         and a.xattrs == b.xattrs
+    ) or (bool(a.unrecorded or b.unrecorded) and not differing_metadata(a, b))
+
+
+def differing_metadata(a: Entry, b: Entry) -> tuple[str, ...]:
+    """Which of mode, owner, xattr and time differ. What one of the two has not recorded does not."""
+    differ = (
+        a.mode != b.mode and a.type is not _LINK,
+        (a.uid, a.gid) != (b.uid, b.gid),
+        a.xattrs != b.xattrs,
+        a.mtime_ns != b.mtime_ns,
+    )
+    unknown = a.unrecorded | b.unrecorded
+    return tuple(
+        what
+        for what, found in zip(("mode", "owner", "xattr", "time"), differ, strict=True)
+        if found and what not in unknown
     )
 
 
@@ -111,18 +131,20 @@ def make_plan(
     scope: Callable[[bytes], bool],
     protected: Protected,
     mounts: Collection[bytes] = (),
+    refused: Mapping[bytes, str] | None = None,
 ) -> RestorePlan:
     """The steps that turn `live` into `wanted` within `scope`, leaving `protected` paths alone.
 
     `scope` tells whether a path is to be brought back at all, `protected(path, is_dir)` whether it must never be
     touched. Paths that `wanted` names as partial are protected, too. Sockets, `mounts` and what is excluded in the live
-    tree cannot be replaced or removed. What holds any of these stays.
+    tree cannot be replaced or removed; `refused` are other paths that no step can change, with reasons. What holds any
+    of these stays.
 
     `live` is what is on the disk (Inventory.on_disk). The files beside a database of which it has an image go when the
     database is replaced or removed, before that, and whatever excludes them: SQLite would take a journal that stays for
     one of the new database. Otherwise they are left alone.
     """
-    return _Planner(wanted, live, scope, protected, frozenset(mounts)).plan()
+    return _Planner(wanted, live, scope, protected, frozenset(mounts), refused or {}).plan()
 
 
 class _Planner:
@@ -133,6 +155,7 @@ class _Planner:
         scope: Callable[[bytes], bool],
         protected: Protected,
         mounts: frozenset[bytes],
+        refused: Mapping[bytes, str],
     ) -> None:
         self._wanted_inventory, self._live_inventory = wanted, live
         self._wanted, self._live = wanted.by_path(), live.by_path()
@@ -141,9 +164,9 @@ class _Planner:
         self._partial = {p.path for p in wanted.partial}
         # Then there is nothing to ask, some hundred thousand times.
         self._all_in_play = scope is everything and protected is nothing and not self._partial
-        self._mounts = mounts
+        self._mounts, self._refused = mounts, refused
         self._obstacles = {p.rstrip(b"/") for p in live.excluded} | set(live.skipped)
-        self._holders = _ancestors(self._obstacles | self._partial | mounts)
+        self._holders = _ancestors(self._obstacles | self._partial | mounts | refused.keys())
         self._groups, have = self._in_play_links(wanted, self._wanted), self._in_play_links(live, self._live)
         self._relinked = self._changed_links(have)
         whole = set(have.values())
@@ -182,8 +205,8 @@ class _Planner:
             if entry.type is not Type.DIR and wanted is not None and wanted.type is not Type.DIR:
                 # A file that another non-directory follows is exchanged with it, not removed first.
                 continue
-            if path in self._mounts:
-                self._out.kept.append(Problem(path, "is a mount point"))
+            if path in self._mounts or path in self._refused:
+                self._out.kept.append(Problem(path, self._refused.get(path, "is a mount point")))
                 if entry.type is not Type.DIR:
                     self._obstacles.add(path)
             elif entry.type is not Type.DIR:
@@ -200,8 +223,8 @@ class _Planner:
         for path, database in sorted(self._database_of.items()):
             if database not in replaced or path in self._wanted:
                 continue
-            if path in self._mounts:
-                self._out.kept.append(Problem(path, "is a mount point"))
+            if path in self._mounts or path in self._refused:
+                self._out.kept.append(Problem(path, self._refused.get(path, "is a mount point")))
             else:
                 out.append(Step(Action.REMOVE, path))
         return out
@@ -226,6 +249,11 @@ class _Planner:
                 continue
             if kept and path in kept:
                 self._out.kept.append(Problem(path, f"a {entry.type.noun} belongs here"))
+                continue
+            if path in self._refused:
+                # A directory's metadata come last.
+                if entry.type is not _DIR or live is None or live.type is not _DIR:
+                    self._out.kept.append(Problem(path, self._refused[path]))
                 continue
             if entry.type is _DIR:
                 if live is None or live.type is not _DIR:
@@ -256,7 +284,10 @@ class _Planner:
 
     def _in_play_links(self, of: Inventory, entries: dict[bytes, Entry]) -> dict[bytes, tuple[bytes, ...]]:
         """The group of each path that has one, without the names that are not in play."""
-        groups = (tuple(p for p in group if self._in_play(p, entries[p])) for group in of.hardlinks)
+        refused = self._refused
+        groups = (
+            tuple(p for p in group if p not in refused and self._in_play(p, entries[p])) for group in of.hardlinks
+        )
         return {path: group for group in groups if len(group) > 1 for path in group}
 
     def _changed_links(self, have: dict[bytes, tuple[bytes, ...]]) -> set[bytes]:
@@ -280,6 +311,7 @@ class _Planner:
             touched.add(b"")
         out = []
         kept = {p.path for p in self._out.kept}
+        refused = self._refused
         for entry in reversed(self._wanted_inventory.entries):
             if entry.type is not _DIR or entry.path in kept:
                 continue
@@ -289,6 +321,8 @@ class _Planner:
                     continue
                 # Outside the scope, but its time moved: it keeps what it has.
                 out.append(Step(Action.METADATA, entry.path, live))
+            elif refused and entry.path in refused:
+                self._out.kept.append(Problem(entry.path, refused[entry.path]))
             elif entry.path in touched or live is None or live.type is not _DIR or not same_metadata(entry, live):
                 out.append(Step(Action.METADATA, entry.path, entry))
         return out

@@ -43,6 +43,7 @@ class Moment(StrEnum):
     SNAPSHOT_FAILED = "snapshot-failed"
     VERIFIED = "verified"
     VERIFY_FAILED = "verify-failed"
+    FORESEEN = "foreseen"
     COMMAND_STARTED = "command-started"
     COMMAND_EXITED = "command-exited"
     PROCESSES_LEFT = "processes-left"

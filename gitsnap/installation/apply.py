@@ -25,6 +25,7 @@ from gitsnap.installation.stages import Stages
 # Looked up once, because access to an enumeration's members is slow.
 _FILE = Type.FILE
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_NOT_PERMITTED = ": not permitted"
 
 Content = Callable[[Entry], Iterator[bytes]]
 Stop = Callable[[], bool]
@@ -37,7 +38,12 @@ def go_on() -> bool:
 
 def refusal(path: bytes, words: list[str]) -> Problem:
     """What an unprivileged user was not allowed to set."""
-    return Problem(path, ", ".join(words) + ": not permitted")
+    return Problem(path, ", ".join(words) + _NOT_PERMITTED)
+
+
+def refused(problem: Problem) -> bool:
+    """Whether it is one of those."""
+    return problem.reason.endswith(_NOT_PERMITTED)
 
 
 class Carrier:

@@ -19,6 +19,21 @@ def missing(root: str) -> bool:
         return True
 
 
+def lacking(root: str) -> list[str]:
+    """The directories above `root` that are not there, the topmost first."""
+    found: list[str] = []
+    while not os.path.lexists(root := os.path.dirname(root)):
+        found.insert(0, root)
+    return found
+
+
+def withdraw(root: str, above: list[str]) -> None:
+    """Remove the directory at `root` again if it is empty, and those of `above` with it."""
+    with suppress(OSError):
+        for path in (root, *reversed(above)):
+            os.rmdir(path)
+
+
 def recreate(root: str) -> str | None:
     """Make an empty directory at `root`. What stands in its place is moved aside; its new path, or None."""
     aside = None

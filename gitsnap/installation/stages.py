@@ -19,6 +19,7 @@ from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
 from gitsnap.installation.directories import OPEN_DIRECTORY, Directories
 from gitsnap.installation.disk import Disk
+from gitsnap.installation.obstacles import bars
 from gitsnap.installation.rescue import copy_aside
 
 _NAME = re.compile(re.escape(STAGE_PREFIX) + rb"[0-9a-f]{12}")
@@ -52,8 +53,12 @@ class Holders:
     def _on_its_file_system(self, folder: bytes) -> int:
         place = self._place(folder)
         if place not in self._by_place:
-            while folder and self._place(folder.rpartition(b"/")[0]) == place:
-                folder = folder.rpartition(b"/")[0]
+            above = folder
+            while above and self._place(above.rpartition(b"/")[0]) == place:
+                above = above.rpartition(b"/")[0]
+                # Where nothing can be made, no stage can be either.
+                if bars(self._dirs.fd(above)) is None:
+                    folder = above
             found = os.fstat(self._dirs.fd(folder))
             self._by_place[place] = len(self.stages)
             self.stages.append(Stage(folder, stat.S_IMODE(found.st_mode), found.st_atime_ns, found.st_mtime_ns))
@@ -128,6 +133,11 @@ class Stages:
         """Whether one of them is not there."""
         return None in self._fds
 
+    @property
+    def present(self) -> bool:
+        """Whether one of them is there."""
+        return any(fd is not None for fd in self._fds)
+
     def sync(self) -> None:
         """Make everything on their file systems durable."""
         for fd in self._fds:
@@ -147,7 +157,12 @@ class Stages:
                     remove_tree(self._disk, fd, os.fsencode(text))
                 with writable(holder):
                     self._disk.rmdir(holder, self._name)
-            self._disk.set_time(holder, b".", stage.atime_ns, stage.mtime_ns)
+            try:
+                self._disk.set_time(holder, b".", stage.atime_ns, stage.mtime_ns)
+            except OSError as error:
+                # It is another's, who alone may set its time; or nothing could be made there in the first place.
+                if error.errno not in ((errno.EPERM,) if fd is not None else (errno.EPERM, errno.EROFS)):
+                    raise
             if stat.S_IMODE(os.fstat(holder).st_mode) != stage.mode:
                 os.fchmod(holder, stage.mode)
         self.close()
@@ -216,7 +231,12 @@ def left_behind(root: str) -> list[bytes]:
 
 
 def clear(
-    root: str, disk: Disk, left: Iterable[bytes], unsaved: Callable[[int], bool], destination: str
+    root: str,
+    disk: Disk,
+    left: Iterable[bytes],
+    unsaved: Callable[[int], bool],
+    destination: str,
+    held_by: str = "neither snapshot",
 ) -> list[Problem]:
     """Delete stages that were left behind; their files that are `unsaved` are copied to `destination` first."""
     kept: list[Problem] = []
@@ -230,7 +250,7 @@ def clear(
                 try:
                     if unsaved(fd):
                         where = copy_aside(dirs.fd(folder), last, destination, below)
-                        kept.append(Problem(path + b"/" + below, f"is in neither snapshot; it is kept in {where}"))
+                        kept.append(Problem(path + b"/" + below, f"is in {held_by}; it is kept in {where}"))
                 finally:
                     os.close(fd)
             dirs.forget(path)

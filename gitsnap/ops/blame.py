@@ -14,7 +14,7 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
 from gitsnap.ops.inspect import not_held
-from gitsnap.sidecar import catalog, commits, timeline, trees
+from gitsnap.sidecar import catalog, commits, contents, timeline, trees
 from gitsnap.sidecar.repository import Sidecar
 
 LARGEST = 8 << 20
@@ -69,7 +69,7 @@ def _require_text(sidecar: Sidecar, snapshot: Snapshot, path: bytes) -> None:
     leaf = trees.lookup(sidecar.objects, bytes.fromhex(snapshot.tree), path)
     shown = os.fsdecode(path)
     if leaf is None:
-        raise not_held(snapshot, path)
+        raise not_held(snapshot, path, contents.metadata(sidecar, snapshot))
     wrong = "a directory" if leaf.mode == trees.DIRECTORY else "a symlink" if leaf.mode == trees.LINK else ""
     size = 0
     for piece in sidecar.objects.blob(leaf.oid) if not wrong else ():

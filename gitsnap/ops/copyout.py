@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.coverage import completed, unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.journal import Record
@@ -20,10 +21,11 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan import Scanner
+from gitsnap.ops.feasible import require_space
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.target import Scope, differences, require_paths, require_space, scope_of
+from gitsnap.ops.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.transaction import Transaction, Unjournaled
 from gitsnap.sidecar import catalog, contents, salvage
 from gitsnap.sidecar.repository import Sidecar
@@ -53,10 +55,12 @@ def copy_out(
             target, lost, proven = catalog.choose(sidecar, selector), [], True
             wanted = contents.inventory(sidecar, target)
         localise(wanted)
-        require_paths(paths, {e.path for e in wanted.entries} | {p.path for p in lost}, target)
+        named = {p.path for p in lost}
+        require_paths([p for p in paths if p not in named], wanted, target)
         _require_elsewhere(sidecar, destination)
         _empty_directory(destination)
         live = Scanner(destination, Digesting()).run().inventory
+        wanted = completed(wanted, live)
         scope = scope_of(paths, wanted, live)
         result = Restored(
             target, make_plan(wanted, live, scope=scope, protected=nothing), applied=True, salvaged=salvaging
@@ -66,7 +70,7 @@ def copy_out(
         result.incomplete += result.plan.kept
         result.incomplete += _fill(sidecar, destination, result.plan, live, target, disk or Disk(), observer)
     found = Scanner(destination, Digesting()).run().inventory
-    result.incomplete += [p for p in wanted.partial if scope(p.path)]
+    result.incomplete += [p for p in unread(wanted) if scope(p.path)]
     result.conclude(_wrong(wanted, found, scope))
     result.verified = result.verified and proven
     result.duration = time.monotonic() - started

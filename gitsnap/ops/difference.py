@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Comparison, Status, compare
 from gitsnap.core.content import CHUNK, Digesting
+from gitsnap.core.coverage import Coverage, beyond, unread
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.keys import KeyChange
@@ -30,7 +31,8 @@ NOW = "now"
 class Difference:
     """The changes between two states, named by snapshot ids or `now`. `retimed` counts files whose time alone differs.
 
-    `partial` names what of the live directory could not be read.
+    `partial` names what could not be read: of the live directory now, and of a snapshot when it was taken.
+    `beyond` is what one side holds and the other, a foreign copy, does not cover.
     """
 
     old: str
@@ -38,6 +40,7 @@ class Difference:
     comparison: Comparison
     retimed: int = 0
     partial: list[Problem] = field(default_factory=list)
+    beyond: list[bytes] = field(default_factory=list)
 
 
 def diff(
@@ -69,7 +72,10 @@ def diff(
     reader = Contents(sidecar, ids[0] == NOW, ids[1] == NOW)
     if similar:
         comparison = Comparison(pair(comparison.changes, reader.read, sidecar, observer))
-    return Difference(ids[0], ids[1], comparison, retimed, live.partial), reader
+    partial = {p.path: p for side in (*stored.values(), live) for p in _unread(side, live) if _asked(p.path, paths)}
+    untold = {p for a, b in (sides, reversed(sides)) for p in beyond(a, b) if _asked(p, paths)}
+    unread_paths = sorted(partial.values(), key=lambda p: p.path)
+    return Difference(ids[0], ids[1], comparison, retimed, unread_paths, sorted(untold)), reader
 
 
 def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
@@ -101,9 +107,19 @@ def _compare(
     retimed = len(everything) - len(changes)
     if reference is not None:
         rules = exclusions.for_comparison(sidecar.installation, settings, reference)
-        unread = {p.path for side in (old, new) for p in side.partial}
-        changes = [c for c in changes if not rules.protected(c.path, _is_dir(c)) and not _below(c.path, unread)]
+        changes = [c for c in changes if not rules.protected(c.path, _is_dir(c))]
+    told = [Coverage(side) for side in (old, new)]
+    if any(told):
+        changes = [c for c in changes if all(side.tells(c.path) for side in told)]
     return Comparison(changes), retimed
+
+
+def _unread(side: Inventory, live: Inventory) -> list[Problem]:
+    return side.partial if side is live else unread(side)
+
+
+def _asked(path: bytes, paths: Sequence[bytes]) -> bool:
+    return not paths or any(not p or _below(path, {p}) or _below(p, {path}) for p in paths)
 
 
 def _is_dir(change: Change) -> bool:

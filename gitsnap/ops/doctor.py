@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
-from gitsnap.installation.stages import left_behind
+from gitsnap.installation import orphans
 from gitsnap.ops import damage
 from gitsnap.ops.place import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline
@@ -181,13 +181,13 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("recovery", None, "a rollback is at work at this moment")
     elif phase is not None:
         yield Check("recovery", False, "a rollback was interrupted and waits to be settled", "gitsnap recover")
-    elif os.path.isdir(sidecar.installation) and (left := left_behind(sidecar.installation)):
+    elif os.path.isdir(sidecar.installation) and (left := orphans.find(sidecar.installation)):
         names = ", ".join(map(os.fsdecode, left))
         yield Check(
             "recovery",
             False,
             f"there is no journal for the stage {names}: it may hold files of an interrupted rollback",
-            "look into it; a rollback to the newest safety snapshot brings the directory back, then remove it",
+            "gitsnap recover",
         )
 
 

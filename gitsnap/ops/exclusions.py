@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from gitsnap.core.coverage import Coverage
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, Exclusions, nothing_excluded
 from gitsnap.core.model import Inventory
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
+from gitsnap.installation.root import missing
 
 IGNORE_FILE = b".gitsnapignore"
 _LARGEST = 1 << 20
@@ -41,6 +43,9 @@ def current(root: str, settings: Settings) -> Exclusions:
 
 def _ignore_file(root: str) -> bytes:
     """The ignore file's bytes; nothing when it is missing. A symlink is not followed, as git does not follow one."""
+    if missing(root):
+        # It is about to be made again.
+        return b""
     with Directories(root) as dirs:
         try:
             fd = os.open(IGNORE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dirs.root)
@@ -83,19 +88,26 @@ def as_predicate(exclusions: Exclusions) -> Excludes:
 class RollbackRules:
     """What a rollback leaves alone (docs/adr: exclusions of a rollback).
 
-    Always: what the sidecar's configuration excludes. Also what the target left out, and what the directory's present
-    `.gitsnapignore` excludes unless the target holds it: an upgrade that brings an ignore file cannot hide from its
-    own undoing. Nor can that file hide itself; it would keep the snapshots to come from holding anything.
+    Always: what the sidecar's configuration excludes. Also what the target left out or does not cover, and what the
+    directory's present `.gitsnapignore` excludes unless the target holds it: an upgrade that brings an ignore file
+    cannot hide from its own undoing. Nor can that file hide itself; it would keep the snapshots to come from holding
+    anything.
     """
 
     def __init__(
-        self, configured: Exclusions, present: Exclusions, target: Exclusions, held: Collection[bytes]
+        self,
+        configured: Exclusions,
+        present: Exclusions,
+        target: Exclusions,
+        held: Collection[bytes],
+        coverage: Coverage | None = None,
     ) -> None:
         self._configured, self._present, self._target, self._held = configured, present, target, held
+        self.coverage = coverage or Coverage(Inventory())
 
     def __bool__(self) -> bool:
         """Whether there is any rule."""
-        return bool(self._configured) or bool(self._present) or bool(self._target)
+        return bool(self._configured) or bool(self._present) or bool(self._target) or bool(self.coverage)
 
     def excluded_from_safety(self, path: bytes, is_dir: bool) -> bool:
         """What the safety snapshot leaves out: nothing that the rollback may touch."""
@@ -107,7 +119,7 @@ class RollbackRules:
 
     def protected(self, path: bytes, is_dir: bool) -> bool:
         """Whether the rollback must not touch the path."""
-        if self.excluded_from_safety(path, is_dir):
+        if self.excluded_from_safety(path, is_dir) or self.coverage.unlisted(path):
             return True
         return bool(self._target) and path not in self._held and self._target.covers(path, is_dir)
 
@@ -124,4 +136,16 @@ def rules_for(present: Texts, wanted: Inventory) -> RollbackRules:
         present.parse(),
         Exclusions.parse(("the snapshot's rules", b"\n".join(wanted.rules))),
         {e.path for e in wanted.entries},
+        Coverage(wanted),
     )
+
+
+def told_by(stored: Inventory) -> Callable[[bytes, bool], bool]:
+    """Whether a stored tree tells what was at a path, or that nothing was: neither left out, nor unread or unlisted."""
+    rules = Exclusions.parse(("the snapshot's rules", b"\n".join(stored.rules)))
+    coverage, held = Coverage(stored), {e.path for e in stored.entries} if rules else set()
+
+    def told(path: bytes, is_dir: bool) -> bool:
+        return coverage.tells(path) and not (rules and path not in held and rules.covers(path, is_dir))
+
+    return told

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from gitsnap.core import copies
+from gitsnap.core.coverage import unrecorded
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import nothing_excluded
@@ -23,6 +24,7 @@ from gitsnap.installation import unpack
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops import publication, retain
 from gitsnap.ops.request import Request
+from gitsnap.ops.sources import Source, inner_root, is_backup
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -45,7 +47,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class Imported:
-    """What came of one copy. `known` is true when the very same was imported before. `duration` is in seconds."""
+    """What came of one copy. `known` is true when the very same was imported before. `duration` is in seconds.
+
+    `unrecorded` counts what it does not record (mode, owner, time, xattr), `unlisted` are the directories in which it
+    may not cover everything. `foreign` are directories in a backup that are no part of the installation.
+    """
 
     source: str
     snapshot: Snapshot
@@ -53,6 +59,9 @@ class Imported:
     partial: list[Problem] = field(default_factory=list)
     sockets: list[bytes] = field(default_factory=list)
     duration: float = 0.0
+    unrecorded: dict[str, int] = field(default_factory=dict)
+    unlisted: list[bytes] = field(default_factory=list)
+    foreign: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -63,42 +72,25 @@ class _Copy:
     when: datetime
     label: str
     message: str
-
-
-def sources(named: Sequence[str]) -> list[str]:
-    """The copies that are meant, absolute: a folder of the old system's backups stands for all that are in it."""
-    out = []
-    for name in named:
-        path = os.path.realpath(name)
-        inner = os.path.join(path, "backups")
-        holder = inner if os.path.isdir(inner) and os.path.isfile(os.path.join(path, "version_history.json")) else path
-        backups = []
-        if os.path.isdir(holder) and not _is_backup(holder):
-            backups = sorted(os.path.join(holder, n) for n in os.listdir(holder) if _is_backup(os.path.join(holder, n)))
-        out += backups or [path]
-    return out
-
-
-def _is_backup(path: str) -> bool:
-    return all(os.path.isfile(os.path.join(path, n)) for n in ("checksums.sha256", "backup_manifest.json"))
+    foreign: list[bytes]
 
 
 def take_in(
-    sidecar: Sidecar, source: str, wanted: Wanted, settings: Settings, *, observer: Observer = SILENT
+    sidecar: Sidecar, named: Source, wanted: Wanted, settings: Settings, *, observer: Observer = SILENT
 ) -> Imported:
     """Import one copy (a directory, a tar or a zip file). Raises GitsnapError or OSError; there is no snapshot then.
 
     IntegrityError names the files of an old backup that its checksums do not vouch for.
     """
-    started = time.monotonic()
+    started, source = time.monotonic(), named.path
     if source == sidecar.installation:
         raise UsageError(f"{source} is the installation itself", hint="gitsnap snapshot takes a snapshot of it")
-    with _as_directory(sidecar, source) as root, sidecar.writing(settings.lock_wait):
+    with _as_directory(sidecar, source) as unpacked, sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         draft = publish.Draft(sidecar, living, StatCache())
         try:
             observer.started(f"reading {os.path.basename(source)}")
-            copy = _read(root, source, wanted, settings, draft, observer)
+            copy = _read(unpacked, named, wanted, settings, draft, observer)
             observer.finished()
             twin = _twin(living, copy)
             result = Imported(
@@ -109,42 +101,59 @@ def take_in(
         if wanted.pristine:
             result.snapshot = retain.pin_locked(sidecar, result.snapshot)
     result.partial, result.sockets = copy.inventory.partial, copy.inventory.skipped
+    result.unrecorded, result.unlisted = unrecorded(copy.inventory), copy.inventory.unlisted
+    result.foreign = copy.foreign
     result.duration = time.monotonic() - started
     return result
 
 
+@dataclass(slots=True, frozen=True)
+class _Unpacked:
+    """A copy as a directory; of an archive also what it records, and where in it the directory is."""
+
+    root: str
+    facts: unpack.Facts | None = None
+    prefix: bytes = b""
+
+
 @contextmanager
-def _as_directory(sidecar: Sidecar, source: str) -> Iterator[str]:
+def _as_directory(sidecar: Sidecar, source: str) -> Iterator[_Unpacked]:
     """The copy as a directory; an archive is unpacked into a private one meanwhile."""
     if os.path.isdir(source):
-        yield source
+        yield _Unpacked(source)
         return
     if not os.path.isfile(source):
         raise GitsnapError(f"{source} is neither a directory nor an archive", kind="no-such-copy", path=source)
     folder = tempfile.mkdtemp(prefix="import-", dir=sidecar.scratch)
     try:
-        unpack.unpack(source, folder)
-        yield unpack.only_directory(folder)
+        facts = unpack.unpack(source, folder)
+        root = inner_root(folder, sidecar.installation)
+        yield _Unpacked(root, facts, b"" if root == folder else os.fsencode(os.path.basename(root)))
     finally:
         unpack.make_removable(folder)
         shutil.rmtree(folder)
 
 
 def _read(
-    root: str, source: str, wanted: Wanted, settings: Settings, draft: publish.Draft, observer: Observer
+    unpacked: _Unpacked, named: Source, wanted: Wanted, settings: Settings, draft: publish.Draft, observer: Observer
 ) -> _Copy:
-    layout = wanted.layout or ("claudio" if _is_backup(root) else "tree")
+    root = unpacked.root
+    layout = wanted.layout or ("claudio" if is_backup(root) else "tree")
     excludes = nothing_excluded if layout == "tree" else lambda path, _: copies.home_of(path) is None
     inventory = Scanner(root, draft.pack, excludes=excludes, stored=draft.keeps, observer=observer).run().inventory
+    if unpacked.facts is not None:
+        inventory = copies.recorded(inventory, unpacked.facts, unpacked.prefix)
     told: dict[str, str] = {}
+    foreign: list[bytes] = []
     if layout == "claudio":
         _prove(root, inventory)
+        foreign = [p for p in inventory.excluded if p.endswith(b"/")]
         inventory, told = copies.refold(inventory), _told(root)
-    name = os.path.basename(source)
-    when = wanted.at or _parsed(told.get("timestamp")) or copies.time_in(name, settings.zone)
+    in_names = (copies.time_in(name, settings.zone) for name in named.names)
+    when = wanted.at or _parsed(told.get("timestamp")) or next((t for t in in_names if t is not None), None)
     label = wanted.label or told.get("version", "")
-    message = told.get("description") or f"imported from {source}"
-    return _Copy(inventory, when or copies.newest_file(inventory), label, message)
+    message = told.get("description") or f"imported from {named.path}"
+    return _Copy(inventory, when or copies.newest_file(inventory), label, message, foreign)
 
 
 def _prove(root: str, inventory: Inventory) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core.component import component_of, glob
+from gitsnap.core.coverage import unrecorded, why_unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
 from gitsnap.sidecar import catalog, contents, damage, ledger
@@ -22,8 +23,9 @@ from gitsnap.sidecar.repository import Sidecar
 class Shown:
     """One snapshot with what it left out and how it divides into components: name → (files, bytes).
 
-    `images` are the databases that are in it as consistent images, with the files that these make up for. `verified` is
-    when it last passed a full verification, `damage` what is known to be damaged of it since.
+    `images` are the databases that are in it as consistent images, with the files that these make up for.
+    `unrecorded` counts what a foreign copy did not record, `unlisted` are the directories in which it may not cover
+    everything. `verified` is when it last passed a full verification, `damage` what is known to be damaged of it since.
     """
 
     snapshot: Snapshot
@@ -33,6 +35,8 @@ class Shown:
     partial: list[Problem]
     sockets: list[bytes]
     images: dict[bytes, Image]
+    unrecorded: dict[str, int]
+    unlisted: list[bytes]
     verified: datetime | None = None
     damage: Damage | None = None
 
@@ -63,6 +67,8 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         inventory.partial,
         inventory.skipped,
         inventory.images,
+        unrecorded(inventory),
+        inventory.unlisted,
         ledger.load(sidecar).get(snapshot.commit),
         damage.load(sidecar).get(snapshot.commit),
     )
@@ -87,11 +93,20 @@ def _require(inventory: Inventory, snapshot: Snapshot, path: bytes) -> Entry:
     for entry in inventory.entries:
         if entry.path == path:
             return entry
-    raise not_held(snapshot, path)
+    raise not_held(snapshot, path, inventory)
 
 
-def not_held(snapshot: Snapshot, path: bytes) -> GitsnapError:
-    """The error for a path that a snapshot does not hold."""
+def not_held(snapshot: Snapshot, path: bytes, inventory: Inventory) -> GitsnapError:
+    """The error for a path that a snapshot does not hold, or of which it does not tell."""
+    why = why_unread(inventory, path)
+    if why is not None:
+        said = "" if why.path == path else f" (as all of '{os.fsdecode(why.path)}')"
+        return GitsnapError(
+            f"'{os.fsdecode(path)}'{said} {why.reason}: snapshot {snapshot.id} does not hold it",
+            kind="no-such-path",
+            path=path,
+            hint="another snapshot may: gitsnap list",
+        )
     name = shlex.quote(os.fsdecode(path.rpartition(b"/")[2]))
     return GitsnapError(
         f"snapshot {snapshot.id} does not hold '{os.fsdecode(path)}'",

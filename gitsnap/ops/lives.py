@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
+from gitsnap.core.plan import differing_metadata
 from gitsnap.ops.patch import Piece, Style, patch
 from gitsnap.sidecar import catalog, contents, trees
 from gitsnap.sidecar.repository import Sidecar
@@ -90,9 +91,7 @@ def _states(told: _Reader, living: Sequence[Snapshot], path: bytes) -> list[Life
         except IntegrityError as error:
             told.sidecar.damaged[snapshot.id] = error
             continue
-        same = (entry is None) == (previous is None) and (
-            entry is None or previous is None or _state(entry) == _state(previous)
-        )
+        same = (entry is None) == (previous is None) and (entry is None or previous is None or _same(entry, previous))
         if out and same:
             out[-1].later.append(snapshot.id)
         elif entry is not None or out:
@@ -156,8 +155,11 @@ class _Reader:
             life.new_path = other
 
 
-def _state(entry: Entry) -> tuple[object, ...]:
-    return entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.target, entry.sha256, entry.xattrs
+def _same(a: Entry, b: Entry) -> bool:
+    """Whether nothing but times may differ."""
+    if (a.type, a.size, a.target, a.sha256) != (b.type, b.size, b.target, b.sha256):
+        return False
+    return not {*differing_metadata(a, b)} - {"time"}
 
 
 def _word(previous: Entry | None, entry: Entry | None) -> str:

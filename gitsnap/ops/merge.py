@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from gitsnap.core import coverage
+from gitsnap.core.comparison import compare
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.events import SILENT, UNGUARDED, Observer
 from gitsnap.core.merge import Conflict, Plan, Verdict, Way, judge
 from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
@@ -23,9 +25,12 @@ from gitsnap.installation.reading import read_file
 from gitsnap.installation.scan import Scanner
 from gitsnap.ops import databases, exclusions, pristine, publication, restore, retain
 from gitsnap.ops.contentmerge import Merged, merge_content
+from gitsnap.ops.feasible import in_the_way
 from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.structured import LARGEST
+from gitsnap.ops.target import Only
+from gitsnap.ops.transaction import said
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -126,6 +131,7 @@ class _Merging:
         self._settings, self._now, self._observer = settings, now, observer
         self._plan = Plan()
         self._images: Collection[bytes] = ()
+        self._only = Only(frozenset())
 
     def run(self, dry_run: bool, confirm: Confirm | None) -> Done:
         """Merge, ask, publish the result as a snapshot, and bring the directory to it."""
@@ -136,6 +142,8 @@ class _Merging:
             draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache())
             try:
                 merged = self._merge(draft)
+                changed = [*self._plan.taken, *self._plan.removed, *self._plan.merged]
+                self._plan.kept = in_the_way(self._sidecar.installation, changed)
                 goes_on = not dry_run and not self._plan.empty and (confirm is None or confirm(self._plan))
                 if goes_on:
                     result.snapshot = self._publish(draft, merged, living)
@@ -147,12 +155,27 @@ class _Merging:
         return result
 
     def _put_in_place(self, snapshot: Snapshot) -> Restored:
+        job = None
         try:
-            return restore.rollback(self._sidecar, snapshot.id, self._settings, now=self._now, observer=self._observer)
-        except BaseException:
-            # Nothing was touched, so nothing is left of the attempt.
-            retain.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
+            with self._sidecar.writing(self._settings.lock_wait):
+                doing = restore.Doing(self._now, observer=self._observer, interrupts=UNGUARDED)
+                job = restore.Job(self._sidecar, snapshot, self._settings, doing, only=self._only)
+                return job.run()
+        except BaseException as cause:
+            # Where nothing was touched, nothing is left of the attempt.
+            if self._sidecar.pending is None and not (job is not None and job.finished):
+                self._forget(snapshot, cause)
             raise
+
+    def _forget(self, snapshot: Snapshot, cause: BaseException) -> None:
+        try:
+            retain.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
+        except (GitsnapError, OSError) as second:
+            stays = f"; the merged state stays as snapshot {snapshot.id}, which could not be removed: {said(second)}"
+            if isinstance(cause, GitsnapError):
+                cause.message += stays
+            elif isinstance(cause, OSError):
+                raise GitsnapError(said(cause) + stays, hint=f"gitsnap delete {snapshot.id}") from cause
 
     def _merge(self, draft: publish.Draft) -> Inventory:
         rules = exclusions.current(self._sidecar.installation, self._settings)
@@ -179,7 +202,22 @@ class _Merging:
         verdicts = judge(base, ours, theirs, metadata=self._sides.metadata)
         excluded = tuple(p.rstrip(b"/") for p in ours.excluded)
         verdicts = [v for v in verdicts if not rules.covers(v.path, _is_dir(v)) and not _below(v.path, excluded)]
-        return self._compose(ours, verdicts, draft)
+        verdicts = list(self._told(verdicts, base, theirs))
+        merged = self._compose(ours, verdicts, draft)
+        here = ours.by_path()
+        changed = frozenset(c.path for c in compare(ours, merged, renames=False).changes)
+        self._only = Only(changed, {path: here.get(path) for path in changed})
+        return merged
+
+    def _told(self, verdicts: list[Verdict], base: Inventory, theirs: Inventory) -> Iterator[Verdict]:
+        """Those of which both sides tell: what one of them left out or could not read says nothing of the other."""
+        sides = [(exclusions.told_by(side), side) for side in (base, theirs)]
+        for v in verdicts:
+            untold = next((side for told, side in sides if not told(v.path, _is_dir(v))), None)
+            if untold is None:
+                yield v
+            elif (why := coverage.why_unread(untold, v.path)) is not None:
+                self._plan.unknown.append(why)
 
     def _compose(self, ours: Inventory, verdicts: list[Verdict], draft: publish.Draft) -> Inventory:
         entries = ours.by_path()

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.model import Problem
+from gitsnap.installation.root import missing
+from gitsnap.ops.moved import former
 from gitsnap.sidecar import repository
 from gitsnap.sidecar.repository import Sidecar
+
+# Bytes in one name on every file system that matters here.
+_NAME_MAX = 255
 
 
 @dataclass(slots=True, frozen=True)
 class Place:
-    """An installation's real path and its sidecar's path, both absolute."""
+    """An installation's real path and its sidecar's path, both absolute. `was` is where the installation was before,
+    if that was found out just now."""
 
     root: str
     store: str
+    was: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,22 +41,38 @@ class Initialised:
     sockets: tuple[bytes, ...] = ()
 
 
-def default_store(root: str, home: str) -> str:
-    """The sidecar's path for the installation at `root` (a real path) below `home`."""
+def default_store(root: str, home: str | None) -> str:
+    """The sidecar's path for the installation at `root` (a real path) below `home`; UsageError where there is none."""
+    if home is None:
+        raise UsageError(
+            "there is no place for sidecars: HOME is not set, and this user has no entry in the password database",
+            hint="name the sidecar with --store PATH, or set GITSNAP_HOME to a directory for all of them",
+        )
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
     name = "".join(c if c.isprintable() and c != "/" else "_" for c in os.path.basename(root))[:60].lstrip("-.")
+    while len(os.fsencode(name)) > _NAME_MAX - len(f"-{digest}.git"):
+        name = name[:-1]
     return os.path.join(home, f"{name or 'root'}-{digest}.git")
 
 
-def locate(directory: str | None, store: str | None, home: str, cwd: str) -> Place:
+def locate(directory: str | None, store: str | None, home: str | None, cwd: str, *, gone: bool = False) -> Place:
     """The protected place that is meant; NoSidecarError when nothing is protected there.
 
-    With a directory, exactly that one; without, what `store` protects, or else the nearest protected directory at or
-    above `cwd`.
+    With a directory, exactly that one, which may be `gone` if that is said; without, what `store` protects, or else the
+    nearest protected directory at or above `cwd`.
     """
     if directory is not None:
-        root = real_directory(directory, cwd)
+        root = os.path.realpath(os.path.join(cwd, directory))
         found = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
+        if not (directory and missing(root) and repository.exists(found)):
+            root = real_directory(directory, cwd)
+        elif not gone:
+            raise GitsnapError(
+                f"{directory} is gone",
+                kind="no-such-directory",
+                path=root,
+                hint=f"`gitsnap -C {root} rollback` makes it again; if it was moved: -C with its new place",
+            )
         if not repository.exists(found):
             raise _unprotected(root, store, home)
         return Place(root, found)
@@ -61,6 +84,8 @@ def locate(directory: str | None, store: str | None, home: str, cwd: str) -> Pla
         found = os.path.realpath(default_store(candidate, home))
         if repository.exists(found):
             return Place(candidate, found)
+    if former(os.path.realpath(cwd), home):
+        raise _unprotected(os.path.realpath(cwd), None, home)
     raise NoSidecarError(
         f"neither {os.path.realpath(cwd)} nor a directory above it is protected",
         path=os.path.realpath(cwd),
@@ -91,12 +116,14 @@ def _instead(path: str) -> str:
     return f"{nearest} is a directory" if os.path.lexists(path) else f"the nearest that is there is {nearest}"
 
 
-def _unprotected(root: str, store: str | None, home: str) -> NoSidecarError:
+def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarError:
     if store:
-        known = repository.exists(default_store(root, home))
+        known = home is not None and repository.exists(default_store(root, home))
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
         hint = "without --store its sidecar is found" if known else start
         return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
+    if was := former(root, home):
+        return NoSidecarError(f"{root} is not protected; {was.words}", path=root, hint=was.hint(root))
     above = enclosing(root, home)
     hint = (
         f"`gitsnap -C {above} …` if you meant the directory above, which is protected"
@@ -106,8 +133,10 @@ def _unprotected(root: str, store: str | None, home: str) -> NoSidecarError:
     return NoSidecarError(f"{root} is not protected: there is no sidecar for it", path=root, hint=hint)
 
 
-def enclosing(root: str, home: str) -> str | None:
+def enclosing(root: str, home: str | None) -> str | None:
     """The nearest protected directory above `root` (a real path), if there is one."""
+    if home is None:
+        return None
     return next((c for c in _upwards(os.path.dirname(root)) if repository.exists(default_store(c, home))), None)
 
 
@@ -134,8 +163,8 @@ def open_sidecar(place: Place) -> Sidecar:
     return sidecar
 
 
-def protect(directory: str, store: str | None, home: str, cwd: str, user_home: str) -> tuple[Place, bool]:
-    """Make sure there is a sidecar for the directory; whether it was created now.
+def protect(directory: str, store: str | None, home: str | None, cwd: str, user_home: str) -> tuple[Place, bool]:
+    """Make sure there is a sidecar for the directory; whether it was created now. One that was moved keeps its own.
 
     Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
     """
@@ -144,8 +173,8 @@ def protect(directory: str, store: str | None, home: str, cwd: str, user_home: s
         raise UsageError("/ is too much: name the directory of one application", path=root)
     if user_home and root == os.path.realpath(user_home):
         raise UsageError(f"{root} is your home directory: name the directory of one application", path=root)
-    default = default_store(root, home)
-    path = os.path.realpath(os.path.join(cwd, store)) if store else os.path.realpath(default)
+    default = default_store(root, home) if home is not None or not store else None
+    path = os.path.realpath(os.path.join(cwd, store) if store else default or "")
     if path == root or path.startswith(root.rstrip("/") + "/"):
         raise UsageError(
             f"the sidecar {path} would lie inside the installation {root}",
@@ -153,19 +182,28 @@ def protect(directory: str, store: str | None, home: str, cwd: str, user_home: s
             hint="choose a --store outside: a rollback must never touch the snapshots",
         )
     created = not repository.exists(path)
+    was = None
+    if created and not store and (found := former(root, home)) and found.moved and not found.replaced:
+        path, created, store = found.store, False, found.store
     if created:
         repository.create(path, root).close()
     else:
-        _adopt_if_moved(path, root)
-    if store:
+        was = _adopt_if_moved(path, root)
+    if was is not None and default is not None and path == default_store(was, home) and not os.path.lexists(default):
+        # It goes by the directory's name, so that another one may take the old place.
+        os.rename(path, default)
+        path = default
+    elif store and default is not None:
         _leave_pointer(default, path)
-    return Place(root, path), created
+    return Place(root, path, was), created
 
 
-def _adopt_if_moved(path: str, root: str) -> None:
+def _adopt_if_moved(path: str, root: str) -> str | None:
+    """Give the sidecar to the directory at `root`; where that was before, if it was elsewhere."""
     with Sidecar(path) as sidecar:
-        if sidecar.installation == root:
-            return
+        was = sidecar.installation
+        if was == root:
+            return None
         if os.path.lexists(sidecar.installation):
             raise UsageError(
                 f"the sidecar {path} protects {sidecar.installation}, which is still there",
@@ -173,6 +211,7 @@ def _adopt_if_moved(path: str, root: str) -> None:
                 hint="one installation, one sidecar: choose another --store",
             )
         sidecar.adopt(root)
+    return was
 
 
 def _leave_pointer(default: str, path: str) -> None:

@@ -20,16 +20,16 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import leaving, stages
+from gitsnap.installation import leaving, orphans, stages
 from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import components
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.rereading import Held, Rereading
-from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of
-from gitsnap.ops.target import Target
+from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
+from gitsnap.ops.target import Only, Target, merged_paths
 from gitsnap.ops.transaction import Transaction
-from gitsnap.sidecar import catalog, files
+from gitsnap.sidecar import catalog, contents, files
 from gitsnap.sidecar.catalog import Living
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
@@ -47,9 +47,9 @@ class Direction(StrEnum):
 class Recovered:
     """What was settled. `direction` is None where there was nothing to settle; the ids are those of the rollback.
 
-    `moved` tells whether names of the installation were moved: false where it was untouched or done already.
-    `unverified` says why the directory could not be compared with the snapshot that it was brought to; `kept` is where
-    everything lies that the stages held, where it was given up.
+    `cleared` are stages without a journal that were removed. `moved` tells whether names of the installation were
+    moved: false where it was untouched or done already. `unverified` says why the directory could not be compared with
+    the snapshot that it was brought to; `kept` is where everything lies that the stages held, where it was given up.
     """
 
     direction: Direction | None = None
@@ -59,6 +59,7 @@ class Recovered:
     moved: bool = False
     verified: bool = True
     incomplete: list[Problem] = field(default_factory=list)
+    cleared: list[bytes] = field(default_factory=list)
     duration: float = 0.0
     unverified: str | None = None
     kept: str | None = None
@@ -104,10 +105,12 @@ class _Recovery:
         except IntegrityError as error:
             return self._by_content(error)
         if found is None:
-            return Recovered()
+            return self._orphans()
         phase, record = found
         if other := _other_directory(self._sidecar.installation, record):
             return self._in_another_directory(record, other)
+        # It may have been moved since.
+        record.root = os.fsencode(self._sidecar.installation)
         with (
             self._doing.interrupts.deferred() as stop,
             open_transaction(self._sidecar, record, self._doing) as transaction,
@@ -119,6 +122,24 @@ class _Recovery:
             else:
                 return self._by_journal(phase, record, transaction, stop)
         return self._by_content(useless)
+
+    def _orphans(self) -> Recovered:
+        """Stages without a journal go; their files that no snapshot holds are kept beside the sidecar."""
+        left = orphans.find(self._sidecar.installation)
+        if not left:
+            return Recovered()
+        known: set[bytes] = set()
+        for snapshot in catalog.snapshots(self._sidecar):
+            # What only a damaged one holds is kept as if none did.
+            with suppress(IntegrityError):
+                known |= set(contents.manifest(self._sidecar, snapshot).digests.values())
+        kept = stages.clear(
+            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside(), "no snapshot"
+        )
+        return Recovered(cleared=left, incomplete=kept)
+
+    def _beside(self) -> str:
+        return os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
 
     def _in_another_directory(self, record: Record, what: str) -> Recovered:
         """The journal knows nothing of what lies there now: both snapshots do."""
@@ -140,7 +161,8 @@ class _Recovery:
             if gone and (record.paths or record.part):
                 # All but these paths is as it was before.
                 self._roll(result, record.safety, (), None)
-            self._by_comparing(result, (record.target, record.safety), record.paths, record.part, digests)
+            only = self._only(record.target, record.safety, record.leaving)
+            self._by_comparing(result, (record.target, record.safety), record.paths, record.part, digests, only)
         return result
 
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
@@ -164,7 +186,7 @@ class _Recovery:
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
-            return self._roll(result, name, record.paths, record.part)
+            return self._roll(result, name, record.paths, record.part, only=self._target(record, name).only)
         self._conclude(result, record, name)
         return result
 
@@ -198,10 +220,19 @@ class _Recovery:
         return Recovered(direction, record.transaction, record.target, record.safety)
 
     def _target(self, record: Record, name: str) -> Target:
-        snapshot, sqlite = catalog.resolve(catalog.snapshots(self._sidecar), name), self._settings.sqlite
-        return Target(
-            self._sidecar, snapshot, Texts(record.ignore, record.exclude), record.paths, record.part, sqlite=sqlite
-        )
+        snapshot, sqlite = self._snapshot(name), self._settings.sqlite
+        only = self._only(record.target, record.safety, record.leaving)
+        texts = Texts(record.ignore, record.exclude)
+        return Target(self._sidecar, snapshot, texts, record.paths, record.part, sqlite=sqlite, only=only)
+
+    def _snapshot(self, name: str) -> Snapshot:
+        return catalog.resolve(catalog.snapshots(self._sidecar), name)
+
+    def _only(self, target: str, safety: str, leaving: tuple[bytes, ...] | None) -> Only | None:
+        """What counts where a merge is settled; None where no merge is."""
+        if leaving is None:
+            return None
+        return merged_paths(self._sidecar, self._snapshot(target), self._snapshot(safety), leaving)
 
     def _differences(self, aim: Target, record: Record) -> list[Problem]:
         scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
@@ -210,15 +241,14 @@ class _Recovery:
     def _conclude(self, result: Recovered, record: Record, name: str) -> None:
         try:
             aim = self._target(record, name)
-            result.incomplete += aim.wanted.partial if result.moved else []
+            result.incomplete += aim.unread() if result.moved else []
             wrong = self._differences(aim, record)
         except (IntegrityError, NoSuchSnapshotError) as error:
             # Journal and stage have led here, and they hold both states.
             result.verified, result.unverified = False, error.message
             return
-        explained = {p.path for p in result.incomplete}
-        unexplained = [p for p in wrong if p.path not in explained]
-        result.incomplete = [*dict.fromkeys(result.incomplete), *unexplained]
+        known, unexplained = settled(result.incomplete, wrong, aim.explained)
+        result.incomplete = [*known, *unexplained]
         result.verified = not unexplained
 
     def _roll(
@@ -228,11 +258,13 @@ class _Recovery:
         paths: tuple[bytes, ...],
         part: Part | None,
         hidden: frozenset[bytes] = frozenset(),
+        only: Only | None = None,
     ) -> Recovered:
         """Reach a snapshot by comparing everything with it, in a rollback of its own."""
-        snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
+        snapshot = self._snapshot(name)
         doing, reversing = replace(self._doing, hidden=hidden), snapshot.kind is Kind.SAFETY
-        restored = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing).run()
+        job = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing, only=only)
+        restored = job.run()
         result.moved, result.verified = True, restored.verified
         result.incomplete += restored.incomplete
         return result
@@ -249,7 +281,7 @@ class _Recovery:
             raise damaged from None
         if not safety.command:
             raise error
-        target, (paths, component) = safety.command.split()[2], reach_of(safety.command)
+        target, reach = safety.command.split()[2], reach_of(safety.command)
         if self._asked is None:
             error.hint = (
                 f"`gitsnap recover --finish` brings back {target}, `gitsnap recover --revert` brings back {safety.id}, "
@@ -259,8 +291,9 @@ class _Recovery:
         result = Recovered(self._asked, None, target, safety.id)
         with _giving_up_named():
             digests = self._digests_of_both(target, safety.id)
-            part = component_of_snapshot(self._sidecar, safety, component, self._settings)
-            self._by_comparing(result, (target, safety.id), paths, part, digests)
+            part = component_of_snapshot(self._sidecar, safety, reach.component, self._settings)
+            only = self._only(target, safety.id, reach.leaving)
+            self._by_comparing(result, (target, safety.id), reach.paths, part, digests, only)
         return result
 
     def _by_comparing(
@@ -270,14 +303,14 @@ class _Recovery:
         paths: tuple[bytes, ...],
         part: Part | None,
         known: set[bytes],
+        only: Only | None,
     ) -> None:
         """Reach the target or the safety snapshot (`names`), whatever the directory holds now."""
         left = stages.left_behind(self._sidecar.installation)
         self._journal.set_aside()
-        self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left))
-        beside = os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
+        self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left), only)
         result.incomplete += stages.clear(
-            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), beside
+            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside()
         )
         self._journal.forget()
 
@@ -396,9 +429,23 @@ def undo(
     doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         safety = last_safety(catalog.snapshots(sidecar))
-        paths, component = reach_of(safety.command)
-        part = component_of_snapshot(sidecar, safety, component, settings)
-        return Job(sidecar, safety, settings, doing, paths, part, reversing=True).run()
+        reach = reach_of(safety.command)
+        part = component_of_snapshot(sidecar, safety, reach.component, settings)
+        only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
+        return Job(sidecar, safety, settings, doing, reach.paths, part, reversing=True, only=only).run()
+
+
+def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> Only:
+    """What the merge before which a safety snapshot was taken has changed."""
+    name = (safety.command or "").split()[2]
+    try:
+        target = catalog.resolve(catalog.snapshots(sidecar), name)
+    except NoSuchSnapshotError as error:
+        raise NoSuchSnapshotError(
+            f"what the last merge changed is not known any more: {error.message}",
+            hint=f"gitsnap rollback {safety.id} brings the whole directory back to what it was before it",
+        ) from None
+    return merged_paths(sidecar, target, safety, leaving)
 
 
 def component_of_snapshot(

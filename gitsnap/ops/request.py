@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.hooks import HookResult
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Request:
     """What is to be taken. An empty label means the kind; an empty message means the label."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,11 +14,13 @@ from gitsnap.core.component import Part
 from gitsnap.core.content import Digesting
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
-from gitsnap.core.model import Kind, Problem, Snapshot
-from gitsnap.core.plan import RestorePlan
+from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
+from gitsnap.core.plan import RestorePlan, same_content
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
+from gitsnap.installation import root as directory
+from gitsnap.installation.apply import refused
 from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.recording import Scan
@@ -27,15 +29,20 @@ from gitsnap.ops import databases, exclusions, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.feasible import require_space, require_way_in
 from gitsnap.ops.looking import Glance
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.readers import DigestingReaders
 from gitsnap.ops.request import Request
-from gitsnap.ops.target import Target, replaced, require_paths, require_space
+from gitsnap.ops.target import Only, Target, replaced, require_paths
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
+
+_LEAVING = "--leaving"
+# Those of some differences that nothing could have been done about, with the reason for each.
+Explain = Callable[[list[Problem]], list[Problem]]
 
 
 @dataclass(slots=True)
@@ -46,7 +53,10 @@ class Restored:
     compared with the manifest afterwards. `salvaged` says that it was made of what is whole of a snapshot:
     what is not is named, too. `duration` is in seconds. `paths` and `component` tell what was asked for
     where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
-    has one open goes on with the old file.
+    has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
+    `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
+    `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
+    which stood in its place.
     """
 
     target: Snapshot
@@ -61,14 +71,29 @@ class Restored:
     component: str = ""
     in_use: list[bytes] = field(default_factory=list)
     salvaged: bool = False
+    left_alone: list[bytes] = field(default_factory=list)
+    unrecorded: dict[str, int] = field(default_factory=dict)
+    beyond: list[bytes] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    aside: str | None = None
 
-    def conclude(self, wrong: list[Problem]) -> None:
+    def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
         """Take in where the directory differs from the target afterwards."""
-        self.incomplete = list(dict.fromkeys(self.incomplete))
-        explained = {p.path for p in self.incomplete}
-        unexplained = [p for p in wrong if p.path not in explained]
+        self.incomplete, unexplained = settled(self.incomplete, wrong, explain)
         self.incomplete += unexplained
         self.verified = not unexplained
+
+
+def settled(incomplete: list[Problem], wrong: list[Problem], explain: Explain) -> tuple[list[Problem], list[Problem]]:
+    """What is known to have stayed incomplete, once each, and what else differs without an explanation."""
+    known = list(dict.fromkeys(incomplete))
+    named = {p.path for p in known}
+    rest = [p for p in wrong if p.path not in named]
+    if rest:
+        found = explain(rest)
+        named = {p.path for p in found}
+        known, rest = known + found, [p for p in rest if p.path not in named]
+    return known, rest
 
 
 Confirm = Callable[[Snapshot, RestorePlan], bool]
@@ -113,7 +138,7 @@ def rollback(
         living = catalog.snapshots(sidecar)
         target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
         job = Job(sidecar, target, settings, doing, paths, part)
-        require_paths(paths, job.target.held, target)
+        require_paths(paths, job.target.wanted, target)
         return job.run()
 
 
@@ -130,12 +155,17 @@ class Job:
         part: Part | None = None,
         *,
         reversing: bool = False,
+        only: Only | None = None,
     ) -> None:
+        self._leaving: tuple[bytes, ...] | None = None
+        self._finished = False
         self._sidecar, self._settings, self._doing = sidecar, settings, doing
         texts = exclusions.texts(sidecar.installation, settings)
         self._glance = self._look_aside(texts, whole=not (paths or part))
         try:
-            self.target = Target(sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite)
+            self.target = Target(
+                sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
+            )
         except BaseException:
             self.close()
             raise
@@ -149,7 +179,14 @@ class Job:
         doing = self._doing
         if not whole or doing.dry_run or doing.confirm or doing.hidden or texts.parse():
             return None
+        if directory.missing(self._sidecar.installation):
+            return None
         return Glance(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the directory was brought to the target, whatever went wrong afterwards."""
+        return self._finished
 
     def close(self) -> None:
         """End what is under way."""
@@ -165,13 +202,15 @@ class Job:
         started, doing = time.monotonic(), self._doing
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
+        result.unrecorded = self.target.unrecorded
         if doing.dry_run or doing.confirm:
-            result.plan = self.target.plan(self._look())
+            result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
             if doing.dry_run or (doing.confirm and not doing.confirm(self.target.snapshot, result.plan)):
                 result.duration = time.monotonic() - started
                 return result
             started = time.monotonic()
-        scan = self._keep_safe(result)
+        with self._made_again(result):
+            scan = self._keep_safe(result)
         self._carry_out(result, scan)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
         result.pruned += retain.prune_locked(
@@ -180,8 +219,28 @@ class Job:
         result.duration = time.monotonic() - started
         return result
 
+    @contextmanager
+    def _made_again(self, result: Restored) -> Iterator[None]:
+        """The directory, made where it is gone; not if what is done in it first fails."""
+        root = self._sidecar.installation
+        if not directory.missing(root):
+            yield
+            return
+        self.target.remade = True
+        above = directory.lacking(root)
+        result.aside, result.made = directory.recreate(root), [*above, root]
+        try:
+            yield
+        except BaseException:
+            directory.withdraw(root, above)
+            if result.aside is not None:
+                os.rename(result.aside, root)
+            raise
+
     def _look(self) -> Scan:
-        """The directory as it is, nothing stored."""
+        """The directory as it is, nothing stored. One that is gone is an empty one."""
+        if directory.missing(self._sidecar.installation):
+            return Scan(Inventory([Entry(b"", Type.DIR, 0o700, os.geteuid(), os.getegid())]))
         cache, observer = self._sidecar.load_cache(), self._doing.observer
         # As the safety snapshot will see it.
         kept = databases.capturing(self._sidecar, self._settings, self.target.wanted.images)
@@ -195,8 +254,16 @@ class Job:
         target, paths, part = self.target.snapshot, self.target.paths, self.target.part
 
         def needed(scan: Scan) -> bool:
-            result.plan = self.target.plan(scan)
-            result.in_use = sorted(scan.inventory.images.keys() & {*result.plan.written, *result.plan.removed})
+            result.plan, result.beyond = self.target.plan(scan), self.target.beyond
+            require_way_in(self._sidecar.installation, result.plan)
+            require_space(self._sidecar.installation, result.plan)
+            replaced = {*result.plan.written, *result.plan.removed}
+            result.in_use = sorted(scan.inventory.images.keys() & replaced)
+            drifted = self.target.drifted(scan.inventory)
+            result.left_alone = sorted(scan.inventory.images.keys() - replaced | set(drifted))
+            if self.target.only is not None:
+                self._leaving = tuple(drifted)
+                request.command = command_line(target.id, leaving=self._leaving)
             return bool(result.plan.steps)
 
         what = f"{len(paths)} path{'s' * (len(paths) != 1)} of " if paths else ""
@@ -227,17 +294,18 @@ class Job:
         return scan
 
     def _carry_out(self, result: Restored, scan: Scan) -> None:
-        require_space(self._sidecar.installation, result.plan)
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""
         cache = StatCache(safety, scan.rows, scan.xattrs, images=scan.images)
         hidden = self._doing.hidden
         if result.safety is None:
             after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
-            result.conclude(self.target.differences(after.inventory))
+            result.incomplete += [*result.plan.kept, *self.target.unread(), *self.target.unlooked(after.inventory)]
+            result.conclude(self.target.differences(after.inventory), self.target.explained)
         else:
             after = self._apply(result, result.safety, scan, cache)
-        result.applied = True
-        if result.verified and not (self.target.paths or self.target.part or result.incomplete):
+        result.applied = self._finished = True
+        known = self.target.whole and not self.target.lacking
+        if result.verified and known and not result.incomplete:
             commit = bytes.fromhex(self.target.snapshot.commit)
             # What the target leaves out was looked at as well, but no snapshot need keep it.
             rows = {path: row for path, row in after.rows.items() if path in self.target.held}
@@ -262,10 +330,15 @@ class Job:
             known = replace(cache, rows={**cache.rows, **transaction.rows})
             with transaction.checking():
                 after = look_again(self.target, known)
-            result.incomplete += [*result.plan.kept, *transaction.incomplete, *self.target.wanted.partial]
+            kept = {p.path for p in result.plan.kept}
+            result.incomplete += [*result.plan.kept, *(p for p in transaction.incomplete if p.path not in kept)]
+            result.incomplete += self.target.unread()
             wrong = self.target.differences(after.inventory)
-            result.incomplete += transaction.finish(forward=True)
-        result.conclude(wrong)
+            meanwhile = written_meanwhile(wrong, result.plan, scan.inventory, after.inventory)
+            result.incomplete += [*meanwhile, *self.target.unlooked(after.inventory)]
+            result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
+            result.incomplete += (p for p in transaction.finish(forward=True) if not (p.path in kept and refused(p)))
+        result.conclude(wrong, self.target.explained)
         return after
 
     def _record(self, safety: Snapshot) -> Record:
@@ -282,6 +355,7 @@ class Job:
             self.target.part,
             texts.ignore,
             texts.configured,
+            leaving=self._leaving,
         )
 
 
@@ -322,7 +396,7 @@ def look(
 
 def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer, hidden: frozenset[bytes]) -> Scan:
     """Look at what has become of the directory, to compare it with the target."""
-    if not (target.paths or target.part):
+    if target.whole:
         excludes = target.excludes(hidden)
         observer.started("checking")
         scan = confirmed(sidecar.installation, target.wanted, cache, excludes, observer)
@@ -333,8 +407,15 @@ def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer
     return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
 
 
-def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) -> str:
-    """What to type for the same rollback or restore; undo reads it back from the safety snapshot."""
+def command_line(
+    target: str, paths: Sequence[bytes] = (), part: Part | None = None, leaving: Sequence[bytes] | None = None
+) -> str:
+    """What to type for the same rollback or restore; undo reads it back from the safety snapshot.
+
+    Nobody types the one that puts a merge in place: it names what others wrote to and was left alone.
+    """
+    if leaving is not None:
+        return shlex.join(["gitsnap", "rollback", target, _LEAVING, *map(os.fsdecode, leaving)])
     if part is not None:
         return shlex.join(["gitsnap", "rollback", target, "--component", part.name])
     if not paths:
@@ -342,9 +423,38 @@ def command_line(target: str, paths: Sequence[bytes], part: Part | None = None) 
     return shlex.join(["gitsnap", "restore", target, "--", *map(os.fsdecode, paths)])
 
 
-def reach_of(command: str | None) -> tuple[tuple[bytes, ...], str | None]:
-    """The paths, or the component, that a command line written by `command_line` names."""
+def written_meanwhile(wrong: list[Problem], plan: RestorePlan, before: Inventory, after: Inventory) -> list[Problem]:
+    """Of what is not as it shall be, the files that nothing was to be done to, and that others have written to since
+    the directory was looked at: they were as the target has them."""
+    if not wrong:
+        return []
+    ours, was, now = {s.path for s in plan.steps}, before.by_path(), after.by_path()
+    return [
+        Problem(p.path, "was written to meanwhile, and was left alone")
+        for p in wrong
+        if p.path not in ours
+        and (a := was.get(p.path)) is not None
+        and (b := now.get(p.path)) is not None
+        and a.type is b.type is Type.FILE
+        and not same_content(a, b)
+    ]
+
+
+@dataclass(slots=True, frozen=True)
+class Reach:
+    """What a command line written by `command_line` is about: paths, a component, or a merge that left paths alone."""
+
+    paths: tuple[bytes, ...] = ()
+    component: str | None = None
+    leaving: tuple[bytes, ...] | None = None
+
+
+def reach_of(command: str | None) -> Reach:
+    """Read a command line back."""
     words = shlex.split(command or "")
+    named = tuple(map(os.fsencode, words[4:]))
     if words[3:4] == ["--component"]:
-        return (), words[4]
-    return tuple(map(os.fsencode, words[4:])) if words[3:4] == ["--"] else (), None
+        return Reach(component=words[4])
+    if words[3:4] == [_LEAVING]:
+        return Reach(leaving=named)
+    return Reach(named) if words[3:4] == ["--"] else Reach()

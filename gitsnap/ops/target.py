@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gitsnap.core.comparison import Status, compare
 from gitsnap.core.component import Part
+from gitsnap.core.coverage import Coverage, beyond, completed, unread, unrecorded
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
-from gitsnap.core.model import Inventory, Problem, Snapshot, Type
+from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
-from gitsnap.core.quantity import size
-from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.owners import localise
 from gitsnap.installation.recording import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
+from gitsnap.ops.feasible import explained, feasible
 from gitsnap.ops.inspect import not_held
 from gitsnap.ops.pending import without
 from gitsnap.sidecar import contents
@@ -26,10 +25,29 @@ from gitsnap.sidecar.repository import Sidecar
 Scope = Callable[[bytes], bool]
 
 
+@dataclass(slots=True, frozen=True)
+class Only:
+    """The paths of a target that count, exactly these: all else stays as it is, whatever others make of it meanwhile.
+
+    `seen` is what was there when that was decided (None: nothing), where it was.
+    """
+
+    paths: frozenset[bytes]
+    seen: Mapping[bytes, Entry | None] = field(default_factory=dict)
+
+
+def merged_paths(sidecar: Sidecar, target: Snapshot, safety: Snapshot, leaving: Iterable[bytes]) -> Only:
+    """What a merge changed: where its two snapshots differ, but for the paths that others wrote to meanwhile."""
+    before, after = (contents.inventory(sidecar, s) for s in (safety, target))
+    return Only(frozenset(c.path for c in compare(before, after, renames=False).changes) - set(leaving))
+
+
 class Target:
     """One snapshot as the state to reach. `paths` are those asked for (none: everything), `part` the component (None:
     all), `texts` the rules that hold. `reversing` says that a restore is undone: names that it has cut off from their
     hard links come with them. `sqlite` says whether databases that the snapshot does not know as such may be images.
+
+    `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover of what is there now.
 
     Reading it raises IntegrityError when notes, tree and commit do not agree.
     """
@@ -44,12 +62,20 @@ class Target:
         *,
         reversing: bool = False,
         sqlite: bool = True,
+        only: Only | None = None,
     ) -> None:
+        self.only = only
         self.snapshot, self.paths, self.part, self.texts = snapshot, tuple(paths), part, texts
         self._reversing, self.sqlite = reversing, sqlite
+        # The directory itself was gone, and is made again whatever the paths are.
+        self.remade = False
+        self._root, self._store = sidecar.installation, sidecar.path
         self.wanted = contents.inventory(sidecar, snapshot)
         localise(self.wanted)
         self.held = {e.path for e in self.wanted.entries}
+        # Then the directory is not what the snapshot says even where it is as it shall be.
+        self.unrecorded, self.beyond = unrecorded(self.wanted), list[bytes]()
+        self.lacking = bool(self.wanted.unlisted) or bool(self.unrecorded)
         self.rules = exclusions.rules_for(texts, self.wanted)
         self._protected = self.rules.protected if self.rules else nothing
 
@@ -60,8 +86,16 @@ class Target:
     def plan(self, scan: Scan) -> RestorePlan:
         """The steps from what was scanned to this target; GitsnapError when something could not be kept safe."""
         live = scan.inventory.on_disk()
+        self.beyond = [p for p in beyond(self.wanted, live) if self._asked_for(p)]
+        self.wanted = completed(self.wanted, live)
         scope = self._scope(live)
-        plan = make_plan(self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts)
+
+        def plan_around(refused: Mapping[bytes, str]) -> RestorePlan:
+            return make_plan(
+                self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts, refused=refused
+            )
+
+        plan = feasible(self._root, live, plan_around, self._store)
         lost = unsaved(plan, live)
         if lost:
             raise GitsnapError(
@@ -72,6 +106,31 @@ class Target:
             )
         return plan
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of the snapshot is meant."""
+        return not (self.paths or self.part or self.only)
+
+    def drifted(self, live: Inventory) -> list[bytes]:
+        """The paths that do not count and are not as the snapshot has them: somebody else is writing to them.
+
+        GitsnapError where that is so of one that counts, since it was decided what becomes of it.
+        """
+        if self.only is None:
+            return []
+        here = live.by_path()
+        for path, was in self.only.seen.items():
+            now = here.get(path)
+            if (was is None) != (now is None) or (was and now and not same_content(was, now)):
+                raise GitsnapError(
+                    "this was changed again while the merge was made; nothing was touched",
+                    kind="changed-meanwhile",
+                    path=path,
+                    hint="stop what writes to it, and try again",
+                )
+        changes = compare(self.wanted, live, renames=False).changes
+        return sorted(c.path for c in changes if c.path not in self.only.paths)
+
     def differences(self, found: Inventory) -> list[Problem]:
         """Where the directory is not what it shall be."""
         if found.entries is self.wanted.entries:
@@ -79,8 +138,31 @@ class Target:
             return []
         return differences(self.wanted, found, self._scope(found), self._protected)
 
+    def unread(self) -> list[Problem]:
+        """What could not be read when the snapshot was taken, of what is to be brought back."""
+        return [p for p in unread(self.wanted) if self._asked_for(p.path)]
+
+    def unlooked(self, found: Inventory) -> list[Problem]:
+        """What is there now, could not be looked at, and is nothing that the snapshot holds."""
+        seen = {e.path for e in found.entries} if found.partial else set()
+        return [p for p in found.partial if p.path not in self.held and p.path not in seen and self._asked_for(p.path)]
+
+    def explained(self, wrong: Iterable[Problem]) -> list[Problem]:
+        """Those of the differences that nothing could have been done about, with the reason for each."""
+        return explained(self._root, wrong, self.wanted.hardlinks)
+
+    def _asked_for(self, path: bytes) -> bool:
+        if self.part is not None:
+            return self.part.holds(path)
+        if self.only is not None:
+            return path in self.only.paths
+        return not self.paths or b"" in self.paths or any(_within(path, p) or _within(p, path) for p in self.paths)
+
     def _scope(self, live: Inventory) -> Scope:
-        scope = scope_of(self.paths, self.wanted, live, self.part)
+        if self.only is not None:
+            return self.only.paths.__contains__
+        asked = scope_of(self.paths, self.wanted, live, self.part)
+        scope = (lambda path: not path or asked(path)) if self.remade and asked is not everything else asked
         if not self._reversing or not (self.paths or self.part):
             return scope
         before, now = self.wanted.by_path(), live.by_path()
@@ -95,11 +177,16 @@ class Target:
         return lambda path: path in linked or scope(path)
 
 
-def require_paths(paths: Sequence[bytes], held: set[bytes], target: Snapshot) -> None:
+def require_paths(paths: Sequence[bytes], wanted: Inventory, target: Snapshot) -> None:
     """Raise GitsnapError for the first path that the snapshot does not hold."""
+    held = {e.path for e in wanted.entries} if paths else set()
     for path in paths:
         if path not in held:
-            raise not_held(target, path)
+            raise not_held(target, path, wanted)
+
+
+def _within(path: bytes, top: bytes) -> bool:
+    return path == top or path.startswith(top + b"/")
 
 
 def unsaved(plan: RestorePlan, live: Inventory) -> list[bytes]:
@@ -162,17 +249,22 @@ _DIFFERS = {
 def differences(
     wanted: Inventory, found: Inventory, scope: Scope, protected: Callable[[bytes, bool], bool]
 ) -> list[Problem]:
-    """Where a directory is not what the snapshot says, metadata and hard links included."""
+    """Where a directory is not what the snapshot says, metadata and hard links included.
+
+    What could not be read when it was taken is nothing that it says.
+    """
     out = []
 
+    coverage = Coverage(wanted)
+
     def compared(path: bytes) -> bool:
-        return scope(path) and not protected(path, False)
+        return scope(path) and not protected(path, False) and not coverage.unread(path)
 
     a = replace(wanted, hardlinks=_links_in(wanted, compared))
     b = replace(found, hardlinks=_links_in(found, compared))
     for change in compare(a, b, renames=False, directory_times=True).changes:
         is_dir = any(e is not None and e.type is Type.DIR for e in (change.old, change.new))
-        if scope(change.path) and not protected(change.path, is_dir):
+        if scope(change.path) and not protected(change.path, is_dir) and not coverage.unread(change.path):
             words = _DIFFERS.get(change.status) or f"other {' and '.join(change.what)}"
             out.append(Problem(change.path, words))
     return out
@@ -181,17 +273,3 @@ def differences(
 def _links_in(inventory: Inventory, compared: Callable[[bytes], bool]) -> list[tuple[bytes, ...]]:
     groups = [tuple(p for p in group if compared(p)) for group in inventory.hardlinks]
     return [g for g in groups if len(g) > 1]
-
-
-def require_space(root: str, plan: RestorePlan) -> None:
-    """Raise GitsnapError when what is to be written into `root` does not fit there, beside what is there already."""
-    found = os.statvfs(root)
-    free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
-    if plan.size() > free:
-        raise GitsnapError(
-            f"{size(plan.size())} have to be written, and {size(free)} are free on the file system of {root}; "
-            "nothing was touched",
-            kind="no-space",
-            path=root,
-            hint=f"make room on the file system that is mounted at {mount_point(root)}, and try again",
-        )

@@ -45,6 +45,9 @@ class Journal(Protocol):
     def remove(self) -> None:
         """It is over."""
 
+    def there(self) -> bool:
+        """Whether there is one."""
+
 
 class Unjournaled:
     """Keeps nothing: for a new directory that is no installation, where half a copy can simply be deleted."""
@@ -60,6 +63,10 @@ class Unjournaled:
 
     def remove(self) -> None:
         """Keep nothing."""
+
+    def there(self) -> bool:
+        """Never."""
+        return False
 
 
 class HalfAppliedError(PendingRecoveryError):
@@ -127,8 +134,12 @@ class Transaction:
             self._stages.sync_holders()
             self._journal.remove()
         except (OSError, GitsnapError) as second:
-            raise HalfAppliedError(
-                f"{_said(cause)}; nothing was changed, but the stage could not be removed ({_said(second)})",
+            if not (self._journal.there() or self._stages.present):
+                # There is nothing to take back: the cause alone is to be told.
+                return
+            # Without a journal nothing is pending; recover removes the stage all the same.
+            raise (HalfAppliedError if self._journal.there() else GitsnapError)(
+                f"{said(cause)}; nothing was changed, but the stage could not be removed ({said(second)})",
                 path=self.record.root,
                 hint="`gitsnap recover` removes it when the cause is mended",
             ) from cause
@@ -172,7 +183,7 @@ class Transaction:
             kept = self.finish(forward=False)
         except (OSError, GitsnapError) as second:
             raise HalfAppliedError(
-                f"{_said(cause)}, and putting everything back failed as well: {_said(second)}",
+                f"{said(cause)}, and putting everything back failed as well: {said(second)}",
                 path=self.record.root,
                 hint="when the cause is mended, `gitsnap recover` brings the directory to the target, "
                 "`gitsnap recover --revert` puts it back",
@@ -208,7 +219,7 @@ class Transaction:
         except OSError as error:
             state = "as it was before" if self._phase in (Phase.BACKWARD, Phase.REVERTED) else "as the target has it"
             raise HalfAppliedError(
-                f"{_said(error)}; the directory is {state}, but could not be checked or cleaned up to the end",
+                f"{said(error)}; the directory is {state}, but could not be checked or cleaned up to the end",
                 path=self.record.root,
                 hint="`gitsnap recover` does that when the cause is mended",
             ) from error
@@ -240,7 +251,8 @@ class Transaction:
         )
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """An error in words, with the path that it is about."""
     if isinstance(error, GitsnapError):
         path = f" ({os.fsdecode(error.path)})" if error.path else ""
         return error.message + path
@@ -255,7 +267,7 @@ def _unchanged(cause: OSError) -> GitsnapError:
     full = cause.errno in (errno.ENOSPC, errno.EDQUOT)
     path = cause.filename if isinstance(cause.filename, (str, bytes)) else None
     return GitsnapError(
-        f"{_said(cause)}; nothing was changed",
+        f"{said(cause)}; nothing was changed",
         kind="no-space" if full else "io",
         path=path,
         hint="make room on the installation's file system" if full else "mend the cause and try again",
@@ -265,7 +277,7 @@ def _unchanged(cause: OSError) -> GitsnapError:
 def _put_back(cause: Exception, wrong: list[Problem], kept: list[Problem]) -> GitsnapError:
     kind = cause.kind if isinstance(cause, GitsnapError) else "io"
     path = cause.path if isinstance(cause, GitsnapError) else getattr(cause, "filename", None)
-    message, hint = f"{_said(cause)}; everything was put back", "mend the cause and try again"
+    message, hint = f"{said(cause)}; everything was put back", "mend the cause and try again"
     if not wrong:
         message += " as it was before, and verified"
     else:

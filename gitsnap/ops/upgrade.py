@@ -6,6 +6,7 @@ imported gitsnap. No lock of the sidecar is held in between.
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import time
@@ -16,12 +17,13 @@ from typing import Any
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.model import Kind, Snapshot, slug
+from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops import restore, retain, underway
 from gitsnap.ops.checks import run_check
+from gitsnap.ops.feasible import lasting, require_some_way_in
 from gitsnap.ops.hooks import HookResult
 from gitsnap.ops.processes import Waiter
 from gitsnap.ops.progress import Reporting
@@ -34,6 +36,9 @@ from gitsnap.ops.verify import verify
 from gitsnap.sidecar import catalog, reserve
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.underway import Stage
+
+# How many paths are named of those that a rollback could not put back; the rest is counted.
+_FORESEEN = 100
 
 Clock = Callable[[], datetime]
 # Asked with the reason for the failure: whether to roll back.
@@ -87,6 +92,7 @@ class Upgrade:
         try:
             pre = self._take(Kind.PRE, now, None).snapshot
             self._prove(pre)
+            self._foresee(pre)
         except BaseException:
             # Nothing was started, so nothing may look as if it had been.
             if pre is not None:
@@ -154,6 +160,20 @@ class Upgrade:
             bytes=verdict.bytes,
             duration=round(time.monotonic() - started, 3),
         )
+
+    def _foresee(self, pre: Snapshot) -> None:
+        """Tell what a rollback could not put back. GitsnapError where that is all of it, and one is wanted."""
+        root = self.sidecar.installation
+        found = lasting(root, self.sidecar.load_cache().rows, pre.bytes)
+        if not found:
+            return
+        self.tell(
+            Moment.FORESEEN,
+            paths=len(found),
+            problems=[_named(p) for p in found[:_FORESEEN]],
+        )
+        if self._wanted.on_failure is OnFailure.ROLLBACK:
+            require_some_way_in(root)
 
     def finish(
         self,
@@ -280,6 +300,17 @@ def _refused(error: GitsnapError | OSError) -> bool:
     if isinstance(error, GitsnapError):
         return error.kind == "unreadable"
     return error.errno in (errno.EACCES, errno.EPERM)
+
+
+def _named(problem: Problem) -> dict[str, str]:
+    """A path and a reason, as in all documents."""
+    text = os.fsdecode(problem.path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        encoded = {"path_b64": base64.b64encode(problem.path).decode()}
+        return {"path": problem.path.decode("utf-8", "replace")} | encoded | {"reason": problem.reason}
+    return {"path": text, "reason": problem.reason}
 
 
 def _words(error: GitsnapError | OSError) -> str:

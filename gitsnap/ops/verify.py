@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.coverage import Coverage, beyond, unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, NoSuchSnapshotError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.manifest import parse_manifest
@@ -25,6 +26,9 @@ from gitsnap.ops.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
 
+# Inside Verdict, `bytes` is a field.
+_Path = bytes
+
 
 @dataclass(slots=True, frozen=True)
 class Finding:
@@ -38,12 +42,18 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """The result for one snapshot; `files` and `bytes` are what was read and found right."""
+    """The result for one snapshot; `files` and `bytes` are what was read and found right.
+
+    Where a directory was compared with it, `unread` names what could not be read when the snapshot was taken,
+    and `beyond` what a foreign copy does not cover.
+    """
 
     snapshot: str
     files: int = 0
     bytes: int = 0
     problems: list[Finding] = field(default_factory=list)
+    unread: list[Problem] = field(default_factory=list)
+    beyond: list[_Path] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -261,8 +271,9 @@ def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer
     live = Scanner(sidecar.installation, Digesting(), excludes=excludes, databases=as_held, observer=observer).run()
     observer.finished()
     problems = differences(wanted, live.inventory, lambda _: True, rules.protected)
-    problems += live.inventory.partial
-    verdict = Verdict(snapshot.id)
+    told = Coverage(wanted)
+    problems += [p for p in live.inventory.partial if not told.unread(p.path)]
+    verdict = Verdict(snapshot.id, unread=unread(wanted), beyond=beyond(wanted, live.inventory))
     before, after = wanted.by_path(), live.inventory.by_path()
     for problem in problems:
         digests = [_digest(inventory.get(problem.path)) for inventory in (before, after)]

@@ -48,6 +48,10 @@ class JournalFile:
         os.rename(self._path(old), self._path(new))
         files.sync_directory(self._sidecar.own(""))
 
+    def there(self) -> bool:
+        """Whether there is one."""
+        return self._sidecar.pending is not None
+
     def remove(self) -> None:
         """It is over, durably."""
         for phase in Phase:

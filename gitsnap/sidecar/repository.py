@@ -236,7 +236,7 @@ def create(path: str, installation: str) -> Sidecar:
         raise UsageError(f"{path} exists and is not a gitsnap sidecar", path=path, hint="choose another --store")
     parent = os.path.dirname(path)
     os.makedirs(parent, mode=0o700, exist_ok=True)
-    building = os.path.join(parent, f".{os.path.basename(path)}.{os.getpid()}")
+    building = os.path.join(parent, f".gitsnap-{os.getpid()}.new")
     _lay_out(building, installation)
     if os.path.isdir(path):
         os.rmdir(path)

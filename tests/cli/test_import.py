@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 
 from tests.cli.helpers import document, refused
 from tests.support.installation import (
+    IS_ROOT,
     build_odd,
     copy_tree,
     run_gitsnap,
@@ -235,3 +237,153 @@ def test_what_makes_no_sense(installation: Path, tmp_path: Path) -> None:
     refused("-C", installation, "import", "--layout", "zoo", other, code=2)
     refused("-C", installation, "import", "--at", "2025-01-01", other, tmp_path, code=2)
     refused("-C", installation, "import", code=2)
+
+
+def look(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Mode and owner of everything, the root included."""
+    found = [root, *root.rglob("*")]
+    return {str(p.relative_to(root)): (p.stat().st_mode & 0o7777, p.stat().st_uid, p.stat().st_gid) for p in found}
+
+
+@pytest.fixture
+def site(tmp_path: Path, gitsnap_home: Path) -> Path:
+    """A directory with modes of its own, and owners where the tests may give them."""
+    app = tmp_path / "site"
+    for name in ("index.php", ".env", "sub/a", "up/loads/u"):
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text("1\n")
+        (app / name).chmod(0o640)
+    for folder in (app / "up/loads", app / "up", app / "sub", app):
+        folder.chmod(0o750)
+    if IS_ROOT:
+        for path in (app, *app.rglob("*")):
+            os.chown(path, 33, 34)
+    return app
+
+
+def dos_zip(path: Path, *names: str) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            info = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
+            info.create_system, info.external_attr = 0, 0x20
+            file.writestr(info, "0\n")
+
+
+def pack(site: Path, archive: Path, how: str) -> None:
+    names = sorted(p.name for p in site.iterdir() if not p.name.startswith("."))
+    if how == "star":
+        subprocess.run(["tar", "-C", site, "-czf", archive, *names], check=True)
+    elif how == "numeric":
+        subprocess.run(["tar", "-C", site, "--numeric-owner", "-czf", archive, "."], check=True)
+    elif how == "part":
+        subprocess.run(["tar", "-C", site, "-czf", archive, "up"], check=True)
+    elif how == "dos":
+        dos_zip(archive, "index.php", "sub/a")
+    else:
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted(site.rglob("*")):
+                file.write(path, path.relative_to(site))
+
+
+@pytest.mark.parametrize("how", ["zip", "star", "numeric", "part", "dos"])
+def test_what_an_archive_does_not_tell_stays(site: Path, tmp_path: Path, how: str) -> None:
+    take_snapshot(site)
+    archive = tmp_path / f"site-2024-01-01.{'zip' if how in ('zip', 'dos') else 'tgz'}"
+    pack(site, archive, how)
+    (told,) = imported(site, archive)
+    before = look(site)
+    os.setxattr(site / "index.php", "user.kept", b"v")
+    (site / "index.php").write_text("2\n")
+    (site / "up/loads/u").write_text("2\n")
+    name = told["snapshot"]["id"]
+    plan = document("-C", site, "rollback", name, "-n")
+    done = document("-C", site, "rollback", name, "-y")
+    assert (done["verified"], done["incomplete"]) == (True, [])
+    assert look(site) == before
+    assert os.getxattr(site / "index.php", "user.kept") == b"v"
+    assert (site / "index.php").read_text() == {"dos": "0\n", "part": "2\n"}.get(how, "1\n")
+    assert (site / "up/loads/u").read_text() == ("2\n" if how == "dos" else "1\n")
+    left = {"zip": [], "star": [".env"], "numeric": [], "part": [".env", "index.php", "sub"], "dos": [".env", "up"]}
+    beyond = [p["path"] for p in done["not_covered"]]
+    assert beyond == left[how]
+    assert [p["path"] for p in plan["not_covered"]] == beyond
+    # Everybody says the same.
+    assert document("-C", site, "diff", name, "now")["changes"] == []
+    live = document("-C", site, "verify", "--live", name)["results"][0]
+    assert (live["ok"], [p["path"] for p in live["not_covered"]]) == (True, beyond)
+    shown = document("-C", site, "show", name)
+    assert [p["path"] for p in shown["unlisted"]] == {"numeric": [], "dos": ["", "sub"]}.get(how, [""])
+    assert ("owner" in shown["unrecorded"]) is (how != "numeric")
+    assert told["unrecorded"] == shown["unrecorded"]
+    listed = {e["path"]: e for e in document("-C", site, "ls", "-R", name)["entries"]}
+    assert (listed["up/loads/u" if how == "part" else "index.php"]["owner"] is None) is (how in ("zip", "dos"))
+    sound(site)
+
+
+def test_what_an_archive_does_tell_is_not_this_systems(site: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "site-2024-01-01.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as file:
+        for name, kind in ((".", tarfile.DIRTYPE), ("./a", tarfile.REGTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.mtime, info.uid, info.gid = kind, 0o4710, 1_700_000_000, 4321, 4322
+            info.uname, info.gname = "", "no-such-group"
+            info.pax_headers = {"mtime": "1700000000.123456789", "SCHILY.xattr.user.k": "v"}
+            file.addfile(info)
+    (told,) = imported(site, archive)
+    assert (told["unrecorded"], told["unlisted"]) == ({}, [])
+    entry = document("-C", site, "ls", told["snapshot"]["id"])["entries"][0]
+    assert (entry["mode"], entry["owner"], entry["group"]) == ("4710", "4321", "no-such-group")
+    if IS_ROOT:
+        run_gitsnap("-C", site, "restore", told["snapshot"]["id"], "--to", tmp_path / "back")
+        found = (tmp_path / "back/a").stat()
+        assert (found.st_mtime_ns, found.st_uid, found.st_mode & 0o7777) == (1_700_000_000_123_456_789, 4321, 0o4710)
+        assert os.getxattr(tmp_path / "back/a", "user.k") == b"v"
+
+
+def test_a_new_snapshot_after_a_rollback_to_an_archive_knows_everything(site: Path, tmp_path: Path) -> None:
+    take_snapshot(site)
+    archive = tmp_path / "site-2024-01-01.zip"
+    pack(site, archive, "zip")
+    (told,) = imported(site, archive)
+    (site / "index.php").write_text("2\n")
+    run_gitsnap("-C", site, "rollback", told["snapshot"]["id"], "-y")
+    take_snapshot(site)
+    shown = document("-C", site, "show")
+    assert (shown["unrecorded"], shown["unlisted"], shown["files"]) == ({}, [], 4)
+
+
+def test_an_old_backup_takes_nothing_away_that_it_did_not_cover(claudio: Path) -> None:
+    backup = claudio / ".upgrades/backups/2025-08-10T03-40-11-comprehensive-backup"
+    for gone in ("agents", "project_content"):
+        shutil.rmtree(backup / gone)
+    (backup / "hooks").mkdir()
+    kept = [line for line in (backup / "checksums.sha256").read_text().splitlines(True) if "agents" not in line]
+    (backup / "checksums.sha256").write_text("".join(line for line in kept if "project_content" not in line))
+    (told,) = imported(claudio, backup, check=3)
+    assert [p["path"] for p in told["not_imported"]] == ["hooks/"]
+    (claudio / "commands/c/new.md").write_text("came with an upgrade\n")
+    (claudio / "settings.json").write_text("{}\n")
+    mode = claudio.stat().st_mode
+    name = told["snapshot"]["id"]
+    assert document("-C", claudio, "diff", name, "now")["summary"]["added"] == 1
+    done = document("-C", claudio, "rollback", name, "-y")
+    left = [".upgrades", "agents", "phase1", "prd.md", "settings.json"]
+    assert [p["path"] for p in done["not_covered"]] == left
+    assert all((claudio / p).exists() for p in left)
+    assert claudio.stat().st_mode == mode
+    assert not (claudio / "commands/c/new.md").exists()
+    assert (claudio / "commands/c/test.md").read_text() == "a command\ncomprehensive-backup"
+
+
+def test_a_folder_of_copies_is_imported_copy_by_copy(site: Path, tmp_path: Path) -> None:
+    bak = tmp_path / "bak"
+    bak.mkdir()
+    copy_tree(site, bak / "site-2024-01-01")
+    copy_tree(site, bak / "site-2024-02-01")
+    (bak / "notes.txt").write_text("about them\n")
+    (bak / "scripts").mkdir()
+    told = document("-C", site, "import", bak, env={"TZ": "UTC"}, check=3)
+    assert [i["snapshot"]["created"][:10] for i in told["imported"]] == ["2024-01-01", "2024-02-01"]
+    assert [Path(p["path"]).name for p in told["not_imported"]] == ["notes.txt", "scripts"]
+    assert len(imported(site, "--layout", "tree", bak)) == 1
+    refused("-C", site, "import", "--at", "2025-01-01", bak, code=2)

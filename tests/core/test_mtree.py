@@ -84,6 +84,57 @@ def test_the_text_is_what_the_format_says() -> None:
     assert back == inventory
 
 
+def test_what_was_not_recorded_has_no_keyword() -> None:
+    nothing = frozenset({"mode", "owner", "time", "xattr"})
+    inventory = Inventory(
+        entries=[
+            Entry(b"", Type.DIR, 0o755, unrecorded=nothing),
+            Entry(b"a", Type.FILE, 0o644, mtime_ns=10**9, unrecorded=nothing - {"time"}),
+            Entry(b"b", Type.FILE, 0o600, 7, 8, "me", mtime_ns=10**9, unrecorded=frozenset({"xattr"})),
+        ],
+        unlisted=[b""],
+    )
+    written = format_metadata(inventory)
+    assert written.decode().split("\n") == [
+        "# gitsnap metadata 1",
+        ". type=dir",
+        "./a type=file time=1.000000000 size=0",
+        "./b type=file mode=0600 uid=7 gid=8 uname=me time=1.000000000 size=0",
+        "# unlisted .",
+        "# unrecorded xattr",
+        "",
+    ]
+    assert parse_metadata(written) == inventory
+    inventory.entries[0].unrecorded = frozenset()
+    written = format_metadata(inventory)
+    assert b"# unrecorded ./a xattr\n# unrecorded ./b xattr\n" in written
+    assert parse_metadata(written) == inventory
+    inventory.entries[1].unrecorded = frozenset({"time"})
+    with pytest.raises(ValueError, match="no time"):
+        format_metadata(inventory)
+
+
+@needs_mtree
+def test_mtree_leaves_alone_what_was_not_recorded(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "a").chmod(0o640)
+    os.utime(tmp_path / "a", (1, 1))
+    lacking = frozenset({"mode", "owner", "xattr"})
+    inventory = Inventory(
+        entries=[
+            Entry(b"", Type.DIR, 0o755, unrecorded=lacking | {"time"}),
+            Entry(b"a", Type.FILE, 0o644, mtime_ns=2 * 10**9, size=1, unrecorded=lacking),
+        ]
+    )
+    spec = tmp_path.parent / "spec"
+    spec.write_bytes(format_metadata(inventory))
+    subprocess.run(["mtree", "-U", "-t", "-f", spec, "-p", tmp_path], capture_output=True)
+    found = (tmp_path / "a").stat()
+    assert (found.st_mode & 0o777, found.st_mtime) == (0o640, 2)
+    assert tmp_path.stat().st_mode & 0o777 == 0o750
+
+
 @pytest.mark.parametrize(
     "entries",
     [

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.model import Entry, Inventory, Problem, Type
+from gitsnap.core.model import RECORDED, Entry, Inventory, Problem, Type
 from gitsnap.core.mtree import format_metadata, parse_metadata
 from gitsnap.core.vis import invisible, invisible_path, visible, visible_path
 
@@ -63,7 +63,23 @@ def entries(draw: st.DrawFn, path: bytes, kind: Type) -> Entry:
         entry.target = draw(st.one_of(st.binary(min_size=1, max_size=6).filter(without_nul), NAMES))
     elif kind in (Type.CHAR, Type.BLOCK):
         entry.device = (draw(IDS), draw(IDS))
+    lacking = draw(st.frozensets(st.sampled_from(RECORDED))) - (frozenset() if kind is Type.DIR else {"time"})
+    if draw(st.booleans()) and lacking:
+        _forget(entry, lacking)
     return entry
+
+
+def _forget(entry: Entry, lacking: frozenset[str]) -> None:
+    """As it is read back where this was not recorded."""
+    entry.unrecorded = lacking
+    if "mode" in lacking:
+        entry.mode = {Type.DIR: 0o755, Type.LINK: 0o777}.get(entry.type, 0o644)
+    if "owner" in lacking:
+        entry.uid, entry.gid, entry.uname, entry.gname = 0, 0, "", ""
+    if "time" in lacking:
+        entry.mtime_ns = 0
+    if "xattr" in lacking:
+        entry.xattrs = ()
 
 
 @st.composite
@@ -88,6 +104,8 @@ def inventories(draw: st.DrawFn) -> Inventory:
         for path, reason in sorted(problems, key=lambda p: (p[0], p[1].encode("utf-8", "surrogateescape")))
     ]
     inventory.skipped = sorted(draw(st.sets(PATHS.map(b"/".join), max_size=2)))
+    folders = [path for path, kind in sorted(tree.items()) if kind is Type.DIR]
+    inventory.unlisted = sorted(draw(st.sets(st.sampled_from(folders), max_size=2)))
     return inventory
 
 

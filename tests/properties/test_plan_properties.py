@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.core.plan import Action, RestorePlan, Step, make_plan
+from gitsnap.core.plan import Action, RestorePlan, Step, make_plan, same_metadata
 from gitsnap.ops.target import scope_of
 from tests.support.examples import examples
 
@@ -52,8 +52,15 @@ class Case:
     def protected(self, path: bytes, is_dir: bool) -> bool:
         return any(top in self.guarded for top in (path, *above(path)))
 
-    def plan(self) -> RestorePlan:
-        return make_plan(self.wanted, self.live, scope=self.scope(), protected=self.protected, mounts=self.mounts)
+    def plan(self, refused: Mapping[bytes, str] | None = None) -> RestorePlan:
+        return make_plan(
+            self.wanted,
+            self.live,
+            scope=self.scope(),
+            protected=self.protected,
+            mounts=self.mounts,
+            refused=refused,
+        )
 
     def in_play(self, path: bytes) -> bool:
         partial = {p.path for p in self.wanted.partial}
@@ -303,3 +310,39 @@ def test_a_plan_depends_on_nothing_but_its_arguments(case: Case) -> None:
     assert case.plan() == case.plan()
     sizes = [s.entry.size for s in case.plan().steps if s.action is Action.WRITE and s.entry and not s.link_of]
     assert case.plan().size() == sum(sizes)
+
+
+@relaxed
+@given(cases(), st.data())
+def test_what_cannot_be_changed_is_kept_and_the_rest_is_the_target(case: Case, data: st.DataObject) -> None:
+    """`stuck` cannot be replaced, removed or dressed, and no name can come into `closed` directories or leave them."""
+    live, wanted = case.live.by_path(), case.wanted.by_path()
+    stuck = data.draw(st.sets(st.sampled_from(sorted(live)), max_size=2))
+    closed = data.draw(st.sets(st.sampled_from([p for p, e in live.items() if e.type is Type.DIR]), max_size=1))
+
+    def blocked(step: Step) -> bool:
+        old = live.get(step.path)
+        if step.action is Action.METADATA:
+            same = old is not None and step.entry is not None and same_metadata(old, step.entry)
+            return step.path in stuck and not same
+        folders = [p for p in above(step.path) if p in live and live[p].type is Type.DIR]
+        return (folders or [b""])[0] in closed or (old is not None and step.path in stuck)
+
+    plan, refused, first = case.plan(), dict[bytes, str](), set[bytes]()
+    while found := {s.path: "stuck" for s in plan.steps if blocked(s)}:
+        first = first or set(found)
+        assert not found.keys() & refused.keys()
+        refused |= found
+        plan = case.plan(refused)
+    model = Model.of(case)
+    for step in plan.steps:
+        model.apply(step)
+    kept = {p.path for p in plan.kept}
+    assert first <= kept
+    for path in {*wanted, *model.nodes}:
+        if case.in_play(path) and path not in kept:
+            assert (path in model.nodes) == (path in wanted), path
+            assert content(model.nodes[path].entry) == content(wanted[path]), path
+            assert meta(model.nodes[path].entry) == meta(wanted[path]), path
+    for path in kept & live.keys() & set(refused):
+        assert content(model.nodes[path].entry) == content(live[path])

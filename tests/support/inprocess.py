@@ -69,7 +69,7 @@ class Protected:
         self.sidecar.close()
         self.sidecar = Sidecar(self.place.store)
 
-    def take(self, request: Request = Request()) -> Taken:  # noqa: B008 - frozen
+    def take(self, request: Request = Request()) -> Taken:  # noqa: B008 - never changed
         return snapshot.take(self.sidecar, request, self.settings, now=self.now)
 
     def rollback(self, to: str, paths: Sequence[bytes] = (), *, dry_run: bool = False) -> Restored:

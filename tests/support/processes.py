@@ -98,7 +98,7 @@ def load_all() -> None:
 
     for module in pkgutil.walk_packages(gitsnap.__path__, "gitsnap."):
         importlib.import_module(module.name)
-    for name in ("dulwich.pack", "dulwich.refs", "gitignore_parser", "platformdirs", "tomllib", "typer._click.core"):
+    for name in ("dulwich.pack", "dulwich.refs", "gitignore_parser", "tomllib", "typer._click.core"):
         importlib.import_module(name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -10,6 +9,7 @@ from textual.binding import Binding, BindingType
 from gitsnap.cli import text, words
 from gitsnap.cli.browse.page import Page, keys
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
 from gitsnap.ops.browsing import beginning
@@ -106,7 +106,7 @@ def _row(e: Entry) -> Row:
     name = words.name(e.path.rpartition(b"/")[2])
     size = words.size(e.size) if e.type is Type.FILE else "-"
     mark = {Type.DIR: "/", Type.LINK: f" -> {words.name(e.target)}"}.get(e.type, "")
-    when = words.when(datetime.fromtimestamp(e.mtime_ns // 10**9).astimezone())[:16]
+    when = local(e.mtime_ns // 10**9)[:-3]
     line = f"{text.TYPE_LETTERS[e.type]}{text.permissions(e.mode)} {size:>8}  {when}  {name}{mark}"
     return Row(line, e, "place" if e.type is Type.DIR else "")
 
