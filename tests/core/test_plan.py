@@ -78,3 +78,16 @@ def test_the_journal_of_a_database_goes_before_the_database(wanted: Inventory) -
     live = tree(file(b"d/app.db", b"new"), file(b"a", b"x"), images={b"d/app.db": Image((wal,), 3)}).on_disk()
     order = [path for _, path in steps(plan(wanted, live))]
     assert order.index(b"d/app.db-wal") < order.index(b"d/app.db")
+
+
+def test_a_mounted_journal_stays_and_is_named() -> None:
+    wal = file(b"app.db-wal", None, size=9)
+    live = tree(file(b"app.db", b"new"), images={b"app.db": Image((wal,), 3)}).on_disk()
+    found = plan(tree(file(b"app.db", b"old")), live, mounts=(b"app.db-wal",))
+    assert (Action.REMOVE, b"app.db-wal") not in steps(found)
+    assert [p.path for p in found.kept] == [b"app.db-wal"]
+
+
+def test_what_several_names_share_is_counted_once() -> None:
+    wanted = tree(file(b"a", b"four"), file(b"b", b"four"), file(b"c", b"xyz"), hardlinks=[(b"a", b"b")])
+    assert plan(wanted, tree()).size() == 4 + 3
