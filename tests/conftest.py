@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.crash import faults
+from tests.support import forking
 from tests.support import installation as support
 
 _MEMORY = "/dev/shm"
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.quick:
         settings.load_profile("quick")
         config.pluginmanager.register(_Quick())
+    else:
+        forking.prepare()
 
 
 class _Quick:

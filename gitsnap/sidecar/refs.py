@@ -139,7 +139,13 @@ class Refs:
     def _put(self, name: str, lock: str) -> None:
         path = os.path.join(self._path, name)
         os.rename(lock, path)
-        sync_directory(os.path.dirname(path))
+        try:
+            sync_directory(os.path.dirname(path))
+        except FileNotFoundError:
+            # A git has packed it already, and removed the directory that this left empty.
+            with open(os.path.join(self._path, "packed-refs"), "rb") as packed:
+                os.fsync(packed.fileno())
+            sync_directory(self._path)
 
     def _take(self, name: str) -> None:
         """The packed value goes first: a crash in between leaves the ref as it was, not at an older value.

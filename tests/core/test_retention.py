@@ -274,3 +274,12 @@ def test_snapshots_of_one_second_are_ordered_by_their_number() -> None:
 def test_a_number_that_belongs_to_the_label_is_no_tie() -> None:
     numbered = [snap(NOW, "v-2"), snap(NOW, "v", suffix="-3")]
     assert kept(judge(numbered, Policy(keep_last=1))) == [numbered[1].id]
+
+
+def test_an_upgrade_that_was_rolled_back_is_no_safety_snapshot() -> None:
+    """One of its snapshots is: the unit counts among the others all the same, and takes the place of one of them."""
+    safety = snap(ago(hours=1), "safety", kind=Kind.SAFETY, upgrade="u")
+    before = snap(ago(hours=2), "pre", kind=Kind.PRE, upgrade="u")
+    older, alone = snap(ago(hours=3)), snap(ago(hours=4), "safety", kind=Kind.SAFETY)
+    found = judge([safety, before, older, alone], Policy(keep_last=1))
+    assert kept(found) == [safety.id, before.id, alone.id]

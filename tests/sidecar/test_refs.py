@@ -142,3 +142,18 @@ def test_a_loose_value_hides_the_packed_one(store: Path) -> None:
     assert refs.get(NAME) == B
     assert refs.below(module.SNAPSHOTS) == {"one": B}
     assert refs.below(module.SNAPSHOTS, but={NAME}) == {}
+
+
+def test_a_git_that_packs_refs_at_once_takes_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It removes the directory that is empty then, just before that is synced."""
+    sync = module.sync_directory
+    commit = bare_git(store, "commit-tree", bare_git(store, "mktree").decode().strip(), "-m", "x").decode().strip()
+
+    def packed_before(path: str) -> None:
+        bare_git(store, "pack-refs", "--all", "--prune")
+        sync(path)
+
+    monkeypatch.setattr(module, "sync_directory", packed_before)
+    Refs(str(store)).create("refs/notes/gitsnap/manifest", commit)
+    assert not (store / "refs/notes/gitsnap").exists()
+    assert Refs(str(store)).get("refs/notes/gitsnap/manifest") == commit

@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NoReturn
@@ -38,8 +39,29 @@ _OURS = _read_at_start(os.environ)
 
 
 def possible(env: Mapping[str, str]) -> bool:
-    """Whether a fork can have this environment: not one by which an interpreter would start in another way."""
-    return _read_at_start(env) == _OURS
+    """Whether a fork would be what a fresh process is.
+
+    Not with an environment by which an interpreter starts in another way, and not while a test has replaced a part of
+    the program: a fork would have that, too.
+    """
+    return _read_at_start(env) == _OURS and all(held.get(name) is value for held, name, value in _program())
+
+
+def prepare() -> None:
+    """Load the program, before any test has replaced a part of it."""
+    _program()
+
+
+@cache
+def _program() -> list[tuple[Mapping[str, object], str, object]]:
+    """Everything that the program's modules and classes hold by name, as it is loaded; and the modules they lean on."""
+    load_all()
+    modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "gitsnap"]
+    held: list[Mapping[str, object]] = [vars(m) for m in (*modules, os, time)]
+    for module in modules:
+        classes = (v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__)
+        held += map(vars, classes)
+    return [(names, name, value) for names in held for name, value in names.items() if not name.startswith("__")]
 
 
 def run(
