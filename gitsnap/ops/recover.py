@@ -22,7 +22,7 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation import orphans, stages
 from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import components
+from gitsnap.ops import components, outcomes
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
 from gitsnap.ops.target import Only, Target, merged_paths
@@ -152,13 +152,23 @@ class _Recovery:
             with transaction.checking():
                 self._conclude(result, aim, record)
             result.incomplete += transaction.finish(forward=forward)
+            self._follow(result, record)
             return result
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
             return self._roll(result, aim.snapshot.id, record.paths, record.part, only=aim.only)
         self._conclude(result, aim, record)
+        self._follow(result, record)
         return result
+
+    def _follow(self, result: Recovered, record: Record) -> None:
+        """Record what a rollback that has come to its end has made of upgrades; taken back, it has made nothing."""
+        if result.verified and result.direction is Direction.FINISH and not (record.paths or record.part):
+            living = catalog.snapshots(self._sidecar)
+            target = catalog.resolve(living, record.target)
+            before = [s for s in living if s.id != record.safety]
+            outcomes.follow(self._sidecar, before, target, self._doing.now, recovering=True)
 
     def _forward(self, phase: Phase) -> bool:
         if self._asked is not None:

@@ -10,6 +10,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
+from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops import retain, underway
 from gitsnap.ops.components import Tally, tally
 from gitsnap.ops.difference import NOW, Difference, diff
@@ -41,6 +42,11 @@ class State:
     leaving: list[Decision] = field(default_factory=list)
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
+
+    @property
+    def last_upgrade(self) -> Stored | None:
+        """The newest upgrade, with what became of it."""
+        return next(iter(reversed(upgrades(self.snapshots))), None)
 
     @property
     def since(self) -> datetime | None:
