@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # An installation of a million files is a few million objects that all stay: looking through them for garbage again and
 # again would take a tenth of the time.
 _YOUNG_OBJECTS = 200_000
+_ROOM = "nothing is said by that of any file: give it more room (ulimit -v, a larger cgroup) and try again"
 
 
 def main() -> NoReturn:
@@ -40,22 +41,30 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Nothing escapes as a traceback."""
-    signal.signal(signal.SIGTERM, _stop)
+    # What is ignored stays ignored.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
+    from gitsnap.cli import terminal
+
+    terminal.work_is_done(answer_counts=True)
     try:
         code = _dispatch(arguments)
-        sys.stdout.flush()
+        terminal.flush()
     except GitsnapError as error:
         return _fail(error, arguments)
     except KeyboardInterrupt:
         return _fail(StopRequestedError("interrupted", hint="gitsnap status shows how things stand"), arguments)
     except BrokenPipeError:
+        # As a shell tells of a program that SIGPIPE has ended.
         _discard(sys.stdout)
-        return 1
+        return 128 + signal.SIGPIPE
     except OSError as error:
         _discard(sys.stdout)
         from gitsnap.cli import words
 
         return _fail(words.from_system(error), arguments)
+    except MemoryError:
+        return _fail(GitsnapError("out of memory", kind="no-memory", hint=_ROOM), arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
         return _fail(_from_bug(error, arguments), arguments)
     return code
@@ -112,6 +121,11 @@ def _dispatch(arguments: list[str]) -> int:
         raise UsageError(_in_our_words(error.format_message()), hint=f"{name} --help") from None
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as end:
+        # What the parser makes of a reader that went away.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise BrokenPipeError from None
+        raise
     if outcome == StopRequestedError.exit_code:
         # What typer makes of a KeyboardInterrupt.
         raise KeyboardInterrupt
@@ -139,16 +153,19 @@ def _from_bug(error: Exception, arguments: list[str]) -> GitsnapError:
     import tempfile
     import traceback
 
-    fd, path = tempfile.mkstemp(prefix="gitsnap-bug-", suffix=".log")
-    with os.fdopen(fd, "w", errors="backslashreplace") as file:
-        file.write(f"{' '.join(arguments)}\n{''.join(traceback.format_exception(error))}")
+    path = None
+    # Where there is no room for it, the sentence has to do.
+    with suppress(OSError):
+        fd, path = tempfile.mkstemp(prefix="gitsnap-bug-", suffix=".log")
+        with os.fdopen(fd, "w", errors="backslashreplace") as file:
+            file.write(f"{' '.join(arguments)}\n{''.join(traceback.format_exception(error))}")
     if "-v" in arguments or "--verbose" in arguments:
         traceback.print_exception(error)
     return GitsnapError(
         f"this is a bug in gitsnap: {type(error).__name__}: {error}",
         kind="bug",
         path=path,
-        hint=f"please report it with {path}",
+        hint=f"please report it with {path}" if path else "please report it",
     )
 
 

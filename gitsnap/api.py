@@ -32,7 +32,7 @@ from gitsnap.ops.processes import Polling
 from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.upgrade import Upgrade
-from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, failed
+from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
 from gitsnap.ops.verify import Verdict
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.modes import close_to_others
@@ -178,6 +178,7 @@ class Guard:
         )
         try:
             pre = upgrade.begin()
+            upgrade.start()
             close_to_others(opened)
         except BaseException:
             opened.close()
@@ -213,6 +214,8 @@ class Guard:
             self._opened.close()
         if result.outcome is Outcome.ROLLBACK_FAILED:
             raise failed(result, f"gitsnap -C {self._installation.path} rollback {result.pre.id}") from error
+        if error is None and result.broke_off and result.outcome is Outcome.KEPT:
+            raise broke_off(result, f"gitsnap -C {self._installation.path} rollback {result.pre.id}")
         if error is None and result.failure:
             came = "rolled back" if result.outcome is Outcome.ROLLED_BACK else "kept"
             raise UpgradeFailedError(f"{result.failure}; the directory was {came}", result)

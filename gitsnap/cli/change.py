@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gitsnap.cli import terminal
 from gitsnap.cli.app import Selector, command
 from gitsnap.core.errors import UsageError
 
@@ -65,6 +66,7 @@ def take_snapshot(session: Session, request: Any) -> None:
         session.tell_of_sidecar(place)
     with open_sidecar(place) as sidecar:
         result = take(sidecar, request, session.settings(place), now=session.now, observer=session.out.progress())
+        terminal.work_is_done()
         session.warn_of_damage(sidecar)
     if session.options.json:
         session.out.document(documents.taken(result))
@@ -89,8 +91,11 @@ def rollback(
     keep_edits: Annotated[
         bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
 ) -> None:
     """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
+    # As the old coordinator called it.
+    yes = yes or force
     if keep_edits:
         from gitsnap.cli.merges import undo_upgrade
 
@@ -106,7 +111,7 @@ def restore(
     context: typer.Context,
     snapshot: Selector,
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH]...", help="Relative to the installation's root.")
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="Relative to where you stand, or to DIR of -C.")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="DIR", help="Into this empty or new directory.")] = None,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")] = False,
@@ -223,6 +228,7 @@ def report(
     """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
     from gitsnap.cli import documents, text
 
+    terminal.work_is_done(answer_counts=not result.applied)
     if not dry_run and not result.applied:
         session.out.warn("Nothing was touched.")
         raise typer.Exit(1)

@@ -133,9 +133,10 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
-        code = of.post.exit_code if of.post else None
+        code = of.exit_code
         told = [words.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
         told += [f"exit code {code}" if code else "", episode.status]
+        told += [words.name(of.failure if secrets else mask_text(of.failure))]
         shown = of.pre.command or ""
         shown = shown if secrets else mask_text(shown)
         command = f"{style.code(words.name(shown))}, " if shown else ""

@@ -85,6 +85,7 @@ def snapshot(s: Snapshot) -> Document:
         "tags": list(s.tags),
         "pinned": s.pinned,
         "upgrade": s.upgrade,
+        "outcome": s.ending.outcome.value if s.ending else None,
         "files": s.files,
         "bytes": s.bytes,
         "manifest_sha256": s.manifest_sha256,
@@ -250,10 +251,22 @@ def state(result: State, retention: str) -> Document:
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
+        "last_upgrade": _last_upgrade(result),
         "store_bytes": result.store_bytes,
         "added_bytes": result.added,
         "retention": retention,
         "next_removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in result.leaving],
+    }
+
+
+def _last_upgrade(result: State) -> Document | None:
+    last = result.last_upgrade
+    if last is None:
+        return None
+    return {
+        "upgrade": last.id,
+        "outcome": last.outcome.value if last.outcome else None,
+        "failure": last.failure or None,
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import terminal
 from gitsnap.cli.app import command
 from gitsnap.core.errors import UsageError
 
@@ -54,6 +55,8 @@ def import_(
         settings = session.settings(place)
         for source in found:
             done.append(imports.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))
+            # The others are imported whether anybody hears of this one or not.
+            terminal.work_is_done()
             if not session.options.json:
                 _tell(session, done[-1])
         taken = {i.snapshot.id for i in done}

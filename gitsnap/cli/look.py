@@ -114,7 +114,7 @@ def verify(
 def ls(
     context: typer.Context,
     snapshot: Selector,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Relative to the installation's root.")] = "",
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Relative to where you stand, or to DIR of -C.")] = "",
     recursive: Annotated[bool, typer.Option("-R", "--recursive", help="Everything below.")] = False,
 ) -> None:
     """List a directory as a snapshot holds it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import words
+from gitsnap.cli import terminal, words
 from gitsnap.cli.app import command
 from gitsnap.core.errors import UsageError
 
@@ -95,6 +95,7 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
 
 
 def _report(session: Session, done: Done, *, dry_run: bool) -> None:
+    terminal.work_is_done(answer_counts=done.restored is None)
     if session.options.json:
         session.out.document(_document(done, dry_run))
     elif done.plan.empty:

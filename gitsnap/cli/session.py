@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gitsnap.cli import config
+from gitsnap.cli import config, terminal
 from gitsnap.cli.config import Options
 from gitsnap.cli.terminal import Terminal
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
@@ -47,6 +47,12 @@ class Session:
         except FileNotFoundError:
             raise GitsnapError("the working directory was removed", hint="change to one that is there") from None
 
+    @property
+    def directory(self) -> str | None:
+        """The directory that -C names, where a command is to run as if started there; None without it."""
+        given = self.options.directory
+        return None if given is None else places.real_directory(given, self.cwd)
+
     def place(self, *, gone: bool = False) -> Place:
         """The protected place that is meant; its directory may be `gone` if that is said."""
         return places.locate(self.options.directory, self.options.store, self.home, self.cwd, gone=gone)
@@ -69,6 +75,8 @@ class Session:
                 self._warn_of_pending(sidecar)
             try:
                 yield sidecar, self.settings(place)
+                if changing:
+                    terminal.work_is_done()
             finally:
                 self._note_damage(sidecar)
             if not tells_damage:
@@ -162,14 +170,45 @@ class Session:
             self.out.remark(f"{outer} is protected already; from now on {inner} has snapshots of its own")
 
     def inside(self, path: str, root: str) -> bytes:
-        """A path given by a person as one below the installation: relative to its root, or absolute."""
+        """A path as a person types it, as one below the installation.
+
+        Relative to where they stand, which -C says; to the root, where that is outside. `..` is taken by name: what it
+        leads through may be gone. UsageError for what lies elsewhere.
+        """
         raw = os.fsencode(path)
-        if raw.startswith(b"/"):
-            base = os.fsencode(root)
-            if raw != base and not raw.startswith(base + b"/"):
-                raise UsageError(f"{path} is not inside {root}", path=path, hint="paths are relative to its root")
-            raw = raw[len(base) :]
-        parts = [p for p in raw.split(b"/") if p not in (b"", b".")]
-        if b".." in parts:
-            raise UsageError(f"{path} leads out of the installation", path=path, hint="paths are relative to its root")
-        return b"/".join(parts)
+        base = os.fsencode(root)
+        if not raw.startswith(b"/"):
+            raw = os.path.join(os.fsencode(self._standing(root)), raw)
+        below = _below(os.path.normpath(raw), base)
+        if below is None and os.fsencode(path).startswith(b"/"):
+            # By another name of a directory above; a symlink at the end of it is what is meant.
+            folder, name = os.path.split(os.path.normpath(raw))
+            below = _below(os.path.join(os.path.realpath(folder), name), base)
+            if below is None and os.path.realpath(raw) == base:
+                below = b""
+        if below is None:
+            away = f"is not inside {root}" if path.startswith("/") else "leads out of the installation"
+            here = self._standing(root)
+            raise UsageError(
+                f"{path} {away}",
+                path=path,
+                hint="paths are relative to its root" if here == root else f"paths are relative to {here}",
+            )
+        return below
+
+    def _standing(self, root: str) -> str:
+        """Where in the installation one stands."""
+        if self.options.directory is not None:
+            return root
+        with suppress(GitsnapError):
+            here = os.path.realpath(self.cwd)
+            if _below(os.fsencode(here), os.fsencode(root)) is not None:
+                return here
+        return root
+
+
+def _below(path: bytes, base: bytes) -> bytes | None:
+    """An absolute path relative to another one; None for one that is not below it."""
+    if path == base:
+        return b""
+    return path[len(base) + 1 :] if path.startswith(base.rstrip(b"/") + b"/") else None

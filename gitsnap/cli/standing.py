@@ -43,6 +43,9 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield "recovery", *_recovery(result)
     if result.upgrade is not None:
         yield "upgrade", f"{words.name(result.upgrade)} is under way", "yellow"
+    elif (last := result.last_upgrade) is not None and last.outcome is not None:
+        because = f": {words.name(last.failure)}" if last.failure else ""
+        yield "last upgrade", f"{last.id} {words.OUTCOMES[last.outcome]}{because}", ""
     latest, taken = result.latest, result.snapshots
     if latest is None or result.since is None:
         yield "protected", "not yet: there is no snapshot", "yellow"

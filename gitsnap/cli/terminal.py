@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.config import Options
@@ -21,6 +22,47 @@ def _width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
+
+
+_done = False
+
+
+def work_is_done(*, answer_counts: bool = False) -> None:
+    """What was asked for has been done and stands: from now on, an answer that nobody takes is no failure.
+
+    Where the answer is all that was asked for, it counts.
+    """
+    global _done
+    _done = not answer_counts
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not _done or not unheard(error):
+            raise
+
+
+def flush() -> None:
+    """Write what is left of the answer; OSError where it counts."""
+    with _answering():
+        sys.stdout.flush()
+
+
+def unheard(error: OSError) -> bool:
+    """Whether stdout is what failed. Nothing is written there any more then; it is said on stderr, if it can be."""
+    if error.filename is not None:
+        return False
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        if not isinstance(error, BrokenPipeError):
+            told = "what was asked for is done; the answer could not be written to stdout"
+            print(f"gitsnap: {told}: {error.strerror}", file=sys.stderr)
+    return True
 
 
 class Terminal:
@@ -58,12 +100,13 @@ class Terminal:
 
     def line(self, text: str = "") -> None:
         """One line of a result."""
-        print(text)
+        self.lines([text])
 
     def lines(self, texts: Iterable[str]) -> None:
         """Lines of a result."""
-        for text in texts:
-            print(text)
+        with _answering():
+            for text in texts:
+                print(text)
 
     def remark(self, text: str) -> None:
         """One line beside the result: on stderr, not when quiet or for a program."""
@@ -74,8 +117,11 @@ class Terminal:
         """One line that matters even when quiet."""
         if not self._options.json:
             # Both may go to one file: what was said first shall stand first.
-            sys.stdout.flush()
-            print(text, file=sys.stderr)
+            with _answering():
+                sys.stdout.flush()
+            # Nobody is left to be told.
+            with suppress(OSError):
+                print(text, file=sys.stderr)
 
     def document(self, content: dict[str, Any]) -> None:
         """The one JSON document."""
@@ -85,10 +131,11 @@ class Terminal:
 
     def raw(self, pieces: Iterable[bytes]) -> None:
         """Bytes as they are."""
-        sys.stdout.flush()
-        for piece in pieces:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        with _answering():
+            sys.stdout.flush()
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
 
     def ask(self, question: str) -> bool:
         """A yes-or-no question; no is the default."""
@@ -136,7 +183,11 @@ class ProgressLine:
         now = time.monotonic()
         if self._shows and now - self._since > _PATIENCE and now - self._drawn > 0.1:
             self._drawn = now
-            self._draw()
+            try:
+                self._draw()
+            except OSError:
+                # A terminal that is gone, or no file that could be opened, ends no work.
+                self._shows = False
 
     def _draw(self) -> None:
         if self._progress is None:
@@ -173,11 +224,13 @@ class ProgressLine:
             from gitsnap.ops.processes import signals_held
 
             with signals_held():
-                self._progress.stop()
+                with suppress(OSError):
+                    self._progress.stop()
                 self._progress = None
                 _live.remove(self)
 
     def noticed(self, message: str) -> None:
         """A remark."""
         if self._shows:
-            print(message, file=sys.stderr)
+            with suppress(OSError):
+                print(message, file=sys.stderr)

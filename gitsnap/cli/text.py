@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from gitsnap.cli import words
 from gitsnap.cli.terminal import Terminal
 from gitsnap.core.calendar import local
-from gitsnap.core.model import Entry, Image, Problem, Snapshot, Type
+from gitsnap.core.ending import Outcome
+from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
         yield "pinned"
     if s.partial:
         yield "partial"
+    if s.ending and s.kind is not Kind.SAFETY and s.ending.outcome is not Outcome.KEPT:
+        yield s.ending.outcome.value
     yield from s.tags
 
 
@@ -138,6 +141,8 @@ def shown(out: Terminal, result: Shown) -> None:
         ("tags", ", ".join(s.tags)),
         ("pinned", "yes" if s.pinned else ""),
         ("upgrade", s.upgrade or ""),
+        ("outcome", s.ending.outcome.value if s.ending else ""),
+        ("because", words.name(s.ending.failure) if s.ending else ""),
         ("command", s.command or ""),
         ("holds", f"{words.many(s.files, 'file')}, {words.size(s.bytes)}"),
         ("commit", s.commit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from gitsnap.core.errors import UsageError
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
-Path = Annotated[str, typer.Argument(metavar="PATH", help="Relative to the installation's root.")]
+Path = Annotated[str, typer.Argument(metavar="PATH", help="Relative to where you stand, or to DIR of -C.")]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")]
 
 
@@ -30,7 +31,13 @@ def find(
     if (pattern is None) == (sha256 is None):
         raise UsageError("find takes a GLOB or --sha256", hint="gitsnap find --help")
     with session.open() as (sidecar, _):
-        found = inspect.find(sidecar, pattern or "") if sha256 is None else inspect.find_content(sidecar, sha256)
+        if sha256 is not None:
+            found = inspect.find_content(sidecar, sha256)
+        elif pattern and "/" in pattern:
+            # A path, as one types it; a name may be anywhere.
+            found = inspect.find(sidecar, os.fsdecode(session.inside(pattern, sidecar.installation)), whole=True)
+        else:
+            found = inspect.find(sidecar, pattern or "")
     if session.options.json:
         session.out.document(trace_documents.matches(found))
     else:

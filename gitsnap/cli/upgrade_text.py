@@ -162,6 +162,8 @@ _RESULTS = {
     "kept": "green",
     "rolled-back": "yellow",
     "rollback-failed": "red",
+    "reverted": "yellow",
+    "unknown": "red",
     "cut-short": "red",
     "incomplete": "red",
     "running": "cyan",
@@ -204,7 +206,9 @@ def _seconds(length: float | None) -> str:
 def _told(episode: Episode) -> str:
     assert episode.upgrade is not None
     command = words.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
-    code = episode.upgrade.post.exit_code if episode.upgrade.post else None
+    code = episode.upgrade.exit_code
+    if episode.upgrade.failure and not code:
+        return f"{command} ({words.name(episode.upgrade.failure)})"
     return command + (f" (exit code {code})" if code else "")
 
 
@@ -212,7 +216,7 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
     """`show UPGRADE`."""
     of = episode.upgrade
     assert of is not None
-    code = of.post.exit_code if of.post else None
+    code = of.exit_code
     changed = episode.changed
     counts = "nothing"
     if changed and changed.files:
@@ -224,6 +228,7 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         ("command", words.name(of.pre.command or "")),
         ("exit code", "" if code is None else str(code)),
         ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
+        ("because", words.name(of.failure)),
         ("before", f"{of.pre.id}{' (verified)' if verified else ''}"),
         ("after", of.post.id if of.post else "no snapshot"),
         *(("undone", f"{words.when(s.created)}, what was there is {s.id}") for s in of.safety),

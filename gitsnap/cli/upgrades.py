@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from gitsnap.cli import terminal
 from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, callers_umask, command
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from gitsnap.cli.session import Session
     from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
@@ -54,7 +58,7 @@ def run(
     A snapshot, verified; the command; a second snapshot; the checks.
     """
     from gitsnap.core.upgrade import Outcome
-    from gitsnap.ops.upgraded import Wanted, failed
+    from gitsnap.ops.upgraded import Wanted, broke_off, failed
 
     session: Session = context.obj
     policy = _policy(session, on_failure)
@@ -70,15 +74,18 @@ def run(
     limit = _positive(timeout, "--timeout") if timeout is not None else None
     result = _carry_out(session, wanted, words, limit, watch, events)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
-    with suppress(OSError):
+    with suppress(Exception):
         if not session.options.json:
             from gitsnap.cli import upgrade_text
 
             upgrade_text.upgraded(session.out, result)
             sys.stderr.flush()
+    terminal.work_is_done()
     if result.outcome is Outcome.ROLLBACK_FAILED:
         again = session.out.command("recover" if result.half_way else f"rollback {result.pre.id}")
         raise failed(result, f"what was there is kept; try again: {again}")
+    if result.outcome is Outcome.KEPT and result.broke_off:
+        raise broke_off(result, f"to go back: {session.out.command(f'rollback {result.pre.id}')}")
     raise typer.Exit(_exit_code(result))
 
 
@@ -91,8 +98,9 @@ def _carry_out(
     from gitsnap.ops.run import run as operation
     from gitsnap.ops.upgrade import Upgrade
 
-    if not findable(words[0], session.environ, session.cwd):
-        raise UsageError(f"there is no command '{words[0]}'; nothing was started", hint="gitsnap run --help")
+    where = session.directory
+    if not findable(words[0], session.environ, where or session.cwd):
+        raise _no_command(words[0], session, where)
     place, created = session.place_to_snapshot()
     tell = _events(session, events)
     if created:
@@ -112,6 +120,7 @@ def _carry_out(
         launch = Launch(
             words,
             session.environ,
+            directory=where,
             timeout=limit,
             umask=callers_umask(),
             quiet_stdout=session.options.json or events in ("-", "fd:1"),
@@ -123,8 +132,28 @@ def _carry_out(
 
 def _stop_on_hangup() -> None:
     """A closed terminal stops what has not begun yet as Ctrl-C does, unless nohup has said otherwise."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, stop)
+
+
+def _no_command(word: str, session: Session, where: str | None) -> UsageError:
+    from gitsnap.cli import words
+    from gitsnap.ops.run import findable
+
+    name, hint = words.name(word), "gitsnap run --help"
+    if where is not None and "/" in word and findable(word, session.environ, session.cwd):
+        here = os.path.abspath(os.path.join(session.cwd, word))
+        return UsageError(
+            f"there is no command '{name}' in {words.name(where)}, where -C has it run; it is in "
+            f"{words.name(session.cwd)}, where you stand; nothing was started",
+            hint=f"say {words.name(here)}",
+        )
+    at = f" in {words.name(where or session.cwd)}" if "/" in word and not word.startswith("/") else ""
+    return UsageError(f"there is no command '{name}'{at}; nothing was started", hint=hint)
 
 
 def _events(session: Session, target: str | None) -> Tell:

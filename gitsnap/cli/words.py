@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, exhausted
 from gitsnap.core.quantity import size
 
 if TYPE_CHECKING:
@@ -36,7 +36,21 @@ _CONTROL = re.compile(
 )
 
 
+# What became of an upgrade, as the end of a sentence about it.
+OUTCOMES = {
+    "kept": "was kept",
+    "rolled-back": "was rolled back",
+    "rollback-failed": "could not be rolled back",
+    "reverted": "was kept, and reverted later",
+    "unknown": "ended, nobody knows how",
+}
+
+_LIMITS = "it is this process that has run out, no file is to blame: raise the limit (ulimit -n) and try again"
 _HINTS = {
+    errno.EMFILE: _LIMITS,
+    errno.ENFILE: "the machine has run out of open files, none of yours is to blame: try again when it has some",
+    errno.ENOMEM: "it is memory that has run out, no file is to blame: try again with more of it",
+    errno.EAGAIN: "no more processes or threads may be started (ulimit -u): try again with more of them",
     errno.ENOSPC: "make room and try again",
     errno.EDQUOT: "make room and try again",
     errno.EACCES: "run gitsnap as someone who may do that",
@@ -143,6 +157,7 @@ def failure(error: GitsnapError) -> str:
 
 def from_system(error: OSError) -> GitsnapError:
     """An error of the operating system as one of ours."""
-    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    named = isinstance(error.filename, (str, bytes)) and not exhausted(error)
+    path = os.fsdecode(error.filename) if named else None
     told = error.strerror or type(error).__name__
     return GitsnapError(told + (f": {path}" if path else ""), kind="io", path=path, hint=_HINTS.get(error.errno or 0))

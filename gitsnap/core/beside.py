@@ -49,4 +49,10 @@ class _Beside:
 
 def beside(digest: Digest, size: int) -> Digest:
     """`digest` itself, or on its own thread where `size` bytes are worth one."""
-    return _Beside(digest) if size >= WORTHWHILE else digest
+    if size < WORTHWHILE:
+        return digest
+    try:
+        return _Beside(digest)
+    except RuntimeError:
+        # No room for one more thread.
+        return digest

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
+# What the process or the machine has run out of: it says nothing about the path that was asked for at that moment.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether this is a failure of the process (no more descriptors or memory), and so no property of any path."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED)
+
 
 class GitsnapError(Exception):
     """Base of all expected failures.

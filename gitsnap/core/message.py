@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 
+from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Kind, Snapshot
 
@@ -153,6 +154,45 @@ def _plain() -> re.Pattern[str]:
         rf"Gitsnap-Metadata-SHA256: (?P<metadata>{_HEX})\n"
         rf"(?:Gitsnap-Previous-Manifest-SHA256: (?P<previous>{_HEX})\n)?"
     )
+
+
+# The trailers of an upgrade's record, in their order, and the fields that they hold.
+_ENDING = {
+    "Upgrade": "upgrade",
+    "Outcome": "outcome",
+    "Exit-Code": "exit_code",
+    "Failure": "failure",
+    "Failed-Check": "check",
+    "Rollback-Failure": "rollback_error",
+}
+
+
+def format_ending(ending: Ending) -> bytes:
+    """The message of the commit that records what became of an upgrade."""
+    lines = [f"upgrade {ending.upgrade}: {ending.outcome}\n\n"]
+    for name, field in _ENDING.items():
+        value = getattr(ending, field)
+        if value not in (None, ""):
+            lines.append(f"Gitsnap-{name}: {_escape(str(value))}\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def parse_ending(message: bytes) -> Ending:
+    """The record of such a commit; IntegrityError for what `format_ending` would not have written."""
+    found: dict[str, str] = {}
+    for line in message.decode("utf-8", "surrogateescape").partition("\n\n")[2].splitlines():
+        parts = _LINE.fullmatch(line)
+        if parts is not None and parts[1] in _ENDING:
+            found[_ENDING[parts[1]]] = _unescape(parts[2])
+    try:
+        code = int(found["exit_code"]) if "exit_code" in found else None
+        ending = Ending(**{**found, "outcome": Outcome(found["outcome"]), "exit_code": code})  # type: ignore[arg-type]
+        written = format_ending(ending)
+    except (KeyError, ValueError, TypeError):
+        written = b""
+    if written != message:
+        raise IntegrityError("the record of an upgrade is not one that gitsnap writes")
+    return ending
 
 
 def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from gitsnap.core.ending import Ending
+
 ROOT = b""
 
 # The values of an entry that a foreign copy may not have recorded.
@@ -160,7 +162,10 @@ class Inventory:
 
 @dataclass(slots=True, frozen=True)
 class Snapshot:
-    """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids."""
+    """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids.
+
+    `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
+    """
 
     id: str
     commit: str
@@ -180,6 +185,7 @@ class Snapshot:
     command: str | None = None
     exit_code: int | None = None
     partial: int = 0
+    ending: Ending | None = None
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9._]+")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from gitsnap.core.ending import Ending
+from gitsnap.core.ending import Outcome as Outcome
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot, slug
 
@@ -22,14 +24,6 @@ class OnFailure(StrEnum):
     ROLLBACK = "rollback"
     KEEP = "keep"
     ASK = "ask"
-
-
-class Outcome(StrEnum):
-    """How an upgrade ended."""
-
-    KEPT = "kept"
-    ROLLED_BACK = "rolled-back"
-    ROLLBACK_FAILED = "rollback-failed"
 
 
 class Moment(StrEnum):
@@ -127,11 +121,32 @@ class Stored:
         return self.id.rpartition("Z-")[2]
 
     @property
+    def ending(self) -> Ending | None:
+        """What is recorded of how it ended; None for an upgrade of before there were records."""
+        return self.pre.ending
+
+    @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None for one that was cut short and still stands so."""
+        """How it ended, as it is recorded. Without a record as snapshots tell it; None for one that was cut short."""
+        if self.ending is not None:
+            return self.ending.outcome
         if self.rolled_back:
             return Outcome.ROLLED_BACK
         return Outcome.KEPT if self.post else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the command ended with, as far as it is known."""
+        if self.post is not None and self.post.exit_code is not None:
+            return self.post.exit_code
+        return self.ending.exit_code if self.ending else None
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, and rolling back if that failed too; empty where that is not known, or it did not."""
+        if self.ending is None:
+            return ""
+        return "; ".join(text for text in (self.ending.failure, self.ending.rollback_error) if text)
 
     @property
     def seconds(self) -> float | None:
@@ -179,6 +194,46 @@ def rolled_back(snapshots: Sequence[Snapshot]) -> set[str]:
     return {u.post.id for u in upgrades(snapshots) if u.post is not None and u.rolled_back}
 
 
+def in_force(snapshots: Sequence[Snapshot]) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """Which upgrades' work each of these snapshots (in order) holds, by its id; and which the directory holds now.
+
+    For whoever records what a rollback has made of upgrades, at the moment when it is done. A safety snapshot tells of
+    a rollback that was begun: where one took away an upgrade that is recorded as standing, it came to nothing.
+    """
+    stands = {s.upgrade for s in snapshots if s.kind is Kind.PRE and s.ending and s.ending.outcome in _STANDS}
+    failed: set[str] = set()
+    while True:
+        held, now, takers = _follow(snapshots, failed)
+        wrong = {takers[name] for name in stands - now if name in takers}
+        if not wrong:
+            return held, now
+        failed |= wrong
+
+
+_STANDS = (Outcome.KEPT, Outcome.UNKNOWN, Outcome.ROLLBACK_FAILED)
+
+
+def _follow(
+    snapshots: Sequence[Snapshot], failed: Collection[str]
+) -> tuple[dict[str, frozenset[str]], frozenset[str], dict[str, str]]:
+    """The same, without the rollbacks that `failed`; and by which safety snapshot's each upgrade went last."""
+    held: dict[str, frozenset[str]] = {}
+    takers: dict[str, str] = {}
+    now: frozenset[str] = frozenset()
+    for s in snapshots:
+        held[s.id] = now
+        if s.kind is Kind.PRE and s.upgrade is not None:
+            now |= {s.upgrade}
+        elif s.kind is Kind.SAFETY and s.id not in failed:
+            command, _, target = (s.command or "").rpartition(" ")
+            # As gitsnap.ops.restore writes it for a whole directory; paths and components leave an upgrade what it is.
+            if command == "gitsnap rollback":
+                then = held.get(target, now - {s.upgrade or ""})
+                takers |= dict.fromkeys(now - then, s.id)
+                now = then
+    return held, now, takers
+
+
 def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
     """The upgrade that `selector` names: an id, a unique prefix of one, a unique label, or `latest`.
 
@@ -214,8 +269,9 @@ def part_of(known: Sequence[Stored], selector: str) -> Snapshot | None:
     upgrade = choose_upgrade(known, name)
     found = upgrade.pre if part == "pre" else upgrade.post
     if found is None:
+        ended = upgrade.ending is not None and upgrade.ending.outcome is not Outcome.UNKNOWN
         raise NoSuchSnapshotError(
-            f"the upgrade {upgrade.id} was cut short: it has no snapshot after it",
+            f"the upgrade {upgrade.id} {'' if ended else 'was cut short: it '}has no snapshot after it",
             hint=f"gitsnap show {upgrade.pre.id}",
         )
     return found

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from gitsnap.core.content import CHUNK
+from gitsnap.core.errors import exhausted
 from gitsnap.core.quantity import size as shown_size
 from gitsnap.core.sqlite import BESIDE, HEADER, JOURNAL, SHARED, WAL
 from gitsnap.installation.reading import ReadFailedError, UnstableError, key, open_file
@@ -88,7 +89,9 @@ class Databases:
             locks.take_database()
             calm = not locks.writer_at_work()
             locks.release()
-        except (Held, OSError):
+        except (Held, OSError) as error:
+            if exhausted(error):
+                raise
             return False
         finally:
             # Its locks go with it.
@@ -150,6 +153,8 @@ class Databases:
                     time.sleep(_POLL)
                 except OSError as error:
                     locks.release()
+                    if exhausted(error):
+                        raise
                     raise UnsettledError(f"it cannot be locked ({error.strerror}): no consistent image") from None
                 except BaseException:
                     locks.release()
@@ -177,7 +182,9 @@ def _regular(folder: int, name: bytes) -> int:
     except PermissionError:
         # Without it, the database's own file is not the truth.
         raise UnsettledError("what is beside it cannot be read: no consistent image") from None
-    except OSError:
+    except OSError as error:
+        if exhausted(error):
+            raise
         raise NoDatabaseError from None
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -237,6 +244,8 @@ def _write(source: int, path: str, size: int) -> None:
             while view:
                 view = view[os.write(target, view) :]
     except OSError as error:
+        if exhausted(error):
+            raise
         raise UnsettledError(f"its private copy cannot be written ({error.strerror}): no consistent image") from None
     finally:
         if target >= 0:
@@ -293,6 +302,8 @@ def _private_directory(scratch: Callable[[], str]) -> Iterator[str]:
         os.mkdir(path, 0o700)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
+        if exhausted(error):
+            raise
         raise UnsettledError(f"a private copy of it cannot be made ({error.strerror}): no consistent image") from None
     try:
         with suppress(OSError):

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterable
 
+from gitsnap.core.errors import exhausted
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Type
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.sqlite import beside as names_beside
@@ -35,7 +36,10 @@ class Images:
         """Capture one database as an image; false where it is to be read as any file."""
         try:
             imaged = self._imager.take(fd, name, path)
-        except (NoDatabaseError, ReadFailedError, OSError):
+        except (NoDatabaseError, ReadFailedError, OSError) as error:
+            cause = error.cause if isinstance(error, ReadFailedError) else error
+            if exhausted(cause):
+                raise cause from None
             # As it lies there, then; what cannot be read is named for that.
             self.plain.add(path)
             return False

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from functools import cache
 
 from gitsnap.core.model import Inventory
+
+
+def _unknown() -> None:
+    """The C library says that there is no such name also where it could not open its list: raises OSError then."""
+    os.close(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
 
 
 @cache
@@ -15,6 +21,7 @@ def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
+        _unknown()
         return ""
 
 
@@ -24,6 +31,7 @@ def group_name(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except (KeyError, OverflowError):
+        _unknown()
         return ""
 
 
@@ -32,6 +40,7 @@ def _uid(name: str, number: int) -> int:
     try:
         return pwd.getpwnam(name).pw_uid if name else number
     except KeyError:
+        _unknown()
         return number
 
 
@@ -40,6 +49,7 @@ def _gid(name: str, number: int) -> int:
     try:
         return grp.getgrnam(name).gr_gid if name else number
     except KeyError:
+        _unknown()
         return number
 
 

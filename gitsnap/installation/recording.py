@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gitsnap.core.content import Digests
+from gitsnap.core.errors import exhausted
 from gitsnap.core.model import Entry, Inventory, Problem, Xattrs
 from gitsnap.core.statcache import Held, Row, fits, row
 from gitsnap.installation import attributes
@@ -49,7 +50,9 @@ class Recording:
             self.scan.xattrs[path] = entry.xattrs
 
     def partial(self, path: bytes, failure: Exception) -> None:
-        """Name a path that could not be read whole."""
+        """Name a path that could not be read whole. Where nothing could be read now, no path is to blame: raises it."""
+        if exhausted(failure):
+            raise failure
         reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else "changed while it was read"
         self.scan.inventory.partial.append(Problem(path, reason))
 

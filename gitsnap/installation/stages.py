@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from gitsnap.core.errors import IntegrityError
+from gitsnap.core.errors import IntegrityError, exhausted
 from gitsnap.core.journal import STAGE_PREFIX, Stage
 from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
@@ -218,7 +218,9 @@ def left_behind(root: str) -> list[bytes]:
         for folder in [b"", *sorted(mounts.below(dirs.root))]:
             try:
                 fd = dirs.fd(folder)
-            except OSError:
+            except OSError as error:
+                if exhausted(error):
+                    raise
                 continue
             for text in os.listdir(fd):
                 name = os.fsencode(text)

@@ -200,7 +200,9 @@ def _serve(
         # A Ctrl-C is for the process that owns the terminal; it ends us by closing the pipe.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in _STOPPING - {signal.SIGINT}:
-            signal.signal(number, signal.SIG_DFL)
+            # What is ignored (nohup) stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         work = prepare()
         while True:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.comparison import Change, Comparison, Status, compare
 from gitsnap.core.content import CHUNK, Digesting
 from gitsnap.core.coverage import Coverage, beyond, unread
-from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.errors import GitsnapError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.keys import KeyChange
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
@@ -190,7 +190,9 @@ class Contents:
             return None
         try:
             return structured.key_changes(change.path, *(b"".join(self.read(n, e)) for n, e in enumerate((old, new))))
-        except OSError:
+        except OSError as error:
+            if exhausted(error):
+                raise
             return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gitsnap.core.coverage import Coverage
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, exhausted
 from gitsnap.core.exclusion import Excludes, Exclusions, nothing_excluded
 from gitsnap.core.model import Inventory
 from gitsnap.core.settings import Settings
@@ -52,6 +52,8 @@ def _ignore_file(root: str) -> bytes:
         except (FileNotFoundError, NotADirectoryError):
             return b""
         except OSError as error:
+            if exhausted(error):
+                raise
             if stat.S_ISLNK(os.stat(IGNORE_FILE, dir_fd=dirs.root, follow_symlinks=False).st_mode):
                 return b""
             raise GitsnapError(

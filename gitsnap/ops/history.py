@@ -95,7 +95,7 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
             episode.changed = count.changed(episode.upgrade.pre, episode.upgrade.post)
             stands = cut_short is not None and cut_short.upgrade == episode.upgrade.id
             episode.status = "running" if episode.upgrade.id == running else _status(episode.upgrade, stands)
-            if stands and cut_short and cut_short.stage.value == "rollback-failed":
+            if stands and cut_short and episode.upgrade.ending is None and cut_short.stage.value == "rollback-failed":
                 episode.status = "rollback-failed"
         mine = [snapshot.id, *(s.id for s in _parts(episode.upgrade))]
         episode.damaged = {name: hurt[name] for name in mine if name in hurt}

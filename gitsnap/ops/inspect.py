@@ -130,13 +130,14 @@ def cat(sidecar: Sidecar, selector: str, path: bytes) -> Iterator[bytes]:
     return sidecar.objects.blob(entry.oid, entry.size if entry.type is Type.FILE else None)
 
 
-def find(sidecar: Sidecar, pattern: str) -> list[Match]:
-    """Paths that match a glob, in all snapshots. Without a slash it is matched against the last component.
+def find(sidecar: Sidecar, pattern: str, *, whole: bool = False) -> list[Match]:
+    """Paths that match a glob, in all snapshots. Without a slash it is matched against the last component, unless
+    it is for `whole` paths.
 
     A pattern of 64 hex digits also finds the files with this SHA-256, whatever they are called.
     """
     expression = glob(pattern)
-    by_name = "/" not in pattern
+    by_name = not whole and "/" not in pattern
     found = _by_digest(sidecar, bytes.fromhex(pattern)) if is_digest(pattern) else {}
     for snapshot in catalog.snapshots(sidecar):
         for entry in _readable_entries(sidecar, snapshot):

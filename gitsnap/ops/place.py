@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
+from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
 from gitsnap.core.model import Problem
 from gitsnap.installation.root import missing
 from gitsnap.ops.moved import former
@@ -102,6 +102,8 @@ def real_directory(directory: str, cwd: str) -> str:
     try:
         os.listdir(path)
     except OSError as error:
+        if exhausted(error):
+            raise
         raise GitsnapError(
             f"{directory} cannot be used: {error.strerror}", kind="no-such-directory", path=path, hint=_instead(path)
         ) from None

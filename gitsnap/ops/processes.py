@@ -24,7 +24,6 @@ _Result = TypeVar("_Result")
 React = Callable[[int, bool], None]
 
 _HEARD = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
-_WAITED = _HEARD | {signal.SIGCHLD}
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SI_USER, _SI_TKILL = 0, -6
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314, "riscv64": 30, "ppc64le": 273, "s390x": 282}
@@ -66,11 +65,14 @@ class Signals:
     def __init__(self) -> None:
         self._noted: list[tuple[int, bool]] = []
         self._before: dict[int, Any] = {}
+        self._waited: set[int] = set()
 
     def __enter__(self) -> Signals:
         for number in _HEARD:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
+        # Linux keeps even a signal that is ignored for whoever blocks it and waits for it.
+        self._waited = {signal.SIGCHLD, *self._before}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,7 +87,7 @@ class Signals:
         self, ready: Callable[[], _Result | None], deadline: float | None, react: React, *, every: float | None = None
     ) -> _Result | None:
         """Sleep until a child ends, a signal comes, or the time is over."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._waited)
         try:
             while True:
                 while self._noted:
@@ -101,7 +103,7 @@ class Signals:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _sleep(self, seconds: float, react: React) -> None:
-        info = signal.sigtimedwait(_WAITED, seconds)
+        info = signal.sigtimedwait(self._waited, seconds)
         if info is not None and info.si_signo != signal.SIGCHLD:
             react(info.si_signo, info.si_code in (_SI_USER, _SI_TKILL))
 

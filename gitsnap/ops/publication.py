@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError, exhausted
 from gitsnap.core.message import normalize_message
 from gitsnap.core.model import Kind, Snapshot, order, slug, snapshot_id
 from gitsnap.core.statcache import StatCache
@@ -131,7 +131,8 @@ def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError
             path=sidecar.path,
             hint=f"{safe}; make room and try again",
         )
-    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    named = isinstance(error.filename, (str, bytes)) and not exhausted(error)
+    where = os.fsdecode(error.filename) if named else None
     return GitsnapError(
         f"{what}: {error.strerror}" + (f" ({where})" if where else ""), kind="io", path=where, hint=safe
     )

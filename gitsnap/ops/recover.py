@@ -23,7 +23,7 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation import leaving, orphans, stages
 from gitsnap.installation.apply import Stop
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import components
+from gitsnap.ops import components, outcomes
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
@@ -182,12 +182,14 @@ class _Recovery:
             with transaction.checking():
                 self._conclude(result, record, name)
             result.incomplete += transaction.finish(forward=forward)
+            self._follow(result, record)
             return result
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
             return self._roll(result, name, record.paths, record.part, only=self._target(record, name).only)
         self._conclude(result, record, name)
+        self._follow(result, record)
         return result
 
     def _not_held(self, record: Record, name: str) -> Container[bytes]:
@@ -209,6 +211,14 @@ class _Recovery:
             return self._differences(self._target(record, name), record)
         except (IntegrityError, NoSuchSnapshotError) as error:
             return [Problem(b"", f"could not be compared: {error.message}")]
+
+    def _follow(self, result: Recovered, record: Record) -> None:
+        """Record what a rollback that has come to its end has made of upgrades; taken back, it has made nothing."""
+        if result.verified and result.direction is Direction.FINISH and not (record.paths or record.part):
+            living = catalog.snapshots(self._sidecar)
+            target = catalog.resolve(living, record.target)
+            before = [s for s in living if s.id != record.safety]
+            outcomes.follow(self._sidecar, before, target, self._doing.now, recovering=True)
 
     def _forward(self, phase: Phase) -> bool:
         if self._asked is not None:

@@ -25,7 +25,7 @@ from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.recording import Scan
 from gitsnap.installation.scan import Scanner
-from gitsnap.ops import databases, exclusions, retain
+from gitsnap.ops import databases, exclusions, outcomes, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.exclusions import Texts
@@ -200,6 +200,7 @@ class Job:
 
     def _run(self) -> Restored:
         started, doing = time.monotonic(), self._doing
+        before = catalog.snapshots(self._sidecar)
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
         result.unrecorded = self.target.unrecorded
@@ -212,6 +213,8 @@ class Job:
         with self._made_again(result):
             scan = self._keep_safe(result)
         self._carry_out(result, scan)
+        if result.verified and not (self.target.paths or self.target.part):
+            outcomes.follow(self._sidecar, before, self.target.snapshot, doing.now)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
         result.pruned += retain.prune_locked(
             self._sidecar, self._settings.retention, now=doing.now, zone=self._settings.zone, protected=keep

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from gitsnap.core.upgrade import Moment, failure_of
 from gitsnap.ops import crew, processes, underway
 from gitsnap.ops.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade import Ask, Upgrade
+from gitsnap.ops.upgrade import Ask, Upgrade, describe
 from gitsnap.ops.upgraded import Upgraded
-from gitsnap.sidecar.underway import Stage
 
 # What a shell makes of a command that cannot be started: not found, and not executable.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -24,7 +23,8 @@ _WATCH_PAUSE = 5.0
 
 @dataclass(slots=True, frozen=True)
 class Launch:
-    """How the command is started and ended. `words` is its argument vector; it runs in the working directory.
+    """How the command is started and ended. `words` is its argument vector; it runs in `directory`, in the working
+    directory where that is None.
 
     `timeout` is in seconds. A command that was told to stop gets `grace` seconds to do so. `umask` is the caller's.
     With `quiet_stdout` its output goes to stderr. `watch` is what verifies the first snapshot once (exit code 0), while
@@ -33,6 +33,7 @@ class Launch:
 
     words: Sequence[str]
     environ: Mapping[str, str]
+    directory: str | None = None
     timeout: float | None = None
     grace: float = 5.0
     umask: int = -1
@@ -42,16 +43,23 @@ class Launch:
 
 @dataclass(slots=True)
 class _Ended:
-    exit_code: int
+    exit_code: int | None
     failure: str
 
 
 def run(upgrade: Upgrade, launch: Launch, waiter: Waiter, *, ask: Ask = lambda _: True) -> Upgraded:
-    """Run the command between `begin`, which has been called, and `finish`, which is called here."""
+    """Run the command between `begin`, which has been called, and `finish`, which is called here.
+
+    Raises GitsnapError where nothing was started. After that it raises nothing.
+    """
     processes.adopt_orphans()
     assert upgrade.result is not None
     command = _Command(upgrade, launch, waiter, upgrade.result.doubts)
-    ended = command.run()
+    upgrade.start()
+    try:
+        ended = command.run()
+    except Exception as error:  # noqa: BLE001 - the command may be at work: whatever this is, the directory comes first
+        ended = command.give_up(error)
     return upgrade.finish(
         ended.failure,
         waiter=waiter,
@@ -79,10 +87,12 @@ class _Command:
         try:
             self._process = process = self._start()
         except OSError as error:
+            if error.filename is not None and error.filename == self.launch.directory:
+                error.strerror = f"{error.strerror}: {self.launch.directory}"
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             self.upgrade.tell(Moment.COMMAND_EXITED, exit_code=code, signal=None, timed_out=False, duration=0.0)
             return _Ended(code, f"the command could not be started: {error.strerror}")
-        underway.update(self.upgrade.sidecar, stage=Stage.COMMAND, child=process.pid)
+        underway.update(self.upgrade.sidecar, child=process.pid)
         self.upgrade.tell(Moment.COMMAND_STARTED, pid=process.pid, command=list(self.launch.words))
         watch = _Watch(self)
         code, timed_out = self._wait(process, watch, started)
@@ -97,16 +107,30 @@ class _Command:
         self._name_those_left()
         return _Ended(code, self._failure(code, timed_out))
 
+    def give_up(self, error: Exception) -> _Ended:
+        """gitsnap itself has failed: the command ends, so that the directory can be brought back."""
+        process = self._process
+        with suppress(Exception):
+            if process is not None and process.poll() is None:
+                self._end(process)
+        code = process.returncode if process is not None else None
+        return _Ended(code, f"gitsnap failed while the command ran: {describe(error)}")
+
     def _start(self) -> subprocess.Popen[bytes]:
         """The command has our terminal, our streams, our process group and our caller's umask."""
         # Whoever is a child of ours from here on is one of the command's.
         crew.reap()
         return subprocess.Popen(
             list(self.launch.words),
-            env=dict(self.launch.environ) | self.upgrade.variables,
+            cwd=self.launch.directory,
+            env=dict(self.launch.environ) | self.upgrade.variables | self._place(),
             stdout=2 if self.launch.quiet_stdout else None,
             umask=self.launch.umask,
         )
+
+    def _place(self) -> dict[str, str]:
+        """As a shell would have it after `cd`: programs that believe PWD are right, too."""
+        return {"PWD": self.launch.directory} if self.launch.directory is not None else {}
 
     def _wait(self, process: subprocess.Popen[bytes], watch: _Watch, started: float) -> tuple[int, bool]:
         limit = None if self.launch.timeout is None else started + self.launch.timeout
@@ -153,8 +177,11 @@ class _Command:
         return f"the command {words}" if words else ""
 
     def _name_those_left(self) -> None:
-        left = processes.children()
-        if left:
+        # For people; that it cannot be told is no failure of the command.
+        with suppress(OSError):
+            left = processes.children()
+            if not left:
+                return
             self.upgrade.tell(Moment.PROCESSES_LEFT, processes=processes.names(left))
 
     def quiesce(self) -> None:
@@ -178,7 +205,10 @@ class _Watch:
             return
         if self._process is None:
             if time.monotonic() >= self._next:
-                self._process = processes.start_politely(self._arguments)
+                self._next = time.monotonic() + _WATCH_PAUSE
+                # Without room for one more process, the next time.
+                with suppress(OSError, subprocess.SubprocessError):
+                    self._process = processes.start_politely(self._arguments)
             return
         code = self._process.poll()
         if code is None:

@@ -10,6 +10,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision
 from gitsnap.core.settings import Settings
+from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops import damage, retain, underway
 from gitsnap.ops.components import Tally, tally
 from gitsnap.ops.difference import NOW, Difference, diff
@@ -44,6 +45,11 @@ class State:
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
     damaged: dict[str, Damage] = field(default_factory=dict)
+
+    @property
+    def last_upgrade(self) -> Stored | None:
+        """The newest upgrade, with what became of it."""
+        return next(iter(reversed(upgrades(self.snapshots))), None)
 
     @property
     def since(self) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gitsnap.core.errors import exhausted
 from gitsnap.core.filetype import HEAD, file_type
 from gitsnap.core.model import Entry, Type
 
@@ -43,7 +44,9 @@ class Texts:
             if entry.size > LARGEST:
                 return "large text" if kind == "text" else kind
             nul = b"\0" in first or any(b"\0" in chunk for chunk in chunks)
-        except OSError:
+        except OSError as error:
+            if exhausted(error):
+                raise
             return "gone since it was seen"
         if not nul:
             return "text"

@@ -6,11 +6,13 @@ come, and whether it is dead at all.
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.core.upgrade import Stored, upgrades
+from gitsnap.core.upgrade import Outcome, Stored, upgrades
 from gitsnap.ops import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar import underway as record
@@ -38,17 +40,26 @@ def claim(sidecar: Sidecar, upgrade: str, command: str, wait: float) -> None:
     me = processes.identify(os.getpid())
     assert me is not None
     known = record.load(sidecar)
-    other = known.runner if known and processes.alive(known.runner) else None
+    other = known.runner if known and _at_work(known) else None
     record.claim(sidecar, Underway(upgrade, command, me), wait, other)
 
 
 def update(sidecar: Sidecar, *, child: int | None = None, **changes: object) -> None:
-    """Say how far it has come. `child` is the number of the command's process."""
+    """Say how far it has come, as far as it can be said. `child` is the number of the command's process."""
+    with suppress(OSError):
+        known = record.load(sidecar)
+        if known is not None:
+            if child is not None:
+                changes["child"] = processes.identify(child)
+            record.update(sidecar, known, **changes)  # type: ignore[arg-type]
+
+
+def started(sidecar: Sidecar) -> None:
+    """Say that from now on the directory may be changed. Raises OSError: where that cannot be said, nothing may be."""
     known = record.load(sidecar)
-    if known is not None:
-        if child is not None:
-            changes["child"] = processes.identify(child)
-        record.update(sidecar, known, **changes)
+    if known is None:
+        raise FileNotFoundError(errno.ENOENT, "the record of the upgrade is gone", sidecar.path)
+    record.update(sidecar, known, strict=True, stage=Stage.COMMAND)
 
 
 def clear(sidecar: Sidecar) -> None:
@@ -59,13 +70,18 @@ def clear(sidecar: Sidecar) -> None:
 def living(sidecar: Sidecar) -> str | None:
     """The id of the upgrade that is under way now, if there is one."""
     known = record.load(sidecar) if record.present(sidecar) else None
-    return known.upgrade if known and processes.alive(known.runner) else None
+    return known.upgrade if known and _at_work(known) else None
+
+
+def _at_work(known: Underway) -> bool:
+    """Whether it goes on; a program that has run one that failed may live for long."""
+    return processes.alive(known.runner) and known.stage is not Stage.ROLLBACK_FAILED
 
 
 def settle(sidecar: Sidecar) -> None:
     """Say that whatever was cut short has been dealt with. An upgrade that lives is left alone."""
     known = record.load(sidecar) if record.present(sidecar) else None
-    if known is not None and (not processes.alive(known.runner) or known.stage is Stage.ROLLBACK_FAILED):
+    if known is not None and not _at_work(known):
         record.clear(sidecar)
 
 
@@ -77,18 +93,25 @@ def look(sidecar: Sidecar) -> CutShort | None:
     if not record.present(sidecar):
         return None
     known = record.load(sidecar)
-    if known is None or (processes.alive(known.runner) and known.stage is not Stage.ROLLBACK_FAILED):
+    if known is None or _at_work(known):
         return None
     living, _ = catalog.survey(sidecar)
     mine = next((u for u in upgrades(living) if u.id == known.upgrade), None)
     if mine is None and known.stage is not Stage.SNAPSHOT:
         # It was deleted.
         return None
-    if mine is not None and _settled(mine, living, known.stage):
+    stage, problem = known.stage, known.problem
+    if mine is not None and mine.ending is not None:
+        if mine.outcome not in (Outcome.UNKNOWN, Outcome.ROLLBACK_FAILED):
+            # Its end was recorded; what was cut short is saying so here.
+            return None
+        if mine.outcome is Outcome.ROLLBACK_FAILED:
+            stage, problem = Stage.ROLLBACK_FAILED, mine.failure
+    if mine is not None and _settled(mine, living, stage):
         return None
     running = known.child.pid if known.child and processes.alive(known.child) else None
     half_way = sidecar.pending is not None and not sidecar.busy
-    return CutShort(known.upgrade, known.command, known.stage, mine, known.exit_code, known.problem, running, half_way)
+    return CutShort(known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way)
 
 
 def _settled(mine: Stored, living: list[Snapshot], stage: Stage) -> bool:

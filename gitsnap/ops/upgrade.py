@@ -15,16 +15,17 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from gitsnap.core.ending import Ending
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
+from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
-from gitsnap.ops import restore, retain, underway
+from gitsnap.ops import outcomes, restore, retain, underway
 from gitsnap.ops.checks import run_check
 from gitsnap.ops.feasible import lasting, require_some_way_in
-from gitsnap.ops.hooks import HookResult
+from gitsnap.ops.hooks import HookFailedError, HookResult
 from gitsnap.ops.processes import Waiter
 from gitsnap.ops.progress import Reporting
 from gitsnap.ops.request import Request, Taken
@@ -41,6 +42,10 @@ from gitsnap.sidecar.underway import Stage
 _FORESEEN = 100
 
 Clock = Callable[[], datetime]
+_OF_THE_ROLLBACK = {
+    "nothing was changed": "nothing was brought back",
+    "so the directory is untouched": "so nothing was brought back",
+}
 # Asked with the reason for the failure: whether to roll back.
 Ask = Callable[[str], bool]
 
@@ -65,10 +70,17 @@ class Upgrade:
         self.id = ""
         self.result: Upgraded | None = None
         self._reserve: str | None = None
+        self._is_started = False
 
     def tell(self, moment: Moment, **facts: Any) -> None:
-        """Tell of something that happened to this upgrade."""
-        self._tell(Event(moment, self._clock(), self.id, facts))
+        """Tell of something that happened to this upgrade. Once that is started, who cannot listen changes nothing."""
+        try:
+            self._tell(Event(moment, self._clock(), self.id, facts))
+        except Exception as error:
+            if not self._is_started or self.result is None:
+                raise
+            self._tell = lambda _: None
+            self.result.doubts.append(f"what happened could not be told any more: {describe(error)}")
 
     def begin(self) -> Snapshot:
         """Take the first snapshot and read every byte of it again. Nothing may be changed before this returns.
@@ -93,16 +105,37 @@ class Upgrade:
             pre = self._take(Kind.PRE, now, None).snapshot
             self._prove(pre)
             self._foresee(pre)
+            # Whatever happens from now on: nobody knows how it ends until somebody does.
+            outcomes.record(self.sidecar, pre, Ending(self.id), now, self._settings.lock_wait)
         except BaseException:
-            # Nothing was started, so nothing may look as if it had been.
-            if pre is not None:
-                retain.delete(self.sidecar, [pre.id], self._settings, now=now)
-            underway.clear(self.sidecar)
+            self._forsake(pre)
             raise
         self.result = Upgraded(self.id, pre, wanted.command)
         underway.update(self.sidecar, stage=Stage.READY, pre=pre.id)
         self._reserve = reserve.hold(self.sidecar)
         return pre
+
+    def _forsake(self, pre: Snapshot | None) -> None:
+        """Nothing was started, so nothing may look as if it had been."""
+        if pre is not None:
+            retain.delete(self.sidecar, [pre.id], self._settings, now=self._clock())
+        underway.clear(self.sidecar)
+
+    def start(self) -> None:
+        """Write down that from now on the directory may be changed. Nothing may be changed before this returns.
+
+        Raises GitsnapError where that cannot be written: whoever comes after a kill would not know of it.
+        """
+        assert self.result is not None
+        try:
+            underway.started(self.sidecar)
+        except OSError as error:
+            with suppress(OSError, GitsnapError):
+                reserve.release(self._reserve)
+                self._forsake(self.result.pre)
+            problem = f"that the upgrade begins could not be written down: {describe(error)}; nothing was started"
+            raise GitsnapError(problem, kind="io", path=self.sidecar.path) from None
+        self._is_started = True
 
     def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Taken:
         wanted = self._wanted
@@ -188,14 +221,33 @@ class Upgrade:
     ) -> Upgraded:
         """Take the second snapshot, run the checks unless there is a `failure` already, and keep or roll back.
 
-        `quiesce` is called before a rollback, to end what may still be writing. Raises nothing that is expected to go
-        wrong: the result carries it.
+        `quiesce` is called before a rollback, to end what may still be writing. Raises nothing, not even what is a
+        mistake of gitsnap's own: whatever goes wrong now, the result carries it.
         """
         result = self.result
         assert result is not None
         result.exit_code, result.failure = exit_code, failure
+        try:
+            self._carry_through(result, waiter, environ, umask, ask, quiesce)
+        except Exception as error:  # noqa: BLE001 - the command was started: there is no going back to "nothing happened"
+            if result.outcome is Outcome.KEPT:
+                self._fail(result, describe(error))
+        result.duration = time.monotonic() - self._started
+        self._record(result)
+        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
+        return result
+
+    def _carry_through(
+        self,
+        result: Upgraded,
+        waiter: Waiter,
+        environ: Mapping[str, str] | None,
+        umask: int,
+        ask: Ask,
+        quiesce: Callable[[], None],
+    ) -> None:
         reserve.release(self._reserve)
-        underway.update(self.sidecar, stage=Stage.POST, exit_code=exit_code, problem=failure)
+        underway.update(self.sidecar, stage=Stage.POST, exit_code=result.exit_code, problem=result.failure)
         self._take_post(result)
         if not result.failure and self._wanted.checks:
             underway.update(self.sidecar, stage=Stage.CHECKS)
@@ -207,14 +259,28 @@ class Upgrade:
             self._roll_back(result, quiesce)
         elif result.doubts:
             result.verified = False
-        result.duration = time.monotonic() - self._started
+
+    def _fail(self, result: Upgraded, problem: str) -> None:
+        # What a rollback by itself rightly says: here the command may have changed much.
+        for said, meant in _OF_THE_ROLLBACK.items():
+            problem = problem.replace(said, meant)
+        result.outcome, result.verified, result.rollback_error = Outcome.ROLLBACK_FAILED, False, problem
+        result.half_way = self.sidecar.pending is not None
+
+    def _record(self, result: Upgraded) -> None:
+        """Record how it ended, and then that it is over; where that is impossible, it stays unknown, and is told."""
+        try:
+            outcomes.record(self.sidecar, result.pre, result.ending(), self._clock(), self._settings.lock_wait)
+            if result.outcome is not Outcome.ROLLBACK_FAILED:
+                underway.clear(self.sidecar)
+        except Exception as error:  # noqa: BLE001 - as in finish
+            problem = f"how the upgrade ended could not be recorded: {describe(error)}"
+            result.doubts.append(problem)
+            if result.outcome is Outcome.KEPT:
+                result.verified, result.broke_off = False, result.broke_off or problem
         if result.outcome is Outcome.ROLLBACK_FAILED:
             problem = f"{result.failure}; {result.rollback_error}"
             underway.update(self.sidecar, stage=Stage.ROLLBACK_FAILED, problem=problem)
-        else:
-            underway.clear(self.sidecar)
-        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
-        return result
 
     @property
     def variables(self) -> dict[str, str]:
@@ -234,15 +300,22 @@ class Upgrade:
             return
         try:
             result.post = self._take(Kind.POST, self._clock(), result.exit_code).snapshot
-        except (GitsnapError, OSError) as error:
-            problem = _words(error)
-            result.failure = result.failure or f"the snapshot after it failed: {problem}"
+        except Exception as error:  # noqa: BLE001 - as in finish
+            problem = describe(error)
+            said = f"the snapshot after it failed: {problem}"
+            result.failure = result.failure or said
+            if self._wanted.on_failure is OnFailure.KEEP and not isinstance(error, HookFailedError):
+                result.broke_off = said
             self.tell(Moment.SNAPSHOT_FAILED, role="post", problem=problem)
 
     def _check(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
-        """Run the checks in order, up to the first that fails."""
+        """Run the checks in order, up to the first that fails, or that cannot be run."""
         for check in self._wanted.checks:
-            found = run_check(check, where, waiter)
+            try:
+                found = run_check(check, where, waiter)
+            except Exception as error:  # noqa: BLE001 - as in finish
+                name = check if isinstance(check, str) else getattr(check, "__name__", "callable")
+                found = CheckResult(name, f"could not be run: {describe(error)}")
             result.checks.append(found)
             self.tell(Moment.CHECK_PASSED if found.ok else Moment.CHECK_FAILED, **found.document())
             if not found.ok:
@@ -251,18 +324,25 @@ class Upgrade:
 
     def _rolls_back(self, failure: str, ask: Ask) -> bool:
         policy = self._wanted.on_failure
-        return policy is OnFailure.ROLLBACK or (policy is OnFailure.ASK and ask(failure))
+        if policy is not OnFailure.ASK:
+            return policy is OnFailure.ROLLBACK
+        try:
+            return ask(failure)
+        except Exception:  # noqa: BLE001 - nobody has said to keep it
+            return True
 
     def _roll_back(self, result: Upgraded, quiesce: Callable[[], None]) -> None:
         self.tell(Moment.ROLLBACK_STARTED, to=result.pre.id, reason=result.failure)
         try:
             quiesce()
+        except Exception as error:  # noqa: BLE001 - what it would have ended may be gone anyway
+            result.doubts.append(f"what the command has left running may still write: {describe(error)}")
+        try:
             if directory.missing(self.sidecar.installation):
                 result.aside = directory.recreate(self.sidecar.installation)
             result.restored = done = self._bring_back(result.pre)
-        except (GitsnapError, OSError) as error:
-            result.outcome, result.verified, result.rollback_error = Outcome.ROLLBACK_FAILED, False, _words(error)
-            result.half_way = self.sidecar.pending is not None
+        except Exception as error:  # noqa: BLE001 - as in finish
+            self._fail(result, describe(error))
         else:
             result.verified = done.verified
             result.outcome = Outcome.ROLLED_BACK if done.verified else Outcome.ROLLBACK_FAILED
@@ -313,7 +393,14 @@ def _named(problem: Problem) -> dict[str, str]:
     return {"path": text, "reason": problem.reason}
 
 
-def _words(error: GitsnapError | OSError) -> str:
+def describe(error: Exception) -> str:
+    """What went wrong, in a few words, whatever it is."""
     if isinstance(error, GitsnapError):
         return error.message
-    return (error.strerror or type(error).__name__) + (f": {os.fsdecode(error.filename)}" if error.filename else "")
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if not isinstance(error, OSError):
+        return f"a mistake in gitsnap: {type(error).__name__}: {error}"
+    named = error.filename
+    where = f": {os.fsdecode(named)}" if isinstance(named, (str, bytes)) and named else ""
+    return (error.strerror or type(error).__name__) + where

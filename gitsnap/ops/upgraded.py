@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitsnap.core.ending import Ending
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
@@ -27,6 +28,13 @@ class RollingBackFailedError(GitsnapError):
     kind = "rollback-failed"
 
 
+class BrokeOffError(GitsnapError):
+    """gitsnap itself failed after the command was started, and the directory was kept as it is."""
+
+    exit_code = 21
+    kind = "broke-off"
+
+
 @dataclass(slots=True, frozen=True)
 class Wanted:
     """An upgrade that is asked for. `command` is its text for people and trailers; `check_timeout` is in seconds.
@@ -46,7 +54,8 @@ class Wanted:
 @dataclass(slots=True)
 class Upgraded:
     """What came of it. `failure` says why it failed, empty when it did not; `doubts` why rolling back may not be exact.
-    `half_way` tells that the rollback has to be settled by `recover`.
+    `half_way` tells that the rollback has to be settled by `recover`. `broke_off` says what of gitsnap's own work
+    failed after the command was started, where the directory was kept as it is all the same.
 
     `verified`: of what was kept, whether the way back was proved; of what was rolled back, whether the directory was
     compared with the snapshot and is the same. `duration` is in seconds.
@@ -64,9 +73,15 @@ class Upgraded:
     restored: Restored | None = None
     rollback_error: str = ""
     half_way: bool = False
+    broke_off: str = ""
     aside: str | None = None
     verified: bool = True
     duration: float = 0.0
+
+    def ending(self) -> Ending:
+        """What is recorded of it."""
+        check = next((c.check for c in self.checks if not c.ok), "")
+        return Ending(self.upgrade, self.outcome, self.exit_code, self.failure, check, self.rollback_error)
 
     def document(self) -> dict[str, Any]:
         """The facts as a JSON object."""
@@ -79,11 +94,17 @@ class Upgraded:
             "outcome": self.outcome.value,
             "failure": self.failure or None,
             "rollback_error": self.rollback_error or None,
+            "broke_off": self.broke_off or None,
             "safety_snapshot": self.restored.safety.id if self.restored and self.restored.safety else None,
             "doubts": self.doubts,
             "verified": self.verified,
             "duration": round(self.duration, 3),
         }
+
+
+def broke_off(result: Upgraded, hint: str) -> GitsnapError:
+    """The error that a failure of gitsnap's own is, where the directory was kept."""
+    return BrokeOffError(f"{result.broke_off}; the directory was kept as it is", hint=hint)
 
 
 def failed(result: Upgraded, hint: str) -> GitsnapError:

@@ -8,6 +8,7 @@ end is written down nowhere: the flush leaves a mark, and what is found by one i
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections import deque
@@ -183,7 +184,10 @@ def _shared(function: Callable[[_Item], _Result], items: Iterable[_Item], size: 
     under_way: deque[Future[_Result]] = deque()
     try:
         for item in items:
-            under_way.append(pool.submit(function, item))
+            try:
+                under_way.append(pool.submit(function, item))
+            except RuntimeError as error:
+                raise OSError(errno.EAGAIN, "no room for one more thread") from error
             if len(under_way) > 2 * workers:
                 yield under_way.popleft().result()
         while under_way:

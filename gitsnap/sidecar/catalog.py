@@ -9,12 +9,13 @@ from dataclasses import replace
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot, order
-from gitsnap.sidecar import commits, refs, seal, timeline
+from gitsnap.sidecar import commits, endings, refs, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
 
 _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
 # With more snapshots, reading each in less time is worth some milliseconds.
 _MANY = 100
+_OLD_ID = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})-(.+)")
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 
 
@@ -30,12 +31,17 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
     damaged: dict[str, IntegrityError] = {}
     lost: dict[str, IntegrityError] = {}
 
-    def read() -> tuple[dict[str, str], dict[str, str]]:
+    unread: dict[str, IntegrityError] = {}
+
+    def read() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
         damaged.clear()
         lost.clear()
-        return sidecar.refs.below(refs.SNAPSHOTS, damaged), sidecar.refs.below(refs.PINS, lost)
+        unread.clear()
+        below = sidecar.refs.below
+        return below(refs.SNAPSHOTS, damaged), below(refs.PINS, lost), below(refs.UPGRADES, unread)
 
-    sealed, (there, pinned), _ = seal.consistent(sidecar, read)
+    sealed, (there, pinned, recorded), _ = seal.consistent(sidecar, read)
+    silent = set(unread)
     pins = pinned.keys() | lost.keys()
     for ref, values in sealed.allowed.items() if sealed is not None else ():
         if ref.startswith(refs.SNAPSHOTS):
@@ -45,6 +51,9 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
         elif ref.startswith(refs.PINS) and seal.ABSENT not in values:
             # One that is lost holds all the same.
             pins.add(ref[len(refs.PINS) :])
+        elif ref.startswith(refs.UPGRADES) and recorded.get(ref[len(refs.UPGRADES) :], seal.ABSENT) not in values:
+            silent.add(ref[len(refs.UPGRADES) :])
+            recorded.pop(ref[len(refs.UPGRADES) :], None)
     many = len(there) > _MANY
     if many:
         sidecar.objects.read_ahead([bytes.fromhex(c) for c in there.values() if c not in sidecar.catalog])
@@ -54,7 +63,7 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
         except IntegrityError as error:
             damaged[name] = error
     sidecar.damaged = dict(sorted(damaged.items()))
-    return sorted(found, key=order), sorted(damaged.items())
+    return endings.attach(sidecar, sorted(found, key=order), recorded, silent), sorted(damaged.items())
 
 
 def _broken(ref: str, allowed: Collection[str], actual: str | None) -> IntegrityError:
@@ -158,6 +167,8 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     found = [s for s in known if selector and s.id.startswith(selector)]
     if not found and re.fullmatch(r"[0-9a-f]{4,40}", selector):
         found = [s for s in known if s.commit.startswith(selector)]
+    if not found and (match := _OLD_ID.fullmatch(selector)):
+        found = _of_old_id(known, match[1], match[2])
     if len(found) == 1:
         return found[0]
     if selector == "now":
@@ -172,6 +183,17 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
         kind="ambiguous-snapshot",
         hint=f"type more of the id; {_LOOK}",
     )
+
+
+def _of_old_id(known: list[Snapshot], stamp: str, name: str) -> list[Snapshot]:
+    """The snapshots that the old system's id may mean: imported from the folder of that name, or taken at that second.
+
+    Its ids had no zone: they are in UTC where its history said so, else in the zone that the import took them for.
+    """
+    found = [s for s in known if s.id.startswith(f"{stamp}Z")]
+    found += [s for s in known if s not in found and f"{s.created:%Y-%m-%dT%H-%M-%S}" == stamp]
+    named = [s for s in found if s.label.endswith(name) or s.message.endswith(f"/{stamp}-{name}")]
+    return named or found
 
 
 def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:

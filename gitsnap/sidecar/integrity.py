@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
-from gitsnap.core.errors import IntegrityError
+from gitsnap.core.errors import IntegrityError, exhausted
 from gitsnap.sidecar import files, refs, seal
 from gitsnap.sidecar.repository import ATTRIBUTES, FORMAT_VERSION, Sidecar
 
@@ -142,4 +142,6 @@ def check_objects(sidecar: Sidecar) -> list[Flaw]:
     try:
         return trailers(os.path.join(sidecar.path, "objects"))
     except OSError as error:
+        if exhausted(error):
+            raise
         raise IntegrityError(f"the object store cannot be read: {error.strerror}", path=sidecar.path) from None

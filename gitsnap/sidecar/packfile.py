@@ -110,8 +110,12 @@ class _Reading:
         self._thread: threading.Thread | None = None
         if beside:
             self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
-        else:
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # No room for one more thread.
+                self._thread, beside = None, False
+        if not beside:
             self._run()
 
     def _run(self) -> None:

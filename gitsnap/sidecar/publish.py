@@ -16,7 +16,7 @@ from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.message import format_message
-from gitsnap.core.model import Inventory, Snapshot, order
+from gitsnap.core.model import Inventory, Kind, Snapshot, order
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import catalog, commits, contents, growth, notes, refs, seal, superseded, timeline, trees
 from gitsnap.sidecar.packwriter import BLOB, COMMIT, TREE, PackWriter
@@ -271,18 +271,24 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
     finally:
         pack.abandon()
     leaving = [refs.PINS + s.id for s in gone if s.pinned] + [refs.SNAPSHOTS + s.id for s in gone]
+    # What is recorded of an upgrade goes with the snapshot before it, after it.
+    records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]
+    held = {ref: commit for ref in records if (commit := sidecar.refs.get(ref))}
+    leaving += held
     with seal.changing(sidecar, {**dict.fromkeys(leaving), refs.TIMELINE: tip, **new_notes}):
         for snapshot in gone:
             if snapshot.pinned:
                 sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)
             sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
+        for ref, commit in held.items():
+            sidecar.refs.remove(ref, commit)
         if tip is None and old_tip is not None:
             sidecar.refs.remove(refs.TIMELINE, old_tip)
         elif tip is not None:
             sidecar.refs.change(refs.TIMELINE, old_tip, tip)
         for ref, new in new_notes.items():
             sidecar.refs.change(ref, old_notes[ref], new)
-    superseded.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone)], when)
+    superseded.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone), *held.values()], when)
     if written is not None:
         written.release()
     sidecar.objects.refresh()

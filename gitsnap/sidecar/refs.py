@@ -18,6 +18,7 @@ from gitsnap.sidecar.files import private_create, read, replace, sync_directory
 
 SNAPSHOTS = "refs/gitsnap/snapshots/"
 PINS = "refs/gitsnap/pins/"
+UPGRADES = "refs/gitsnap/upgrades/"
 TIMELINE = "refs/heads/timeline"
 MANIFESTS = "refs/notes/gitsnap/manifest"
 METADATA = "refs/notes/gitsnap/metadata"

@@ -42,5 +42,6 @@ def hold(sidecar: Sidecar) -> str | None:
 def release(path: str | None) -> None:
     """Give the room back. A gc may have done so already."""
     if path is not None:
-        with suppress(FileNotFoundError):
+        # Where the disk has failed meanwhile, what needs the room will tell.
+        with suppress(OSError):
             os.unlink(path)

@@ -82,11 +82,17 @@ def claim(sidecar: Sidecar, record: Underway, wait: float, running: Process | No
         _write(sidecar, record)
 
 
-def update(sidecar: Sidecar, record: Underway, **changes: object) -> Underway:
-    """Write it anew with changes. A full disk keeps the older record: it says less, and nothing wrong."""
+def update(sidecar: Sidecar, record: Underway, *, strict: bool = False, **changes: object) -> Underway:
+    """Write it anew with changes. A full disk keeps the older record: it says less, and nothing wrong.
+
+    Unless the change is what others must know before anything happens: `strict` raises OSError.
+    """
     record = replace(record, **changes)  # type: ignore[arg-type]
-    with suppress(OSError):
+    try:
         _write(sidecar, record)
+    except OSError:
+        if strict:
+            raise
     return record
 
 

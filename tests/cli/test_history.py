@@ -67,7 +67,7 @@ def test_words(lived: Path) -> None:
     back = re.search(r"Go back: +gitsnap (.*)", shown)
     assert back
     run_gitsnap(*back[1].split(), "--yes")
-    assert document("-C", lived, "show", "two")["status"] == "rolled-back"
+    assert document("-C", lived, "show", "two")["status"] == "reverted"
     assert (lived / "modules/greet.sh").exists()
 
 
@@ -115,11 +115,11 @@ def test_an_undone_rollback_leaves_the_upgrade_in_force(installation: Path) -> N
 
     assert stands() == ("kept", "post")
     run_gitsnap("-C", installation, "rollback", "--yes")
-    assert stands() == ("rolled-back", "pre")
+    assert stands() == ("reverted", "pre")
     run_gitsnap("-C", installation, "undo", "--yes")
     assert stands() == ("kept", "post")
     run_gitsnap("-C", installation, "undo", "--yes")
-    assert stands() == ("rolled-back", "pre")
+    assert stands() == ("reverted", "pre")
     run_gitsnap("-C", installation, "rollback", "two@post", "--yes")
     assert stands() == ("kept", "post")
     run_gitsnap("-C", installation, "restore", "two@pre", "VERSION")

@@ -143,7 +143,8 @@ class TestWhatGoesWell:
         assert done.returncode == 0, done.stderr
         assert done.stderr == "e\n"
         line, umask, where, variables = done.stdout.splitlines()
-        assert (line, umask, where) == ("from stdin", "0027", str(tmp_path))
+        # -C is as if started there.
+        assert (line, umask, where) == ("from stdin", "0027", str(installation))
         assert re.fullmatch(rf"\S+Z-upgrade\|\S+Z-pre\|{re.escape(str(installation))}\|-q --json", variables)
 
     def test_no_lock_is_held_while_the_command_runs(self, installation: Path) -> None:

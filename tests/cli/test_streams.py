@@ -168,3 +168,33 @@ def test_an_empty_name_stands_for_nothing(app: Path) -> None:
     refused("-C", app, "restore", "latest", "", code=2, kind="usage")
     refused("-C", app, "restore", "latest", "data", "", code=2, kind="usage")
     same_tree(before, app)
+
+
+@pytest.mark.parametrize("command", ["rollback latest --yes", "snapshot", "pin latest", "--json rollback latest --yes"])
+@pytest.mark.parametrize("stdout", [">/dev/full", "| true"])
+def test_what_is_done_is_no_failure_for_want_of_a_reader(app: Path, command: str, stdout: str) -> None:
+    before = copy_tree(app, app.with_name("before"))
+    if "rollback" in command:
+        (app / "VERSION").write_text("changed\n")
+    # `true` may be gone before or after: whoever writes then, the code is the same.
+    done = shell(f"set -o pipefail; gitsnap {command} {stdout}", app)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    if "full" in stdout:
+        assert "what was asked for is done; the answer could not be written to stdout" in done.stderr
+    same_tree(before, app)
+
+
+def test_a_dry_run_is_its_answer(app: Path) -> None:
+    (app / "VERSION").write_text("changed\n")
+    assert shell("gitsnap rollback latest -n >/dev/full", app).returncode == 1
+
+
+def test_a_reader_that_left_early(app: Path) -> None:
+    # The pipe is closed before anything is written to it.
+    done = shell("sleep 0 | :; gitsnap list > >(exec 0<&-; exit) ; exit $?", app)
+    assert done.returncode in (0, 141)
+    script = "import os,sys; r,w=os.pipe(); os.close(r); os.dup2(w,1); os.execvp(sys.argv[1],sys.argv[1:])"
+    for command in ("list", "--json list", "verify", "cat latest data/blob.bin"):
+        line = f'"{sys.executable}" -c \'{script}\' "{sys.executable}" -m gitsnap -C "$APP" {command}'
+        assert shell(line, app).returncode == 141

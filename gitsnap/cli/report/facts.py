@@ -21,6 +21,8 @@ _TITLES = {
     "kept": ("good", "Kept"),
     "rolled-back": ("warn", "Rolled back"),
     "rollback-failed": ("bad", "Rolling back failed"),
+    "reverted": ("warn", "Kept, and reverted later"),
+    "unknown": ("bad", "How it ended is not known"),
     "running": ("warn", "Under way"),
     "cut-short": ("bad", "Cut short"),
     "incomplete": ("bad", "Cut short"),
@@ -48,9 +50,9 @@ def verdict(report: Report) -> Html:
     else:
         look, name = _TITLES.get(episode.status, ("warn", episode.status))
         told = [_told(episode, episode.upgrade)]
-        code = episode.upgrade.post.exit_code if episode.upgrade.post else None
-        if episode.status == "kept" and code:
-            look, name = "warn", "Kept, although the command failed"
+        if episode.status == "kept" and (episode.upgrade.exit_code or episode.upgrade.failure):
+            what = "the command" if episode.upgrade.exit_code else "it"
+            look, name = "warn", f"Kept, although {what} failed"
     told += [_proved(report)]
     return tag(
         "section",
@@ -63,11 +65,15 @@ def verdict(report: Report) -> Html:
 
 
 def _told(episode: Episode, of: Stored) -> str:
-    code = of.post.exit_code if of.post else None
+    code = of.exit_code
     ended = f"The command exited with {code}" if code is not None else "How the command ended is not known"
+    if of.failure:
+        ended = f"{ended}; the upgrade failed: {words.name(mask_text(of.failure))}"
     if episode.status == "kept":
         return f"{ended}, and what it left was kept."
-    if episode.status == "rolled-back":
+    if episode.status in ("rolled-back", "reverted") and not of.safety:
+        return f"{ended}. The directory is, or was, as in the snapshot before it: there was nothing to bring back."
+    if episode.status in ("rolled-back", "reverted"):
         last = of.safety[-1]
         return (
             f"{ended}. On {moment(last.created)} the directory was brought back to the snapshot before it; what was "
@@ -76,6 +82,7 @@ def _told(episode: Episode, of: Stored) -> str:
     return {
         "running": "The command had not ended when this page was made: what is below may not be all.",
         "rollback-failed": "The directory could not be brought back, and nothing has settled that yet.",
+        "unknown": f"{ended}. gitsnap was ended before it knew how the upgrade ended.",
         "cut-short": "It was interrupted before its second snapshot, and nothing has settled that yet.",
         "incomplete": "It was interrupted before its second snapshot. What is below is the difference to the directory "
         "when this page was made, whatever else has changed it since.",

@@ -1,0 +1,32 @@
+"""What became of an upgrade, as it is recorded when it is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How an upgrade ended. `REVERTED`: it was kept, and somebody went back later. `UNKNOWN` is recorded before the
+    command is started, and so stands where nobody lived to know better."""
+
+    KEPT = "kept"
+    ROLLED_BACK = "rolled-back"
+    ROLLBACK_FAILED = "rollback-failed"
+    REVERTED = "reverted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True, frozen=True)
+class Ending:
+    """The record of one upgrade. `failure` says why it failed, empty where it did not; `check` is the check that did.
+
+    `exit_code` is the command's, negative for a signal, None where it is not known.
+    """
+
+    upgrade: str
+    outcome: Outcome = Outcome.UNKNOWN
+    exit_code: int | None = None
+    failure: str = ""
+    check: str = ""
+    rollback_error: str = ""

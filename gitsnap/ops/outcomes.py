@@ -1,0 +1,56 @@
+"""What became of upgrades, recorded at the moment when it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from gitsnap.core.ending import Ending, Outcome
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.upgrade import in_force
+from gitsnap.ops import underway
+from gitsnap.sidecar import endings
+from gitsnap.sidecar.repository import Sidecar
+
+_STANDS = (Outcome.KEPT, Outcome.UNKNOWN, Outcome.ROLLBACK_FAILED)
+_GONE = (Outcome.REVERTED, Outcome.ROLLED_BACK)
+
+
+def record(sidecar: Sidecar, pre: Snapshot, ending: Ending, now: datetime, wait: float) -> None:
+    """Record how an upgrade ended. Raises GitsnapError or OSError."""
+    # A rollback that is left half way is a thing to be recorded, too.
+    with sidecar.writing(wait, recovering=True):
+        endings.store(sidecar, pre, ending, now)
+
+
+def follow(
+    sidecar: Sidecar, before: Sequence[Snapshot], target: Snapshot, now: datetime, *, recovering: bool = False
+) -> None:
+    """The whole directory is what `target` holds, by a rollback, an undo or a recovery: record what that has made of
+    upgrades. `before` are all snapshots (in order) as they were until then. For a caller who holds the writer's lock.
+    With `recovering` the rollback may be the one that an upgrade had begun itself.
+
+    The directory is right whatever becomes of the records: that one cannot be written is no failure of that.
+    """
+    pres = {s.upgrade: s for s in before if s.kind is Kind.PRE and s.upgrade and s.ending is not None}
+    if not pres:
+        return
+    held, current = in_force(before)
+    there = held.get(target.id, current)
+    # One that is being run records what becomes of it itself.
+    running = underway.living(sidecar)
+    for name, pre in pres.items():
+        assert pre.ending is not None
+        outcome = pre.ending.outcome
+        if name == running:
+            continue
+        if name in current - there and outcome in _STANDS:
+            outcome = Outcome.ROLLED_BACK if recovering and outcome is not Outcome.KEPT else Outcome.REVERTED
+        elif name in there - current and outcome in _GONE:
+            outcome = Outcome.KEPT
+        if outcome is not pre.ending.outcome:
+            with suppress(OSError, GitsnapError):
+                endings.store(sidecar, pre, replace(pre.ending, outcome=outcome, rollback_error=""), now)
