@@ -17,7 +17,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.journal import STAGE_PREFIX, Stage
 from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
-from gitsnap.installation.directories import OPEN_DIRECTORY, Directories
+from gitsnap.installation.directories import OPEN_DIRECTORY, Directories, names_in
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.obstacles import bars
 from gitsnap.installation.rescue import copy_aside
@@ -147,9 +147,9 @@ class Stages:
         for number, stage in enumerate(self.stages):
             holder, fd = self._dirs.fd(stage.holder), self._fds[number]
             if fd is not None:
-                for text in os.listdir(fd):
-                    keep(number, fd, os.fsencode(text))
-                    remove_tree(self._disk, fd, os.fsencode(text))
+                for name in names_in(fd):
+                    keep(number, fd, name)
+                    remove_tree(self._disk, fd, name)
                 with writable(holder):
                     self._disk.rmdir(holder, self._name)
             try:
@@ -185,8 +185,8 @@ def remove_tree(disk: Disk, parent: int, name: bytes) -> None:
     fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     try:
         with writable(fd):
-            for text in os.listdir(fd):
-                remove_tree(disk, fd, os.fsencode(text))
+            for below in names_in(fd):
+                remove_tree(disk, fd, below)
     finally:
         os.close(fd)
     disk.rmdir(parent, name)
@@ -215,8 +215,7 @@ def left_behind(root: str) -> list[bytes]:
                 fd = dirs.fd(folder)
             except OSError:
                 continue
-            for text in os.listdir(fd):
-                name = os.fsencode(text)
+            for name in names_in(fd):
                 if not _NAME.fullmatch(name):
                     continue
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -253,8 +252,7 @@ def clear(
 def _files(fd: int) -> list[bytes]:
     """All regular files below an open directory."""
     found = []
-    for text in os.listdir(fd):
-        name = os.fsencode(text)
+    for name in names_in(fd):
         mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
         if stat.S_ISREG(mode):
             found.append(name)
