@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import same_content, same_metadata
+from gitsnap.core.xattrs import same_xattrs
 
 
 class Status(StrEnum):
@@ -99,7 +100,7 @@ def metadata_differences(a: Entry, b: Entry, *, times: bool, directory_times: bo
         out.append("mode")
     if (a.uid, a.gid) != (b.uid, b.gid):
         out.append("owner")
-    if a.xattrs != b.xattrs:
+    if not same_xattrs(a.xattrs, b.xattrs):
         out.append("xattr")
     if a.mtime_ns != b.mtime_ns and (directory_times if a.type is Type.DIR else times):
         out.append("time")

@@ -10,6 +10,7 @@ from typing import Any
 from gitsnap.core.keys import ABSENT, KeyPath
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import same_content
+from gitsnap.core.xattrs import same_xattrs
 
 
 class Way(StrEnum):
@@ -93,7 +94,8 @@ def _same(a: Entry | None, b: Entry | None, metadata: bool) -> bool:
         return True
     if not same_content(a, b):
         return False
-    return not metadata or (a.mode, a.uid, a.gid, a.xattrs) == (b.mode, b.uid, b.gid, b.xattrs)
+    alike = (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid)
+    return not metadata or (alike and same_xattrs(a.xattrs, b.xattrs))
 
 
 def _both_changed(path: bytes, b: Entry | None, o: Entry | None, t: Entry | None) -> Verdict:

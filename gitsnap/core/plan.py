@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
+from gitsnap.core.xattrs import same_xattrs
 
 
 class Action(StrEnum):
@@ -104,7 +105,7 @@ def same_metadata(a: Entry, b: Entry) -> bool:
         and a.uid == b.uid
         and a.gid == b.gid
         and (a.mode == b.mode or a.type is _LINK)
-        and a.xattrs == b.xattrs
+        and same_xattrs(a.xattrs, b.xattrs)
     )
 
 

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 
 from gitsnap.core.model import Entry, Type
+from gitsnap.core.xattrs import is_own, is_recorded, same_xattrs
 from gitsnap.installation import attributes
 from gitsnap.installation.attributes import reach
 
@@ -174,7 +175,7 @@ def redress(disk: Disk, parent: int, name: bytes, old: Entry | None, new: Entry)
 
 def only_times(old: Entry, new: Entry) -> bool:
     """Whether two entries' metadata differ in nothing but times."""
-    return (old.mode, old.uid, old.gid, old.xattrs) == (new.mode, new.uid, new.gid, new.xattrs)
+    return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) and same_xattrs(old.xattrs, new.xattrs)
 
 
 def _owner(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str]) -> None:
@@ -191,7 +192,7 @@ def _owner(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str
 
 
 def _xattrs(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str]) -> None:
-    have, want = dict(attributes.read(parent, name)), dict(entry.xattrs)
+    have, want = dict(attributes.read(parent, name)), dict(x for x in entry.xattrs if is_recorded(x[0]))
     changed = sorted(attribute for attribute in have.keys() | want.keys() if have.get(attribute) != want.get(attribute))
     mode = stat.S_IMODE(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
     # Even an owner may not change user attributes of what is read-only; lending oneself the right is the way round.
@@ -201,18 +202,22 @@ def _xattrs(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[st
     for attribute in changed:
         if attribute in want:
             what = f"extended attribute {attribute}"
-            _try(refused, what, disk.set_xattr, parent, name, attribute, want[attribute])
-        elif attribute.startswith(attributes.REMOVABLE):
+            # A label that the system's policy does not know is invalid to it.
+            also = () if is_own(attribute) else (errno.EINVAL,)
+            _try(refused, what, disk.set_xattr, parent, name, attribute, want[attribute], also=also)
+        elif is_own(attribute):
             _try(refused, f"removal of {attribute}", disk.remove_xattr, parent, name, attribute)
     if lend:
         _try([], "", disk.set_mode, parent, name, mode, entry.type)
 
 
-def _try(refused: list[str], what: str, call: Callable[..., None], *arguments: object) -> None:
+def _try(
+    refused: list[str], what: str, call: Callable[..., None], *arguments: object, also: tuple[int, ...] = ()
+) -> None:
     try:
         call(*arguments)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP):
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, *also):
             raise
         refused.append(what)
 

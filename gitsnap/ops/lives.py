@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
+from gitsnap.core.xattrs import own
 from gitsnap.ops.patch import Piece, Style, patch
 from gitsnap.sidecar import catalog, contents, trees
 from gitsnap.sidecar.repository import Sidecar
@@ -157,7 +158,7 @@ class _Reader:
 
 
 def _state(entry: Entry) -> tuple[object, ...]:
-    return entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.target, entry.sha256, entry.xattrs
+    return entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.target, entry.sha256, own(entry.xattrs)
 
 
 def _word(previous: Entry | None, entry: Entry | None) -> str:
