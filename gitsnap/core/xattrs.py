@@ -17,6 +17,7 @@ from gitsnap.core.model import Xattrs
 _OWN = ("user.", "trusted.", "system.posix_acl_", "security.capability")
 _LABELS = "security."
 _COMPUTED = "security.evm"
+ACCESS_ACL = "system.posix_acl_access"
 
 
 def is_own(name: str) -> bool:

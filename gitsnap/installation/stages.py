@@ -139,8 +139,9 @@ class Stages:
             if fd is not None:
                 self._disk.sync_file_system(fd)
 
-    def remove(self, keep: Callable[[int, int, bytes], None]) -> None:
-        """Delete them with what is left in them; their holders get their times back.
+    def remove(self, keep: Callable[[int, int, bytes], None], *, untouched: bool = False) -> None:
+        """Delete them with what is left in them; their holders get their times back, and where the installation is
+        `untouched`, their modes: else they have those that they shall have.
 
         `keep(number, descriptor, name)` sees each slot first, and may save it.
         """
@@ -158,7 +159,7 @@ class Stages:
                 # It is another's, who alone may set its time; or nothing could be made there in the first place.
                 if error.errno not in ((errno.EPERM,) if fd is not None else (errno.EPERM, errno.EROFS)):
                     raise
-            if stat.S_IMODE(os.fstat(holder).st_mode) != stage.mode:
+            if untouched and stat.S_IMODE(os.fstat(holder).st_mode) != stage.mode:
                 os.fchmod(holder, stage.mode)
         self.close()
 
