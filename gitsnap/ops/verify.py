@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gitsnap.core.content import Digesting
@@ -22,6 +23,9 @@ from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, suspects, timeline
 from gitsnap.sidecar.repository import Sidecar
+
+# How often to look again at what seems wrong while others are at work, and how much longer to wait each time (seconds).
+_TRIES, _PAUSE = 6, 0.05
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,35 +68,102 @@ def verify(
     `everything` comes the sidecar itself: where something is wrong with it, the last verdict is on `sidecar`.
     """
     with sidecar.using_objects(settings.lock_wait):
-        living, damaged = catalog.survey(sidecar)
-        chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
-        verdicts = []
-        if everything:
-            verdicts = [Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged]
-        known: dict[bytes, Held] = {}
-        stale = [] if damaged else _timeline_problems(sidecar, living)
-        observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
-        for snapshot in chosen:
-            verdict = _verify_one(sidecar, snapshot, known, observer)
-            verdicts.append(verdict)
-        observer.finished()
-        found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)] if everything else []
-    outcome = dict(zip((s.id for s in chosen), verdicts[len(verdicts) - len(chosen) :], strict=True))
-    if stale:
-        verdicts.append(Verdict("timeline", problems=stale))
-    if found:
-        verdicts.append(Verdict("sidecar", problems=[Finding(b"", *flaw) for flaw in found]))
+        look = _look(sidecar, selectors, observer, everything=everything)
+    verdicts = [*look.damaged.values(), *look.verdicts.values()]
+    if look.stale:
+        verdicts.append(Verdict("timeline", problems=look.stale))
+    if look.flaws:
+        verdicts.append(Verdict("sidecar", problems=look.flaws))
     # A full or read-only disk must not withhold the verdict.
     with suppress(OSError):
         suspects.record(sidecar.own("suspects"), sidecar.objects.damaged, sidecar.scratch)
         ledger.record(
             sidecar,
-            [s for s in chosen if outcome[s.id].ok],
-            [s for s in chosen if not outcome[s.id].ok],
+            [s for s in look.chosen if look.verdicts[s.id].ok],
+            [s for s in look.chosen if not look.verdicts[s.id].ok],
             now,
             settings.lock_wait,
         )
     return verdicts
+
+
+@dataclass(slots=True)
+class _Look:
+    """What was found: by snapshot, of those that cannot be read at all and of those that were `chosen`; of the
+    timeline, and of the rest of the sidecar. `steady` tells that nobody changed the sidecar meanwhile."""
+
+    chosen: list[Snapshot]
+    damaged: dict[str, Verdict]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    stale: list[Finding] = field(default_factory=list)
+    flaws: list[Finding] = field(default_factory=list)
+    steady: bool = False
+
+    @property
+    def wrong(self) -> list[Verdict]:
+        """The snapshots with problems."""
+        return [v for v in (*self.damaged.values(), *self.verdicts.values()) if not v.ok]
+
+    def confirmed_by(self, again: _Look) -> None:
+        """Keep what a second look found as well. Of one that was steady, all; else what both have found."""
+
+        def both(mine: list[Finding], others: list[Finding]) -> list[Finding]:
+            return others if again.steady else [finding for finding in others if finding in mine]
+
+        for mine, others in ((self.damaged, again.damaged), (self.verdicts, again.verdicts)):
+            for verdict in [v for v in mine.values() if not v.ok]:
+                # A snapshot that is gone was removed meanwhile, as any may be.
+                found = others.get(verdict.snapshot) or again.verdicts.get(verdict.snapshot)
+                if found is None:
+                    del mine[verdict.snapshot]
+                else:
+                    mine[verdict.snapshot] = replace(found, problems=both(verdict.problems, found.problems))
+        self.chosen = [s for s in self.chosen if s.id in self.verdicts]
+        self.stale, self.flaws = both(self.stale, again.stale), both(self.flaws, again.flaws)
+        self.steady = again.steady
+
+
+def _look(sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool) -> _Look:
+    """Look at what is chosen, and look again at what seems wrong while others are at work on the sidecar.
+
+    What a gc moves, a removal takes or a snapshot adds between two reads looks like damage, but not twice.
+    """
+    before = set(sidecar.objects.damaged)
+    look = _look_once(sidecar, selectors, observer, everything=everything)
+    for attempt in range(_TRIES):
+        if look.steady or not (look.wrong or look.stale or look.flaws):
+            break
+        time.sleep(_PAUSE * attempt)
+        sidecar.objects.damaged = set(before)
+        sidecar.objects.refresh()
+        look.confirmed_by(_look_once(sidecar, selectors, SILENT, everything=everything, only=look))
+    return look
+
+
+def _look_once(
+    sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool, only: _Look | None = None
+) -> _Look:
+    """One look, or another at what was wrong with `only` that."""
+    moment = integrity.moment(sidecar)
+    living, damaged = catalog.survey(sidecar)
+    chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
+    if only is not None:
+        wrong = {v.snapshot for v in only.wrong}
+        chosen, damaged = [s for s in chosen if s.id in wrong], [(name, e) for name, e in damaged if name in wrong]
+    look = _Look(chosen, {name: Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged})
+    if not everything:
+        look.damaged = {}
+    if not damaged and (only is None or only.stale):
+        look.stale = _timeline_problems(sidecar, living)
+    known: dict[bytes, Held] = {}
+    observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
+    look.verdicts = {s.id: _verify_one(sidecar, s, known, observer) for s in chosen}
+    observer.finished()
+    if everything and (only is None or only.flaws):
+        found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]
+        look.flaws = [Finding(b"", *flaw) for flaw in found]
+    look.steady = integrity.moment(sidecar) == moment
+    return look
 
 
 _REBUILT = "no snapshot needs it, and the next one rebuilds it"
@@ -101,7 +172,10 @@ _REBUILT = "no snapshot needs it, and the next one rebuilds it"
 def _timeline_problems(sidecar: Sidecar, living: list[Snapshot]) -> list[Finding]:
     """The timeline is derived from the snapshots, so what it must be can be computed."""
     actual = sidecar.refs.get(refs.TIMELINE)
-    chain = timeline.chain(sidecar.objects, living)
+    try:
+        chain = timeline.chain(sidecar.objects, living)
+    except IntegrityError as error:
+        return [Finding(b"", f"{error.message}; {_REBUILT}")]
     expected = chain[-1][0] if chain else None
     if actual != expected:
         if _lags(sidecar, actual):
