@@ -124,11 +124,12 @@ class Readers:
             reader.ask(b"w")
             reader.looked()
 
-    def stop(self) -> list[str]:
-        """What each saw that is not for them."""
+    def stop(self, *, names: bool = True) -> list[str]:
+        """What each saw that is not for them; the contents alone without `names`."""
         out = []
         for reader, allowed in zip(self._readers, self._allowed, strict=True):
-            out += [f"{reader.user.name} read {seen!r}" for seen in sorted(map(repr, reader.stop() - allowed))]
+            wrong = [seen for seen in reader.stop() - allowed if names or isinstance(seen, bytes)]
+            out += [f"{reader.user.name} read {seen}" for seen in sorted(map(repr, wrong))]
         return out
 
 

@@ -122,6 +122,8 @@ def _kind(
             with _scene(make, file_system) as scene:
                 hit(scene, spread(plan(scene.calls()), share), judge, tally)
         except OSError as error:
+            if file_system is None:
+                raise
             return Tally(note=f"skipped: {error}")
         return tally
 

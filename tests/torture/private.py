@@ -255,7 +255,8 @@ def watched_rollbacks(share: Share) -> Tally:
                 else:
                     recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
                 wrong.append(differences(case.top / tree, case.app) or None)
-            read = readers.stop()
+            # Who has a directory open when it closes goes on listing it, which no mode can forbid.
+            read = readers.stop(names=False)
             for complaint in wrong:
                 tally.add(complaint)
             tally.lost += read
