@@ -32,7 +32,7 @@ def upgraded(request: pytest.FixtureRequest) -> Iterator[Upgraded]:
 
 
 def rollback(case: Case, protected: Protected, stop_at: int = -1) -> None:
-    readers = Readers(USERS, case.app, case.may_see)
+    readers = Readers(USERS, case.app, case.states)
     try:
         target = protected.snapshots()[0].id
         disk = Watched(readers, stop_at)
@@ -46,7 +46,7 @@ def test_there_and_back(upgraded: Upgraded) -> None:
     case, protected = upgraded
     rollback(case, protected)
     assert differences(case.top / "then", case.app) == ""
-    readers = Readers(USERS, case.app, case.may_see)
+    readers = Readers(USERS, case.app, case.states)
     recovery.undo(protected.sidecar, SETTINGS, now=protected.now, disk=Watched(readers))
     assert readers.stop() == []
     assert differences(case.top / "now", case.app) == ""
@@ -77,7 +77,7 @@ def test_recovered(upgraded: Upgraded, way: Direction) -> None:
             restore.rollback(
                 protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
             )
-        readers = Readers(USERS, case.app, case.may_see)
+        readers = Readers(USERS, case.app, case.states)
         recovery.recover(protected.sidecar, way, SETTINGS, now=protected.now, disk=Watched(readers))
         told = readers.stop()
         assert told == [], told[:5]

@@ -6,7 +6,8 @@ import os
 import pickle
 import select
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,17 @@ class User:
         os.setresuid(*[self.uid] * 3)
 
 
-def read_all(top: bytes, seen: set[Seen]) -> None:
-    """Everything below a directory that can be listed and read now."""
+def names_below(*trees: Path) -> list[bytes]:
+    """All files in these trees, relative to each."""
+    found = {os.fsencode(p.relative_to(tree)) for tree in trees for p in tree.rglob("*") if p.is_file()}
+    return sorted(found)
+
+
+def read_all(top: bytes, known: Iterable[bytes], seen: set[Seen]) -> None:
+    """Everything below a directory that can be listed and read now, and what can be by `known` names alone."""
+    for path in known:
+        with suppress(OSError), open(top + b"/" + path, "rb") as file:
+            seen.add(file.read())
     pending = [b""]
     while pending:
         folder = pending.pop()
@@ -57,7 +67,7 @@ def read_all(top: bytes, seen: set[Seen]) -> None:
 class Reader:
     """A process of this user, which looks when it is asked."""
 
-    def __init__(self, user: User, top: Path) -> None:
+    def __init__(self, user: User, top: Path, known: Iterable[bytes]) -> None:
         self.user = user
         there, self._asked = os.pipe()
         self._answers, back = os.pipe()
@@ -67,7 +77,7 @@ class Reader:
             os.close(self._answers)
             try:
                 user.become()
-                _serve(os.fsencode(top), there, back)
+                _serve(os.fsencode(top), known, there, back)
             finally:
                 os._exit(1)
         os.close(there)
@@ -91,13 +101,13 @@ class Reader:
         return seen
 
 
-def _serve(top: bytes, asked: int, back: int) -> None:
+def _serve(top: bytes, known: Iterable[bytes], asked: int, back: int) -> None:
     seen: set[Seen] = set()
     while (word := os.read(asked, 1)) in (b"?", b"w"):
-        read_all(top, seen)
+        read_all(top, known, seen)
         os.write(back, b"!")
         while word == b"w" and not select.select([asked], [], [], 0)[0]:
-            read_all(top, seen)
+            read_all(top, known, seen)
     if word == b".":
         with os.fdopen(back, "wb") as answer:
             pickle.dump(seen, answer)
@@ -105,11 +115,12 @@ def _serve(top: bytes, asked: int, back: int) -> None:
 
 
 class Readers:
-    """Several users at one directory, each with what they may see."""
+    """Several users at one directory, who may see what they can see in one of its `states`."""
 
-    def __init__(self, users: Iterable[User], top: Path, allowed: Sequence[set[Seen]]) -> None:
-        self._readers = [Reader(user, top) for user in users]
-        self._allowed = allowed
+    def __init__(self, users: Iterable[User], top: Path, states: Sequence[Path]) -> None:
+        users, known = list(users), names_below(*states)
+        self._allowed = allowed(users, states)
+        self._readers = [Reader(user, top, known) for user in users]
 
     def look(self) -> None:
         """All look once."""
@@ -133,13 +144,13 @@ class Readers:
         return out
 
 
-def allowed(users: Iterable[User], states: Iterable[Path], at: Callable[[Path], Path] = lambda p: p) -> list[set[Seen]]:
+def allowed(users: Iterable[User], states: Sequence[Path]) -> list[set[Seen]]:
     """For each user, what can be read in any of these trees."""
-    out = []
+    out, known = [], names_below(*states)
     for user in users:
         seen: set[Seen] = set()
         for state in states:
-            reader = Reader(user, at(state))
+            reader = Reader(user, state, known)
             reader.ask(b"?")
             reader.looked()
             seen |= reader.stop()

@@ -21,7 +21,7 @@ from tests.crash import faults
 from tests.crash.faults import Mode, Outcome
 from tests.support.inprocess import SETTINGS, Protected, workspace
 from tests.support.installation import copy_tree, differences, remove_tree, take_snapshot
-from tests.support.readers import Readers, Seen, User, allowed
+from tests.support.readers import Readers, User
 from tests.torture.carried import after_a_kill, hit, spread
 from tests.torture.kinds import Kind, Share, Tally, kind
 from tests.torture.upgraded import Upgraded
@@ -168,8 +168,8 @@ class Case:
             copy_tree(self.app, self.top / name)
 
     @property
-    def may_see(self) -> list[set[Seen]]:
-        return allowed(USERS, (self.top / "then", self.top / "now"))
+    def states(self) -> tuple[Path, Path]:
+        return self.top / "then", self.top / "now"
 
 
 class Counting(Disk):
@@ -245,7 +245,7 @@ def watched_rollbacks(share: Share) -> Tally:
     tally = Tally()
     for root in ROOTS:
         with upgraded(root) as (case, protected):
-            readers = Readers(USERS, case.app, case.may_see)
+            readers = Readers(USERS, case.app, case.states)
             readers.watch()
             first, wrong = protected.snapshots()[0].id, []
             for number in range(share.number(300) // len(ROOTS) + 1):
@@ -298,10 +298,9 @@ def _killed(arguments: tuple[str, ...], way: Direction | None, roots: tuple[str,
                 if way is not None:
                     moves = [c for c in scene.calls() if c.name == "renameat2"]
                     scene.begun, scene.arguments = (arguments, moves[len(moves) // 2]), ("recover", f"--{way}")
-                may_see = allowed(USERS, (scene.old, scene.new))
 
-                def judge(scene: Upgraded, outcome: Outcome, number: int, may_see: list[set[Seen]] = may_see) -> None:
-                    readers = Readers(USERS, scene.app, may_see)
+                def judge(scene: Upgraded, outcome: Outcome, number: int) -> None:
+                    readers = Readers(USERS, scene.app, (scene.old, scene.new))
                     readers.look()
                     assert (told := readers.stop()) == [], told[:5]
                     after_a_kill(scene, outcome, number)
