@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
+from gitsnap.core.xattrs import same_xattrs
 
 
 class Action(StrEnum):
@@ -104,7 +105,7 @@ def same_metadata(a: Entry, b: Entry) -> bool:
         and a.uid == b.uid
         and a.gid == b.gid
         and (a.mode == b.mode or a.type is _LINK)
-        and a.xattrs == b.xattrs
+        and same_xattrs(a.xattrs, b.xattrs)
     ) or (bool(a.unrecorded or b.unrecorded) and not differing_metadata(a, b))
 
 
@@ -113,7 +114,7 @@ def differing_metadata(a: Entry, b: Entry) -> tuple[str, ...]:
     differ = (
         a.mode != b.mode and a.type is not _LINK,
         (a.uid, a.gid) != (b.uid, b.gid),
-        a.xattrs != b.xattrs,
+        not same_xattrs(a.xattrs, b.xattrs),
         a.mtime_ns != b.mtime_ns,
     )
     unknown = a.unrecorded | b.unrecorded

@@ -13,17 +13,18 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from gitsnap.core.closing import closed
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.journal import Motion, Move, Record
 from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.disk import Disk, only_times, redress
+from gitsnap.installation.disk import Disk, close, only_times, redress
 from gitsnap.installation.retiming import Retiming
 from gitsnap.installation.stages import Stages
 
 # Looked up once, because access to an enumeration's members is slow.
-_FILE = Type.FILE
+_FILE, _DIR = Type.FILE, Type.DIR
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NOT_PERMITTED = ": not permitted"
 
@@ -72,11 +73,13 @@ class Carrier:
 
     def forward(self, stop: Stop = go_on) -> None:
         """To the target. Raises OSError, GitsnapError when something stands in the way, StopRequestedError."""
+        self._close()
         self._run(self._record.moves, self._forward, stop)
         self.dress_new(stop)
 
     def backward(self, stop: Stop = go_on) -> None:
         """To the old state; raises the same."""
+        self._close()
         self._run(reversed(self._record.moves), self._backward, stop)
         self.dress_old(stop)
 
@@ -95,6 +98,23 @@ class Carrier:
         """Make all of it durable."""
         self._stages.sync()
         self._disk.sync_file_system(self._dirs.root)
+
+    def _close(self) -> None:
+        """Before the first name moves, whichever way: each directory is as closed as the stricter of its two states.
+
+        They open when they are dressed, after the last name has moved and the files have their own modes.
+        """
+        changed = False
+        for path, old, new in self._record.dressings:
+            if old is None or new is None or old.type is not _DIR or (wanted := closed(old, new)) is None:
+                continue
+            # One that was removed meanwhile has nothing to hide.
+            with about(path), suppress(FileNotFoundError):
+                parent, name = self._dirs.parent(path) if path else (self._dirs.root, b".")
+                changed |= close(self._disk, parent, name, wanted)
+        if changed:
+            # No name may be durable before this is.
+            self.sync()
 
     def _run(self, moves: Iterable[Move], carry: Callable[[Move], None], stop: Stop) -> None:
         self._observer.started("replacing", len(self._record.moves))
@@ -220,7 +240,7 @@ class Carrier:
             try:
                 parent, name = self._dirs.parent(path) if path else (self._dirs.root, b".")
                 # A directory's time has moved with every name in it.
-                words = redress(self._disk, parent, name, None if new.type is Type.DIR else old, new)
+                words = redress(self._disk, parent, name, None if new.type is _DIR else old, new)
             except FileNotFoundError:
                 # Removed by somebody meanwhile: the comparison at the end says so.
                 continue

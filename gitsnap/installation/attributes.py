@@ -9,10 +9,9 @@ import errno
 import os
 
 from gitsnap.core.model import Xattrs
+from gitsnap.core.xattrs import is_recorded
 
 _GONE = (errno.ENODATA, errno.ENOTSUP)
-# What a restore may remove when the snapshot does not have it; labels that the system sets by itself are left alone.
-REMOVABLE = ("user.", "trusted.", "system.posix_acl_", "security.capability")
 
 
 def reach(parent: int, name: bytes) -> bytes:
@@ -21,7 +20,7 @@ def reach(parent: int, name: bytes) -> bytes:
 
 
 def read(parent: int, name: bytes) -> Xattrs:
-    """All extended attributes, sorted by name. Raises OSError; a file system without them has none."""
+    """The extended attributes that are recorded, sorted by name. Raises OSError; a file system may have none."""
     return read_at(reach(parent, name))
 
 
@@ -35,7 +34,7 @@ def read_at(path: bytes | int) -> Xattrs:
             return ()
         raise
     found = []
-    for attribute in sorted(names):
+    for attribute in sorted(filter(is_recorded, names)):
         try:
             found.append((attribute, os.getxattr(path, attribute, follow_symlinks=follow)))
         except OSError as error:

@@ -20,6 +20,7 @@ from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import exhausted
 from gitsnap.core.quantity import size as shown_size
 from gitsnap.core.sqlite import BESIDE, HEADER, JOURNAL, SHARED, WAL
+from gitsnap.installation.directories import names_in
 from gitsnap.installation.reading import ReadFailedError, UnstableError, key, open_file
 from gitsnap.installation.sqlite_locks import Held, ReadLocks
 
@@ -310,7 +311,7 @@ def _private_directory(scratch: Callable[[], str]) -> Iterator[str]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield path
     finally:
-        for name in os.listdir(fd):
+        for name in names_in(fd):
             os.unlink(name, dir_fd=fd)
         os.close(fd)
         with suppress(OSError):

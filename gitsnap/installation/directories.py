@@ -89,6 +89,20 @@ class Directories:
             os.close(self._open.pop(key))
 
 
+def present(fd: int) -> int:
+    """An open directory, ready to be listed with all the names that are in it now.
+
+    btrfs lists the names that were there when the descriptor was opened, or last rewound, and none that came later.
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def names_in(fd: int) -> list[bytes]:
+    """The names that are in an open directory now. Raises OSError."""
+    return [os.fsencode(name) for name in os.listdir(present(fd))]
+
+
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
 _lacking = platform.system() != "Linux"

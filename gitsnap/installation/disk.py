@@ -12,7 +12,9 @@ import os
 import stat
 from collections.abc import Callable
 
+from gitsnap.core.closing import Closed
 from gitsnap.core.model import Entry, Type
+from gitsnap.core.xattrs import ACCESS_ACL, is_own, is_recorded, same_xattrs
 from gitsnap.installation import attributes
 from gitsnap.installation.attributes import reach
 
@@ -140,26 +142,56 @@ class Disk:
 
 
 def dress(disk: Disk, parent: int, name: bytes, entry: Entry) -> list[str]:
-    """Give a name its entry's owner, mode, extended attributes and time, in the order that exposes nothing.
+    """Give a name its entry's owner, extended attributes, mode and time, in the order that exposes nothing.
 
     What an unprivileged user may not set is returned as words; everything else raises OSError.
     """
     refused: list[str] = []
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
-        # Nobody but the owner may look while the owner changes, and set-id bits never meet the wrong owner.
+    owned = (found.st_uid, found.st_gid) == (entry.uid, entry.gid)
+    have, want = dict(attributes.read(parent, name)), dict(x for x in entry.xattrs if is_recorded(x[0]))
+    narrow = stat.S_IMODE(found.st_mode) & entry.mode
+    if entry.type is not Type.LINK and not (owned and have.get(ACCESS_ACL) == want.get(ACCESS_ACL)):
+        # Meanwhile nobody may do what either state forbids, and set-id bits never meet the wrong owner.
+        if narrow != stat.S_IMODE(found.st_mode):
+            _try([], "", disk.set_mode, parent, name, narrow, entry.type)
+        if not owned:
+            _owner(disk, parent, name, entry, refused)
+        # A new owner costs a file its capabilities, and a new mode changes its ACL.
+        have = dict(attributes.read(parent, name))
+    elif not owned:
         _owner(disk, parent, name, entry, refused)
+    mode = entry.mode & 0o1777 if refused else entry.mode
+    if not _xattrs(disk, parent, name, entry.type, have, want, refused):
+        # The group's bits of a mode with an ACL are no more than the limit of that ACL.
+        mode &= ~0o070
     if entry.type is not Type.LINK:
-        mode = entry.mode
-        if refused:
-            mode &= 0o1777
         now = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_IMODE(now.st_mode) != mode:
             _try(refused, f"mode {mode:04o}", disk.set_mode, parent, name, mode, entry.type)
-    _xattrs(disk, parent, name, entry, refused)
     if found.st_mtime_ns != entry.mtime_ns:
         _try(refused, "time", disk.set_time, parent, name, found.st_atime_ns, entry.mtime_ns)
     return refused
+
+
+def close(disk: Disk, parent: int, name: bytes, wanted: Closed) -> bool:
+    """Close a directory that names are about to move in; whether that changed anything. What may not be, stays.
+
+    Raises OSError. Who does it can go on doing so.
+    """
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    ourselves, mode = os.geteuid(), wanted.mode
+    changed = wanted.taken and found.st_uid != ourselves
+    if changed:
+        _try([], "", disk.set_owner, parent, name, ourselves, -1)
+    if wanted.taken or found.st_uid == ourselves:
+        mode |= 0o700
+    if stat.S_IMODE(found.st_mode) != mode:
+        _try([], "", disk.set_mode, parent, name, mode, Type.DIR)
+        changed = True
+    return changed
 
 
 def redress(disk: Disk, parent: int, name: bytes, old: Entry | None, new: Entry) -> list[str]:
@@ -174,7 +206,7 @@ def redress(disk: Disk, parent: int, name: bytes, old: Entry | None, new: Entry)
 
 def only_times(old: Entry, new: Entry) -> bool:
     """Whether two entries' metadata differ in nothing but times."""
-    return (old.mode, old.uid, old.gid, old.xattrs) == (new.mode, new.uid, new.gid, new.xattrs)
+    return (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) and same_xattrs(old.xattrs, new.xattrs)
 
 
 def _owner(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str]) -> None:
@@ -190,29 +222,48 @@ def _owner(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str
             refused.append(f"owner {entry.uname or entry.uid}")
 
 
-def _xattrs(disk: Disk, parent: int, name: bytes, entry: Entry, refused: list[str]) -> None:
-    have, want = dict(attributes.read(parent, name)), dict(entry.xattrs)
+def _xattrs(
+    disk: Disk,
+    parent: int,
+    name: bytes,
+    kind: Type,
+    have: dict[str, bytes],
+    want: dict[str, bytes],
+    refused: list[str],
+) -> bool:
+    """Set and remove extended attributes; whether there is an ACL if one is wanted."""
     changed = sorted(attribute for attribute in have.keys() | want.keys() if have.get(attribute) != want.get(attribute))
+    if not changed:
+        return True
+    before = len(refused)
     mode = stat.S_IMODE(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
     # Even an owner may not change user attributes of what is read-only; lending oneself the right is the way round.
     lend = not mode & stat.S_IWUSR and any(attribute.startswith("user.") for attribute in changed)
     if lend:
-        _try([], "", disk.set_mode, parent, name, mode | stat.S_IWUSR, entry.type)
+        _try([], "", disk.set_mode, parent, name, mode | stat.S_IWUSR, kind)
     for attribute in changed:
         if attribute in want:
-            what = f"extended attribute {attribute}"
-            _try(refused, what, disk.set_xattr, parent, name, attribute, want[attribute])
-        elif attribute.startswith(attributes.REMOVABLE):
+            # A label that the system's policy does not know is invalid to it.
+            also = () if is_own(attribute) else (errno.EINVAL,)
+            _try(refused, _named(attribute), disk.set_xattr, parent, name, attribute, want[attribute], also=also)
+        elif is_own(attribute):
             _try(refused, f"removal of {attribute}", disk.remove_xattr, parent, name, attribute)
     if lend:
-        _try([], "", disk.set_mode, parent, name, mode, entry.type)
+        _try([], "", disk.set_mode, parent, name, mode, kind)
+    return _named(ACCESS_ACL) not in refused[before:]
 
 
-def _try(refused: list[str], what: str, call: Callable[..., None], *arguments: object) -> None:
+def _named(attribute: str) -> str:
+    return f"extended attribute {attribute}"
+
+
+def _try(
+    refused: list[str], what: str, call: Callable[..., None], *arguments: object, also: tuple[int, ...] = ()
+) -> None:
     try:
         call(*arguments)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP):
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOTSUP, *also):
             raise
         refused.append(what)
 

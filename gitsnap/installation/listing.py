@@ -6,7 +6,7 @@ import os
 import stat
 
 from gitsnap.core.model import Entry, Type
-from gitsnap.installation.directories import Directories
+from gitsnap.installation.directories import Directories, names_in
 from gitsnap.installation.entries import TYPES, entry_of
 
 
@@ -14,7 +14,7 @@ def listing(root: str, folder: bytes) -> list[Entry]:
     """What lies directly in a directory below `root`, sorted; sockets are left out. Raises OSError."""
     with Directories(root) as dirs:
         fd = dirs.fd(folder)
-        names = sorted(map(os.fsencode, os.listdir(fd)))
+        names = sorted(names_in(fd))
         return [e for name in names if (e := _entry(fd, folder + b"/" + name if folder else name, name))]
 
 

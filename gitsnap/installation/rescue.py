@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from gitsnap.core.content import CHUNK
 from gitsnap.core.journal import Move, Record
 from gitsnap.core.model import Problem
-from gitsnap.installation.directories import OPEN_DIRECTORY
+from gitsnap.installation.directories import OPEN_DIRECTORY, names_in
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -56,7 +56,7 @@ class Rescue:
 def _holds_something(parent: int, name: bytes) -> bool:
     fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     try:
-        return bool(os.listdir(fd))
+        return bool(names_in(fd))
     finally:
         os.close(fd)
 
@@ -120,8 +120,8 @@ def _copy(parent: int, name: bytes, to: int, new: bytes) -> None:
         try:
             target = _enter(os.dup(to), new)
             try:
-                for text in os.listdir(source):
-                    _copy(source, os.fsencode(text), target, os.fsencode(text))
+                for below in names_in(source):
+                    _copy(source, below, target, below)
                 os.fsync(target)
             finally:
                 os.close(target)

@@ -6,7 +6,7 @@ import os
 import stat
 from contextlib import suppress
 
-from gitsnap.installation.directories import Directories
+from gitsnap.installation.directories import Directories, names_in
 
 _NO_ACCESS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -59,8 +59,7 @@ def unlock(root: str) -> int:
             path = pending.pop()
             # What belongs to others stays closed.
             with suppress(PermissionError):
-                for text in os.listdir(dirs.fd(path)):
-                    name = os.fsencode(text)
+                for name in names_in(dirs.fd(path)):
                     below = path + b"/" + name if path else name
                     mode = os.stat(name, dir_fd=dirs.fd(path), follow_symlinks=False).st_mode
                     if stat.S_ISDIR(mode) or stat.S_ISREG(mode):

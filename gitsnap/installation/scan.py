@@ -19,7 +19,7 @@ from gitsnap.core.sqlite import beside as names_beside
 from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key, unpack
 from gitsnap.installation import mounts, orphans
 from gitsnap.installation.databases import Databases
-from gitsnap.installation.directories import Directories
+from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
 from gitsnap.installation.images import Images, drop_what_images_hold
 from gitsnap.installation.imaging import Imager
@@ -176,7 +176,7 @@ class Scanner:
         started = time.time_ns()
         try:
             fd = self._dirs.fd(path)
-            with os.scandir(fd) as listing:
+            with os.scandir(present(fd)) as listing:
                 names = list(listing)
         except OSError as error:
             self._recording.partial(path, error)

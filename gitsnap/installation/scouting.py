@@ -20,7 +20,7 @@ from gitsnap.core.model import Xattrs
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, XATTRS, Row, pack_key, row
 from gitsnap.installation import attributes
-from gitsnap.installation.directories import Directories
+from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.reading import COARSE_NS, settled
 
 _KIND = 0o170000
@@ -116,7 +116,7 @@ class Scout:
             started = time.time_ns()
             try:
                 fd = self._dirs.fd(path)
-                with os.scandir(fd) as listing:
+                with os.scandir(present(fd)) as listing:
                     names = list(listing)
             except OSError:
                 out.walked.append((path, device))

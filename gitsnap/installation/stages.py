@@ -17,7 +17,7 @@ from gitsnap.core.errors import IntegrityError, exhausted
 from gitsnap.core.journal import STAGE_PREFIX, Stage
 from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
-from gitsnap.installation.directories import OPEN_DIRECTORY, Directories
+from gitsnap.installation.directories import OPEN_DIRECTORY, Directories, names_in
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.obstacles import bars
 from gitsnap.installation.rescue import copy_aside
@@ -144,17 +144,18 @@ class Stages:
             if fd is not None:
                 self._disk.sync_file_system(fd)
 
-    def remove(self, keep: Callable[[int, int, bytes], None]) -> None:
-        """Delete them with what is left in them; their holders get their times back.
+    def remove(self, keep: Callable[[int, int, bytes], None], *, untouched: bool = False) -> None:
+        """Delete them with what is left in them; their holders get their times back, and where the installation is
+        `untouched`, their modes: else they have those that they shall have.
 
         `keep(number, descriptor, name)` sees each slot first, and may save it.
         """
         for number, stage in enumerate(self.stages):
             holder, fd = self._dirs.fd(stage.holder), self._fds[number]
             if fd is not None:
-                for text in os.listdir(fd):
-                    keep(number, fd, os.fsencode(text))
-                    remove_tree(self._disk, fd, os.fsencode(text))
+                for name in names_in(fd):
+                    keep(number, fd, name)
+                    remove_tree(self._disk, fd, name)
                 with writable(holder):
                     self._disk.rmdir(holder, self._name)
             try:
@@ -163,7 +164,7 @@ class Stages:
                 # It is another's, who alone may set its time; or nothing could be made there in the first place.
                 if error.errno not in ((errno.EPERM,) if fd is not None else (errno.EPERM, errno.EROFS)):
                     raise
-            if stat.S_IMODE(os.fstat(holder).st_mode) != stage.mode:
+            if untouched and stat.S_IMODE(os.fstat(holder).st_mode) != stage.mode:
                 os.fchmod(holder, stage.mode)
         self.close()
 
@@ -190,8 +191,8 @@ def remove_tree(disk: Disk, parent: int, name: bytes) -> None:
     fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
     try:
         with writable(fd):
-            for text in os.listdir(fd):
-                remove_tree(disk, fd, os.fsencode(text))
+            for below in names_in(fd):
+                remove_tree(disk, fd, below)
     finally:
         os.close(fd)
     disk.rmdir(parent, name)
@@ -222,8 +223,7 @@ def left_behind(root: str) -> list[bytes]:
                 if exhausted(error):
                     raise
                 continue
-            for text in os.listdir(fd):
-                name = os.fsencode(text)
+            for name in names_in(fd):
                 if not _NAME.fullmatch(name):
                     continue
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -265,8 +265,7 @@ def clear(
 def _files(fd: int) -> list[bytes]:
     """All regular files below an open directory."""
     found = []
-    for text in os.listdir(fd):
-        name = os.fsencode(text)
+    for name in names_in(fd):
         mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
         if stat.S_ISREG(mode):
             found.append(name)

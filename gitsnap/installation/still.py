@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitsnap.core.model import Inventory
 from gitsnap.core.statcache import Packed, StatCache, pack_key
 from gitsnap.installation import mounts
-from gitsnap.installation.directories import Directories
+from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.owners import group_name, user_name
 from gitsnap.installation.reading import key
 
@@ -114,7 +114,7 @@ def look(
     data, place_of, count = rows.data, rows.places.get, 0
     prefix = folder + b"/" if folder else b""
     try:
-        with os.scandir(dirs.fd(folder)) as names:
+        with os.scandir(present(dirs.fd(folder))) as names:
             for item in names:
                 path = prefix + item.name.encode(_ENCODING, _ENCODING_ERRORS)
                 found = item.stat(follow_symlinks=False)

@@ -13,6 +13,7 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.quantity import size
 from gitsnap.core.quoting import quoted
+from gitsnap.core.xattrs import differing
 from gitsnap.ops.scratch import scratch
 from gitsnap.ops.texts import LARGEST, Read, Texts
 from gitsnap.sidecar import stockgit
@@ -214,15 +215,13 @@ def _notes(change: Change, filled: set[bytes]) -> list[bytes]:
         if (a.uid, a.gid) != (b.uid, b.gid):
             owners = [f"{e.uname or e.uid}:{e.gname or e.gid}".encode() for e in (b, a)]
             out.append(b"# %s: owner %s, was %s" % (name, *owners))
-        if a.xattrs != b.xattrs:
-            out += [b"# %s: %s" % (name, line) for line in _attribute_notes(a, b)]
+        out += [b"# %s: %s" % (name, line) for line in _attribute_notes(a, b)]
         out += [b"# %s: %s differ" % (name, w.encode()) for w in change.what if w == "hard links"]
     return out
 
 
 def _attribute_notes(a: Entry, b: Entry) -> Iterator[bytes]:
     before, after = dict(a.xattrs), dict(b.xattrs)
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
-            word = "new" if key not in before else "removed" if key not in after else "changed"
-            yield b"extended attribute %s %s" % (quoted(b"", os.fsencode(key)), word.encode())
+    for key in differing(a.xattrs, b.xattrs):
+        word = "new" if key not in before else "removed" if key not in after else "changed"
+        yield b"extended attribute %s %s" % (quoted(b"", os.fsencode(key)), word.encode())

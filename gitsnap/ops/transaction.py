@@ -130,7 +130,7 @@ class Transaction:
         """Nothing was moved yet: the stages go, and the journal with them."""
         try:
             self._stages.open()
-            self._stages.remove(lambda *_: None)
+            self._stages.remove(lambda *_: None, untouched=True)
             self._stages.sync_holders()
             self._journal.remove()
         except (OSError, GitsnapError) as second:
@@ -229,7 +229,7 @@ class Transaction:
         rescue = Rescue(self.record, self._conflicts, forward=forward, lost=self.lost)
         if self._phase is Phase.STAGING:
             # Nothing was moved, so nothing of anyone else's can be in the stages.
-            self._stages.remove(lambda *_: None)
+            self._stages.remove(lambda *_: None, untouched=True)
         else:
             if self._phase is not done:
                 self._advance(done)

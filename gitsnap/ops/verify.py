@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
 
 from gitsnap.core.content import Digesting
 from gitsnap.core.coverage import Coverage, beyond, unread
-from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, NoSuchSnapshotError
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.manifest import parse_manifest
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
@@ -28,6 +27,8 @@ from gitsnap.sidecar.repository import Sidecar
 
 # Inside Verdict, `bytes` is a field.
 _Path = bytes
+# How often to look again at what seems wrong while others are at work, and how much longer to wait each time (seconds).
+_TRIES, _PAUSE = 6, 0.05
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,93 +77,109 @@ def verify(
     `everything` comes the sidecar itself: where something is wrong with it, the last verdict is on `sidecar`.
     """
     with sidecar.using_objects(settings.lock_wait):
-        living, damaged = _surveyed(sidecar)
-        chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
-        verdicts = []
-        if everything:
-            verdicts = [Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged]
-        known: dict[bytes, Held] = {}
-        stale = [] if damaged else _lasting(lambda: _timeline_now(sidecar))
-        observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
-        outcome = {s.id: _verify_surely(sidecar, s, known, observer) for s in chosen}
-        observer.finished()
-        found = _lasting(lambda: [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]) if everything else []
-        # Workers remember it for themselves alone.
-        sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
-        if not all(v.ok for v in outcome.values()):
-            # What was removed while it was read may have lost its objects to a gc of git's.
-            living, _ = catalog.survey(sidecar)
-            there = {s.id for s in living} | set(sidecar.damaged)
-            outcome = {name: v for name, v in outcome.items() if v.ok or name in there}
-            gone = next((s.id for s in chosen if s.id not in outcome), None)
-            chosen = [s for s in chosen if s.id in outcome]
-            if gone is not None and not everything:
-                raise NoSuchSnapshotError(f"snapshot {gone} was removed while it was verified")
-        verdicts += outcome.values()
-    if stale:
-        verdicts.append(Verdict("timeline", problems=stale))
-    if found:
-        verdicts.append(Verdict("sidecar", problems=[Finding(b"", *flaw) for flaw in found]))
+        look = _look(sidecar, selectors, observer, everything=everything)
+    verdicts = [*look.damaged.values(), *look.verdicts.values()]
+    if look.stale:
+        verdicts.append(Verdict("timeline", problems=look.stale))
+    if look.flaws:
+        verdicts.append(Verdict("sidecar", problems=look.flaws))
     # A full or read-only disk must not withhold the verdict.
     with suppress(OSError, LockedError):
         with sidecar.using_objects(settings.lock_wait):
-            failed = {s.commit: [Problem(f.path, f.problem) for f in outcome[s.id].problems] for s in chosen}
-            passed = {s.commit for s in chosen if outcome[s.id].ok}
-            damage.judge(sidecar, living, passed, {c: p for c, p in failed.items() if p}, now)
+            failed = {s.commit: [Problem(f.path, f.problem) for f in look.verdicts[s.id].problems] for s in look.chosen}
+            passed = {s.commit for s in look.chosen if look.verdicts[s.id].ok}
+            damage.judge(sidecar, look.living, passed, {c: p for c, p in failed.items() if p}, now)
         ledger.record(
             sidecar,
-            [s for s in chosen if outcome[s.id].ok],
-            [s for s in chosen if not outcome[s.id].ok],
+            [s for s in look.chosen if look.verdicts[s.id].ok],
+            [s for s in look.chosen if not look.verdicts[s.id].ok],
             now,
             settings.lock_wait,
         )
     return verdicts
 
 
-_Found = TypeVar("_Found")
-# A gc of git's that runs beside us changes several files one after the other.
-_AGAIN, _PAUSE = 3, 0.2
+@dataclass(slots=True)
+class _Look:
+    """What was found: by snapshot, of those that cannot be read at all and of those that were `chosen` of all that are
+    `living`; of the timeline, and of the rest of the sidecar. `steady` tells that nobody changed the sidecar meanwhile.
+    """
+
+    living: list[Snapshot]
+    chosen: list[Snapshot]
+    damaged: dict[str, Verdict]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    stale: list[Finding] = field(default_factory=list)
+    flaws: list[Finding] = field(default_factory=list)
+    steady: bool = False
+
+    @property
+    def wrong(self) -> list[Verdict]:
+        """The snapshots with problems."""
+        return [v for v in (*self.damaged.values(), *self.verdicts.values()) if not v.ok]
+
+    def confirmed_by(self, again: _Look) -> None:
+        """Keep what a second look found as well. Of one that was steady, all; else what both have found."""
+
+        def both(mine: list[Finding], others: list[Finding]) -> list[Finding]:
+            return others if again.steady else [finding for finding in others if finding in mine]
+
+        for mine, others in ((self.damaged, again.damaged), (self.verdicts, again.verdicts)):
+            for verdict in [v for v in mine.values() if not v.ok]:
+                # A snapshot that is gone was removed meanwhile, as any may be.
+                found = others.get(verdict.snapshot) or again.verdicts.get(verdict.snapshot)
+                if found is None:
+                    del mine[verdict.snapshot]
+                else:
+                    mine[verdict.snapshot] = replace(found, problems=both(verdict.problems, found.problems))
+        self.living, self.chosen = again.living, [s for s in self.chosen if s.id in self.verdicts]
+        self.stale, self.flaws = both(self.stale, again.stale), both(self.flaws, again.flaws)
+        self.steady = again.steady
 
 
-def _lasting(look: Callable[[], list[_Found]]) -> list[_Found]:
-    """What is found wrong at each of several looks: not what somebody was only about to change."""
-    found = look()
-    for _ in range(_AGAIN):
-        if not found:
+def _look(sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool) -> _Look:
+    """Look at what is chosen, and look again at what seems wrong while others are at work on the sidecar.
+
+    What a gc moves, a removal takes or a snapshot adds between two reads looks like damage, but not twice.
+    """
+    before = set(sidecar.objects.damaged)
+    look = _look_once(sidecar, selectors, observer, everything=everything)
+    for attempt in range(_TRIES):
+        if look.steady or not (look.wrong or look.stale or look.flaws):
             break
-        time.sleep(_PAUSE)
-        again = look()
-        found = [item for item in again if item in found]
-    return found
+        time.sleep(_PAUSE * attempt)
+        sidecar.objects.damaged = set(before)
+        sidecar.objects.refresh()
+        look.confirmed_by(_look_once(sidecar, selectors, SILENT, everything=everything, only=look))
+    return look
 
 
-def _surveyed(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityError]]]:
-    """All snapshots; damaged are those that are so at several looks."""
+def _look_once(
+    sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool, only: _Look | None = None
+) -> _Look:
+    """One look, or another at what was wrong with `only` that."""
+    moment = integrity.moment(sidecar)
     living, damaged = catalog.survey(sidecar)
-    for _ in range(_AGAIN):
-        if not damaged:
-            break
-        time.sleep(_PAUSE)
-        before = {name for name, _ in damaged}
-        living, damaged = catalog.survey(sidecar)
-        damaged = [(name, error) for name, error in damaged if name in before]
-    return living, damaged
-
-
-def _timeline_now(sidecar: Sidecar) -> list[Finding]:
-    living, damaged = catalog.survey(sidecar)
-    return [] if damaged else _timeline_problems(sidecar, living)
-
-
-def _verify_surely(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, Held], observer: Observer) -> Verdict:
-    """The verdict; what is wrong is looked at once more, for packs may come and go while they are read."""
-    verdict = _verify_one(sidecar, snapshot, known, observer)
-    if verdict.ok:
-        return verdict
-    for oid in [oid for oid, held in known.items() if isinstance(held, str)]:
-        del known[oid]
-    sidecar.objects.refresh()
-    return _verify_one(sidecar, snapshot, known, SILENT)
+    chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
+    if only is not None:
+        wrong = {v.snapshot for v in only.wrong}
+        chosen, damaged = [s for s in chosen if s.id in wrong], [(name, e) for name, e in damaged if name in wrong]
+    look = _Look(living, chosen, {name: Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged})
+    if not everything:
+        look.damaged = {}
+    if not damaged and (only is None or only.stale):
+        look.stale = _timeline_problems(sidecar, living)
+    known: dict[bytes, Held] = {}
+    observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
+    look.verdicts = {s.id: _verify_one(sidecar, s, known, observer) for s in chosen}
+    observer.finished()
+    # Workers remember it for themselves alone.
+    sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
+    if everything and (only is None or only.flaws):
+        found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]
+        look.flaws = [Finding(b"", *flaw) for flaw in found]
+    look.steady = integrity.moment(sidecar) == moment
+    return look
 
 
 _REBUILT = "no snapshot needs it, and the next one rebuilds it"
@@ -174,7 +191,7 @@ def _timeline_problems(sidecar: Sidecar, living: list[Snapshot]) -> list[Finding
     try:
         chain = timeline.chain(sidecar.objects, living)
     except IntegrityError as error:
-        return [Finding(b"", error.message)]
+        return [Finding(b"", f"{error.message}; {_REBUILT}")]
     expected = chain[-1][0] if chain else None
     if actual != expected:
         if _lags(sidecar, actual):

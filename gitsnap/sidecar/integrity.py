@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,11 +36,22 @@ _SETTINGS = {
     "receive": {"autogc": "false"},
     "gitsnap": {"formatversion": str(FORMAT_VERSION)},
 }
-_REFLOG = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) [^\n<>\t]* <[^\n<>\t]*> \d{1,12} [+-]\d{4}\t[^\n]*")
+_REFLOG = re.compile(rb"[0-9a-f]{40} [0-9a-f]{40} [^\n<>\t]* <[^\n<>\t]*> \d{1,12} [+-]\d{4}\t[^\n]*")
 # These end in the SHA-1 of all that comes before (gitformat-pack(5), gitformat-commit-graph(5)).
 _WITH_TRAILER = (".idx", ".rev", ".bitmap", ".mtimes", ".graph", ".pack")
 # What git has not finished, and perhaps never will: its next gc removes it.
 _UNFINISHED = ("tmp_", ".tmp-")
+# What every change of the sidecar leaves a trace in.
+_CHANGING = (
+    "packed-refs",
+    refs.TIMELINE,
+    f"logs/{refs.MANIFESTS}",
+    "objects/pack",
+    "objects/info",
+    "objects/info/commit-graph",
+    "objects/info/commit-graphs",
+    "objects/info/commit-graphs/commit-graph-chain",
+)
 _BY_NAME = ("commit-graph", "multi-pack-index")
 
 
@@ -49,6 +61,21 @@ class Flaw(NamedTuple):
     problem: str
     expected: str | None = None
     actual: str | None = None
+
+
+def moment(sidecar: Sidecar) -> tuple[object, ...]:
+    """Differs as soon as anybody, we or a git, has changed refs, packs or what git keeps beside them."""
+    found: list[object] = [files.read(sidecar.own("seal"))]
+    for name in _CHANGING:
+        path = os.path.join(sidecar.path, name)
+        try:
+            seen = os.stat(path)
+            found.append((seen.st_ino, seen.st_size, seen.st_mtime_ns))
+            if stat.S_ISDIR(seen.st_mode):
+                found.append(frozenset(os.listdir(path)))
+        except OSError as error:
+            found.append(error.errno)
+    return tuple(found)
 
 
 def flaws(sidecar: Sidecar) -> list[Flaw]:
@@ -87,16 +114,15 @@ def _config(sidecar: Sidecar) -> Iterator[Flaw]:
 
 
 def _reflog(sidecar: Sidecar) -> Iterator[Flaw]:
-    """Its entries keep objects from git's complaints; one that names what is not there is damaged itself."""
+    """Its entries keep objects from git's complaints, and nothing else depends on them.
+
+    One may name what is not there: a git that cleans up expires them first and removes afterwards, and a removal of
+    ours may come between.
+    """
     name = f"logs/{refs.MANIFESTS}"
     *lines, last = (_read(sidecar, name) or b"").split(b"\n")
-    matches = [_REFLOG.fullmatch(line) for line in lines]
-    if last or not all(matches):
+    if last or not all(map(_REFLOG.fullmatch, lines)):
         yield Flaw(f"{name} is damaged; a gc empties it")
-    for match in matches:
-        for oid in match.groups() if match else ():
-            if oid != b"0" * 40 and bytes.fromhex(oid.decode()) not in sidecar.objects:
-                yield Flaw(f"{name} names an object that is not there; a gc empties it", None, oid.decode())
 
 
 def trailers(path: str) -> list[Flaw]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,23 +108,45 @@ def hit(scene: Upgraded, plans: Iterable[Plan], judge: Judge, tally: Tally) -> N
             tally.add(None)
 
 
-def _kind(make: Callable[[Path], Upgraded], plan: Callable[[Iterable[Call]], list[Plan]], judge: Judge) -> Kind:
+def _kind(
+    make: Callable[..., Upgraded],
+    plan: Callable[[Iterable[Call]], list[Plan]],
+    judge: Judge,
+    file_system: str | None = None,
+) -> Kind:
     def run(share: Share) -> Tally:
         if reason := faults.why_not():
             return Tally(note=f"skipped: {reason}")
         tally = Tally()
-        with workspace() as top:
-            scene = make(top)
-            hit(scene, spread(plan(scene.calls()), share), judge, tally)
+        try:
+            with _scene(make, file_system) as scene:
+                hit(scene, spread(plan(scene.calls()), share), judge, tally)
+        except OSError as error:
+            if file_system is None:
+                raise
+            return Tally(note=f"skipped: {error}")
         return tally
 
     return run
+
+
+@contextmanager
+def _scene(make: Callable[..., Upgraded], file_system: str | None) -> Iterator[Upgraded]:
+    """A scene in memory, or on a file system of its own; OSError where there cannot be one."""
+    with workspace() as top, ExitStack() as stack:
+        if file_system is None:
+            yield make(top)
+        else:
+            disk = stack.enter_context(power.disk(file_system, top))
+            yield make(top / "scene", live=disk.where / "live")
 
 
 rollback_killed = kind("killed: rollback")(_kind(upgraded.rollback_scene, kills, after_a_kill))
 restore_killed = kind("killed: restore")(_kind(upgraded.restore_scene, kills, after_a_kill))
 undo_killed = kind("killed: undo")(_kind(upgraded.undo_scene, kills, after_a_kill))
 rollback_failing = kind("errors: rollback")(_kind(upgraded.rollback_scene, errors, after_an_error))
+btrfs_killed = kind("killed: rollback, btrfs")(_kind(upgraded.rollback_scene, kills, after_a_kill, "btrfs"))
+btrfs_failing = kind("errors: rollback, btrfs")(_kind(upgraded.rollback_scene, errors, after_an_error, "btrfs"))
 restore_failing = kind("errors: restore")(_kind(upgraded.restore_scene, errors, after_an_error))
 
 
@@ -139,12 +161,13 @@ def _finish(top: Path, live: Path | None = None) -> Upgraded:
     return recovery_scene(top, Direction.FINISH, live)
 
 
-def _revert(top: Path) -> Upgraded:
-    return recovery_scene(top, Direction.REVERT)
+def _revert(top: Path, live: Path | None = None) -> Upgraded:
+    return recovery_scene(top, Direction.REVERT, live)
 
 
 finish_killed = kind("killed: recover --finish")(_kind(_finish, kills, after_a_kill))
 revert_killed = kind("killed: recover --revert")(_kind(_revert, kills, after_a_kill))
+btrfs_revert_killed = kind("killed: recover --revert, btrfs")(_kind(_revert, kills, after_a_kill, "btrfs"))
 finish_failing = kind("errors: recover --finish")(_kind(_finish, errors, after_an_error))
 
 
@@ -172,5 +195,5 @@ def _cut(make: Callable[..., Upgraded], file_system: str) -> Kind:
     return run
 
 
-rollback_cut = {fs: kind(f"power cut: rollback, {fs}")(_cut(upgraded.rollback_scene, fs)) for fs in ("ext4", "xfs")}
-recovery_cut = {fs: kind(f"power cut: recover, {fs}")(_cut(_finish, fs)) for fs in ("ext4", "xfs")}
+rollback_cut = {fs: kind(f"power cut: rollback, {fs}")(_cut(upgraded.rollback_scene, fs)) for fs in power.FILE_SYSTEMS}
+recovery_cut = {fs: kind(f"power cut: recover, {fs}")(_cut(_finish, fs)) for fs in power.FILE_SYSTEMS}

@@ -1,0 +1,93 @@
+"""While a rollback is at work, nobody reads what both the state before and the one after keep from them.
+
+Real users look after every change of the directory, whichever way it goes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.installation.apply import Carrier
+from gitsnap.ops import recover as recovery
+from gitsnap.ops import restore
+from gitsnap.ops.recover import Direction
+from tests.support.inprocess import SETTINGS, Protected
+from tests.support.installation import differences
+from tests.support.readers import Readers
+from tests.torture import private
+from tests.torture.private import ROOTS, USERS, Case, Counting, Watched
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+Upgraded = tuple[Case, Protected]
+
+
+@pytest.fixture
+def upgraded(request: pytest.FixtureRequest) -> Iterator[Upgraded]:
+    with private.upgraded(getattr(request, "param", "")) as made:
+        yield made
+
+
+def rollback(case: Case, protected: Protected, stop_at: int = -1) -> None:
+    readers = Readers(USERS, case.app, case.states)
+    try:
+        target = protected.snapshots()[0].id
+        disk = Watched(readers, stop_at)
+        restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=disk)
+    finally:
+        assert readers.stop() == []
+
+
+@pytest.mark.parametrize("upgraded", ROOTS, indirect=True)
+def test_there_and_back(upgraded: Upgraded) -> None:
+    case, protected = upgraded
+    rollback(case, protected)
+    assert differences(case.top / "then", case.app) == ""
+    readers = Readers(USERS, case.app, case.states)
+    recovery.undo(protected.sidecar, SETTINGS, now=protected.now, disk=Watched(readers))
+    assert readers.stop() == []
+    assert differences(case.top / "now", case.app) == ""
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.75])
+def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
+    case, protected = upgraded
+    counting = Counting()
+    target = protected.snapshots()[0].id
+    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
+    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    assert differences(case.top / "now", case.app) == ""
+    with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
+        rollback(case, protected, int(counting.calls * share))
+    assert differences(case.top / "now", case.app) == ""
+
+
+@pytest.mark.parametrize("way", Direction)
+def test_recovered(upgraded: Upgraded, way: Direction) -> None:
+    case, protected = upgraded
+    target = protected.snapshots()[0].id
+    counting = Counting()
+    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
+    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    for share in (0.55, 0.8):
+        with pytest.raises(KeyboardInterrupt):
+            restore.rollback(
+                protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
+            )
+        readers = Readers(USERS, case.app, case.states)
+        recovery.recover(protected.sidecar, way, SETTINGS, now=protected.now, disk=Watched(readers))
+        told = readers.stop()
+        assert told == [], told[:5]
+        wanted = "then" if way is Direction.FINISH else "now"
+        assert differences(case.top / wanted, case.app) == ""
+        if way is Direction.FINISH:
+            recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+
+
+def test_the_readers_see_what_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Carrier, "_close", lambda _: None)
+    with private.upgraded() as (case, protected), pytest.raises(AssertionError, match="ann read"):
+        rollback(case, protected)
