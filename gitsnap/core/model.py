@@ -152,7 +152,10 @@ class Inventory:
 
 @dataclass(slots=True, frozen=True)
 class Snapshot:
-    """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids."""
+    """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids.
+
+    `sequence` counts the snapshots that were taken (core.order); imported ones and those of old sidecars have none.
+    """
 
     id: str
     commit: str
@@ -172,6 +175,7 @@ class Snapshot:
     command: str | None = None
     exit_code: int | None = None
     partial: int = 0
+    sequence: int | None = None
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9._]+")
@@ -197,9 +201,3 @@ def snapshot_id(when: datetime, label: str, taken: Iterable[str]) -> str:
     moment = f"{when.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-"
     tied = [re.search(r"-(\d+)$", t) for t in taken if t.startswith(moment)]
     return moment + label + (f"-{max(int(m[1]) if m else 1 for m in tied) + 1}" if tied else "")
-
-
-def order(snapshot: Snapshot) -> tuple[datetime, int, str]:
-    """The key that sorts snapshots in time: ids of one second count upwards, `-2` before `-10`."""
-    number = snapshot.id.rpartition("Z-")[2].removeprefix(snapshot.label).removeprefix("-")
-    return snapshot.created, int(number) if number.isdecimal() else 1, snapshot.id

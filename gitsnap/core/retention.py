@@ -14,7 +14,8 @@ from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from gitsnap.core.errors import UsageError
-from gitsnap.core.model import Kind, Snapshot, order
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.order import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class _Unit(NamedTuple):
 
 
 def _newest_first(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    return sorted(snapshots, key=order, reverse=True)
+    return in_order(snapshots)[::-1]
 
 
 def _units(ordered: Sequence[Snapshot]) -> list[_Unit]:

@@ -212,7 +212,7 @@ def _publish(
     when = copy.when.astimezone(settings.zone)
     tags = (PRISTINE,) if wanted.pristine else ()
     request = Request(Kind.IMPORTED, copy.message, slug(copy.label, ""), tags)
-    asked = publication.wanted(request, set(sidecar.damaged), living, when)
+    asked = publication.wanted(sidecar, request, living, when)
     fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
     publication.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
     return fresh

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.model import Kind, Snapshot, order, snapshot_id
+from gitsnap.core.model import Kind, Snapshot, snapshot_id
+from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, Policy, decide
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, seal
+from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, register, seal
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -42,7 +43,7 @@ def foresee(sidecar: Sidecar, living: Sequence[Snapshot], settings: Settings, *,
     if policy.empty or not living:
         return []
     name = snapshot_id(now, "next", [s.id for s in living])
-    wanted = Snapshot(name, "", "", now, Kind.MANUAL, "next", "", 0, 0, "", "")
+    wanted = Snapshot(name, "", "", now, Kind.MANUAL, "next", "", 0, 0, "", "", sequence=following(living))
     verified = ledger.newest_verified(sidecar, living)
     decisions = decide([*living, wanted], policy, now=now, zone=settings.zone, newest_verified=verified)
     return [d for d in decisions if not d.keep]
@@ -84,7 +85,7 @@ def _decide(
 def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) -> None:
     gone = [d.snapshot for d in decisions if not d.keep]
     if gone:
-        publish.withdraw(sidecar, sorted((d.snapshot for d in decisions), key=order), gone, now)
+        publish.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
 def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime) -> list[str]:
@@ -104,6 +105,7 @@ def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, no
                 kind="pinned",
                 hint=f"gitsnap unpin {pinned[0]}",
             )
+        register.let_go(sidecar, lost)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
         with seal.changing(sidecar, dict.fromkeys(given_up)):
             for ref in given_up:
@@ -119,7 +121,9 @@ def _lost_one(living: catalog.Living, selector: str) -> str | None:
     names = [name for name, _ in living.damaged]
     if selector in names:
         return selector
-    found = [name for name in [*names, *(s.id for s in living)] if selector and name.startswith(selector)]
+    if selector in living.gone:
+        return None
+    found = [name for name in [*names, *(s.id for s in living)] if selector and catalog.begins(selector, name)]
     return found[0] if len(found) == 1 and found[0] in names else None
 
 

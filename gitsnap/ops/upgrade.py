@@ -33,7 +33,7 @@ from gitsnap.ops.shell import Surroundings
 from gitsnap.ops.snapshot import take
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.ops.verify import verify
-from gitsnap.sidecar import catalog, reserve
+from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.underway import Stage
 
@@ -78,7 +78,7 @@ class Upgrade:
         """
         now = self._clock()
         wanted = self._wanted
-        known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))}
+        known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
         self.id = upgrade_id(now, wanted.label, known)
         underway.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
         self.tell(
