@@ -136,6 +136,7 @@ def _tell(session: Session, done: Done) -> None:
         session.out.warn(line)
     text.incomplete(session.out, restored.incomplete, "could not be brought back exactly")
     text.pruned(session.out, restored.pruned)
+    text.held(session.out, restored.held)
     if restored.safety:
         session.out.line(f"\nTo undo: {session.out.command(f'rollback {restored.safety.id}')}")
 

@@ -66,14 +66,14 @@ def take_again(
             raise publication.storing_failed(error, sidecar, request.kind) from error
         finally:
             draft.abandon()
-    taken.pruned = retain.prune_locked(
+    pruned = retain.prune_locked(
         sidecar,
-        settings.retention,
+        settings,
         now=now,
-        zone=settings.zone,
         protected={taken.snapshot.id},
         living=publication.with_taken(living, taken),
     )
+    taken.pruned, taken.held = pruned.gone, pruned.held
     publication.tidy(sidecar)
     if prior.id in {d.snapshot.id for d in taken.pruned}:
         # The rows hold for the new snapshot just as well, and that one is still there next time.

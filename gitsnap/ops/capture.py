@@ -72,14 +72,14 @@ def take_locked(
             sharing, glance = False, None
         else:
             break
-    taken.pruned = retain.prune_locked(
+    pruned = retain.prune_locked(
         sidecar,
-        settings.retention,
+        settings,
         now=now,
-        zone=settings.zone,
         protected={taken.snapshot.id, *protect},
         living=publication.with_taken(living, taken),
     )
+    taken.pruned, taken.held = pruned.gone, pruned.held
     publication.tidy(sidecar)
     taken.duration = time.monotonic() - started
     return taken, scan

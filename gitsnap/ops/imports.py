@@ -94,6 +94,7 @@ def take_in(
     if source == sidecar.installation:
         raise UsageError(f"{source} is the installation itself", hint="gitsnap snapshot takes a snapshot of it")
     with _as_directory(sidecar, source) as root, sidecar.writing(settings.lock_wait):
+        retain.begin(sidecar, settings)
         living = catalog.snapshots(sidecar)
         draft = publish.Draft(sidecar, living, StatCache())
         try:

@@ -16,7 +16,7 @@ from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan
-from gitsnap.core.retention import Decision
+from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import root as directory
@@ -62,6 +62,7 @@ class Restored:
     verified: bool = False
     incomplete: list[Problem] = field(default_factory=list)
     pruned: list[Decision] = field(default_factory=list)
+    held: Held | None = None
     duration: float = 0.0
     paths: tuple[bytes, ...] = ()
     component: str = ""
@@ -194,9 +195,9 @@ class Job:
             scan = self._keep_safe(result)
         self._carry_out(result, scan)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
-        result.pruned += retain.prune_locked(
-            self._sidecar, self._settings.retention, now=doing.now, zone=self._settings.zone, protected=keep
-        )
+        pruned = retain.prune_locked(self._sidecar, self._settings, now=doing.now, protected=keep)
+        result.pruned += pruned.gone
+        result.held = pruned.held
         result.duration = time.monotonic() - started
         return result
 

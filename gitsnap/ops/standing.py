@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.retention import Decision
+from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.ops import retain, underway
 from gitsnap.ops.components import Tally, tally
@@ -24,7 +24,8 @@ class State:
 
     `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
-    by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot.
+    by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot,
+    `held` what it does not remove before it is told to.
     `at_work` tells that a rollback is going on at this moment, `upgrade` which upgrade is.
     """
 
@@ -41,6 +42,7 @@ class State:
     leaving: list[Decision] = field(default_factory=list)
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
+    held: Held | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -61,6 +63,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
     latest = catalog.resolve([*living], "latest") if living else None
     difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
+    leaving = retain.foresee(sidecar, living, settings, now=now)
     proved, sizes = ledger.load(sidecar), growth.load(sidecar)
     return State(
         sidecar.installation,
@@ -73,7 +76,8 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         find(sidecar),
         sidecar.pending is not None and sidecar.busy,
         {s.id: sizes.get(s.commit) for s in living},
-        retain.foresee(sidecar, living, settings, now=now),
+        leaving.gone,
         tally(difference.comparison.changes, settings.components) if difference else {},
         underway.living(sidecar),
+        leaving.held,
     )

@@ -140,6 +140,7 @@ class Upgrade:
             removed_files=taken.removed_files,
             partial=len(taken.partial),
             pruned=[{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in taken.pruned],
+            retention_held=taken.held.document() if taken.held else None,
             duration=round(taken.duration, 3),
         )
         return taken
