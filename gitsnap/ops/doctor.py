@@ -8,13 +8,13 @@ import shlex
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.installation.stages import left_behind
 from gitsnap.ops.place import Place, open_sidecar
-from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline
+from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline, vanished
 from gitsnap.sidecar.repository import FORMAT_VERSION, Sidecar
 
 # Free bytes below which it is worth a word.
@@ -112,13 +112,16 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "refs, HEAD and config are as gitsnap wrote them" if not found else "; ".join(f.problem for f in found),
         _remedy(sidecar, found[0]) if found else None,
     )
-    living, damaged = catalog.survey(sidecar)
+    living = catalog.snapshots(sidecar)
+    damaged, gone = living.damaged, vanished.lost(sidecar)
     yield Check(
         "snapshots",
         not damaged,
         f"{len(living)}" + (f", and {len(damaged)} damaged" if damaged else ""),
         "gitsnap verify --all" if damaged else None,
     )
+    if gone:
+        yield Check("lost refs", False, "; ".join(ref for ref, _ in gone), _bring_back(sidecar, gone))
     chain = timeline.chain(sidecar.objects, living)
     fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1][0] if chain else None)
     yield Check(
@@ -139,6 +142,12 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("git fsck", True, "connected")
     except GitsnapError as error:
         yield Check("git fsck", False, error.message, "gitsnap verify --all")
+
+
+def _bring_back(sidecar: Sidecar, gone: Sequence[vanished.Lost]) -> str:
+    """What to type to have lost refs again; what is not wanted goes by `gitsnap delete`."""
+    words = " ".join(f"{ref} {commit}" for ref, commit in gone)
+    return f"printf 'create %s %s\\n' {words} | git --git-dir {shlex.quote(sidecar.path)} update-ref -m restored --stdin"
 
 
 def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, register, rules, seal
+from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, register, rules, seal, vanished
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -238,6 +238,12 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
         for name, error in living.damaged:
             # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
             raise catalog.lost(name, error)
+        for ref, commit in vanished.lost(sidecar):
+            raise IntegrityError(
+                f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
+                path=sidecar.path,
+                hint="`gitsnap doctor` says how to bring it back",
+            )
         before = sidecar.disk_bytes()
         _remove_leftovers(sidecar)
         sidecar.close()

@@ -20,7 +20,7 @@ from gitsnap.ops import databases, exclusions
 from gitsnap.ops.pending import hidden_stages, without
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, suspects, timeline
+from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, suspects, timeline, vanished
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -70,14 +70,18 @@ def verify(
         if everything:
             verdicts = [Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged]
         known: dict[bytes, Held] = {}
+        outcome: dict[str, Verdict] = {}
         stale = [] if damaged else _timeline_problems(sidecar, living)
         observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
         for snapshot in chosen:
-            verdict = _verify_one(sidecar, snapshot, known, observer)
-            verdicts.append(verdict)
+            outcome[snapshot.id] = _verify_one(sidecar, snapshot, known, observer)
+            verdicts.append(outcome[snapshot.id])
         observer.finished()
         found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)] if everything else []
-    outcome = dict(zip((s.id for s in chosen), verdicts[len(verdicts) - len(chosen) :], strict=True))
+        if everything:
+            there = vanished.look(sidecar)
+            verdicts += [Verdict(n, problems=[Finding(b"", _VANISHED, c)]) for n, c in there.snapshots.items()]
+            found += [integrity.Flaw(f"the ref {ref} is lost", commit) for ref, commit in there.notes.items()]
     if stale:
         verdicts.append(Verdict("timeline", problems=stale))
     if found:
@@ -95,6 +99,7 @@ def verify(
     return verdicts
 
 
+_VANISHED = "no ref names it, and nobody removed it"
 _REBUILT = "no snapshot needs it, and the next one rebuilds it"
 
 
