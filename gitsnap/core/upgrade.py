@@ -183,6 +183,15 @@ def rolled_back(snapshots: Sequence[Snapshot]) -> set[str]:
     return {u.post.id for u in upgrades(snapshots) if u.post is not None and u.rolled_back}
 
 
+def undone_again(snapshots: Sequence[Snapshot], safety: Snapshot) -> str | None:
+    """The id of the upgrade (the last of several) that bringing back a safety snapshot undoes once more: it was rolled
+    back when that one was taken, and is not now. The snapshots are in order."""
+    before = snapshots[: snapshots.index(safety)]
+    undone = {u.id for u in upgrades(before) if u.rolled_back}
+    again = [u.id for u in upgrades(snapshots) if u.id in undone and not u.rolled_back]
+    return again[-1] if again else None
+
+
 def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
     """The upgrade that `selector` names: an id, a unique prefix of one, a unique label, or `latest`.
 

@@ -147,7 +147,9 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
 def _bring_back(sidecar: Sidecar, gone: Sequence[vanished.Lost]) -> str:
     """What to type to have lost refs again; what is not wanted goes by `gitsnap delete`."""
     words = " ".join(f"{ref} {commit}" for ref, commit in gone)
-    return f"printf 'create %s %s\\n' {words} | git --git-dir {shlex.quote(sidecar.path)} update-ref -m restored --stdin"
+    return (
+        f"printf 'create %s %s\\n' {words} | git --git-dir {shlex.quote(sidecar.path)} update-ref -m restored --stdin"
+    )
 
 
 def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:

@@ -19,6 +19,7 @@ from gitsnap.core.plan import RestorePlan
 from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
+from gitsnap.core.upgrade import undone_again
 from gitsnap.installation import root as directory
 from gitsnap.installation.apply import refused
 from gitsnap.installation.databases import Databases
@@ -248,7 +249,7 @@ class Job:
             kind=Kind.SAFETY,
             message=f"before {what}{target.id} came back",
             # What undoes an upgrade belongs to it.
-            upgrade=target.upgrade if target.kind is Kind.PRE and not what else None,
+            upgrade=None if what else self._undoes(),
             command=command_line(target.id, paths, part),
         )
         taken, scan = take_locked(
@@ -268,6 +269,13 @@ class Job:
         result.pruned += taken.pruned
         result.safety = None if taken.skipped else taken.snapshot
         return scan
+
+    def _undoes(self) -> str | None:
+        """The upgrade that a rollback to the target undoes."""
+        target = self.target.snapshot
+        if target.kind is Kind.PRE:
+            return target.upgrade
+        return undone_again(catalog.snapshots(self._sidecar), target) if target.kind is Kind.SAFETY else None
 
     def _carry_out(self, result: Restored, scan: Scan) -> None:
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""

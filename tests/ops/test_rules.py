@@ -12,7 +12,8 @@ import pytest
 
 from gitsnap.core.model import Kind
 from gitsnap.core.retention import DEFAULT, Held, Policy, Rules, decide, hold
-from gitsnap.ops import retain, snapshot
+from gitsnap.core.upgrade import upgrades
+from gitsnap.ops import recover, retain, snapshot
 from gitsnap.ops.request import Request
 from gitsnap.sidecar import rules
 from tests.cli.helpers import refused
@@ -150,6 +151,20 @@ class TestSafety:
         kinds = [s.kind.value for s in place.snapshots()]
         assert kinds.count("safety") == 3
         assert place.snapshots()[-1] == last
+
+    def test_undoing_to_and_fro_is_bounded_and_told_right(self, place: Protected) -> None:
+        for kind in (Kind.PRE, Kind.POST):
+            (place.root / "f").write_text(kind)
+            request = Request(kind=kind, upgrade="u")
+            snapshot.take(place.sidecar, request, place.settings, now=place.now)
+        place.keep(keep_last=3)
+        place.rollback("u@pre")
+        for n in range(1, 9):
+            recover.undo(place.sidecar, place.settings, now=place.now)
+            (upgrade,) = upgrades(place.snapshots())
+            assert upgrade.rolled_back is (n % 2 == 0)
+            assert (place.root / "f").read_text() == ("pre" if n % 2 == 0 else "post")
+        assert sum(s.kind is Kind.SAFETY for s in place.snapshots()) <= 4
 
     def test_what_undo_needs_stays_whatever_the_rules_say(self, place: Protected) -> None:
         first = snapshot.take(place.sidecar, Request(), place.settings, now=place.now).snapshot
