@@ -203,7 +203,7 @@ def _lost_one(living: catalog.Living, selector: str) -> str | None:
         return selector
     if selector in living.gone:
         return None
-    found = [name for name in [*names, *(s.id for s in living)] if selector and catalog.begins(selector, name)]
+    found = [name for name in [*names, *(s.id for s in living)] if selector and living.begins(selector, name)]
     return found[0] if len(found) == 1 and found[0] in names else None
 
 

@@ -17,7 +17,7 @@ _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes 
 # With more snapshots, reading each in less time is worth some milliseconds.
 _MANY = 100
 # The ids of one second but the first end so.
-_NUMBERED = re.compile(r"-\d+\Z")
+_NUMBERED = re.compile(r"-(\d{1,9})\Z")
 # So many are named where a selector stands for several.
 _NAMED = 5
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
@@ -27,12 +27,25 @@ class Living(list[Snapshot]):
     """The snapshots that can be read, in order (core.order); `damaged` are the ids of the others, with causes.
 
     `places` are the numbers in that order of those that have one, damaged ones too. `gone` are the ids of those that
-    were removed.
+    were removed, `used` all that the register knows.
     """
 
     damaged: Sequence[tuple[str, IntegrityError]] = ()
     places: Mapping[str, int] = {}
     gone: Collection[str] = ()
+    used: Collection[str] = ()
+
+    def begins(self, selector: str, name: str) -> bool:
+        """Whether an id begins so. What may be the id of another one of the same second, which is gone, begins none:
+        the ids of one second count upwards, so that it shows where one of them is not known."""
+        if not name.startswith(selector) or selector in self.gone:
+            return False
+        number = _NUMBERED.search(name) if name != selector and ID.fullmatch(selector) else None
+        if number is None:
+            return True
+        moment = name.partition("Z-")[0]
+        others = {s.id for s in self} | {lost for lost, _ in self.damaged} | {*self.used}
+        return sum(other.startswith(moment) for other in others - {name}) >= int(number[1]) - 1
 
 
 def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityError]]]:
@@ -78,6 +91,7 @@ def snapshots(sidecar: Sidecar) -> Living:
     sidecar.damaged = dict(sorted(damaged.items()))
     living = Living(in_order(found))
     living.damaged, living.places, living.gone = sorted(damaged.items()), known.places(), known.gone
+    living.used = known.taken.keys()
     return living
 
 
@@ -178,9 +192,9 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     if selector == "now":
         raise NoSuchSnapshotError("`now` is the directory as it is, not a snapshot", hint=_LOOK)
     for name, error in living.damaged:
-        if selector and _may_name(selector, name):
+        if selector and _may_name(living, selector, name):
             raise lost(name, error)
-    found = [s for s in known if selector and _names(selector, s)] if selector not in living.gone else []
+    found = [s for s in known if selector and _names(living, selector, s)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -192,23 +206,16 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     )
 
 
-def begins(selector: str, name: str) -> bool:
-    """Whether an id begins so. What may be the id of another one of the same second, which is gone, begins none."""
-    if not name.startswith(selector):
-        return False
-    return name == selector or not (ID.fullmatch(selector) and _NUMBERED.search(name))
-
-
-def _names(selector: str, s: Snapshot) -> bool:
+def _names(living: Living, selector: str, s: Snapshot) -> bool:
     """Whether the snapshot's id or commit begins so, or this is its label, as it is or as it was typed."""
     by_commit = len(selector) >= 4 and s.commit.startswith(selector)
-    return by_commit or begins(selector, s.id) or s.label in (selector, slug(selector, "-"))
+    return by_commit or living.begins(selector, s.id) or s.label in (selector, slug(selector, "-"))
 
 
-def _may_name(selector: str, damaged: str) -> bool:
+def _may_name(living: Living, selector: str, damaged: str) -> bool:
     """The same of a snapshot of which nothing but the id can be read."""
     label = damaged.partition("Z-")[2]
-    return begins(selector, damaged) or selector in (label, _NUMBERED.sub("", label))
+    return living.begins(selector, damaged) or selector in (label, _NUMBERED.sub("", label))
 
 
 def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:

@@ -121,6 +121,16 @@ class TestIds:
         with pytest.raises(NoSuchSnapshotError):
             catalog.choose(place.sidecar, first)
 
+    def test_the_beginning_of_one_will_do_where_all_of_the_second_are_known(self, place: Protected) -> None:
+        first, second = take(place, "1", label="a"), take(place, "2", label="beta")
+        assert second.endswith("-beta-2")
+        assert catalog.choose(place.sidecar, second[:-2]).id == second
+        place.delete(first)
+        assert catalog.choose(place.sidecar, second[:-2]).id == second
+        (place.store / "gitsnap/register").unlink()
+        with pytest.raises(NoSuchSnapshotError):
+            catalog.choose(place.sidecar, second[:-2])
+
     def test_it_is_not_given_again(self, place: Protected) -> None:
         ids = []
         for n in range(3):
