@@ -226,7 +226,9 @@ def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:
     return NoSuchSnapshotError(
         f"'{selector}' {what} {len(found)} snapshots, {found[-1].id} among them",
         kind="ambiguous-snapshot",
-        hint=f"type more of the id: {'... ' if len(found) > _NAMED else ''}{names}",
+        hint=f"name one by its id: {'... ' if len(found) > _NAMED else ''}{names}"
+        if labelled
+        else f"type more of the id; {_LOOK}",
     )
 
 
