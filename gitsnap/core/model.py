@@ -193,6 +193,11 @@ def slug(text: str, fallback: str) -> str:
     return out or fallback
 
 
+def is_label(selector: str, label: str) -> bool:
+    """Whether a selector is this label, as it is or as it was typed. An `@` belongs to another form."""
+    return selector == label or ("@" not in selector and slug(selector, "-") == label)
+
+
 def snapshot_id(when: datetime, label: str, taken: Iterable[str]) -> str:
     """The id for a snapshot made at `when` (any zone): `2025-08-10T03-40-11Z-label`, with `-2`, `-3` … on a tie.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.message import ID
-from gitsnap.core.model import Kind, Snapshot, slug
+from gitsnap.core.model import Kind, Snapshot, is_label, slug
 
 _LOOK = "`gitsnap history` shows the upgrades"
 
@@ -220,7 +220,7 @@ def named(known: Sequence[Stored], selector: str) -> list[Stored]:
     exact = [u for u in known if u.id == selector]
     if exact or not selector or ID.fullmatch(selector):
         return exact
-    return [u for u in known if u.id.startswith(selector) or u.label in (selector, slug(selector, "-"))]
+    return [u for u in known if u.id.startswith(selector) or is_label(selector, u.label)]
 
 
 def part_of(known: Sequence[Stored], selector: str) -> Snapshot | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import ID, parse_message
-from gitsnap.core.model import Kind, Snapshot, slug
+from gitsnap.core.model import Kind, Snapshot, is_label
 from gitsnap.core.order import in_order
 from gitsnap.sidecar import commits, refs, register, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
@@ -209,7 +209,7 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
 def _names(living: Living, selector: str, s: Snapshot) -> bool:
     """Whether the snapshot's id or commit begins so, or this is its label, as it is or as it was typed."""
     by_commit = len(selector) >= 4 and s.commit.startswith(selector)
-    return by_commit or living.begins(selector, s.id) or s.label in (selector, slug(selector, "-"))
+    return by_commit or living.begins(selector, s.id) or is_label(selector, s.label)
 
 
 def _may_name(living: Living, selector: str, damaged: str) -> bool:
@@ -220,7 +220,7 @@ def _may_name(living: Living, selector: str, damaged: str) -> bool:
 
 def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:
     """The error for several snapshots: how many, and what tells them apart."""
-    labelled = sum(s.label == slug(selector, "-") for s in found)
+    labelled = sum(is_label(selector, s.label) for s in found)
     what = "is the label of" if labelled == len(found) else "names" if labelled else "begins"
     names = ", ".join(s.id for s in found[-_NAMED:])
     return NoSuchSnapshotError(
