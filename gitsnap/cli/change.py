@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.model import Snapshot
     from gitsnap.core.plan import RestorePlan
+    from gitsnap.core.retention import Held
     from gitsnap.ops.restore import Restored
 
 
@@ -194,24 +195,40 @@ def _bring_back(
             now=session.now,
             paths=raw,
             dry_run=dry_run,
-            confirm=confirmation(session) if asked else None,
+            confirm=confirmation(session, sidecar.installation, snapshot) if asked else None,
             observer=session.out.progress(),
             interrupts=Signals(),
             part=components.part(sidecar, snapshot, component, settings) if component is not None else None,
         )
         if result.verified and not paths and component is None:
             underway.settle(sidecar)
+    if snapshot is not None and snapshot.startswith("latest") and not asked:
+        _mention_before(session, result.target)
     report(session, result, [component] if component is not None else paths, dry_run=dry_run)
 
 
-def confirmation(session: Session) -> Callable[[Snapshot, RestorePlan], bool]:
-    """Shows a plan and asks whether to go ahead with it."""
-    from gitsnap.cli import text
+def _mention_before(session: Session, target: Snapshot) -> None:
+    """Who types `latest` right after an upgrade may well mean the state before it."""
+    from gitsnap.core.model import Kind
+
+    if target.kind is Kind.POST and target.upgrade:
+        before = session.out.command(f"rollback {target.upgrade}@pre")
+        session.out.remark(f"latest is what the upgrade left; before it: {before}")
+
+
+def confirmation(
+    session: Session, directory: str, selector: str | None = None
+) -> Callable[[Snapshot, RestorePlan], bool]:
+    """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot."""
+    from gitsnap.cli import text, words
 
     def confirm(target: Snapshot, plan: RestorePlan) -> bool:
         if not plan.steps:
             return True
         text.plan(session.out, target, plan)
+        if selector is not None and selector.startswith("latest"):
+            _mention_before(session, target)
+        session.out.warn(f"{words.name(directory)} goes back to {target.id}.")
         return session.out.ask("Go ahead?")
 
     return confirm
@@ -267,6 +284,7 @@ def prune(
         int, typer.Option("--keep-yearly", metavar="N", help="The last of each of N years.", show_default=False)
     ] = 0,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Even if the rules have changed or gone.")] = False,
 ) -> None:
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
     from gitsnap.cli import documents, text
@@ -278,8 +296,15 @@ def prune(
     counts = (keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
     given = keep_last is not None or within is not None or any(counts)
     with session.open(changing=not dry_run) as (sidecar, settings):
-        policy = Policy(keep_last, within, *counts) if given else settings.retention
-        found = retain.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run)
+        policy = Policy(keep_last, within, *counts) if given else None
+
+        def agreed(held: Held) -> bool:
+            if not yes and session.out.interactive:
+                session.out.warn(retain.told(held))
+                return session.out.ask("Remove them?")
+            return yes
+
+        found = retain.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
     if session.options.json:
         session.out.document(documents.decisions(found, dry_run=dry_run))
     else:

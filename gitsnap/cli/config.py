@@ -15,7 +15,7 @@ from typing import Any
 
 from gitsnap.core.component import PRESETS
 from gitsnap.core.errors import UsageError
-from gitsnap.core.retention import DEFAULT, Policy, parse_duration
+from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
 from gitsnap.core.settings import HOOK_TIMEOUT, Hooks, Settings
 
 _SYSTEM = "/etc/gitsnap/config.toml"
@@ -117,7 +117,7 @@ def load(environ: Mapping[str, str], store: str | None, options: Options) -> Set
     """The settings for a sidecar (or, without one, those of user and system). UsageError names file and key."""
     settings = Settings(zone=local_zone(), lock_wait=options.lock_wait)
     own = os.path.join(store, "gitsnap.toml") if store else None
-    for path in (_SYSTEM, _user_file(environ), own):
+    for path, source in zip((_SYSTEM, _user_file(environ), own), SOURCES[1:], strict=True):
         if path is None:
             continue
         try:
@@ -129,6 +129,8 @@ def load(environ: Mapping[str, str], store: str | None, options: Options) -> Set
             raise UsageError(f"{path} cannot be read: {error.strerror}", path=path) from None
         table = _parse(path, data)
         settings = _merge(settings, table, path)
+        if "retention" in table:
+            settings = replace(settings, retention_from=source if table["retention"] else SOURCES[0])
         if "hooks" in table:
             settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=path == own))
     return settings

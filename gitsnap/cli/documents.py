@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gitsnap.core.comparison import Change
     from gitsnap.core.keys import KeyChange
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.core.retention import Decision
+    from gitsnap.core.retention import Decision, Held
     from gitsnap.ops.difference import Difference
     from gitsnap.ops.doctor import Check
     from gitsnap.ops.inspect import Shown
@@ -127,6 +127,11 @@ def shown(result: Shown) -> Document:
     }
 
 
+def held(found: Held | None) -> Document | None:
+    """What retention does not remove before it is told to, and by which rules it would and would not."""
+    return found.document() if found else None
+
+
 def taken(result: Taken) -> Document:
     """`snapshot`."""
     return {
@@ -141,6 +146,7 @@ def taken(result: Taken) -> Document:
         "databases": paths(result.databases),
         "hooks": [done.document() for done in result.hooks],
         "pruned": [d.snapshot.id for d in result.pruned],
+        "retention_held": held(result.held),
         "duration": round(result.duration, 3),
     }
 
@@ -256,6 +262,7 @@ def state(result: State, retention: str) -> Document:
         "added_bytes": result.added,
         "retention": retention,
         "next_removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in result.leaving],
+        "retention_held": held(result.held),
     }
 
 
@@ -315,6 +322,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "not_covered": paths(result.beyond),
         "made": [place(p) for p in result.made],
         "pruned": [d.snapshot.id for d in result.pruned],
+        "retention_held": held(result.held),
         "duration": round(result.duration, 3),
     }
     if steps:

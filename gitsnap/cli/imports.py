@@ -61,7 +61,7 @@ def import_(
                 _tell(session, done[-1])
         taken = {i.snapshot.id for i in done}
         leaving = retain.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
-        short_lived = [d.snapshot.id for d in leaving if d.snapshot.id in taken]
+        short_lived = [d.snapshot.id for d in leaving.gone if d.snapshot.id in taken]
     if session.options.json:
         beside = [documents.place(p, "path") for p in named.beside]
         session.out.document({"imported": [_document(i) for i in done], "not_imported": beside})

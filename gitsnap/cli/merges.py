@@ -138,6 +138,7 @@ def _tell(session: Session, done: Done) -> None:
     text.incomplete(session.out, [*done.plan.unknown, *restored.incomplete], "could not be brought back exactly")
     text.in_use(session.out, restored)
     text.pruned(session.out, restored.pruned)
+    text.held(session.out, restored.held)
     if restored.safety:
         session.out.line(f"\nTo undo: {session.out.command('undo')}")
 

@@ -33,7 +33,7 @@ def undo(
             settings,
             now=session.now,
             dry_run=dry_run,
-            confirm=confirmation(session) if asks else None,
+            confirm=confirmation(session, sidecar.installation) if asks else None,
             observer=session.out.progress(),
             interrupts=Signals(),
         )

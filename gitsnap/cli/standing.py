@@ -122,6 +122,8 @@ def _level(size: int, top: int, levels: int) -> int:
 
 
 def _leaving(result: State) -> str:
+    if result.held:
+        return f"nothing: {words.many(len(result.held.snapshots), 'snapshot')} wait for `prune`, as the rules changed"
     if not result.leaving:
         return "nothing, with the next snapshot"
     oldest, more = result.leaving[-1].snapshot.id, len(result.leaving) - 1

@@ -16,7 +16,7 @@ from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.core.retention import Decision
+    from gitsnap.core.retention import Decision, Held
     from gitsnap.ops.doctor import Check
     from gitsnap.ops.hooks import HookResult
     from gitsnap.ops.inspect import Shown
@@ -71,6 +71,7 @@ def taken(out: Terminal, result: Taken) -> None:
     for path in result.sockets:
         out.remark(f"skipped the socket {words.name(path)}")
     pruned(out, result.pruned)
+    held(out, result.held)
     incomplete(out, result.partial, "could not be captured")
     failed_hooks(out, result.hooks)
 
@@ -88,6 +89,15 @@ def pruned(out: Terminal, gone: list[Decision]) -> None:
     """What retention removed along the way, and why."""
     for decision in gone:
         out.remark(f"retention removed {decision.snapshot.id}: {', '.join(decision.reasons)}")
+
+
+def held(out: Terminal, found: Held | None) -> None:
+    """What retention has not removed, why, and how to tell it to."""
+    if found is not None:
+        from gitsnap.ops.retain import told
+
+        out.warn(f"{told(found)}; nothing was removed")
+        out.warn(f"  {out.command('prune -n')} shows what would go, {out.command('prune --yes')} removes it")
 
 
 def unread_rules(out: Terminal, noun: str | None) -> None:
@@ -333,6 +343,7 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         out.remark(line)
     in_use(out, result)
     pruned(out, result.pruned)
+    held(out, result.held)
     if result.safety and result.plan.steps:
         out.line(f"\nTo undo: {out.command('undo')}")
 

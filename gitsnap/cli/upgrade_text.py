@@ -49,6 +49,10 @@ def _captured(facts: dict[str, Any]) -> list[str]:
     took = f"{words.many(facts['files'], 'file')}, {words.size(facts['bytes'])}, in {words.duration(facts['duration'])}"
     partial = f"; {words.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
     gone = [f"     retention removed {d['snapshot']}: {', '.join(d['reasons'])}" for d in facts["pruned"]]
+    if held := facts["retention_held"]:
+        many = words.many(len(held["snapshots"]), "snapshot")
+        gone.append(f"     retention removes nothing: {many} would go that its rules kept until now")
+        gone.append(f"     (was: {held['followed'] or 'not known'}; now: {held['now']}); see gitsnap prune -n")
     return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}", *gone]
 
 

@@ -33,6 +33,7 @@ _TRAILERS = {
     "Id": ID.pattern,
     "Kind": "|".join(Kind),
     "Label": r"[a-z0-9._-]+",
+    "Sequence": r"[1-9][0-9]{0,17}",
     "Files": _COUNT,
     "Bytes": _COUNT,
     "Manifest-SHA256": _HEX,
@@ -93,7 +94,7 @@ def parse_message(
     long to prepare pays.
     """
     if one_of_many and (plain := _plain().fullmatch(message.decode("latin-1"))):
-        kind, said, name, label, files, size, manifest, metadata, previous = plain.groups()
+        kind, said, name, label, sequence, files, size, manifest, metadata, previous = plain.groups()
         return Snapshot(
             id=name,
             commit=commit,
@@ -108,6 +109,7 @@ def parse_message(
             metadata_sha256=metadata,
             previous_manifest_sha256=previous,
             pinned=pinned,
+            sequence=int(sequence) if sequence else None,
         )
     text, _, paragraph = message.decode("utf-8", "surrogateescape").rpartition("\n\n")
     found = _read_trailers(paragraph)
@@ -134,6 +136,7 @@ def parse_message(
         command=_unescape(one["Command"]) if "Command" in one else None,
         exit_code=int(one["Exit-Code"]) if "Exit-Code" in one else None,
         partial=int(one.get("Partial", 0)),
+        sequence=int(one["Sequence"]) if "Sequence" in one else None,
     )
     _check_canonical(snapshot, message)
     return snapshot
@@ -148,6 +151,7 @@ def _plain() -> re.Pattern[str]:
         rf"Gitsnap-Id: (?P<id>{form['Id']})\n"
         r"Gitsnap-Kind: (?P=kind)\n"
         rf"Gitsnap-Label: (?P<label>{form['Label']})\n"
+        rf"(?:Gitsnap-Sequence: (?P<sequence>{form['Sequence']})\n)?"
         rf"Gitsnap-Files: (?P<files>{_COUNT})\n"
         rf"Gitsnap-Bytes: (?P<bytes>{_COUNT})\n"
         rf"Gitsnap-Manifest-SHA256: (?P<manifest>{_HEX})\n"
@@ -200,6 +204,7 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Id": snapshot.id,
         "Kind": snapshot.kind,
         "Label": snapshot.label,
+        "Sequence": snapshot.sequence,
         "Files": snapshot.files,
         "Bytes": snapshot.bytes,
         "Manifest-SHA256": snapshot.manifest_sha256,

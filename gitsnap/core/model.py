@@ -164,6 +164,7 @@ class Inventory:
 class Snapshot:
     """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids.
 
+    `sequence` counts the snapshots that were taken (core.order); imported ones and those of old sidecars have none.
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
     """
 
@@ -185,6 +186,7 @@ class Snapshot:
     command: str | None = None
     exit_code: int | None = None
     partial: int = 0
+    sequence: int | None = None
     ending: Ending | None = None
 
 
@@ -203,6 +205,11 @@ def slug(text: str, fallback: str) -> str:
     return out or fallback
 
 
+def is_label(selector: str, label: str) -> bool:
+    """Whether a selector is this label, as it is or as it was typed. An `@` belongs to another form."""
+    return selector == label or ("@" not in selector and slug(selector, "-") == label)
+
+
 def snapshot_id(when: datetime, label: str, taken: Iterable[str]) -> str:
     """The id for a snapshot made at `when` (any zone): `2025-08-10T03-40-11Z-label`, with `-2`, `-3` … on a tie.
 
@@ -211,9 +218,3 @@ def snapshot_id(when: datetime, label: str, taken: Iterable[str]) -> str:
     moment = f"{when.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}-"
     tied = [re.search(r"-(\d+)$", t) for t in taken if t.startswith(moment)]
     return moment + label + (f"-{max(int(m[1]) if m else 1 for m in tied) + 1}" if tied else "")
-
-
-def order(snapshot: Snapshot) -> tuple[datetime, int, str]:
-    """The key that sorts snapshots in time: ids of one second count upwards, `-2` before `-10`."""
-    number = snapshot.id.rpartition("Z-")[2].removeprefix(snapshot.label).removeprefix("-")
-    return snapshot.created, int(number) if number.isdecimal() else 1, snapshot.id

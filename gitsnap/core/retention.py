@@ -1,8 +1,8 @@
 """Which snapshots stay and which go, each with its reasons. Nothing here removes anything.
 
 Retention thinks in units: the snapshots of one upgrade are one unit, every other snapshot is a unit of its own. A unit
-counts once, at the time of its newest snapshot, and stays or goes as a whole. Safety snapshots have places of their
-own.
+counts once, at the time of its newest snapshot, and stays or goes as a whole. Safety snapshots are units by themselves,
+those of an upgrade too, and have places of their own.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gitsnap.core.errors import UsageError
-from gitsnap.core.model import Kind, Snapshot, order
+from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.order import in_order, newest
+from gitsnap.core.upgrade import rolled_back
+
+_NO_TIME = timedelta(0)
+# Where rules may be from, the closest last.
+SOURCES = ("default", "system", "user", "sidecar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,14 @@ class Policy:
     def keeps_all(self, count: int) -> bool:
         """Whether so few snapshots stay, whatever they are: they are no more units than that."""
         return count <= (self.keep_last or 0)
+
+    def covers(self, other: Policy) -> bool:
+        """Whether this keeps all that the other keeps, whatever there is."""
+        if self.empty or other.empty:
+            # Without a rule, nothing is removed at all.
+            return self.empty
+        counts = all(bucket.count(self) >= bucket.count(other) for bucket in _BUCKETS)
+        return counts and (self.keep_within or _NO_TIME) >= (other.keep_within or _NO_TIME)
 
     @property
     def empty(self) -> bool:
@@ -133,6 +147,54 @@ def _duration_text(length: timedelta) -> str:
     return " ".join(parts) if parts and not rest else str(length)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A policy, and which of SOURCES it is from."""
+
+    policy: Policy
+    source: str = SOURCES[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What retention did not remove, because its rules are not those of the last time: `followed` would have kept the
+    `snapshots` (ids, newest first), `rules` would not. `followed` is None where it is not known."""
+
+    snapshots: tuple[str, ...]
+    followed: Rules | None
+    rules: Rules
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the place that the rules came from has none any more."""
+        return self.followed is not None and SOURCES.index(self.rules.source) < SOURCES.index(self.followed.source)
+
+    def document(self) -> dict[str, Any]:
+        """The facts as a JSON object."""
+        return {
+            "snapshots": list(self.snapshots),
+            "followed": describe(self.followed.policy) if self.followed else None,
+            "now": describe(self.rules.policy),
+            "vanished": self.vanished,
+        }
+
+
+def hold(going: Sequence[Snapshot], staying: Collection[str], followed: Rules | None, rules: Rules) -> Held | None:
+    """Whether the removal of what is `going` has to wait until somebody says so; `staying` is what the rules that were
+    followed the last time would keep.
+
+    Not where they keep no more than the new ones, nor for a unit that somebody's new rule costs. What fell back to
+    farther rules, or to the built-in ones, costs nothing. Where nothing is known about the last time, more than the two
+    units that one operation can push out are too many.
+    """
+    if followed is not None and rules.policy.covers(followed.policy):
+        return None
+    lost = [s for s in going if s.id in staying]
+    held = Held(tuple(s.id for s in lost), followed, rules)
+    few = 2 if followed is None else 0 if held.vanished else 1
+    return held if len(_units(lost)) > few else None
+
+
 class _Unit(NamedTuple):
     """Snapshots that stay or go together, newest first."""
 
@@ -148,14 +210,15 @@ class _Unit(NamedTuple):
 
 
 def _newest_first(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    return sorted(snapshots, key=order, reverse=True)
+    return in_order(snapshots)[::-1]
 
 
 def _units(ordered: Sequence[Snapshot]) -> list[_Unit]:
     """The units of snapshots that are ordered newest first, in the same order."""
     units: dict[tuple[str, str], _Unit] = {}
     for snapshot in ordered:
-        key = ("snapshot", snapshot.id) if snapshot.upgrade is None else ("upgrade", snapshot.upgrade)
+        alone = snapshot.upgrade is None or snapshot.kind is Kind.SAFETY
+        key = ("snapshot", snapshot.id) if alone else ("upgrade", snapshot.upgrade or "")
         units.setdefault(key, _Unit([])).snapshots.append(snapshot)
     return list(units.values())
 
@@ -180,8 +243,15 @@ def _by_count(units: list[_Unit], bucket: _Bucket, count: int, zone: tzinfo) -> 
 
 
 def _by_age(units: list[_Unit], within: timedelta, now: datetime) -> list[_Verdict]:
-    # What claims to come from the future counts as young.
-    young = [now - unit.when <= within for unit in units]
+    # What claims to come from the future counts as young. What was taken after something young is young, too: then a
+    # clock had gone back.
+    young: list[bool] = []
+    after_young = False
+    for unit in reversed(units):
+        age, copy = now - unit.when, unit.snapshots[0].kind is Kind.IMPORTED
+        after_young = after_young or (_NO_TIME <= age <= within and not copy)
+        young.append(age <= within or (after_young and not copy))
+    young.reverse()
     return [(y, f"{'within' if y else 'older than'} {_duration_text(within)}") for y in young]
 
 
@@ -197,28 +267,49 @@ def decide(
     """What becomes of each snapshot, newest first.
 
     Hours, days, weeks, months and years are those of `zone`; `now` is aware. `newest_verified` and `protected` are ids
-    of snapshots. Those, pinned ones and the newest one stay whatever the policy says, and the rest of their units with
-    them; they take up a place of a rule only where they would have had it anyway. Unlike in restic, places that are
-    left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so that a rollback never
-    pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
+    of snapshots. Those, pinned ones, the last one taken and the safety snapshot that undo brings back stay whatever the
+    policy says, and the rest of their units with them; they take up a place of a rule only where they would have had it
+    anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in restic, places
+    that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so that a
+    rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
     """
     if policy.empty:
         raise UsageError("this would keep no snapshot: name at least one rule", hint="for example: --keep-last 10")
     ordered = _newest_first(snapshots)
     units = _units(ordered)
+    last = newest(ordered[::-1])
+    undo = next((s for s in ordered if s.kind is Kind.SAFETY), None)
     decisions: dict[str, Decision] = {}
     for unit, judged in _judge(units, policy, now, zone):
         kept = [why for wanted, why in judged if wanted]
         gone = [why for wanted, why in judged if not wanted]
         own = {s.id: _own_reasons(s, newest_verified, protected) for s in unit.snapshots}
-        if unit is units[0] and not kept:
-            own[unit.snapshots[0].id].append("the newest")
+        for one, why in ((last, "the newest"), (undo, "what undo brings back")):
+            if one is not None and one.id in own and not kept:
+                own[one.id].append(why)
         for snapshot in unit.snapshots:
             reasons = kept + own[snapshot.id]
             if not reasons:
                 reasons = [f"same upgrade as {other} ({', '.join(why)})" for other, why in own.items() if why]
             decisions[snapshot.id] = Decision(snapshot, bool(reasons), tuple(reasons or gone))
+    _keep_evidence(ordered[::-1], decisions)
     return [decisions[snapshot.id] for snapshot in ordered]
+
+
+def _keep_evidence(ordered: list[Snapshot], decisions: dict[str, Decision]) -> None:
+    """Let those safety snapshots stay without which an upgrade that was rolled back would pass for one that was kept,
+    or the other way round. `ordered` are all snapshots, oldest first."""
+    left = [s for s in ordered if decisions[s.id].keep or s.kind is Kind.SAFETY]
+    if len(left) == sum(d.keep for d in decisions.values()):
+        return
+    there = {s.id for s in left}
+    truth = rolled_back(ordered) & there
+    for snapshot in [s for s in left if not decisions[s.id].keep]:
+        without = [s for s in left if s is not snapshot]
+        if rolled_back(without) == truth:
+            left = without
+        else:
+            decisions[snapshot.id] = Decision(snapshot, True, ("tells what became of an upgrade",))
 
 
 def _judge(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from gitsnap.core.retention import DEFAULT, Policy
+from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 
 HOOK_TIMEOUT = 600.0
 
@@ -34,6 +34,7 @@ class Settings:
     `exclude` are rules in gitignore syntax, `components` globs by component's name (empty: each top-level directory is
     one), `lock_wait` seconds, `zone` the zone of days and weeks in retention rules and of commit dates. `sqlite` tells
     whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
+    `retention_from` is one of retention.SOURCES.
     """
 
     zone: tzinfo
@@ -43,3 +44,9 @@ class Settings:
     lock_wait: float = 10.0
     sqlite: bool = True
     hooks: Hooks | None = None
+    retention_from: str = SOURCES[0]
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of retention, and where they are from."""
+        return Rules(self.retention, self.retention_from)

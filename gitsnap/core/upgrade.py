@@ -11,7 +11,8 @@ from typing import Any
 from gitsnap.core.ending import Ending
 from gitsnap.core.ending import Outcome as Outcome
 from gitsnap.core.errors import NoSuchSnapshotError
-from gitsnap.core.model import Kind, Snapshot, slug
+from gitsnap.core.message import ID
+from gitsnap.core.model import Kind, Snapshot, is_label, slug
 
 _LOOK = "`gitsnap history` shows the upgrades"
 
@@ -118,7 +119,9 @@ class Stored:
     @property
     def label(self) -> str:
         """What the upgrade was called."""
-        return self.id.rpartition("Z-")[2]
+        given = self.pre.label.removesuffix(f"-{Kind.PRE}")
+        # The id of the second one in the same second ends in a number.
+        return given if given != self.pre.label else self.id.rpartition("Z-")[2]
 
     @property
     def ending(self) -> Ending | None:
@@ -150,8 +153,9 @@ class Stored:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took from the first snapshot to the second."""
-        return (self.post.created - self.pre.created).total_seconds() if self.post else None
+        """How long it took from the first snapshot to the second; None where a clock went back."""
+        took = (self.post.created - self.pre.created).total_seconds() if self.post else -1.0
+        return took if took >= 0 else None
 
 
 def upgrades(snapshots: Iterable[Snapshot]) -> list[Stored]:
@@ -234,6 +238,15 @@ def _follow(
     return held, now, takers
 
 
+def undone_again(snapshots: Sequence[Snapshot], safety: Snapshot) -> str | None:
+    """The id of the upgrade (the last of several) that bringing back a safety snapshot undoes once more: it was rolled
+    back when that one was taken, and is not now. The snapshots are in order."""
+    before = snapshots[: snapshots.index(safety)]
+    undone = {u.id for u in upgrades(before) if u.rolled_back}
+    again = [u.id for u in upgrades(snapshots) if u.id in undone and not u.rolled_back]
+    return again[-1] if again else None
+
+
 def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
     """The upgrade that `selector` names: an id, a unique prefix of one, a unique label, or `latest`.
 
@@ -241,24 +254,28 @@ def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
     """
     if selector == "latest" and known:
         return known[-1]
-    for found in (
-        [u for u in known if u.id == selector],
-        [u for u in known if selector and u.id.startswith(selector)],
-        [u for u in known if selector and u.label == selector],
-    ):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NoSuchSnapshotError(
-                f"'{selector}' names {len(found)} upgrades, {found[-1].id} among them",
-                kind="ambiguous-upgrade",
-                hint=f"type more of the id; {_LOOK}",
-            )
+    found = named(known, selector)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoSuchSnapshotError(
+            f"'{selector}' names {len(found)} upgrades, {found[-1].id} among them",
+            kind="ambiguous-upgrade",
+            hint=f"type more of the id; {_LOOK}",
+        )
     raise NoSuchSnapshotError(
         f"there is no upgrade '{selector}'" if known else "no upgrade was run yet",
         kind="no-such-upgrade",
         hint=_LOOK if known else "gitsnap run -- COMMAND",
     )
+
+
+def named(known: Sequence[Stored], selector: str) -> list[Stored]:
+    """The upgrades with this id, or whose ids begin so, or with this label. A whole id names that one or nothing."""
+    exact = [u for u in known if u.id == selector]
+    if exact or not selector or ID.fullmatch(selector):
+        return exact
+    return [u for u in known if u.id.startswith(selector) or is_label(selector, u.label)]
 
 
 def part_of(known: Sequence[Stored], selector: str) -> Snapshot | None:

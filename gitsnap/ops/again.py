@@ -11,6 +11,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.core.exclusion import Exclusions
 from gitsnap.core.model import Snapshot
+from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.still import seal, unchanged
@@ -52,8 +53,9 @@ def take_again(
     if prior is None or left_out is None:
         return None
     taken = Taken(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
-    if request.skip_unchanged and publication.same(living[-1], prior):
-        taken.snapshot, taken.skipped = living[-1], True
+    last = newest(living) or prior
+    if request.skip_unchanged and publication.same(last, prior):
+        taken.snapshot, taken.skipped = last, True
     else:
         draft = publish.Draft(sidecar, living, cache)
         try:
@@ -64,14 +66,14 @@ def take_again(
             raise publication.storing_failed(error, sidecar, request.kind) from error
         finally:
             draft.abandon()
-    taken.pruned = retain.prune_locked(
+    pruned = retain.prune_locked(
         sidecar,
-        settings.retention,
+        settings,
         now=now,
-        zone=settings.zone,
         protected={taken.snapshot.id},
         living=publication.with_taken(living, taken),
     )
+    taken.pruned, taken.held = pruned.gone, pruned.held
     publication.tidy(sidecar)
     if prior.id in {d.snapshot.id for d in taken.pruned}:
         # The rows hold for the new snapshot just as well, and that one is still there next time.
@@ -104,13 +106,13 @@ def share(
 
     Raises IntegrityError where these are damaged; there is no snapshot then.
     """
-    newest = living[-1]
-    if newest.manifest_sha256 != prior.manifest_sha256:
+    last = newest(living) or prior
+    if last.manifest_sha256 != prior.manifest_sha256:
         from gitsnap.core.manifest import count_changes
 
-        before, after = (contents.manifest_text(sidecar, s) for s in (newest, prior))
+        before, after = (contents.manifest_text(sidecar, s) for s in (last, prior))
         taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
-    wanted = publication.wanted(request, set(sidecar.damaged), living, when)
+    wanted = publication.wanted(sidecar, request, living, when)
     taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
     publication.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
     if request.pin:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.model import Entry, Snapshot, Type, order
+from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.installation.listing import listing
 from gitsnap.ops import underway
@@ -75,13 +74,14 @@ def overview(sidecar: Sidecar) -> Overview:
         key = f"upgrade {upgrade.id}" if upgrade else snapshot.id
         groups.setdefault(key, Group([], upgrade)).snapshots.append(snapshot)
     at_work = sidecar.pending is not None and sidecar.busy
-    newest_first = sorted(groups.values(), key=_place, reverse=True)
+    places = {s.id: place for place, s in enumerate(living)}
+    newest_first = sorted(groups.values(), key=lambda group: places[_end(group).id], reverse=True)
     return Overview(newest_first, living.damaged, find(sidecar), at_work, underway.look(sidecar))
 
 
-def _place(group: Group) -> tuple[datetime, int, str]:
+def _end(group: Group) -> Snapshot:
     """Where a group stands: an upgrade where it ended, whenever it was rolled back."""
-    return order((group.upgrade.post or group.upgrade.pre) if group.upgrade else group.snapshots[0])
+    return (group.upgrade.post or group.upgrade.pre) if group.upgrade else group.snapshots[0]
 
 
 def tree(sidecar: Sidecar, side: str) -> Tree | LiveTree:

@@ -12,6 +12,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.manifest import count_changes
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.databases import Databases
@@ -71,14 +72,14 @@ def take_locked(
             sharing, glance = False, None
         else:
             break
-    taken.pruned = retain.prune_locked(
+    pruned = retain.prune_locked(
         sidecar,
-        settings.retention,
+        settings,
         now=now,
-        zone=settings.zone,
         protected={taken.snapshot.id, *protect},
         living=publication.with_taken(living, taken),
     )
+    taken.pruned, taken.held = pruned.gone, pruned.held
     publication.tidy(sidecar)
     damage.heal(sidecar)
     taken.duration = time.monotonic() - started
@@ -147,12 +148,11 @@ def _store(
     texts = publish.texts_of(scan.inventory)
     before = publication.newest_manifest(sidecar, living)
     taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
-    if request.skip_unchanged and living and not sidecar.objects.damaged and publication.same(living[-1], texts):
-        taken.snapshot, taken.skipped = living[-1], True
+    last = newest(living)
+    if request.skip_unchanged and last and not sidecar.objects.damaged and publication.same(last, texts):
+        taken.snapshot, taken.skipped = last, True
         return
-    published = draft.publish(
-        publication.wanted(request, set(sidecar.damaged), living, when), scan.inventory, texts, when
-    )
+    published = draft.publish(publication.wanted(sidecar, request, living, when), scan.inventory, texts, when)
     below = published.trees if request.kind is not Kind.MANUAL else []
     # They may be a hundred megabytes, and are read back from the pack now.
     del texts, before
@@ -215,7 +215,7 @@ def _scan(
 
 def _found(living: list[Snapshot], scan: Scan) -> Taken:
     return Taken(
-        snapshot=living[-1] if living else _NOTHING,
+        snapshot=newest(living) or _NOTHING,
         partial=scan.inventory.partial,
         sockets=scan.inventory.skipped,
         mounts=scan.mounts,

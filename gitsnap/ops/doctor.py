@@ -16,7 +16,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.installation import orphans
 from gitsnap.ops import damage
 from gitsnap.ops.place import Place, open_sidecar
-from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline
+from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline, vanished
 from gitsnap.sidecar.repository import FORMAT_VERSION, Sidecar
 
 # Free bytes below which it is worth a word.
@@ -114,13 +114,16 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "refs, HEAD and config are as gitsnap wrote them" if not found else "; ".join(f.problem for f in found),
         _remedy(sidecar, found[0]) if found else None,
     )
-    living, damaged = catalog.survey(sidecar)
+    living = catalog.snapshots(sidecar)
+    damaged, gone = living.damaged, vanished.lost(sidecar)
     yield Check(
         "snapshots",
         not damaged,
         f"{len(living)}" + (f", and {len(damaged)} damaged" if damaged else ""),
         "gitsnap verify --all" if damaged else None,
     )
+    if gone:
+        yield Check("lost refs", False, "; ".join(ref for ref, _ in gone), _bring_back(sidecar, gone))
     yield from _damage(sidecar, living)
     chain = timeline.chain(sidecar.objects, living)
     fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1][0] if chain else None)
@@ -156,6 +159,14 @@ def _damage(sidecar: Sidecar, living: Sequence[Snapshot]) -> Iterator[Check]:
             f"{name} is damaged, found {found.found.isoformat(timespec='seconds')} by {found.by}: {where}{more}",
             "gitsnap snapshot, which writes again what the directory still has; then gitsnap verify --all",
         )
+
+
+def _bring_back(sidecar: Sidecar, gone: Sequence[vanished.Lost]) -> str:
+    """What to type to have lost refs again; what is not wanted goes by `gitsnap delete`."""
+    words = " ".join(f"{ref} {commit}" for ref, commit in gone)
+    return (
+        f"printf 'create %s %s\\n' {words} | git --git-dir {shlex.quote(sidecar.path)} update-ref -m restored --stdin"
+    )
 
 
 def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:

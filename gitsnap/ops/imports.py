@@ -86,6 +86,7 @@ def take_in(
     if source == sidecar.installation:
         raise UsageError(f"{source} is the installation itself", hint="gitsnap snapshot takes a snapshot of it")
     with _as_directory(sidecar, source) as unpacked, sidecar.writing(settings.lock_wait):
+        retain.begin(sidecar, settings)
         living = catalog.snapshots(sidecar)
         draft = publish.Draft(sidecar, living, StatCache())
         try:
@@ -221,7 +222,7 @@ def _publish(
     when = copy.when.astimezone(settings.zone)
     tags = (PRISTINE,) if wanted.pristine else ()
     request = Request(Kind.IMPORTED, copy.message, slug(copy.label, ""), tags)
-    asked = publication.wanted(request, set(sidecar.damaged), living, when)
+    asked = publication.wanted(sidecar, request, living, when)
     fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
     publication.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
     return fresh

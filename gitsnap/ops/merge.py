@@ -353,7 +353,7 @@ class _Merging:
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
         when = self._now.astimezone(self._settings.zone)
         request = Request(message=self._sides.message, label="merged")
-        wanted = publication.wanted(request, set(self._sidecar.damaged), living, when)
+        wanted = publication.wanted(self._sidecar, request, living, when)
         fresh = draft.publish(wanted, merged, publish.texts_of(merged), when).snapshot
         publication.check(self._sidecar, living, fresh, {e.oid for e in merged.entries if e.oid}, when)
         return fresh

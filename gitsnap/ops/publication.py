@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError, exhausted
 from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Kind, Snapshot, order, slug, snapshot_id
+from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
+from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.rereading import Rereading
-from gitsnap.sidecar import contents, gathering, publish
+from gitsnap.sidecar import contents, gathering, publish, register
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -44,13 +44,15 @@ class Sure:
             raise IntegrityError(f"object {damaged[0].hex()} is damaged")
 
 
-def wanted(request: Request, taken: set[str], living: list[Snapshot], when: datetime) -> Snapshot:
-    """The snapshot to be, without commit, tree, counts and digests. `taken` are ids that it must not get."""
+def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: datetime) -> Snapshot:
+    """The snapshot to be, without commit, tree, counts and digests. Its id was never another's, as far as is known."""
     label = slug(request.label, "") if request.label else request.kind.value
     if not label:
         raise UsageError(f"'{request.label}' cannot be a label", hint="use ASCII letters, digits, dots and dashes")
+    known = register.load(sidecar)
+    used = {s.id for s in living} | sidecar.damaged.keys() | known.taken.keys() | known.gone
     return Snapshot(
-        id=snapshot_id(when, label, {s.id for s in living} | taken),
+        id=snapshot_id(when, label, used),
         commit="",
         tree="",
         created=when.replace(microsecond=0),
@@ -65,12 +67,14 @@ def wanted(request: Request, taken: set[str], living: list[Snapshot], when: date
         upgrade=request.upgrade,
         command=request.command,
         exit_code=request.exit_code,
+        sequence=None if request.kind is Kind.IMPORTED else following(living, known.places().values()),
     )
 
 
 def newest_manifest(sidecar: Sidecar, living: list[Snapshot]) -> bytes:
     """That of the newest snapshot whose manifest can be read; nothing where there is none."""
-    for snapshot in reversed(living):
+    last = newest(living)
+    for snapshot in ([last] if last else []) + living[::-1]:
         with suppress(IntegrityError):
             return contents.manifest_text(sidecar, snapshot)
     return b""
@@ -103,11 +107,8 @@ def check(
 
 
 def with_taken(living: Sequence[Snapshot], taken: Taken) -> Sequence[Snapshot]:
-    """All snapshots, in order of time: those that there were, and what was taken since under the same lock."""
-    now = [*living]
-    if not taken.skipped:
-        insort(now, taken.snapshot, key=order)
-    return now
+    """All snapshots, in order: those that there were, and what was taken since under the same lock."""
+    return living if taken.skipped else in_order([*living, taken.snapshot])
 
 
 def tidy(sidecar: Sidecar) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitsnap.core.model import Kind, Problem, Snapshot
-from gitsnap.core.retention import Decision
+from gitsnap.core.retention import Decision, Held
 
 if TYPE_CHECKING:
     from gitsnap.ops.hooks import HookResult
@@ -30,7 +30,8 @@ class Request:
 @dataclass(slots=True)
 class Taken:
     """What came of it. `skipped` is true when nothing had changed and that was to be skipped; `snapshot` is then the
-    one that holds this very state. `databases` were captured as consistent images. `duration` is in seconds."""
+    one that holds this very state. `databases` were captured as consistent images. `held` is what
+    retention does not remove before it is told to. `duration` is in seconds."""
 
     snapshot: Snapshot
     new_files: int = 0
@@ -43,5 +44,6 @@ class Taken:
     databases: list[bytes] = field(default_factory=list)
     excluded: int = 0
     pruned: list[Decision] = field(default_factory=list)
+    held: Held | None = None
     hooks: list[HookResult] = field(default_factory=list)
     duration: float = 0.0

@@ -16,9 +16,10 @@ from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan, same_content
-from gitsnap.core.retention import Decision
+from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
+from gitsnap.core.upgrade import undone_again
 from gitsnap.installation import root as directory
 from gitsnap.installation.apply import refused
 from gitsnap.installation.databases import Databases
@@ -66,6 +67,7 @@ class Restored:
     verified: bool = False
     incomplete: list[Problem] = field(default_factory=list)
     pruned: list[Decision] = field(default_factory=list)
+    held: Held | None = None
     duration: float = 0.0
     paths: tuple[bytes, ...] = ()
     component: str = ""
@@ -216,9 +218,9 @@ class Job:
         if result.verified and not (self.target.paths or self.target.part):
             outcomes.follow(self._sidecar, before, self.target.snapshot, doing.now)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
-        result.pruned += retain.prune_locked(
-            self._sidecar, self._settings.retention, now=doing.now, zone=self._settings.zone, protected=keep
-        )
+        pruned = retain.prune_locked(self._sidecar, self._settings, now=doing.now, protected=keep)
+        result.pruned += pruned.gone
+        result.held = pruned.held
         result.duration = time.monotonic() - started
         return result
 
@@ -275,7 +277,7 @@ class Job:
             kind=Kind.SAFETY,
             message=f"before {what}{target.id} came back",
             # What undoes an upgrade belongs to it.
-            upgrade=target.upgrade if target.kind is Kind.PRE and not what else None,
+            upgrade=None if what else self._undoes(),
             command=command_line(target.id, paths, part),
         )
         taken, scan = take_locked(
@@ -295,6 +297,13 @@ class Job:
         result.pruned += taken.pruned
         result.safety = None if taken.skipped else taken.snapshot
         return scan
+
+    def _undoes(self) -> str | None:
+        """The upgrade that a rollback to the target undoes."""
+        target = self.target.snapshot
+        if target.kind is Kind.PRE:
+            return target.upgrade
+        return undone_again(catalog.snapshots(self._sidecar), target) if target.kind is Kind.SAFETY else None
 
     def _carry_out(self, result: Restored, scan: Scan) -> None:
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""

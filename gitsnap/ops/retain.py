@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from gitsnap.core.errors import GitsnapError
-from gitsnap.core.model import Kind, Snapshot, order, snapshot_id
-from gitsnap.core.retention import Decision, Policy, decide
+from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.model import Kind, Snapshot, snapshot_id
+from gitsnap.core.order import following, in_order
+from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, seal
+from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, register, rules, seal, vanished
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -23,49 +24,129 @@ class Collected:
     after: int
 
 
-def prune(sidecar: Sidecar, policy: Policy, settings: Settings, *, now: datetime, dry_run: bool) -> list[Decision]:
-    """Apply a policy (or only say what it would do); a decision for every snapshot, newest first."""
+@dataclass(slots=True, frozen=True)
+class Pruned:
+    """What retention did after a snapshot: the decisions on those that went, or why nothing goes for now."""
+
+    gone: list[Decision]
+    held: Held | None = None
+
+
+class RulesChangedError(GitsnapError):
+    """Rules are not those of the last time, and would remove what those kept."""
+
+    exit_code = 1
+    kind = "rules-changed"
+
+
+def prune(
+    sidecar: Sidecar,
+    policy: Policy | None,
+    settings: Settings,
+    *,
+    now: datetime,
+    dry_run: bool,
+    agreed: Callable[[Held], bool] = lambda _: True,
+) -> list[Decision]:
+    """Apply a policy (or only say what it would do); a decision for every snapshot, newest first.
+
+    None stands for the rules of the settings. Where these are not those of the last time, and would remove what those
+    kept, it is `agreed` first, or RulesChangedError.
+    """
     if dry_run:
-        return _decide(sidecar, policy, now, settings.zone, ())
+        return _decide(sidecar, policy or settings.retention, now, settings.zone, ())
     with sidecar.writing(settings.lock_wait):
-        decisions = _decide(sidecar, policy, now, settings.zone, ())
+        decisions = _decide(sidecar, policy or settings.retention, now, settings.zone, ())
+        held = _held(sidecar, decisions, settings.rules, now, settings.zone, ()) if policy is None else None
+        if held is not None and not agreed(held):
+            raise RulesChangedError(
+                f"{told(held)}; nothing was removed",
+                hint="`gitsnap prune -n` shows what would go, `gitsnap prune --yes` removes it",
+            )
         _withdraw(sidecar, decisions, now)
+        if policy is None or policy == settings.retention:
+            rules.store(sidecar, settings.rules)
     return decisions
 
 
-def foresee(sidecar: Sidecar, living: Sequence[Snapshot], settings: Settings, *, now: datetime) -> list[Decision]:
+def told(held: Held) -> str:
+    """What was held back, and why, in a sentence for people."""
+    many = len(held.snapshots)
+    what = f"retention would remove {many} snapshot{'s' * (many != 1)}"
+    if held.followed is None:
+        return f"{what} at once by rules that it has not followed here before ({describe(held.rules.policy)})"
+    change = f"that was `{describe(held.followed.policy)}`, it is `{describe(held.rules.policy)}` now"
+    where = ", since the configuration that said so is gone" if held.vanished else ""
+    return f"{what} that its rules kept until now: {change}{where}"
+
+
+def foresee(sidecar: Sidecar, living: Sequence[Snapshot], settings: Settings, *, now: datetime) -> Pruned:
     """What retention will remove when the next snapshot is taken, should that be now; newest first.
 
     Of snapshots that rollbacks and upgrades take, others may go.
     """
     policy = settings.retention
     if policy.empty or not living:
-        return []
+        return Pruned([])
     name = snapshot_id(now, "next", [s.id for s in living])
-    wanted = Snapshot(name, "", "", now, Kind.MANUAL, "next", "", 0, 0, "", "")
-    verified = ledger.newest_verified(sidecar, living)
-    decisions = decide([*living, wanted], policy, now=now, zone=settings.zone, newest_verified=verified)
-    return [d for d in decisions if not d.keep]
+    wanted = Snapshot(name, "", "", now, Kind.MANUAL, "next", "", 0, 0, "", "", sequence=following(living))
+    decisions = _decide(sidecar, policy, now, settings.zone, (), [*living, wanted])
+    held = _held(sidecar, decisions, settings.rules, now, settings.zone, ())
+    return Pruned([], held) if held else Pruned([d for d in decisions if not d.keep])
 
 
 def prune_locked(
     sidecar: Sidecar,
-    policy: Policy,
+    settings: Settings,
     *,
+    now: datetime,
+    protected: Collection[str],
+    living: Sequence[Snapshot] | None = None,
+) -> Pruned:
+    """Apply the rules of the settings for a caller who holds the lock.
+
+    Where they are not those of the last time, and would remove what those kept, nothing goes (core.retention.hold).
+    `living` are all snapshots, in order, where the caller has read them under that lock.
+    """
+    policy, followed = settings.retention, rules.load(sidecar)
+    going: list[Decision] = []
+    if not (policy.empty or (living is not None and policy.keeps_all(len(living)))):
+        decisions = _decide(sidecar, policy, now, settings.zone, protected, living)
+        held = _held(sidecar, decisions, settings.rules, now, settings.zone, protected)
+        if held:
+            return Pruned([], held)
+        going = [d for d in decisions if not d.keep]
+        _withdraw(sidecar, decisions, now)
+    if followed is None or going or policy.covers(followed.policy):
+        # Weaker ones are not followed before they have cost something: until then it may be the loss of better ones.
+        rules.store(sidecar, settings.rules)
+    return Pruned(going)
+
+
+def begin(sidecar: Sidecar, settings: Settings) -> None:
+    """Note the rules of a sidecar that has none noted and no snapshots yet, for a caller who holds the lock."""
+    if rules.load(sidecar) is None and not catalog.snapshots(sidecar):
+        rules.store(sidecar, settings.rules)
+
+
+def _held(
+    sidecar: Sidecar,
+    decisions: Sequence[Decision],
+    wanted: Rules,
     now: datetime,
     zone: tzinfo,
     protected: Collection[str],
-    living: Sequence[Snapshot] | None = None,
-) -> list[Decision]:
-    """Apply a policy for a caller who holds the lock; the decisions on those that went.
-
-    `living` are all snapshots, in order of time, where the caller has read them under that lock.
-    """
-    if policy.empty or (living is not None and policy.keeps_all(len(living))):
-        return []
-    decisions = _decide(sidecar, policy, now, zone, protected, living)
-    _withdraw(sidecar, decisions, now)
-    return [d for d in decisions if not d.keep]
+) -> Held | None:
+    """What has to wait of a removal by the `wanted` rules."""
+    going = [d.snapshot for d in decisions if not d.keep]
+    followed = rules.load(sidecar)
+    if not going or followed == wanted:
+        return None
+    staying = {s.id for s in going}
+    if followed is not None and not followed.policy.empty:
+        every = in_order(d.snapshot for d in decisions)
+        staying &= {d.snapshot.id for d in _decide(sidecar, followed.policy, now, zone, protected, every) if d.keep}
+    return hold(going, staying, followed, wanted)
 
 
 def _decide(
@@ -84,7 +165,7 @@ def _decide(
 def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) -> None:
     gone = [d.snapshot for d in decisions if not d.keep]
     if gone:
-        publish.withdraw(sidecar, sorted((d.snapshot for d in decisions), key=order), gone, now)
+        publish.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
 def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime) -> list[str]:
@@ -104,6 +185,7 @@ def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, no
                 kind="pinned",
                 hint=f"gitsnap unpin {pinned[0]}",
             )
+        register.let_go(sidecar, lost)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
         with seal.changing(sidecar, dict.fromkeys(given_up)):
             for ref in given_up:
@@ -119,7 +201,9 @@ def _lost_one(living: catalog.Living, selector: str) -> str | None:
     names = [name for name, _ in living.damaged]
     if selector in names:
         return selector
-    found = [name for name in [*names, *(s.id for s in living)] if selector and name.startswith(selector)]
+    if selector in living.gone:
+        return None
+    found = [name for name in [*names, *(s.id for s in living)] if selector and living.begins(selector, name)]
     return found[0] if len(found) == 1 and found[0] in names else None
 
 
@@ -154,6 +238,12 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
         for name, error in living.damaged:
             # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
             raise catalog.lost(name, error)
+        for ref, commit in vanished.lost(sidecar):
+            raise IntegrityError(
+                f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
+                path=sidecar.path,
+                hint="`gitsnap doctor` says how to bring it back",
+            )
         before = sidecar.disk_bytes()
         _remove_leftovers(sidecar)
         sidecar.close()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.retention import Decision
+from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops import damage, retain, underway
@@ -26,9 +26,9 @@ class State:
 
     `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
-    by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot.
-    `damaged` is what is known to be damaged, by id. `at_work` tells that a rollback is going on at this moment,
-    `upgrade` which upgrade is.
+    by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot,
+    `held` what it does not remove before it is told to. `damaged` is what is known to be damaged, by id. `at_work`
+    tells that a rollback is going on at this moment, `upgrade` which upgrade is.
     """
 
     installation: str
@@ -45,6 +45,7 @@ class State:
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
     damaged: dict[str, Damage] = field(default_factory=dict)
+    held: Held | None = None
 
     @property
     def last_upgrade(self) -> Stored | None:
@@ -70,6 +71,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
     latest = catalog.resolve([*living], "latest") if living else None
     difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
+    leaving = retain.foresee(sidecar, living, settings, now=now)
     proved, sizes = ledger.load(sidecar), growth.load(sidecar)
     return State(
         sidecar.installation,
@@ -82,8 +84,9 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         find(sidecar),
         sidecar.pending is not None and sidecar.busy,
         {s.id: sizes.get(s.commit) for s in living},
-        retain.foresee(sidecar, living, settings, now=now),
+        leaving.gone,
         tally(difference.comparison.changes, settings.components) if difference else {},
         underway.living(sidecar),
         damage.known(sidecar, living),
+        leaving.held,
     )

@@ -34,7 +34,7 @@ from gitsnap.ops.shell import Surroundings
 from gitsnap.ops.snapshot import take
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.ops.verify import verify
-from gitsnap.sidecar import catalog, reserve
+from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.underway import Stage
 
@@ -90,7 +90,7 @@ class Upgrade:
         """
         now = self._clock()
         wanted = self._wanted
-        known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))}
+        known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
         self.id = upgrade_id(now, wanted.label, known)
         underway.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
         self.tell(
@@ -173,6 +173,7 @@ class Upgrade:
             removed_files=taken.removed_files,
             partial=len(taken.partial),
             pruned=[{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in taken.pruned],
+            retention_held=taken.held.document() if taken.held else None,
             duration=round(taken.duration, 3),
         )
         return taken

@@ -22,7 +22,7 @@ from gitsnap.ops import damage, databases, exclusions
 from gitsnap.ops.pending import hidden_stages, without
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline
+from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline, vanished
 from gitsnap.sidecar.repository import Sidecar
 
 # Inside Verdict, `bytes` is a field.
@@ -118,6 +118,13 @@ class _Look:
         """The snapshots with problems."""
         return [v for v in (*self.damaged.values(), *self.verdicts.values()) if not v.ok]
 
+    def take_in(self, gone: vanished.Vanished, only: _Look | None) -> None:
+        """What refs have been lost: all, or those that were missed in a look before."""
+        for name, commit in gone.snapshots.items():
+            if only is None or name in only.damaged:
+                self.damaged[name] = Verdict(name, problems=[Finding(b"", _VANISHED, commit)])
+        self.flaws += [Finding(b"", f"the ref {ref} is lost", commit) for ref, commit in gone.notes.items()]
+
     def confirmed_by(self, again: _Look) -> None:
         """Keep what a second look found as well. Of one that was steady, all; else what both have found."""
 
@@ -167,6 +174,8 @@ def _look_once(
     look = _Look(living, chosen, {name: Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged})
     if not everything:
         look.damaged = {}
+    elif only is None or only.damaged or only.flaws:
+        look.take_in(vanished.look(sidecar), only)
     if not damaged and (only is None or only.stale):
         look.stale = _timeline_problems(sidecar, living)
     known: dict[bytes, Held] = {}
@@ -177,11 +186,12 @@ def _look_once(
     sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
     if everything and (only is None or only.flaws):
         found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]
-        look.flaws = [Finding(b"", *flaw) for flaw in found]
+        look.flaws += [Finding(b"", *flaw) for flaw in found]
     look.steady = integrity.moment(sidecar) == moment
     return look
 
 
+_VANISHED = "no ref names it, and nobody removed it"
 _REBUILT = "no snapshot needs it, and the next one rebuilds it"
 
 

@@ -3,44 +3,76 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
-from gitsnap.core.message import parse_message
-from gitsnap.core.model import Kind, Snapshot, order
-from gitsnap.sidecar import commits, endings, refs, seal, timeline
+from gitsnap.core.message import ID, parse_message
+from gitsnap.core.model import Kind, Snapshot, is_label
+from gitsnap.core.order import in_order
+from gitsnap.sidecar import commits, endings, refs, register, seal, timeline
 from gitsnap.sidecar.repository import Sidecar
 
 _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
 # With more snapshots, reading each in less time is worth some milliseconds.
 _MANY = 100
 _OLD_ID = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})-(.+)")
+# The ids of one second but the first end so.
+_NUMBERED = re.compile(r"-(\d{1,9})\Z")
+# So many are named where a selector stands for several.
+_NAMED = 5
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 
 
 class Living(list[Snapshot]):
-    """The snapshots that can be read, in order of time; `damaged` are the ids of the others, with causes."""
+    """The snapshots that can be read, in order (core.order); `damaged` are the ids of the others, with causes.
+
+    `places` are the numbers in that order of those that have one, damaged ones too. `gone` are the ids of those that
+    were removed, `used` all that the register knows.
+    """
 
     damaged: Sequence[tuple[str, IntegrityError]] = ()
+    places: Mapping[str, int] = {}
+    gone: Collection[str] = ()
+    used: Collection[str] = ()
+
+    def begins(self, selector: str, name: str) -> bool:
+        """Whether an id begins so. What may be the id of another one of the same second, which is gone, begins none:
+        the ids of one second count upwards, so that it shows where one of them is not known."""
+        if not name.startswith(selector) or selector in self.gone:
+            return False
+        number = _NUMBERED.search(name) if name != selector and ID.fullmatch(selector) else None
+        if number is None:
+            return True
+        moment = name.partition("Z-")[0]
+        others = {s.id for s in self} | {lost for lost, _ in self.damaged} | {*self.used}
+        return sum(other.startswith(moment) for other in others - {name}) >= int(number[1]) - 1
 
 
 def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityError]]]:
-    """All snapshots that can be read, in order of time (the id settles ties), and the ids of the others with causes."""
+    """All snapshots that can be read, in order, and the ids of the others with causes."""
+    living = snapshots(sidecar)
+    return living, [*living.damaged]
+
+
+def snapshots(sidecar: Sidecar) -> Living:
+    """All snapshots that can be read, in order: one that is damaged hides no other."""
     found: list[Snapshot] = []
     damaged: dict[str, IntegrityError] = {}
     lost: dict[str, IntegrityError] = {}
 
     unread: dict[str, IntegrityError] = {}
 
-    def read() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    def read() -> tuple[dict[str, str], dict[str, str], dict[str, str], register.Register]:
         damaged.clear()
         lost.clear()
         unread.clear()
         below = sidecar.refs.below
-        return below(refs.SNAPSHOTS, damaged), below(refs.PINS, lost), below(refs.UPGRADES, unread)
+        there, pinned, recorded = below(refs.SNAPSHOTS, damaged), below(refs.PINS, lost), below(refs.UPGRADES, unread)
+        # Last: it calls a snapshot gone before its ref goes.
+        return there, pinned, recorded, register.load(sidecar)
 
-    sealed, (there, pinned, recorded), _ = seal.consistent(sidecar, read)
+    sealed, (there, pinned, recorded, known), _ = seal.consistent(sidecar, read)
     silent = set(unread)
     pins = pinned.keys() | lost.keys()
     for ref, values in sealed.allowed.items() if sealed is not None else ():
@@ -54,6 +86,9 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
         elif ref.startswith(refs.UPGRADES) and recorded.get(ref[len(refs.UPGRADES) :], seal.ABSENT) not in values:
             silent.add(ref[len(refs.UPGRADES) :])
             recorded.pop(ref[len(refs.UPGRADES) :], None)
+    for name, commit in known.living():
+        if name not in there and name not in damaged:
+            damaged[name] = _broken(refs.SNAPSHOTS + name, {commit}, None)
     many = len(there) > _MANY
     if many:
         sidecar.objects.read_ahead([bytes.fromhex(c) for c in there.values() if c not in sidecar.catalog])
@@ -63,20 +98,15 @@ def survey(sidecar: Sidecar) -> tuple[list[Snapshot], list[tuple[str, IntegrityE
         except IntegrityError as error:
             damaged[name] = error
     sidecar.damaged = dict(sorted(damaged.items()))
-    return endings.attach(sidecar, sorted(found, key=order), recorded, silent), sorted(damaged.items())
+    living = Living(endings.attach(sidecar, in_order(found), recorded, silent))
+    living.damaged, living.places, living.gone = sorted(damaged.items()), known.places(), known.gone
+    living.used = known.taken.keys()
+    return living
 
 
 def _broken(ref: str, allowed: Collection[str], actual: str | None) -> IntegrityError:
     what = "its ref is lost" if actual is None else f"its ref points to {actual}"
     return IntegrityError(f"{what}; gitsnap wrote: {ref} {seal.one_of(allowed)}")
-
-
-def snapshots(sidecar: Sidecar) -> Living:
-    """All snapshots that can be read, in order of time: one that is damaged hides no other."""
-    found, damaged = survey(sidecar)
-    living = Living(found)
-    living.damaged = damaged
-    return living
 
 
 def choose(sidecar: Sidecar, selector: str, known: Living | None = None) -> Snapshot:
@@ -119,8 +149,13 @@ def lost(name: str, error: IntegrityError) -> IntegrityError:
 def require_certain(known: Living, chosen: Snapshot) -> Snapshot:
     """`chosen` as the newest of its sort; IntegrityError where one that is damaged may be newer."""
     for name, error in reversed(known.damaged):
-        # An id begins with its moment, up to the Z.
-        if name.partition("Z")[0] >= chosen.id.partition("Z")[0]:
+        place = known.places.get(name)
+        if place is not None and chosen.sequence is not None:
+            newer = place >= chosen.sequence
+        else:
+            # All that is known is the moment, with which an id begins, up to the Z.
+            newer = name.partition("Z")[0] >= chosen.id.partition("Z")[0]
+        if newer:
             raise lost(name, error)
     return chosen
 
@@ -146,12 +181,14 @@ def load(sidecar: Sidecar, name: str, commit: str, *, pinned: bool, one_of_many:
 
 
 def resolve(known: list[Snapshot], selector: str) -> Snapshot:
-    """The snapshot that `selector` names: an id, a unique prefix of one, a commit id, `latest`, `latest~N`,
-    `UPGRADE@pre` or `UPGRADE@post`.
+    """The snapshot that `selector` names: `latest`, `latest~N`, `UPGRADE@pre`, `UPGRADE@post`, an id; or what the one
+    snapshot has whose id or commit begins so, or whose label this is.
 
-    `latest` counts what was asked for and stands: not the safety snapshots that rollbacks take, nor what an upgrade
-    made that was rolled back, unless there are no others.
-    Raises IntegrityError where the one that is meant is damaged, or (`latest`) may be.
+    What may be the whole id of one that is gone names nothing else. `latest` counts what was asked for and stands: not
+    the safety snapshots that rollbacks take, nor what an upgrade made that was rolled back, unless there are no others.
+    Nor is it ever an imported copy, unless there is nothing else.
+    Raises IntegrityError where the one that is meant is damaged, or may be; NoSuchSnapshotError where there is none, or
+    more than one.
     """
     living = known if isinstance(known, Living) else Living(known)
     if match := _LATEST.fullmatch(selector):
@@ -161,27 +198,22 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     exact = [s for s in known if selector == s.id]
     if exact:
         return exact[0]
+    if selector == "now":
+        raise NoSuchSnapshotError("`now` is the directory as it is, not a snapshot", hint=_LOOK)
     for name, error in living.damaged:
-        if selector and name.startswith(selector):
+        if selector and _may_name(living, selector, name):
             raise lost(name, error)
-    found = [s for s in known if selector and s.id.startswith(selector)]
-    if not found and re.fullmatch(r"[0-9a-f]{4,40}", selector):
-        found = [s for s in known if s.commit.startswith(selector)]
+    found = [s for s in known if selector and _names(living, selector, s)]
     if not found and (match := _OLD_ID.fullmatch(selector)):
         found = _of_old_id(known, match[1], match[2])
     if len(found) == 1:
         return found[0]
-    if selector == "now":
-        raise NoSuchSnapshotError("`now` is the directory as it is, not a snapshot", hint=_LOOK)
-    if not found:
-        raise NoSuchSnapshotError(
-            f"there is no snapshot '{selector}'",
-            hint=_LOOK if known or living.damaged else _BEGIN,
-        )
+    if found:
+        raise _ambiguous(selector, found)
+    _not_an_upgrade(known, selector)
     raise NoSuchSnapshotError(
-        f"'{selector}' begins {len(found)} snapshots, {found[-1].id} among them",
-        kind="ambiguous-snapshot",
-        hint=f"type more of the id; {_LOOK}",
+        f"the snapshot {selector} was removed" if selector in living.gone else f"there is no snapshot '{selector}'",
+        hint=_LOOK if known or living.damaged else _BEGIN,
     )
 
 
@@ -194,6 +226,55 @@ def _of_old_id(known: list[Snapshot], stamp: str, name: str) -> list[Snapshot]:
     found += [s for s in known if s not in found and f"{s.created:%Y-%m-%dT%H-%M-%S}" == stamp]
     named = [s for s in found if s.label.endswith(name) or s.message.endswith(f"/{stamp}-{name}")]
     return named or found
+
+
+def _names(living: Living, selector: str, s: Snapshot) -> bool:
+    """Whether the snapshot's id or commit begins so, or this is its label, as it is or as it was typed."""
+    by_commit = len(selector) >= 4 and s.commit.startswith(selector)
+    return by_commit or living.begins(selector, s.id) or is_label(selector, s.label)
+
+
+def _may_name(living: Living, selector: str, damaged: str) -> bool:
+    """The same of a snapshot of which nothing but the id can be read."""
+    label = damaged.partition("Z-")[2]
+    return living.begins(selector, damaged) or selector in (label, _NUMBERED.sub("", label))
+
+
+def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:
+    """The error for several snapshots: how many, and what tells them apart."""
+    labelled = sum(is_label(selector, s.label) for s in found)
+    what = "is the label of" if labelled == len(found) else "names" if labelled else "begins"
+    names = ", ".join(s.id for s in found[-_NAMED:])
+    return NoSuchSnapshotError(
+        f"'{selector}' {what} {len(found)} snapshots, {found[-1].id} among them",
+        kind="ambiguous-snapshot",
+        hint=f"name one by its id: {'... ' if len(found) > _NAMED else ''}{names}"
+        if labelled
+        else f"type more of the id; {_LOOK}",
+    )
+
+
+def _not_an_upgrade(known: list[Snapshot], selector: str) -> None:
+    """Say so where what is no snapshot is an upgrade, which has two; NoSuchSnapshotError."""
+    if not any(s.upgrade for s in known):
+        return
+    from gitsnap.core.upgrade import named, upgrades
+
+    found = named(upgrades(known), selector)
+    if len(found) > 1:
+        ids = ", ".join(f"{u.id}@pre" for u in found[-_NAMED:])
+        raise NoSuchSnapshotError(
+            f"'{selector}' names {len(found)} upgrades, {found[-1].id} among them",
+            kind="ambiguous-snapshot",
+            hint=f"name a snapshot of one of them: {'... ' if len(found) > _NAMED else ''}{ids}",
+        )
+    if found:
+        raise NoSuchSnapshotError(
+            f"'{selector}' is an upgrade, not a snapshot",
+            kind="ambiguous-snapshot",
+            hint=f"{selector}@pre is the snapshot before it"
+            + (f", {selector}@post the one after it" if found[0].post else ""),
+        )
 
 
 def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:
@@ -219,6 +300,9 @@ def _latest(known: Living, back: int) -> Snapshot:
         raise NoSuchSnapshotError("there are no snapshots yet", hint=_BEGIN)
     undone = _rolled_back(known)
     wanted = [s for s in known if s.kind is not Kind.SAFETY and s.id not in undone] or known
+    if any(s.kind is not Kind.IMPORTED for s in wanted):
+        while wanted[-1].kind is Kind.IMPORTED:
+            wanted.pop()
     if back >= len(wanted):
         kinds = "safety ones and what was rolled back" if undone else "safety ones"
         aside = f", not counting {kinds}" if len(wanted) < len(known) else ""

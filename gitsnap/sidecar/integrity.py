@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.sidecar import files, refs, seal
+from gitsnap.sidecar import files, refs, register, seal
 from gitsnap.sidecar.repository import ATTRIBUTES, FORMAT_VERSION, Sidecar
 
 _HEAD = f"ref: {refs.TIMELINE}\n".encode()
@@ -85,6 +85,8 @@ def flaws(sidecar: Sidecar) -> list[Flaw]:
     out += [Flaw(f"{name} is not what gitsnap wrote") for name, data in exact.items() if _read(sidecar, name) != data]
     out += _config(sidecar)
     out += _reflog(sidecar)
+    if not register.load(sidecar).whole:
+        out.append(Flaw("the register of snapshots is damaged; the next snapshot writes it anew"))
     if _read(sidecar, "objects/info/alternates") is not None:
         out.append(Flaw("objects/info/alternates makes git look for objects elsewhere; gitsnap never writes it"))
     return out

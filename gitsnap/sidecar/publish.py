@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,9 +15,22 @@ from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.message import format_message
-from gitsnap.core.model import Inventory, Kind, Snapshot, order
+from gitsnap.core.model import Inventory, Kind, Snapshot
+from gitsnap.core.order import in_order, newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import catalog, commits, contents, growth, notes, refs, seal, superseded, timeline, trees
+from gitsnap.sidecar import (
+    catalog,
+    commits,
+    contents,
+    growth,
+    notes,
+    refs,
+    register,
+    seal,
+    superseded,
+    timeline,
+    trees,
+)
 from gitsnap.sidecar.packwriter import BLOB, COMMIT, TREE, PackWriter
 from gitsnap.sidecar.repository import Sidecar
 
@@ -171,15 +183,14 @@ class Draft:
     ) -> Published:
         """Commit and show what is in the pack. `texts` are new notes, or the commits whose notes are to be shared."""
         sidecar, pack = self._sidecar, self.pack
-        newest = self._living[-1].manifest_sha256 if self._living else None
-        snapshot = replace(wanted, previous_manifest_sha256=newest)
+        last = newest(self._living)
+        snapshot = replace(wanted, previous_manifest_sha256=last.manifest_sha256 if last else None)
         root = bytes.fromhex(snapshot.tree)
         content = commits.form(root, format_message(snapshot), commits.author_line(when))
         snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
-        living = [*self._living]
-        insort(living, snapshot, key=order)
+        living = in_order([*self._living, snapshot])
         old_tip = sidecar.refs.get(refs.TIMELINE)
         chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content})
         tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
@@ -196,6 +207,9 @@ class Draft:
                 with suppress(OSError, GitsnapError):
                     sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
                 raise
+        with suppress(OSError):
+            # It stands; the next one writes it down.
+            register.take(sidecar, living)
         superseded.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
         if written is not None:
             written.release()
@@ -270,6 +284,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
         written = pack.finish()
     finally:
         pack.abandon()
+    register.let_go(sidecar, ids)
     leaving = [refs.PINS + s.id for s in gone if s.pinned] + [refs.SNAPSHOTS + s.id for s in gone]
     # What is recorded of an upgrade goes with the snapshot before it, after it.
     records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]

@@ -21,7 +21,7 @@ from gitsnap.ops import copyout, place, restore, retain, snapshot, verify
 from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.verify import Verdict
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, rules
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import remove_tree
 
@@ -113,7 +113,9 @@ class Protected:
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
     def keep(self, **policy: int) -> None:
+        """Have retention follow these rules from now on, as if somebody had said so."""
         self.settings = replace(self.settings, retention=Policy(**policy))
+        rules.store(self.sidecar, self.settings.rules)
 
 
 def scan(root: Path, **more: object) -> Scan:

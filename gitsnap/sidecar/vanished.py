@@ -1,0 +1,115 @@
+"""What no ref names any more although nobody removed it, found in the objects themselves.
+
+Refs can vanish with every file that tells of them. Until a gc the commits are still there, and those of snapshots and
+notes say what they are. Reads the heading of every object: for whoever looks at everything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.message import parse_message
+from gitsnap.sidecar import catalog, commits, refs, register, superseded
+from gitsnap.sidecar.packreader import Pack
+from gitsnap.sidecar.packwriter import COMMIT
+from gitsnap.sidecar.repository import Sidecar
+
+_OFFSET_DELTA, _ID_DELTA = 6, 7
+_NOTES = re.compile(rb"(manifest|metadata) of (\d{1,9}) snapshots\n")
+_LOST = re.compile(r"its ref is lost; gitsnap wrote: (refs/\S+) ([0-9a-f]{40})")
+
+
+class Lost(NamedTuple):
+    """A ref that is not there, and what it pointed to."""
+
+    ref: str
+    commit: str
+
+
+@dataclass(slots=True)
+class Vanished:
+    """`snapshots` by id: their commits. `notes` by ref: the newest that there is."""
+
+    snapshots: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def look(sidecar: Sidecar) -> Vanished:
+    """What is in the objects, and in no ref, reflog or register."""
+    # First: what is published or removed meanwhile is known as that afterwards.
+    there = list(_commits(sidecar))
+    living, found = catalog.snapshots(sidecar), Vanished()
+    known = register.load(sidecar)
+    told = {s.commit for s in living} | {line.commit for line in known.taken.values()} | {*superseded.ids(sidecar)}
+    spoken_of = known.gone | {name for name, _ in living.damaged}
+    missing = {ref for ref in (refs.MANIFESTS, refs.METADATA) if sidecar.refs.get(ref) is None}
+    newest: dict[str, tuple[object, int]] = {}
+    for commit in there:
+        if commit in told:
+            continue
+        with suppress(IntegrityError):
+            parsed = commits.parse(sidecar.objects.read(bytes.fromhex(commit), b"commit")[1], commit)
+            if parsed.parent is not None:
+                continue
+            if notes := _NOTES.fullmatch(parsed.message):
+                ref, age = f"refs/notes/gitsnap/{notes[1].decode()}", (parsed.created, int(notes[2]))
+                if ref in missing and (ref not in newest or age > newest[ref]):
+                    newest[ref], found.notes[ref] = age, commit
+                continue
+            snapshot = parse_message(
+                parsed.message, commit=commit, tree=parsed.tree, created=parsed.created, pinned=False
+            )
+            if snapshot.id not in spoken_of:
+                found.snapshots[snapshot.id] = commit
+    return found
+
+
+def lost(sidecar: Sidecar) -> list[Lost]:
+    """Every ref that has to come back: those that seal or register name, and those that only the objects tell of."""
+    there = look(sidecar)
+    named = [Lost(*match.groups()) for e in sidecar.damaged.values() if (match := _LOST.search(e.message))]
+    found = [Lost(refs.SNAPSHOTS + name, commit) for name, commit in sorted(there.snapshots.items())]
+    return [*named, *found, *(Lost(ref, commit) for ref, commit in sorted(there.notes.items()))]
+
+
+def _commits(sidecar: Sidecar) -> Iterator[str]:
+    """The hex ids of all commits, but for those of a snapshot that is being written, or was when somebody died."""
+    for pack in sidecar.objects.packs():
+        if not os.path.exists(pack.path[:-5] + ".keep"):
+            with suppress(IntegrityError):
+                yield from _in_pack(pack)
+    folder = os.path.join(sidecar.path, "objects")
+    for two in os.listdir(folder):
+        if re.fullmatch("[0-9a-f]{2}", two):
+            yield from (two + rest for rest in os.listdir(os.path.join(folder, two)) if len(rest) == 38)
+
+
+def _in_pack(pack: Pack) -> Iterator[str]:
+    kinds: dict[int, int] = {}
+
+    def kind_of(start: int) -> int:
+        """The type of an entry, or of what it is a delta of in the end."""
+        chain = []
+        while start not in kinds:
+            chain.append(start)
+            number, _, _, base = pack.header(start)
+            if number == _OFFSET_DELTA and isinstance(base, int) and base < start:
+                start = base
+            elif number == _ID_DELTA and isinstance(base, bytes) and (at := pack.find(base)) not in (None, *chain):
+                start = at or 0
+            else:
+                kinds[start] = number
+        for one in chain:
+            kinds[one] = kinds[start]
+        return kinds[start]
+
+    for oid, start, _, _ in pack.entries():
+        with suppress(IntegrityError):
+            if kind_of(start) == COMMIT:
+                yield oid.hex()
