@@ -137,7 +137,7 @@ def test_a_moved_directory_is_adopted_without_reading_the_config_by_git(app: Pat
     mark = set_up(store, tmp_path)
     moved = app.rename(app.with_name("moved"))
     run_gitsnap("-C", moved, "--store", store, "init")
-    run_gitsnap("-C", moved, "--store", store, "verify", "--live")
+    run_gitsnap("-C", moved, "verify", "--live")
     assert not mark.exists()
 
 
