@@ -115,18 +115,23 @@ def local_zone() -> tzinfo:
 
 def load(environ: Mapping[str, str], store: str | None, options: Options) -> Settings:
     """The settings for a sidecar (or, without one, those of user and system). UsageError names file and key."""
+    from gitsnap.sidecar import files as regular
+    from gitsnap.sidecar import limits
+
     settings = Settings(zone=local_zone(), lock_wait=options.lock_wait)
     own = os.path.join(store, "gitsnap.toml") if store else None
     for path, source in zip((_SYSTEM, _user_file(environ), own), SOURCES[1:], strict=True):
         if path is None:
             continue
         try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except (FileNotFoundError, NotADirectoryError):
+            # What never ends, or is no settings by its size, is not waited for.
+            data = regular.read(path, limits.SETTINGS)
+        except NotADirectoryError:
             continue
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}", path=path) from None
+        if data is None:
+            continue
         table = _parse(path, data)
         settings = _merge(settings, table, path)
         if "retention" in table:

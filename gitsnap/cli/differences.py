@@ -103,8 +103,11 @@ def beside(out: Terminal, result: Difference) -> None:
 
 
 def names(out: Terminal, result: Difference, *, zero: bool = False) -> None:
-    """`diff --name-status`; with `zero` in git's form for programs, NULs between bytes as they are."""
-    if zero:
+    """`diff --name-status`; with `zero` in git's form for programs, NULs between bytes as they are.
+
+    A terminal is no program.
+    """
+    if zero and out.width is None:
         out.raw(_zero_ended(c) for c in result.comparison.changes)
     else:
         out.lines(change_line(out, c) for c in result.comparison.changes)

@@ -40,8 +40,10 @@ def encode(document: Document) -> bytes:
     """The document as one line of UTF-8. What of the command line or a file is not UTF-8 turns into U+FFFD."""
     import json
 
-    text = json.dumps(document, ensure_ascii=False)
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode() + b"\n"
+    from gitsnap.cli import words
+
+    text = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return words.unambiguous(text).encode() + b"\n"
 
 
 def moment(when: datetime) -> str:

@@ -95,7 +95,8 @@ class Session:
 
         for name, error in sidecar.damaged.items():
             told = lost(name, error)
-            self.out.warn(f"warning: {told.message}\n  to give it up: {self.out.command(f'delete {name}')}")
+            self.out.warn(f"warning: {told.message}")
+            self.out.warn(f"  to give it up: {self.out.command(f'delete {name}')}")
 
     def mention_cut_short(self, sidecar: Sidecar) -> None:
         """Say what stands when an upgrade was killed. One look at the disk where there was none."""
@@ -113,8 +114,8 @@ class Session:
         if sidecar.busy:
             self.out.warn("a rollback is at work in this directory: what is there now may be half old, half new")
         else:
+            self.out.warn("a rollback was interrupted: the directory may be between two states")
             self.out.warn(
-                "a rollback was interrupted: the directory may be between two states\n"
                 f"  `{self.out.command('recover')}` brings it to its end, "
                 f"`{self.out.command('recover --revert')}` takes it back"
             )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import app
-from gitsnap.core.errors import GitsnapError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -22,20 +21,35 @@ if TYPE_CHECKING:
 def git(
     context: typer.Context, arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGS...")] = None
 ) -> None:
-    """Run stock git on the sidecar: gitsnap git log --stat timeline."""
+    """Run stock git on the sidecar: gitsnap git log --stat timeline.
+
+    This is your own git: it obeys the sidecar's config, and can start programs that this names. Of a sidecar from
+    elsewhere, let `gitsnap doctor` name what gitsnap did not write there before.
+    """
     from gitsnap.cli import words
     from gitsnap.sidecar import stockgit
 
     session: Session = context.obj
     with session.open() as (sidecar, _):
         store, installation = sidecar.path, sidecar.installation
+    _warn_of_foreign(session, store)
     if arguments == ["--env"]:
         session.out.raw([os.fsencode(stockgit.script(session.environ, store))])
         session.out.remark(
             f"git means the snapshots of {words.name(installation)} in this shell; leave_gitsnap ends that"
         )
         return
-    try:
-        os.execvpe("git", stockgit.command(arguments or []), stockgit.at_home(session.environ, store))
-    except FileNotFoundError:
-        raise GitsnapError("git is not installed", hint="install git 2.30 or newer") from None
+    program = stockgit.require(session.environ.get("PATH"), installation)
+    os.execve(program, stockgit.command(arguments or []), stockgit.at_home(session.environ, store))
+
+
+def _warn_of_foreign(session: Session, store: str) -> None:
+    from gitsnap.cli import words
+    from gitsnap.sidecar import gitconfig
+
+    found = gitconfig.foreign(store)
+    if found:
+        shown = ", ".join(map(words.name, found[:5])) + (", ..." if len(found) > 5 else "")
+        session.out.remark(
+            f"gitsnap did not write all of this sidecar's config, and git obeys it ({shown}): it may start programs"
+        )

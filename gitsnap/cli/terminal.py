@@ -1,4 +1,8 @@
-"""Where output goes: stdout for results, stderr for everything else; colours and progress on terminals only."""
+"""Where output goes: stdout for results, stderr for everything else; colours and progress on terminals only.
+
+All text goes out through one door, which makes control characters visible whatever they came from: a name, a message, a
+command, a ref. Only styles set here pass.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from gitsnap.cli import words
 from gitsnap.cli.config import Options
 
 if TYPE_CHECKING:
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _PATIENCE = 0.5
+# Begins a style of ours until text goes out. No text can have it in it: it is another one in each process.
+_STYLE = f"\0{os.urandom(8).hex()}:"
 
 
 def _width() -> int:
@@ -65,6 +72,20 @@ def unheard(error: OSError) -> bool:
     return True
 
 
+def visible(text: str) -> str:
+    """One line as it goes out: escape sequences, direction marks and line ends within are shown, not sent.
+
+    Tabs stay, and empty lines before it.
+    """
+    line = text.lstrip("\n")
+    first, *styled = line.split(_STYLE)
+    out = ["\n" * (len(text) - len(line)), words.line(first)]
+    for part in styled:
+        code, _, rest = part.partition("m")
+        out.append(f"\033[{code}m{words.line(rest)}")
+    return "".join(out)
+
+
 class Terminal:
     """The one printer."""
 
@@ -77,7 +98,7 @@ class Terminal:
 
     def style(self, text: str, style: str) -> str:
         """The text in a style, where there are colours."""
-        return f"\033[{_STYLES[style]}m{text}\033[0m" if self._color else text
+        return f"{_STYLE}{_STYLES[style]}m{text}{_STYLE}0m" if self._color else text
 
     def draws(self, text: str) -> bool:
         """Whether the encoding of the output has these characters."""
@@ -106,7 +127,7 @@ class Terminal:
         """Lines of a result."""
         with _answering():
             for text in texts:
-                print(text)
+                print(visible(text))
 
     def remark(self, text: str) -> None:
         """One line beside the result: on stderr, not when quiet or for a program."""
@@ -121,7 +142,7 @@ class Terminal:
                 sys.stdout.flush()
             # Nobody is left to be told.
             with suppress(OSError):
-                print(text, file=sys.stderr)
+                print(visible(text), file=sys.stderr)
 
     def document(self, content: dict[str, Any]) -> None:
         """The one JSON document."""
@@ -140,7 +161,7 @@ class Terminal:
     def ask(self, question: str) -> bool:
         """A yes-or-no question; no is the default."""
         clear()
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"{visible(question)} [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
         return answer.strip().lower() in ("y", "yes")
 
@@ -211,8 +232,6 @@ class ProgressLine:
                 self._progress.start()
                 _live.append(self)
             self._task = self._progress.add_task(self._phase, total=self._totals[1], text="")
-        from gitsnap.cli import words
-
         rate = self._size / max(time.monotonic() - self._since, 0.001)
         text = f"{words.many(self._files, 'file')}, {words.size(self._size)}, {words.size(rate)}/s"
         assert self._task is not None
@@ -233,4 +252,4 @@ class ProgressLine:
         """A remark."""
         if self._shows:
             with suppress(OSError):
-                print(message, file=sys.stderr)
+                print(visible(message), file=sys.stderr)

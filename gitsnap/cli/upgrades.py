@@ -298,4 +298,5 @@ def changelog(
     else:
         plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
         style = changelog_text.Markdown() if form == "md" else plain
-        session.out.lines(changelog_text.lines(log, episode, style, secrets=show_secrets))
+        told = changelog_text.lines(log, episode, style, secrets=show_secrets)
+        session.out.lines(line for block in told for line in block.split("\n"))

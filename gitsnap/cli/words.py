@@ -26,14 +26,15 @@ __all__ = [
     "metadata",
     "name",
     "size",
+    "unambiguous",
     "when",
 ]
 
 # Zero-width joiners are part of some scripts' words and stay.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
+_UNSEEN = r"\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+_CONTROL = re.compile(rf"[\x00-\x1f\ud800-\udfff{_UNSEEN}]")
+# What JSON leaves as it is.
+_MISLEADING = re.compile(f"[{_UNSEEN}]")
 
 
 # What became of an upgrade, as the end of a sentence about it.
@@ -77,6 +78,16 @@ def line(raw: bytes | str) -> str:
     """A line of somebody's text for a terminal: as `name`, but tabs stay."""
     text = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
     return "\t".join(map(name, text.split("\t")))
+
+
+def unambiguous(json: str) -> str:
+    """A JSON text with escapes for what a terminal would act upon or hide, the same to every reader."""
+    return _MISLEADING.sub(lambda m: "".join(f"\\u{n:04x}" for n in _utf16(m[0])), json)
+
+
+def _utf16(character: str) -> list[int]:
+    raw = character.encode("utf-16-be")
+    return [int.from_bytes(raw[at : at + 2], "big") for at in range(0, len(raw), 2)]
 
 
 def many(count: int, noun: str, plural: str | None = None) -> str:

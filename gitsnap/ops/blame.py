@@ -59,7 +59,7 @@ def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[
         # git-blame(1), -S: each commit and its parent.
         file.write("".join(f"{a} {b}\n" for a, b in pairwise([*reversed(standing), ""])).encode())
         file.flush()
-        out = sidecar.git(
+        out = sidecar.git_on_objects(
             "--literal-pathspecs", "blame", "-S", file.name, "--root", "--line-porcelain", tip, "--", name
         )
     return snapshot, _read(sidecar, out, standing)

@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
@@ -16,8 +17,9 @@ from gitsnap.core.model import Snapshot
 from gitsnap.installation import orphans
 from gitsnap.ops import damage
 from gitsnap.ops.place import Place, open_sidecar
-from gitsnap.sidecar import catalog, integrity, ledger, refs, stockgit, timeline, vanished
-from gitsnap.sidecar.repository import FORMAT_VERSION, Sidecar
+from gitsnap.sidecar import catalog, gitconfig, integrity, ledger, refs, stockgit, timeline, vanished
+from gitsnap.sidecar.gitconfig import FORMAT_VERSION
+from gitsnap.sidecar.repository import Sidecar
 
 # Free bytes below which it is worth a word.
 _LOW = 100 * 10**6
@@ -35,7 +37,7 @@ class Check:
 
 def examine(place: Place | None) -> list[Check]:
     """All checks; those on the sidecar only where there is one."""
-    checks = [_python(), _git()]
+    checks = [_python(), _git(place)]
     if place is None:
         return [*checks, Check("installation", None, "nothing is protected here", "gitsnap init DIR")]
     checks += list(_installation(place))
@@ -51,10 +53,11 @@ def _python() -> Check:
     return Check("python", True, ".".join(map(str, sys.version_info[:3])))
 
 
-def _git() -> Check:
-    if shutil.which("git") is None:
-        return Check("git", False, "not installed", "install git 2.30 or newer: gc and diff need it")
-    words = stockgit.run("/", ["version"]).decode("utf-8", "replace").split()
+def _git(place: Place | None) -> Check:
+    root = place.root if place else None
+    if stockgit.find(os.environ.get("PATH"), root) is None:
+        return Check("git", False, "not on PATH", "install git 2.30 or newer: gc, blame and diff need it")
+    words = stockgit.run(["version"], installation=root).decode("utf-8", "replace").split()
     version = words[2] if len(words) > 2 else "unknown"
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     return Check("git", numbers >= (2, 30), version, None if numbers >= (2, 30) else "install git 2.30 or newer")
@@ -100,13 +103,7 @@ def _space(path: str, whose: str) -> Check:
 def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
     yield Check("sidecar", True, f"{sidecar.path} (format {FORMAT_VERSION})")
     yield from _recovery(sidecar)
-    exposed = list(_exposed(sidecar.path))
-    yield Check(
-        "privacy",
-        not exposed,
-        "only its owner can read it" if not exposed else f"others may read {exposed[0]}",
-        f"chmod -R go= {sidecar.path}" if exposed else None,
-    )
+    yield _privacy(sidecar)
     found = integrity.flaws(sidecar)
     yield Check(
         "git's files",
@@ -114,6 +111,7 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "refs, HEAD and config are as gitsnap wrote them" if not found else "; ".join(f.problem for f in found),
         _remedy(sidecar, found[0]) if found else None,
     )
+    yield from _foreign(sidecar)
     living = catalog.snapshots(sidecar)
     damaged, gone = living.damaged, vanished.lost(sidecar)
     yield Check(
@@ -202,10 +200,36 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
         )
 
 
-def _exposed(path: str) -> Iterator[str]:
+def _privacy(sidecar: Sidecar) -> Check:
+    """Who may enter the sidecar's own directory may read what is open below; nobody else can, whatever its mode."""
+    open_below = list(_open_below(sidecar.path))
+    close = f"chmod -R go= {shlex.quote(sidecar.path)}"
+    if os.stat(sidecar.path).st_mode & 0o077:
+        return Check("privacy", False, f"others may read {open_below[0] if open_below else sidecar.path}", close)
+    if open_below:
+        named = os.path.relpath(open_below[0], sidecar.path) + (", ..." if len(open_below) > 1 else "")
+        answer = f"only its owner can enter it; open to others, if it is ever copied elsewhere: {named}"
+        return Check("privacy", None, answer, close)
+    return Check("privacy", True, "only its owner can read it")
+
+
+def _open_below(path: str) -> Iterator[str]:
     for folder, names, files in os.walk(path):
         for name in [*names, *files]:
             full = os.path.join(folder, name)
-            found = os.lstat(full)
-            if found.st_mode & 0o077 and not stat.S_ISLNK(found.st_mode):
-                yield full
+            with suppress(FileNotFoundError):
+                found = os.lstat(full)
+                if found.st_mode & 0o077 and not stat.S_ISLNK(found.st_mode):
+                    yield full
+
+
+def _foreign(sidecar: Sidecar) -> Iterator[Check]:
+    """What of git's configuration in the sidecar is not gitsnap's: gitsnap never reads it; git does."""
+    found = gitconfig.foreign(sidecar.path)
+    if found:
+        yield Check(
+            "git's config",
+            None,
+            f"gitsnap did not write {', '.join(found)}",
+            "gitsnap reads none of it; `gitsnap git` obeys it, and may start programs that it names",
+        )

@@ -16,7 +16,6 @@ from gitsnap.core.quoting import quoted
 from gitsnap.core.xattrs import differing
 from gitsnap.ops.scratch import scratch
 from gitsnap.ops.texts import LARGEST, Read, Texts
-from gitsnap.sidecar import stockgit
 from gitsnap.sidecar.repository import Sidecar
 
 # How much is laid out for one run of git: that is held in memory, with what git says to it.
@@ -122,7 +121,7 @@ def _draw(wanted: Sequence[Part], texts: Texts, sidecar: Sidecar, style: Style) 
                 with suppress(OSError), open(os.path.join(folder, letter, str(number)), "xb") as file:
                     for data in texts.read(side, entry):
                         file.write(data)
-        out = stockgit.run(sidecar.path, (*_DIFF, *options), cwd=folder, ok=(0, 1))
+        out = sidecar.git_elsewhere(*_DIFF, *options, cwd=folder, ok=(0, 1))
     pieces = _HEAD.split(out)
     for which, body in zip(pieces[1::2], pieces[2::2], strict=True):
         at = 0 if body.startswith(b"@@ ") else body.find(b"\n@@ ") + 1

@@ -14,7 +14,6 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Type
 from gitsnap.ops.scratch import scratch
 from gitsnap.ops.texts import LARGEST, Read, Texts
-from gitsnap.sidecar import stockgit
 from gitsnap.sidecar.repository import Sidecar
 
 # More than this are not looked at: a rename is a convenience, and what came and went is told without it as well.
@@ -108,7 +107,7 @@ def _alike(
                 except OSError:
                     # Gone, or changed, since it was seen: then it is like nothing.
                     continue
-        out = stockgit.run(sidecar.path, _FIND, cwd=folder, ok=(0, 1))
+        out = sidecar.git_elsewhere(*_FIND, cwd=folder, ok=(0, 1))
     observer.finished()
     words = iter(out.split(b"\0"))
     for status in words:

@@ -12,7 +12,7 @@ import shutil
 from contextlib import closing, suppress
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, superseded
 from gitsnap.sidecar.packreader import Pack
 from gitsnap.sidecar.repository import Sidecar
 
@@ -28,6 +28,7 @@ def compact(sidecar: Sidecar) -> None:
     The caller is alone with the objects.
     """
     _drop_derived(sidecar)
+    superseded.forget(sidecar)
     before = _packs(sidecar)
     known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
     fresh = sum(size for name, size in before.items() if name not in known)
@@ -61,7 +62,6 @@ def _repack(sidecar: Sidecar) -> bool:
     It reads every object anew, and stumbles over a damaged copy even where there is a whole one. gc takes that.
     """
     sidecar.git("pack-refs", "--all", "--prune")
-    sidecar.git("reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all")
     # Large files have no deltas, and hardly deflate better for being tried longer, at 15 MB a second: where they are
     # most of it, all deflated bytes stay as they are.
     again = "-f" if _mostly_large(sidecar) else "-F"

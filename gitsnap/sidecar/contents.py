@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Inventory, Snapshot, Type
-from gitsnap.sidecar import catalog, notes, refs, superseded, trees
+from gitsnap.sidecar import catalog, limits, notes, refs, superseded, trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.trees import Leaf
 
@@ -37,7 +37,7 @@ def find_note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest:
             oid = notes.find(sidecar.objects, commit, snapshot.commit)
             if oid is None:
                 raise IntegrityError(f"it has no {what}: the note is missing")
-            text = sidecar.objects.read(oid, b"blob")[1]
+            text = sidecar.objects.read(oid, b"blob", limits.text_of(sidecar.objects.stored_in(oid)))[1]
             if hashlib.sha256(text).hexdigest() == digest:
                 return oid, text
             raise IntegrityError(f"its {what} is not the one its commit names")

@@ -72,6 +72,14 @@ def _apply_bounded(base: bytes, delta: bytes, at: int, size: int) -> bytes:
     return b"".join(parts)
 
 
+def announced(delta: bytes) -> int:
+    """How many bytes a delta says that it makes; 0 where it is truncated: apply() tells."""
+    try:
+        return _varint(delta, _varint(delta, 0)[1])[0]
+    except IndexError:
+        return 0
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import limits
 
 
 def private_create(path: str) -> int:
@@ -40,10 +45,29 @@ def replace(path: str, data: bytes, scratch: str, *, durable: bool = True) -> No
         sync_directory(os.path.dirname(path))
 
 
-def read(path: str) -> bytes | None:
-    """The file's bytes, or None when it is not there."""
+def opened(path: str) -> int:
+    """A descriptor to read a regular file with; IntegrityError for what is none, and might never end.
+
+    Raises FileNotFoundError, NotADirectoryError, IsADirectoryError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise IntegrityError(f"{path} is no regular file", path=path)
+
+
+def read(path: str, most: int = limits.SMALL_FILE) -> bytes | None:
+    """The file's bytes, or None when it is not there; IntegrityError where it has more than `most`."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = opened(path)
     except FileNotFoundError:
         return None
+    with open(fd, "rb") as file:
+        size = os.fstat(fd).st_size
+        if size > most:
+            raise IntegrityError(f"{path} has {size} bytes, more than gitsnap ever writes there", path=path)
+        return file.read(most)

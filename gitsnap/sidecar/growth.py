@@ -33,7 +33,7 @@ def note(sidecar: Sidecar, commit: str, packs: Sequence[str]) -> None:
     with suppress(OSError):
         bases = [os.path.join(sidecar.path, "objects", "pack", f"pack-{name}") for name in packs]
         size = sum(os.stat(base + suffix).st_size for base in bases for suffix in (".pack", ".idx"))
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(sidecar.own(_FILE), flags, 0o600)
         try:
             # A line that a crash has cut off ends before ours begins.

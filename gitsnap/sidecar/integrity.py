@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.sidecar import files, refs, register, seal
-from gitsnap.sidecar.repository import ATTRIBUTES, FORMAT_VERSION, Sidecar
+from gitsnap.sidecar import files, gitconfig, refs, register, seal
+from gitsnap.sidecar.gitconfig import ATTRIBUTES, FORMAT_VERSION
+from gitsnap.sidecar.repository import Sidecar
 
 _HEAD = f"ref: {refs.TIMELINE}\n".encode()
 # What git must be told for the sidecar to be what docs/internals/format.md says. Anything else may stand beside it.
@@ -100,17 +101,10 @@ def _read(sidecar: Sidecar, name: str) -> bytes | None:
 
 
 def _config(sidecar: Sidecar) -> Iterator[Flaw]:
-    section = ""
-    found: dict[tuple[str, str], str] = {}
-    for line in (_read(sidecar, "config") or b"").decode("utf-8", "surrogateescape").splitlines():
-        if heading := re.fullmatch(r"\s*\[([^\]]*)\]\s*", line):
-            section = heading[1].lower()
-        else:
-            key, _, value = line.partition("=")
-            found[section, key.strip().lower()] = value.strip()
+    found = dict(gitconfig.parse(_read(sidecar, "config") or b""))
     for name, settings in _SETTINGS.items():
         for key, wanted in settings.items():
-            actual = found.get((name, key))
+            actual = found.get(f"{name}.{key}")
             if actual != wanted:
                 yield Flaw(f"config: {name}.{key} is not what gitsnap wrote", wanted, actual)
 
@@ -147,7 +141,7 @@ def trailers(path: str) -> list[Flaw]:
 
 def _is_whole(path: str) -> bool:
     sha1 = hashlib.sha1(usedforsecurity=False)
-    with open(path, "rb", buffering=0) as file:
+    with open(files.opened(path), "rb", buffering=0) as file:
         left = os.fstat(file.fileno()).st_size - 20
         while left > 0 and (piece := file.read(min(CHUNK, left))):
             sha1.update(piece)

@@ -6,7 +6,7 @@ import os
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.journal import Phase, Record, decode, encode
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.repository import JOURNAL, Sidecar
 
 _DAMAGED = "damaged"
@@ -29,7 +29,7 @@ class JournalFile:
             # A step is a rename: two names at once are nobody's doing but damage.
             raise IntegrityError(f"there are journals for {' and '.join(found)} at once", path=self._path(found[1]))
         try:
-            return found[0], decode(files.read(self._path(found[0])) or b"")
+            return found[0], decode(files.read(self._path(found[0]), limits.PER_PATH_FILE) or b"")
         except IntegrityError as error:
             error.path = self._path(found[0])
             raise

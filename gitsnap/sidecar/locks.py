@@ -43,7 +43,7 @@ def hold(path: str, *, exclusive: bool, wait: float) -> Iterator[int]:
 def held(path: str) -> bool:
     """Whether somebody holds the lock file exclusively at this moment."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     try:

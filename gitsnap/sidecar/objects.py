@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitsnap.core.beside import beside
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import deltas
+from gitsnap.sidecar import deltas, files, limits
 from gitsnap.sidecar.packreader import OFS_DELTA, REF_DELTA, Pack
 
 TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
@@ -22,6 +22,9 @@ STREAM_FROM = 1 << 23
 _MAX_CHAIN = 4096
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
 _CACHE_BYTES = 24 << 20
+# Of a blob whose size nobody has said, more is not held at once.
+_HELD = 512 << 20
+_HEAD = 4096
 _LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
 
 
@@ -91,11 +94,14 @@ class ObjectStore:
             left -= pack.held(left)
         return {oid for oid in left if not os.path.exists(self._loose_path(oid))}
 
-    def read(self, oid: bytes, expected: bytes | None = None) -> tuple[bytes, bytes]:
-        """(type, content) of an object, of type `expected` if given. A damaged copy is passed over for a whole one."""
+    def read(self, oid: bytes, expected: bytes | None = None, most: int | None = None) -> tuple[bytes, bytes]:
+        """(type, content) of an object, of type `expected` if given. A damaged copy is passed over for a whole one.
+
+        One of more than `most` bytes, or more than any of its type has (limits), is as good as damaged.
+        """
         if expected == b"commit":
             return expected, self._commit(oid)
-        return self._read(oid, expected)
+        return self._read(oid, expected, most)
 
     def read_many(self, oids: Iterable[bytes], kind: bytes) -> dict[bytes, bytes]:
         """The contents of objects of type `kind`, mostly small ones, pack by pack in the order in which they lie there.
@@ -115,7 +121,7 @@ class ObjectStore:
                 if content is None:
                     with suppress(IntegrityError):
                         # The base of a delta mostly lies before it, and is remembered.
-                        content = self._read_packed(pack, offset)[1]
+                        content = self._read_packed(pack, offset, limits.WHOLE[kind])[1]
                 if content is not None and len(content) <= room and _id(kind, content) == oid:
                     found[oid] = content
                     room -= len(content)
@@ -136,28 +142,29 @@ class ObjectStore:
         """A commit's content, read once: the catalog and the timeline both need all of them."""
         content = self._commits.get(oid)
         if content is None:
-            content = self._read(oid, b"commit")[1]
+            content = self._read(oid, b"commit", None)[1]
             if len(self._commits) < _COMMITS and len(content) < _SMALL_COMMIT:
                 self._commits[oid] = content
         return content
 
-    def _read(self, oid: bytes, expected: bytes | None) -> tuple[bytes, bytes]:
+    def _read(self, oid: bytes, expected: bytes | None, most: int | None) -> tuple[bytes, bytes]:
         found = self._find(oid)
+        most = limits.WHOLE[expected or b"blob"] if most is None else most
         try:
-            kind, content = self._whole(oid, found)
+            kind, content = self._whole(oid, found, most)
         except IntegrityError as error:
-            kind, content = self._other_copy(oid, found, error)
+            kind, content = self._other_copy(oid, found, error, most)
         if expected is not None and kind != expected:
             raise IntegrityError(f"object {oid.hex()} is a {kind.decode()}, not a {expected.decode()}")
         return kind, content
 
-    def _whole(self, oid: bytes, found: tuple[Pack, int] | None) -> tuple[bytes, bytes]:
+    def _whole(self, oid: bytes, found: tuple[Pack, int] | None, most: int) -> tuple[bytes, bytes]:
         """(type, content) of one copy: the one in a pack, or (None) the loose one."""
         try:
             if found is None:
-                kind, content = self._read_loose(oid)
+                kind, content = self._read_loose(oid, most)
             else:
-                number, content = self._read_packed(*found)
+                number, content = self._read_packed(*found, most)
                 kind = TYPES[number]
         except OSError as error:
             raise _unreadable(error) from None
@@ -165,11 +172,13 @@ class ObjectStore:
             raise IntegrityError("its content does not match its id", path=found[0].path if found else None)
         return kind, content
 
-    def _other_copy(self, oid: bytes, first: tuple[Pack, int] | None, error: IntegrityError) -> tuple[bytes, bytes]:
+    def _other_copy(
+        self, oid: bytes, first: tuple[Pack, int] | None, error: IntegrityError, most: int
+    ) -> tuple[bytes, bytes]:
         for copy in self._copies(oid):
             if copy != first:
                 with suppress(IntegrityError):
-                    return self._whole(oid, copy)
+                    return self._whole(oid, copy, most)
         raise self._lost(oid, error)
 
     def _copies(self, oid: bytes) -> Iterator[tuple[Pack, int] | None]:
@@ -235,7 +244,7 @@ class ObjectStore:
                 known = _unreadable(error)
                 raise self._lost(oid, known) if isinstance(known, IntegrityError) else known from None
             return
-        content = self.read(oid, b"blob")[1]
+        content = self.read(oid, b"blob", _HELD if size is None else None)[1]
         if size is not None and len(content) != size:
             raise IntegrityError(f"object {oid.hex()} has {len(content)} bytes, not {size}")
         yield content
@@ -255,6 +264,15 @@ class ObjectStore:
         while len(streams) > 1 and not _passes(streams.pop(0)):
             copies.pop(0)
         return _large_stream(copies[0], oid, size, checked)
+
+    def stored_in(self, oid: bytes) -> int:
+        """The size of the file that holds an object, a pack or its own; 0 where it is missing."""
+        found = self._find(oid)
+        if found is not None:
+            return found[0].size
+        with suppress(OSError):
+            return os.stat(self._loose_path(oid)).st_size
+        return 0
 
     def in_order(self, oids: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
         """The ids in the order in which their objects lie on disk: small ones, and those that are better streamed."""
@@ -295,9 +313,10 @@ class ObjectStore:
             found = self._locate(oid)
         return found
 
-    def _read_packed(self, pack: Pack, offset: int) -> tuple[int, bytes]:
+    def _read_packed(self, pack: Pack, offset: int, most: int) -> tuple[int, bytes]:
         steps: list[tuple[tuple[str, int], bytes]] = []
-        room, seen = deltas.LARGEST, set()
+        # What a delta starts from may be larger than what it makes, but git has it not much larger.
+        room, seen = min(max(4 * most, STREAM_FROM), deltas.LARGEST), set()
         while True:
             # Deltas by id may form a circle, and a few that inflate hugely would fill the memory.
             if (pack.path, offset) in seen or len(steps) > _MAX_CHAIN or room < 0:
@@ -308,11 +327,13 @@ class ObjectStore:
                 self._bases.move_to_end((pack.path, offset))
                 kind, content = cached
                 break
-            kind, size, base, content = pack.load(offset, deltas.LARGEST)
-            if size > deltas.LARGEST:
+            kind, size, base, content = pack.load(offset, room if steps else most)
+            if size > (room if steps else most):
                 raise IntegrityError(f"pack entry at {offset} claims {size} bytes", path=pack.path)
             if kind in TYPES:
                 break
+            if not steps and deltas.announced(content) > most:
+                raise IntegrityError(f"pack entry at {offset} makes {deltas.announced(content)} bytes", path=pack.path)
             steps.append(((pack.path, offset), content))
             pack, offset = self._base_of(pack, kind, base, offset)
             room -= len(content)
@@ -345,24 +366,28 @@ class ObjectStore:
         name = oid.hex()
         return os.path.join(self._dir, name[:2], name[2:])
 
-    def _read_loose(self, oid: bytes) -> tuple[bytes, bytes]:
+    def _read_loose(self, oid: bytes, most: int) -> tuple[bytes, bytes]:
         try:
-            with open(self._loose_path(oid), "rb") as file:
-                data = file.read()
+            fd = files.opened(self._loose_path(oid))
         except FileNotFoundError:
             where = "; the index of a pack is damaged" if self.unusable else ""
             path = next((e.path for e in self.unusable.values()), None)
             raise IntegrityError(f"object {oid.hex()} is missing{where}", path=path) from None
         inflater = zlib.decompressobj()
-        try:
-            # What the header says bounds what is inflated: a small file can claim little and hold much.
-            plain = inflater.decompress(data, 64)
-            head = _LOOSE_HEADER.match(plain)
-            size = min(int(head[2]), deltas.LARGEST) if head else 0
-            plain += inflater.decompress(inflater.unconsumed_tail, size + 64)
-        except zlib.error as error:
-            raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
-        if not head or int(head[2]) != len(plain) - head.end() or not inflater.eof:
+        with open(fd, "rb") as file:
+            try:
+                # What the header says bounds what is inflated: a small file can claim little and hold much.
+                plain = inflater.decompress(file.read(_HEAD), 64)
+                head = _LOOSE_HEADER.match(plain)
+                size = int(head[2]) if head else 0
+                if size > most:
+                    raise IntegrityError(f"object {oid.hex()} claims {size} bytes")
+                # Deflated data is hardly ever longer than the plain.
+                data = inflater.unconsumed_tail + file.read(size + (size >> 9) + _HEAD)
+                plain += inflater.decompress(data, size + 64)
+            except zlib.error as error:
+                raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
+        if not head or size != len(plain) - head.end() or not inflater.eof:
             raise IntegrityError(f"object {oid.hex()} is damaged")
         return head[1], plain[head.end() :]
 
@@ -385,7 +410,7 @@ def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int] |
 
     def pieces() -> Iterator[bytes]:
         inflater = zlib.decompressobj()
-        with open(path, "rb") as file:
+        with open(files.opened(path), "rb") as file:
             data = file.read(1 << 18)
             while data:
                 try:

@@ -33,7 +33,7 @@ class Pack:
     def __init__(self, index_path: str) -> None:
         self.path = index_path[:-4] + ".pack"
         self.name = os.path.basename(index_path)
-        fd = os.open(index_path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(index_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             size = os.fstat(fd).st_size
             if size < 8 + 1024 + 40:
@@ -53,7 +53,7 @@ class Pack:
         self._offsets = self._crcs + 4 * self.count
         self._large = self._offsets + 4 * self.count
         self._large_count = (size - 40 - self._large) // 8
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self.size = os.fstat(self.fd).st_size
         self._lookups = 0
         self._table: dict[bytes, int] | None = None

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.sidecar import gitlocks
+from gitsnap.sidecar import files, gitlocks
 from gitsnap.sidecar.files import private_create, read, replace, sync_directory
 
 SNAPSHOTS = "refs/gitsnap/snapshots/"
@@ -80,7 +80,7 @@ class Refs:
         # directory is found sooner than a path.
         path = name if folder is not None else f"{self._path}/{name}"
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
             try:
                 data = os.read(file, 64)
             finally:
@@ -93,12 +93,8 @@ class Refs:
 
     def _packed(self) -> Mapping[str, str]:
         path = os.path.join(self._path, "packed-refs")
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            return {}
-        return _parse_packed(data, path)
+        data = files.read(path)
+        return {} if data is None else _parse_packed(data, path)
 
     def wait_until_free(self, names: Iterable[str]) -> None:
         """Wait until no git holds the lock of any of these refs, or that of packed-refs; raises LockedError.

@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, gitlocks, leftovers, locks, stockgit, suspects
+from gitsnap.sidecar import files, gitconfig, gitlocks, leftovers, limits, locks, stockgit, suspects
+from gitsnap.sidecar.gitconfig import FORMAT_VERSION
 from gitsnap.sidecar.objects import ObjectStore
 from gitsnap.sidecar.refs import MANIFESTS, METADATA, TIMELINE, Refs
 
-FORMAT_VERSION = 1
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
-
-# Clones do not inherit this file, which is why .gitattributes inside the installation are percent-encoded too.
-ATTRIBUTES = (
-    b"* -text !eol !filter !ident !working-tree-encoding !export-ignore !export-subst !diff !merge !crlf !whitespace\n"
-)
-_CONFIG = """\
-[core]
-\trepositoryformatversion = 0
-\tbare = true
-\tfilemode = true
-\tsharedRepository = 0600
-\tlogAllRefUpdates = false
-\tfsmonitor = false
-\thooksPath = /dev/null
-\tfsync = all
-\tbigFileThreshold = 8m
-\tpackedGitWindowSize = 16m
-\tpackedGitLimit = 96m
-[gc]
-\tauto = 0
-\treflogExpire = now
-\treflogExpireUnreachable = now
-\tpruneExpire = now
-\tautoDetach = false
-[maintenance]
-\tauto = false
-[pack]
-\tindexVersion = 2
-\twindowMemory = 64m
-\tthreads = 2
-[receive]
-\tautogc = false
-[gitsnap]
-\tformatVersion = {version}
-\tinstallation = {installation}
-"""
 
 
 class Sidecar:
@@ -63,8 +26,8 @@ class Sidecar:
     def __init__(self, path: str) -> None:
         self.path = path
         _check_private(path)
-        settings = _settings(path)
-        version = settings.get("formatversion", "")
+        settings = dict(gitconfig.read(path))
+        version = settings.get("gitsnap.formatversion", "")
         if not version.isdecimal():
             raise IntegrityError(
                 f"the config of the sidecar {path} names no format version",
@@ -78,7 +41,10 @@ class Sidecar:
                 path=path,
                 hint="upgrade gitsnap; nothing was changed",
             )
-        self.installation = _unquote(settings.get("installation", ""))
+        installation = gitconfig.installation(settings)
+        if installation is None:
+            raise IntegrityError("the sidecar's config has a malformed gitsnap.installation", path=path)
+        self.installation = installation
         self.refs = Refs(path)
         # The snapshots that could not be read when they were looked at last, and why.
         self.damaged: dict[str, IntegrityError] = {}
@@ -193,7 +159,7 @@ class Sidecar:
 
     def load_cache(self) -> StatCache:
         """The stat cache; an empty one when it is missing or damaged."""
-        data = files.read(self.own("stat-cache"))
+        data = files.read(self.own("stat-cache"), limits.PER_PATH_FILE)
         return (statcache.decode(data) if data else None) or StatCache()
 
     def save_cache(self, cache: StatCache) -> None:
@@ -202,8 +168,18 @@ class Sidecar:
             files.replace(self.own("stat-cache"), statcache.encode(cache), self.scratch, durable=False)
 
     def git(self, *arguments: str) -> bytes:
-        """Run stock git on the sidecar; its output."""
-        return stockgit.run(self.path, arguments, inherited=self._inherited)
+        """Run stock git on the sidecar's refs and objects; its output."""
+        with stockgit.room(self.path, refs=True) as where:
+            return stockgit.run(arguments, where=where, installation=self.installation, inherited=self._inherited)
+
+    def git_on_objects(self, *arguments: str) -> bytes:
+        """Run stock git on the sidecar's objects alone, each named by its id; its output."""
+        with stockgit.room(self.path, refs=False) as where:
+            return stockgit.run(arguments, where=where, installation=self.installation)
+
+    def git_elsewhere(self, *arguments: str, cwd: str, ok: Sequence[int] = (0,)) -> bytes:
+        """Run stock git on files in the directory `cwd`, without any repository; its output."""
+        return stockgit.run(arguments, cwd=cwd, ok=ok, installation=self.installation)
 
     def disk_bytes(self) -> int:
         """What the sidecar takes on disk, in bytes."""
@@ -218,7 +194,8 @@ class Sidecar:
 
     def adopt(self, installation: str) -> None:
         """Record that the sidecar now protects the directory at `installation` (it was moved)."""
-        self.git("config", "gitsnap.installation", installation)
+        config = os.path.join(self.path, "config")
+        self.git_elsewhere("config", "--file", config, "gitsnap.installation", installation, cwd=self.path)
         self.installation = installation
 
 
@@ -258,12 +235,11 @@ def _lay_out(building: str, installation: str) -> None:
         "gitsnap/tmp",
     ):
         os.mkdir(os.path.join(building, folder), 0o700)
-    config = _CONFIG.format(version=FORMAT_VERSION, installation=_quote(installation))
     contents = {
         "HEAD": f"ref: {TIMELINE}\n".encode(),
-        "config": config.encode("utf-8", "surrogateescape"),
+        "config": gitconfig.for_sidecar(installation),
         "description": b"gitsnap sidecar; see git log timeline\n",
-        "info/attributes": ATTRIBUTES,
+        "info/attributes": gitconfig.ATTRIBUTES,
     }
     for name, data in contents.items():
         fd = files.private_create(os.path.join(building, name))
@@ -296,33 +272,3 @@ def _check_private(path: str) -> None:
             path=path,
             hint=f"chmod 700 {path}, after checking who changed it",
         )
-
-
-def _settings(path: str) -> dict[str, str]:
-    """The config's `[gitsnap]` section. A plain reader: dulwich's takes 47 ms to load, and every command needs this."""
-    data = files.read(os.path.join(path, "config")) or b""
-    section, found = "", {}
-    for line in data.decode("utf-8", "surrogateescape").splitlines():
-        if heading := re.fullmatch(r"\s*\[([^\]]*)\]\s*", line):
-            section = heading[1].lower()
-        elif section == "gitsnap" and "=" in line:
-            key, _, value = line.partition("=")
-            found[key.strip().lower()] = value.strip()
-    return found
-
-
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\b": "\\b"}
-_PLAIN = {v[1]: k for k, v in _ESCAPES.items()}
-
-
-def _quote(value: str) -> str:
-    return '"' + "".join(_ESCAPES.get(c, c) for c in value) + '"'
-
-
-def _unquote(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    try:
-        return re.sub(r"\\(.)", lambda m: _PLAIN[m[1]], value)
-    except KeyError:
-        raise IntegrityError("the sidecar's config has a malformed gitsnap.installation") from None

@@ -1,6 +1,8 @@
-"""Running stock git on the sidecar, and only there: never with a work tree, hooks, or anyone's configuration.
+"""Running stock git: never with a work tree, hooks, or anyone's configuration, the sidecar's own included.
 
 git with a work tree executes what nested repositories configure (core.fsmonitor), so no work-tree command is ever run.
+A git directory's config does the same (diff.external, a promisor remote's uploadpack), and git always reads it: ours is
+given a directory made for the moment, which leads to the sidecar's refs and objects and to nothing else (`room`).
 """
 
 from __future__ import annotations
@@ -8,11 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.sidecar import gitlocks
+from gitsnap.sidecar import gitconfig, gitlocks
 
 _SETTINGS = (
     "core.fsmonitor=false",
@@ -23,6 +31,22 @@ _SETTINGS = (
     "gc.writeCommitGraph=false",
     "repack.updateServerInfo=false",
 )
+
+# What a git that takes no sidecar for its own is told besides: nothing to fetch, to ask or to show on a terminal.
+_ALONE = ("protocol.allow=never", "core.pager=cat", "core.bigFileThreshold=8m", "credential.helper=")
+_CLOSED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ASKPASS": "false",
+    "GIT_SSH_COMMAND": "false",
+    "GIT_EDITOR": "false",
+    "GIT_PAGER": "cat",
+}
+# What of a sidecar a git of ours is led to, where it needs refs. HEAD is copied: git takes no link for it.
+# Reflogs it would not find behind a link, and nothing in them is meant to be kept by a gc (superseded.forget).
+_LED_TO = ("refs", "packed-refs", "worktrees", "index", "gc.pid")
+_HEAD = re.compile(rb"(?:ref: refs/[!-~]{1,4000}|[0-9a-f]{40})\n?")
 
 _MARK = "GITSNAP_GIT"
 # What says how to get to other hosts, not what git acts on.
@@ -49,14 +73,13 @@ _AT_HOME = {
 
 
 def environment(base: Mapping[str, str], git_dir: str) -> dict[str, str]:
-    """`base` without GIT_* variables and with what makes git act on `git_dir` alone, without prompts."""
+    """`base` without GIT_* variables and with what makes git act on `git_dir` alone."""
     clean = {k: v for k, v in base.items() if not k.startswith("GIT_")}
     return clean | {
         "GIT_DIR": git_dir,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
         # A ref below refs/replace would make git show other content than the one that was verified.
         "GIT_NO_REPLACE_OBJECTS": "1",
     }
@@ -69,7 +92,6 @@ def at_home(base: Mapping[str, str], git_dir: str) -> dict[str, str]:
     git's children (hooks have none; pagers, `bisect run`) inherit them. git before 2.31 does not know of them.
     """
     clean = environment(base, git_dir) | {k: v for k, v in base.items() if k in _KEPT}
-    del clean["GIT_TERMINAL_PROMPT"]
     settings = dict(s.split("=", 1) for s in _SETTINGS) | _AT_HOME
     for number, (key, value) in enumerate(settings.items()):
         clean |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
@@ -95,42 +117,148 @@ def script(base: Mapping[str, str], git_dir: str) -> str:
     return "\n".join([*lines, "unset -f leave_gitsnap", "}"]) + "\n"
 
 
-def command(arguments: Sequence[str]) -> list[str]:
-    """The argument vector of a safe git call."""
+def command(arguments: Sequence[str], git: str = "git") -> list[str]:
+    """The argument vector of a git call without hooks and maintenance of its own accord."""
     settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-    return ["git", *settings, *arguments]
+    return [git, *settings, *arguments]
+
+
+def directories(path: str | None, installation: str | None) -> list[str]:
+    """The directories of a PATH in which programs may be looked for: absolute ones outside the installation.
+
+    Who may write to the installation could put a git there.
+    """
+    found = [d for d in (path or os.defpath).split(os.pathsep) if d.startswith("/")]
+    return [d for d in found if not _within(d, installation)]
+
+
+def find(path: str | None, installation: str | None) -> str | None:
+    """The git that the PATH `path` leads to, by its full name; None for none. See directories()."""
+    for folder in directories(path, installation):
+        found = shutil.which("git", path=folder)
+        if found is not None and not _within(found, installation):
+            return found
+    return None
+
+
+def _within(path: str, installation: str | None) -> bool:
+    if not installation:
+        return False
+    top = os.path.join(os.path.realpath(installation), "")
+    # Where gitsnap itself runs from within, whoever may write there could as well have changed that.
+    ours = any(os.path.realpath(x).startswith(top) for x in (sys.executable, gitconfig.__file__))
+    return not ours and os.path.join(os.path.realpath(path), "").startswith(top)
+
+
+def require(path: str | None, installation: str | None) -> str:
+    """As find(); GitsnapError where there is none."""
+    found = find(path, installation)
+    if found is None:
+        raise GitsnapError(
+            "this needs git, and PATH leads to none",
+            kind="no-git",
+            hint="install git 2.30 or newer; snapshot, verify, restore and rollback work without it",
+        )
+    return found
+
+
+class Room(NamedTuple):
+    """A git directory for the moment, and the sidecar that it leads to."""
+
+    git_dir: str
+    store: str
+
+
+@contextmanager
+def room(store: str, *, refs: bool) -> Iterator[Room]:
+    """A git directory with a config of ours that leads to the objects of the sidecar at `store`, and nothing else.
+
+    With `refs` to its refs, and whatever else keeps objects from being removed. Raises IntegrityError where following
+    would lead out of the sidecar, or never end.
+    """
+    _require_plain(store, refs=refs)
+    folder = tempfile.mkdtemp(prefix="gitsnap-git-")
+    try:
+        os.mkdir(os.path.join(folder, "info"))
+        head = b"ref: refs/heads/none\n"
+        if refs:
+            with suppress(OSError), open(os.path.join(store, "HEAD"), "rb") as file:
+                written = file.read(5000)
+                head = written if _HEAD.fullmatch(written) else head
+        else:
+            os.mkdir(os.path.join(folder, "refs"))
+        for name, data in (("HEAD", head), ("config", gitconfig.for_git()), ("info/attributes", gitconfig.ATTRIBUTES)):
+            with open(os.path.join(folder, name), "xb") as file:
+                file.write(data)
+        for name in ("objects", *(_LED_TO if refs else ())):
+            os.symlink(os.path.join(store, name), os.path.join(folder, name))
+        yield Room(folder, store)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_plain(store: str, *, refs: bool) -> None:
+    for name in ("alternates", "http-alternates"):
+        path = os.path.join(store, "objects", "info", name)
+        if os.path.lexists(path):
+            raise IntegrityError(
+                f"objects/info/{name} makes git look for objects elsewhere; gitsnap never writes it",
+                path=path,
+                hint="`gitsnap verify --all` tells whether anything is missing without it; then remove it",
+            )
+    for top in ("objects/pack", "objects/info", *(_LED_TO if refs else ())):
+        for path in _special(os.path.join(store, top)):
+            raise IntegrityError(f"{path} is neither a file nor a directory: git would wait for it", path=path)
+
+
+def _special(top: str) -> Iterator[str]:
+    """What is there but regular files and directories, links followed; no directory behind a link is entered."""
+    left = [top]
+    while left:
+        path = left.pop()
+        with suppress(FileNotFoundError):
+            mode = os.stat(path).st_mode
+            if stat.S_ISDIR(mode) and (path == top or not os.path.islink(path)):
+                with os.scandir(path) as found:
+                    left += [e.path for e in found if e.is_symlink() or not e.is_file()]
+            elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                yield path
 
 
 def run(
-    git_dir: str,
     arguments: Sequence[str],
     *,
-    cwd: str | None = None,
+    where: Room | None = None,
+    cwd: str = "/",
     ok: Sequence[int] = (0,),
+    installation: str | None = None,
     inherited: Sequence[int] = (),
 ) -> bytes:
-    """Run git quietly; its output. Raises LockedError where a lock is in its way, else IntegrityError with git's words.
+    """Run git quietly, in a room or without a repository; its output. Raises LockedError where a lock is in its way.
 
-    `inherited` are descriptors that it shall keep open: those of locks.
+    `inherited` are descriptors that it shall keep open: those of locks. Raises IntegrityError with git's own words when
+    it fails, GitsnapError when there is none outside `installation`.
     """
-    env = environment({"PATH": os.defpath + ":/usr/local/bin", "LC_ALL": "C", "HOME": os.devnull}, git_dir)
-    try:
-        done = subprocess.run(
-            command(arguments),
-            cwd=cwd or git_dir,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            umask=0o077,
-            pass_fds=inherited,
-        )
-    except FileNotFoundError:
-        raise GitsnapError("git is not installed", hint="install git 2.30 or newer") from None
+    path = os.environ.get("PATH")
+    git = require(path, installation)
+    base = {"PATH": os.pathsep.join(directories(path, installation)), "LC_ALL": "C", "HOME": os.devnull}
+    settings = [part for setting in _ALONE for part in ("-c", setting)]
+    git_dir, store = where or (os.devnull, "")
+    done = subprocess.run(
+        command([*settings, *arguments], git),
+        cwd=where.git_dir if where else cwd,
+        # The sidecar's name is there for whoever looks for what is at work on it.
+        env=environment(base, git_dir) | _CLOSED | {_MARK: store},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        umask=0o077,
+        pass_fds=inherited,
+    )
     if done.returncode not in ok:
         if b"No space left on device" in done.stderr:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), git_dir)
-        said = done.stderr.decode("utf-8", "replace").strip()
-        if locked := gitlocks.refused(said, git_dir):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store or cwd)
+        said = done.stderr.decode("utf-8", "replace").strip().replace(git_dir, store or git_dir)
+        if store and (locked := gitlocks.refused(said, store)):
             raise locked
         words = said.splitlines()
         raise IntegrityError(f"git {arguments[0]} failed ({done.returncode}): {words[-1] if words else 'no message'}")

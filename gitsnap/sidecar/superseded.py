@@ -15,6 +15,8 @@ from datetime import datetime
 from gitsnap.sidecar import commits, files, refs
 from gitsnap.sidecar.repository import Sidecar
 
+# Not waiting for whoever reads what is no file.
+_AT_ONCE = os.O_NONBLOCK | os.O_CLOEXEC
 _FIRST = re.compile(rb"[0-9a-f]{40}(?= )")
 
 
@@ -39,9 +41,17 @@ def ids(sidecar: Sidecar) -> list[str]:
     return list(dict.fromkeys(match[0].decode() for line in reversed(lines) if (match := _FIRST.match(line))))
 
 
+def forget(sidecar: Sidecar) -> None:
+    """Empty every reflog, as a gc does with gc.reflogExpire=now: what they name may go. The caller is alone."""
+    for folder, _, names in os.walk(os.path.join(sidecar.path, "logs")):
+        for name in names:
+            with suppress(OSError):
+                os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | _AT_ONCE))
+
+
 def _append(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _AT_ONCE, 0o600)
     try:
         os.write(fd, data)
     finally:

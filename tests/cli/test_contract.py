@@ -236,9 +236,10 @@ class TestLookingAround:
             assert check["ok"] is not False
         assert "no problems" in history.run("doctor").stdout
         run_gitsnap("doctor", home=history.home, cwd=tmp_path)
-        (history.home / os.listdir(history.home)[0] / "description").chmod(0o644)
+        sidecar = history.home / os.listdir(history.home)[0]
+        sidecar.chmod(0o755)
         assert "privacy" in history.run("doctor", check=1).stdout
-        (history.home / os.listdir(history.home)[0] / "description").chmod(0o600)
+        sidecar.chmod(0o700)
 
     def test_git(self, history: History) -> None:
         subjects = history.run("git", "log", "--format=%s", "timeline").stdout

@@ -32,7 +32,7 @@ class Line(Static):
 
     def say(self, text: str, style: str = "") -> None:
         """Show this."""
-        self.update(Text(text, style=style, overflow="ellipsis", no_wrap=True))
+        self.update(Text(words.line(text), style=style, overflow="ellipsis", no_wrap=True))
 
 
 class Sheet(Terminal):

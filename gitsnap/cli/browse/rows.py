@@ -164,10 +164,10 @@ class Rows(ScrollView, can_focus=True):
         row = self._rows[at]
         style = self.rich_style + _STYLES[row.style]
         if self._text:
-            return Strip([Segment(row.text, style)]).crop_extend(x, x + width, self.rich_style)
+            return Strip([Segment(words.name(row.text), style)]).crop_extend(x, x + width, self.rich_style)
         here = at == self.cursor
         if here and self.has_focus:
             style += _CURSOR
         # The mark says it where there is no reverse video.
-        line = ("> " if here else "  ") + words.clip(row.text, max(width - 2, 1))
+        line = ("> " if here else "  ") + words.clip(words.name(row.text), max(width - 2, 1))
         return Strip([Segment(line, style)]).crop_extend(0, width, style)
