@@ -234,10 +234,10 @@ def run(
     installation: str | None = None,
     inherited: Sequence[int] = (),
 ) -> bytes:
-    """Run git quietly, in a room or without a repository; its output. Raises LockedError where a lock is in its way.
+    """Run git quietly, in a room or without a repository; its output.
 
-    `inherited` are descriptors that it shall keep open: those of locks. Raises IntegrityError with git's own words when
-    it fails, GitsnapError when there is none outside `installation`.
+    `inherited` are descriptors that it shall keep open: those of locks. Raises LockedError where a lock is in its way,
+    IntegrityError with git's own words when it fails, GitsnapError when there is none outside `installation`.
     """
     path = os.environ.get("PATH")
     git = require(path, installation)
