@@ -113,9 +113,9 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
     """Read the options that hold for every command."""
-    from gitsnap.cli import config
-    from gitsnap.cli.config import Options
+    from gitsnap import config
     from gitsnap.cli.session import Session
+    from gitsnap.config import Options
 
     base = config.options_from(os.environ)
     context.obj = Session(

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gitsnap.cli import config, terminal
-from gitsnap.cli.config import Options
+from gitsnap import config
+from gitsnap.cli import terminal
 from gitsnap.cli.terminal import Terminal
+from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops import place as places

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli import words
-from gitsnap.cli.config import Options
+from gitsnap.config import Options
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

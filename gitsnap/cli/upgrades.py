@@ -194,7 +194,7 @@ def _policy(session: Session, text: str) -> OnFailure:
 
 
 def _positive(text: str, name: str) -> float:
-    from gitsnap.cli.config import seconds
+    from gitsnap.config import seconds
 
     value = seconds(text, name)
     if not value:

@@ -20,8 +20,8 @@ from gitsnap.cli.browse.bringing import Bringing
 from gitsnap.cli.browse.browser import Browser
 from gitsnap.cli.browse.page import Line
 from gitsnap.cli.browse.rows import Rows
-from gitsnap.cli.config import Options
 from gitsnap.cli.session import Session
+from gitsnap.config import Options
 from tests.cli.helpers import document
 from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_tree, sidecar_of, take_snapshot
 

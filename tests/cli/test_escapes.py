@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.cli import documents, words
-from gitsnap.cli.config import Options
 from gitsnap.cli.terminal import Terminal, visible
+from gitsnap.config import Options
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of
 from tests.support.terminal import on_terminal
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.cli import text
-from gitsnap.cli.config import Options
 from gitsnap.cli.terminal import Terminal
+from gitsnap.config import Options
 from gitsnap.core.model import Problem
 from gitsnap.core.plan import Action, RestorePlan, Step
 from gitsnap.ops.restore import Restored

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.cli import config
+from gitsnap import config
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk

@@ -27,7 +27,7 @@ Parser = Callable[[bytes], object]
 
 def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
     """Each parser by name, with texts that it accepts. `where` is a directory for those that read files."""
-    from gitsnap.cli import config
+    from gitsnap import config
     from gitsnap.core import statcache
     from gitsnap.core.exclusion import Exclusions
     from gitsnap.core.manifest import parse_manifest

@@ -16,8 +16,8 @@ from gitsnap.cli import words
 from gitsnap.cli.arguments import in_place
 from gitsnap.cli.browse.desk import Desk, Work
 from gitsnap.cli.browse.rows import Rows
-from gitsnap.cli.config import Options
 from gitsnap.cli.terminal import Terminal
+from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError
 
 if TYPE_CHECKING:
