@@ -16,9 +16,9 @@ import pytest
 from textual.pilot import Pilot
 
 from gitsnap.cli import words
-from gitsnap.cli.browse.bringing import Bringing
-from gitsnap.cli.browse.browser import Browser
-from gitsnap.cli.browse.page import Line
+from gitsnap.cli.browse.app import Browser
+from gitsnap.cli.browse.base_screen import Line
+from gitsnap.cli.browse.rollback_screen import Bringing
 from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.session import Session
 from gitsnap.config import Options

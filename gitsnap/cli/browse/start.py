@@ -6,7 +6,7 @@ import os
 import signal
 from types import FrameType
 
-from gitsnap.cli.browse.browser import Browser
+from gitsnap.cli.browse.app import Browser
 from gitsnap.cli.session import Session
 from gitsnap.ops.place import Place, open_sidecar
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli import words
-from gitsnap.cli.browse.page import Page, Sheet, keys
+from gitsnap.cli.browse.base_screen import Page, Sheet, keys
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.differences import change_line, counted
 from gitsnap.core.comparison import Change, Status
@@ -16,7 +16,7 @@ from gitsnap.ops.difference import NOW, Contents, Difference, diff
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.cli.browse.browser import Browser
+    from gitsnap.cli.browse.app import Browser
 
 _STYLES = {Status.ADDED: "added", Status.REMOVED: "removed", Status.METADATA: "dim"}
 _LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}

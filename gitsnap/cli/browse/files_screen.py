@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli import text, words
-from gitsnap.cli.browse.page import Page, keys
+from gitsnap.cli.browse.base_screen import Page, keys
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
@@ -16,7 +16,7 @@ from gitsnap.ops.browsing import beginning
 from gitsnap.ops.difference import NOW
 
 if TYPE_CHECKING:
-    from gitsnap.cli.browse.browser import Browser
+    from gitsnap.cli.browse.app import Browser
 
 _MOST = 256 << 10
 _DUMPED = 512

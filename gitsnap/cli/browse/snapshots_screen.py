@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli import words
-from gitsnap.cli.browse.page import Page, keys
+from gitsnap.cli.browse.base_screen import Page, keys
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
@@ -16,7 +16,7 @@ from gitsnap.ops.browsing import Group, Overview, overview
 from gitsnap.ops.difference import NOW
 
 if TYPE_CHECKING:
-    from gitsnap.cli.browse.browser import Browser
+    from gitsnap.cli.browse.app import Browser
 
 
 class Snapshots(Page):

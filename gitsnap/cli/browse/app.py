@@ -9,11 +9,11 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.bringing import Bringing
-from gitsnap.cli.browse.desk import Desk
-from gitsnap.cli.browse.differing import Differing
-from gitsnap.cli.browse.files import Files
-from gitsnap.cli.browse.snapshots import Snapshots
+from gitsnap.cli.browse.diff_screen import Differing
+from gitsnap.cli.browse.files_screen import Files
+from gitsnap.cli.browse.rollback_screen import Bringing
+from gitsnap.cli.browse.snapshots_screen import Snapshots
+from gitsnap.cli.browse.worker import Desk
 from gitsnap.cli.session import Session
 from gitsnap.ops.difference import NOW
 from gitsnap.ops.place import Place

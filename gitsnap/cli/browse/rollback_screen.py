@@ -11,9 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from gitsnap.cli import text, words
-from gitsnap.cli.browse.desk import Stopping
-from gitsnap.cli.browse.page import Page, Sheet, measured, sentences, wrapped
+from gitsnap.cli.browse.base_screen import Page, Sheet, measured, sentences, wrapped
 from gitsnap.cli.browse.rows import Row
+from gitsnap.cli.browse.worker import Stopping
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan

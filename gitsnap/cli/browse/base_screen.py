@@ -14,14 +14,14 @@ from textual.widgets import Footer, Input, Static
 
 from gitsnap.cli import words
 from gitsnap.cli.arguments import in_place
-from gitsnap.cli.browse.desk import Desk, Work
 from gitsnap.cli.browse.rows import Rows
+from gitsnap.cli.browse.worker import Desk, Work
 from gitsnap.cli.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError
 
 if TYPE_CHECKING:
-    from gitsnap.cli.browse.browser import Browser
+    from gitsnap.cli.browse.app import Browser
 
 
 class Line(Static):
@@ -153,7 +153,7 @@ class Page(Screen[None]):
 
     def failed(self, error: Exception) -> None:
         """Tell what went wrong, in the command's words."""
-        from gitsnap.cli.browse.report import Report
+        from gitsnap.cli.browse.dialog import Report
 
         self.about("")
         self.app.push_screen(Report("It did not work", sentences(error, self.desk.session.options)))
@@ -213,7 +213,7 @@ class Page(Screen[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        from gitsnap.cli.browse.report import Report
+        from gitsnap.cli.browse.dialog import Report
 
         self.app.push_screen(Report("Keys", HELP.splitlines()))
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from gitsnap.cli.browse.page import Line, wrapped
+from gitsnap.cli.browse.base_screen import Line, wrapped
 from gitsnap.cli.browse.rows import Row, Rows
 
 
