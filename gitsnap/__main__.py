@@ -87,23 +87,23 @@ def _dispatch(arguments: list[str]) -> int:
     import typer
     from typer._click.exceptions import ClickException, NoSuchOption
 
-    # They register the commands, in the order of the help.
-    from gitsnap.cli import (  # noqa: F401
-        aliases,
-        change,
-        compare,
-        configure,
-        imports,
-        look,
-        merges,
-        recovery,
-        reports,
-        stock,
-        trace,
-        upgrades,
-    )
     from gitsnap.cli.app import app, only, prepare_process
     from gitsnap.cli.arguments import arrange
+
+    # They register the commands, in the order of the help.
+    from gitsnap.cli.commands import (  # noqa: F401
+        aliases,
+        config,
+        diff,
+        find,
+        git,
+        look,
+        merge,
+        recover,
+        report,
+        snapshot,
+        upgrade,
+    )
 
     prepare_process()
     command = typer.main.get_command(only(app, arguments))

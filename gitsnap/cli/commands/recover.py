@@ -20,7 +20,7 @@ def undo(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> None:
     """Reverse the last rollback or restore. Can itself be undone."""
-    from gitsnap.cli.change import confirmation, report
+    from gitsnap.cli.commands.snapshot import confirmation, report
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops import underway
     from gitsnap.ops.recover import undo as operation

@@ -98,7 +98,7 @@ def rollback(
     # As the old coordinator called it.
     yes = yes or force
     if keep_edits:
-        from gitsnap.cli.merges import undo_upgrade
+        from gitsnap.cli.commands.merge import undo_upgrade
 
         if component is not None:
             raise UsageError("--keep-edits does not go with --component")
