@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> int:
     # What is ignored stays ignored.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stop)
-    from gitsnap.cli import terminal
+    from gitsnap.cli.render import terminal
 
     terminal.work_is_done(answer_counts=True)
     try:
@@ -60,9 +60,9 @@ def run(arguments: list[str]) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:
         _discard(sys.stdout)
-        from gitsnap.cli import words
+        from gitsnap.cli.render import formatting
 
-        return _fail(words.from_system(error), arguments)
+        return _fail(formatting.from_system(error), arguments)
     except MemoryError:
         return _fail(GitsnapError("out of memory", kind="no-memory", hint=_ROOM), arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
@@ -170,20 +170,20 @@ def _from_bug(error: Exception, arguments: list[str]) -> GitsnapError:
 
 
 def _fail(error: GitsnapError, arguments: list[str]) -> int:
-    from gitsnap.cli import terminal
     from gitsnap.cli.arguments import in_place, wants_json
+    from gitsnap.cli.render import terminal
 
     terminal.clear()
 
     error.hint = error.hint and in_place(error.hint, arguments)
     if wants_json(arguments):
-        from gitsnap.cli import documents
+        from gitsnap.cli.render import json
 
-        report = documents.encode(documents.failure(error))
+        report = json.encode(json.failure(error))
     else:
-        from gitsnap.cli import words
+        from gitsnap.cli.render import formatting
 
-        report = words.failure(error).encode(sys.stderr.encoding, "backslashreplace")
+        report = formatting.failure(error).encode(sys.stderr.encoding, "backslashreplace")
     with suppress(OSError):
         sys.stdout.flush()
     try:

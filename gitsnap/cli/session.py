@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gitsnap import config
-from gitsnap.cli import terminal
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import terminal
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
@@ -104,12 +104,12 @@ class Session:
         from gitsnap.sidecar import underway
 
         if underway.present(sidecar):
-            from gitsnap.cli import upgrade_text
+            from gitsnap.cli.render import upgrade
             from gitsnap.ops.underway import look
 
             found = look(sidecar)
             if found is not None:
-                upgrade_text.cut_short(self.out, found)
+                upgrade.cut_short(self.out, found)
 
     def _warn_of_pending(self, sidecar: Sidecar) -> None:
         if sidecar.busy:
@@ -152,23 +152,25 @@ class Session:
         target = self.cwd if target is None else target
         place, created = places.protect(target, self.options.store, self.home, self.cwd, home)
         if place.was is not None:
-            from gitsnap.cli import words
+            from gitsnap.cli.render import formatting
 
-            self.out.remark(f"{words.name(place.root)} was {words.name(place.was)}, and has its snapshots again")
+            self.out.remark(
+                f"{formatting.name(place.root)} was {formatting.name(place.was)}, and has its snapshots again"
+            )
         return place, created
 
     def tell_of_sidecar(self, place: Place) -> None:
         """A sidecar was created along the way: where, and what that means inside of another's directory."""
-        from gitsnap.cli import words
+        from gitsnap.cli.render import formatting
 
-        self.out.remark(f"created the sidecar {words.name(place.store)}")
+        self.out.remark(f"created the sidecar {formatting.name(place.store)}")
         was = former(place.root, self.home, place.store)
         if was is not None:
-            store = words.name(shlex.quote(was.store))
-            self.out.remark(f"{words.name(was.words)}; `gitsnap --store {store} list` shows the snapshots of that")
+            store = formatting.name(shlex.quote(was.store))
+            self.out.remark(f"{formatting.name(was.words)}; `gitsnap --store {store} list` shows the snapshots of that")
         above = places.enclosing(place.root, self.home)
         if above is not None:
-            inner, outer = words.name(place.root), words.name(above)
+            inner, outer = formatting.name(place.root), formatting.name(above)
             self.out.remark(f"{outer} is protected already; from now on {inner} has snapshots of its own")
 
     def inside(self, path: str, root: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.documents import Document, entry, moment, path
+from gitsnap.cli.render.json import Document, entry, moment, path
 from gitsnap.core.model import Snapshot
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.documents import Document, damage, moment
+from gitsnap.cli.render.json import Document, damage, moment
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored

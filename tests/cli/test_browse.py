@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from gitsnap.cli import words
 from gitsnap.cli.browse.app import Browser
 from gitsnap.cli.browse.base_screen import Line
 from gitsnap.cli.browse.rollback_screen import Bringing
 from gitsnap.cli.browse.rows import Rows
+from gitsnap.cli.render import formatting
 from gitsnap.cli.session import Session
 from gitsnap.config import Options
 from tests.cli.helpers import document
@@ -410,9 +410,9 @@ def test_names_and_contents_are_shown_and_never_obeyed(upgraded: Path) -> None:
         for _ in HOSTILE:
             row = who.browser.screen.query_one(Rows).row
             assert row
-            assert words.name(row.what.path) in who.line("about")
+            assert formatting.name(row.what.path) in who.line("about")
             await who.press("enter")
-            assert words.name(row.what.path) in who.line("title")
+            assert formatting.name(row.what.path) in who.line("title")
             await who.until("1 line" if "break" not in who.line("title") else "lines")
             clean(who)
             await who.press("escape", "down")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.core.comparison import Change, Status, metadata_differences
 from gitsnap.core.model import Entry, Type
 from tests.cli.helpers import document, refused
@@ -248,4 +248,4 @@ def test_old_and_new_mode_and_owner_are_told(installation: Path) -> None:
 )  # fmt: skip
 def test_the_words_for_owners(old: Entry, new: Entry, told: str) -> None:
     what = metadata_differences(old, new, times=True, directory_times=True)
-    assert words.metadata(Change(b"a", Status.METADATA, old, new, what=what)) == told
+    assert formatting.metadata(Change(b"a", Status.METADATA, old, new, what=what)) == told

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.cli import documents, words
-from gitsnap.cli.terminal import Terminal, visible
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render import json as documents
+from gitsnap.cli.render.terminal import Terminal, visible
 from gitsnap.config import Options
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of
 from tests.support.terminal import on_terminal
@@ -107,4 +108,4 @@ def test_json_says_the_same_to_every_reader() -> None:
     assert not _RAW.search(text)
     assert json.loads(text) == document | {"raw": "\ufffd"}
     assert "Ü 日本" in text
-    assert words.unambiguous('"\U000e0041"') == '"\\udb40\\udc41"'
+    assert formatting.unambiguous('"\U000e0041"') == '"\\udb40\\udc41"'

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.cli import text
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import text
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.model import Problem
 from gitsnap.core.plan import Action, RestorePlan, Step

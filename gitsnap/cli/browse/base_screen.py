@@ -12,11 +12,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
-from gitsnap.cli import words
 from gitsnap.cli.arguments import in_place
 from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.browse.worker import Desk, Work
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError
 
@@ -32,7 +32,7 @@ class Line(Static):
 
     def say(self, text: str, style: str = "") -> None:
         """Show this."""
-        self.update(Text(words.line(text), style=style, overflow="ellipsis", no_wrap=True))
+        self.update(Text(formatting.line(text), style=style, overflow="ellipsis", no_wrap=True))
 
 
 class Sheet(Terminal):
@@ -202,7 +202,7 @@ class Page(Screen[None]):
         """Filter while it is typed."""
         self.rows.filter(event.value)
         shown, there = self.rows.counts
-        self._tell(f"{shown:,} of {words.many(there, 'line')}" if event.value else self._noticed)
+        self._tell(f"{shown:,} of {formatting.many(there, 'line')}" if event.value else self._noticed)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Back to the rows that are left."""
@@ -234,19 +234,19 @@ def measured(progress: Any) -> str:
     if not progress.phase:
         return ""
     files, size = progress.totals
-    done = f"{progress.phase}: {words.many(progress.files, 'file')}"
+    done = f"{progress.phase}: {formatting.many(progress.files, 'file')}"
     done += f" of {files:,}" if files else ""
-    return f"{done}, {words.size(progress.size)}" + (f" of {words.size(size)}" if size else "")
+    return f"{done}, {formatting.size(progress.size)}" + (f" of {formatting.size(size)}" if size else "")
 
 
 def sentences(error: Exception, options: Options) -> list[str]:
     """An error as the command line tells it, with commands for this place."""
-    known = error if isinstance(error, GitsnapError) else words.from_system(cast(OSError, error))
+    known = error if isinstance(error, GitsnapError) else formatting.from_system(cast(OSError, error))
     typed = [
         w for o, v in (("-C", options.directory), ("--store", options.typed_store)) if v is not None for w in (o, v)
     ]
     known.hint = known.hint and in_place(known.hint, typed)
-    return words.failure(known).removeprefix("gitsnap: ").splitlines()
+    return formatting.failure(known).removeprefix("gitsnap: ").splitlines()
 
 
 HELP = """\

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli import words
 from gitsnap.cli.browse.base_screen import Page, Sheet, keys
 from gitsnap.cli.browse.rows import Row, Rows
-from gitsnap.cli.differences import change_line, counted
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.diff import change_line, counted
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
 from gitsnap.ops.difference import NOW, Contents, Difference, diff
@@ -51,10 +51,10 @@ class Differing(Page):
 
         found, self._contents, rows = await self.ask("comparing", compare)
         self.rows.fill(rows)
-        named = f": {words.name(self._path)}" if self._path is not None else ""
+        named = f": {formatting.name(self._path)}" if self._path is not None else ""
         self.title_is(f"{old} → {new}{named}")
         self._summary = counted(found)
-        unread = f"{words.many(len(found.partial), 'path')} could not be read" if found.partial else ""
+        unread = f"{formatting.many(len(found.partial), 'path')} could not be read" if found.partial else ""
         self.notice(unread)
         self.about(self._summary)
         if self._path is not None and len(rows) == 1:
@@ -92,7 +92,7 @@ class Patch(Page):
     def on_mount(self) -> None:
         """Have git compare."""
         super().on_mount()
-        self.title_is(words.name(self._change.path) or ".")
+        self.title_is(formatting.name(self._change.path) or ".")
         self.begin(self._fetch())
 
     async def _fetch(self) -> None:
@@ -100,7 +100,7 @@ class Patch(Page):
         data: bytes = b"".join(piece.text() for piece in pieces)
         whole = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
         lines = whole if len(data) <= _MOST else data[:_MOST].decode("utf-8", "surrogateescape").split("\n")[:-1]
-        self.rows.fill([Row(words.name(line.expandtabs(8)), style=_LINES.get(line[:1], "")) for line in lines])
+        self.rows.fill([Row(formatting.name(line.expandtabs(8)), style=_LINES.get(line[:1], "")) for line in lines])
         self.about(
             "" if len(lines) == len(whole) else f"only the first {len(lines):,} of {len(whole):,} lines are shown"
         )

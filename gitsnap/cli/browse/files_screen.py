@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli import text, words
 from gitsnap.cli.browse.base_screen import Page, keys
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.render import formatting, text
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
@@ -47,7 +47,7 @@ class Files(Page):
             self._show(self._folder, self.rows.row.what.path if self.rows.row else None)
 
     def _show(self, folder: bytes, on: bytes | None = None) -> None:
-        self.title_is(f"{self._side}: {words.name(folder) or '.'}/")
+        self.title_is(f"{self._side}: {formatting.name(folder) or '.'}/")
         self.begin(self._fetch(folder, on))
 
     async def _fetch(self, folder: bytes, on: bytes | None) -> None:
@@ -66,8 +66,8 @@ class Files(Page):
         """Say the whole path, and the target of a symlink."""
         if event.row is not None:
             entry: Entry = event.row.what
-            target = f" -> {words.name(entry.target)}" if entry.type is Type.LINK else ""
-            self.about(words.name(entry.path) + target)
+            target = f" -> {formatting.name(entry.target)}" if entry.type is Type.LINK else ""
+            self.about(formatting.name(entry.path) + target)
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
         """Into a directory, or a file's content."""
@@ -103,9 +103,9 @@ class Files(Page):
 
 
 def _row(e: Entry) -> Row:
-    name = words.name(e.path.rpartition(b"/")[2])
-    size = words.size(e.size) if e.type is Type.FILE else "-"
-    mark = {Type.DIR: "/", Type.LINK: f" -> {words.name(e.target)}"}.get(e.type, "")
+    name = formatting.name(e.path.rpartition(b"/")[2])
+    size = formatting.size(e.size) if e.type is Type.FILE else "-"
+    mark = {Type.DIR: "/", Type.LINK: f" -> {formatting.name(e.target)}"}.get(e.type, "")
     when = local(e.mtime_ns // 10**9)[:-3]
     line = f"{text.TYPE_LETTERS[e.type]}{text.permissions(e.mode)} {size:>8}  {when}  {name}{mark}"
     return Row(line, e, "place" if e.type is Type.DIR else "")
@@ -128,7 +128,7 @@ class Content(Page):
     def on_mount(self) -> None:
         """Read it."""
         super().on_mount()
-        self.title_is(f"{self._side}: {words.name(self._entry.path)}")
+        self.title_is(f"{self._side}: {formatting.name(self._entry.path)}")
         self.begin(self._fetch())
 
     async def _fetch(self) -> None:
@@ -156,18 +156,18 @@ class Content(Page):
 def shown(data: bytes, entry: Entry) -> tuple[list[str], str]:
     """A file's beginning as lines that are safe on a terminal, and what there is to say about it."""
     if entry.type is Type.LINK:
-        return [words.name(data)], "a symlink"
-    kind, size = file_type(data), words.size(entry.size)
+        return [formatting.name(data)], "a symlink"
+    kind, size = file_type(data), formatting.size(entry.size)
     if kind != "text":
         first = data[:_DUMPED]
-        lines = [f"{kind}, {size}; the first {words.many(len(first), 'byte')}:", ""]
+        lines = [f"{kind}, {size}; the first {formatting.many(len(first), 'byte')}:", ""]
         return lines + [_dumped(first, at) for at in range(0, len(first), 16)], f"{kind}, {size}"
-    lines = [words.name(line.expandtabs(8)) for line in data.decode("utf-8", "surrogateescape").split("\n")]
+    lines = [formatting.name(line.expandtabs(8)) for line in data.decode("utf-8", "surrogateescape").split("\n")]
     if lines and not lines[-1]:
         lines.pop()
     if len(data) < entry.size:
-        return lines, f"{size}: only the first {words.size(len(data))} are shown"
-    return lines, f"{size}, {words.many(len(lines), 'line')}"
+        return lines, f"{size}: only the first {formatting.size(len(data))} are shown"
+    return lines, f"{size}, {formatting.many(len(lines), 'line')}"
 
 
 def _dumped(data: bytes, at: int) -> str:

@@ -10,10 +10,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from gitsnap.cli import text, words
 from gitsnap.cli.browse.base_screen import Page, Sheet, measured, sentences, wrapped
 from gitsnap.cli.browse.rows import Row
 from gitsnap.cli.browse.worker import Stopping
+from gitsnap.cli.render import formatting, text
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
@@ -55,7 +55,7 @@ class Bringing(Page):
     def on_mount(self) -> None:
         """Plan."""
         super().on_mount()
-        what = ", ".join(words.name(p) or "." for p in self._paths)
+        what = ", ".join(formatting.name(p) or "." for p in self._paths)
         self.title_is(f"Restore {what} from {self._side}" if what else f"Roll back to {self._side}")
         self.notice("Planning: nothing is touched yet")
         self.desk.stop = self.stop

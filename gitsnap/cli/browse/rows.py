@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 
 _STYLES = {
     "": Style.null(),
@@ -164,10 +164,10 @@ class Rows(ScrollView, can_focus=True):
         row = self._rows[at]
         style = self.rich_style + _STYLES[row.style]
         if self._text:
-            return Strip([Segment(words.name(row.text), style)]).crop_extend(x, x + width, self.rich_style)
+            return Strip([Segment(formatting.name(row.text), style)]).crop_extend(x, x + width, self.rich_style)
         here = at == self.cursor
         if here and self.has_focus:
             style += _CURSOR
         # The mark says it where there is no reverse video.
-        line = ("> " if here else "  ") + words.clip(words.name(row.text), max(width - 2, 1))
+        line = ("> " if here else "  ") + formatting.clip(formatting.name(row.text), max(width - 2, 1))
         return Strip([Segment(line, style)]).crop_extend(0, width, style)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli import words
 from gitsnap.cli.browse.base_screen import Page, keys
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.render import formatting
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
 from gitsnap.ops.browsing import Group, Overview, overview
@@ -38,7 +38,7 @@ class Snapshots(Page):
     def on_mount(self) -> None:
         """Read the snapshots."""
         super().on_mount()
-        self.title_is(words.name(self.desk.place.root))
+        self.title_is(formatting.name(self.desk.place.root))
         self.action_fetch()
 
     def action_fetch(self) -> None:
@@ -50,7 +50,7 @@ class Snapshots(Page):
         self._found = found
         self._draw()
         count = sum(len(g.snapshots) for g in found.groups)
-        self.title_is(f"{words.name(self.desk.place.root)}   {words.many(count, 'snapshot')}")
+        self.title_is(f"{formatting.name(self.desk.place.root)}   {formatting.many(count, 'snapshot')}")
         self.notice(self._warning(found))
 
     def _warning(self, found: Overview) -> str:
@@ -60,9 +60,7 @@ class Snapshots(Page):
         if found.at_work:
             return "A rollback is at work in this directory: what is there now may be half old, half new"
         if found.cut_short is not None:
-            return (
-                f"The upgrade {words.name(found.cut_short.upgrade)} was cut short: {out.command('status')} tells more"
-            )
+            return f"The upgrade {formatting.name(found.cut_short.upgrade)} was cut short: {out.command('status')} tells more"
         if found.damaged:
             names = ", ".join(name for name, _ in found.damaged)
             return f"Damaged, and not shown: {names}. {out.command('verify --all')} tells more"
@@ -84,10 +82,10 @@ class Snapshots(Page):
         """Say what the commands call it."""
         what = event.row.what if event.row else None
         if isinstance(what, Snapshot):
-            subject = words.name(what.message.partition("\n")[0])
+            subject = formatting.name(what.message.partition("\n")[0])
             self.about(f"{what.id}  {subject}")
         elif isinstance(what, Stored):
-            self.about(f"{words.name(what.id)}  {words.name(what.pre.command or '')}")
+            self.about(f"{formatting.name(what.id)}  {formatting.name(what.pre.command or '')}")
         else:
             self.about("the directory as it is now" if event.row else "")
 
@@ -139,9 +137,9 @@ def _rows(found: Overview, mark: str | None) -> Iterator[Row]:
 
 
 def _upgrade(upgrade: Stored) -> Row:
-    label, command = words.name(upgrade.label), words.name(upgrade.pre.command or "")
+    label, command = formatting.name(upgrade.label), formatting.name(upgrade.pre.command or "")
     outcome = upgrade.outcome.value if upgrade.outcome else "not finished"
-    return Row(f"  {words.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold")
+    return Row(f"  {formatting.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold")
 
 
 def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> Row:
@@ -152,8 +150,8 @@ def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> Row:
     # What the command of an upgrade was stands above already.
     subject = "" if group.upgrade is not None and s.kind is not Kind.SAFETY else s.message.partition("\n")[0]
     text = (
-        f"{_star(s.id, mark)} {words.when(s.created)[:16]}  {branch + s.kind.value:9}{s.files:>8,} files"
-        f"  {words.size(s.bytes):>8}  {words.name(marks + subject)}"
+        f"{_star(s.id, mark)} {formatting.when(s.created)[:16]}  {branch + s.kind.value:9}{s.files:>8,} files"
+        f"  {formatting.size(s.bytes):>8}  {formatting.name(marks + subject)}"
     )
     return Row(text.rstrip(), s, "dim" if s.kind is Kind.SAFETY else "")
 

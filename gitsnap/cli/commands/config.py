@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import words
 from gitsnap.cli.app import command
+from gitsnap.cli.render import formatting
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def _tell(session: Session, table: Table) -> None:
         session.out.line("no components are set: each top-level directory is one, and the files beside them are `.`")
     wide = max((len(n) for n in table), default=0)
     for name, globs in table.items():
-        session.out.line(f"{name:{wide}}  {globs if isinstance(globs, str) else '  '.join(map(words.name, globs))}")
+        session.out.line(
+            f"{name:{wide}}  {globs if isinstance(globs, str) else '  '.join(map(formatting.name, globs))}"
+        )
     session.out.remark(f"\nHow the files divide:  {session.out.command('config components test')}")
 
 
@@ -100,16 +102,16 @@ def _test(session: Session, paths: list[str]) -> None:
         session.out.document(_document(found))
         return
     for path, name in found.paths:
-        session.out.line(f"{words.name(name)}  {words.name(path)}")
-    wide = max((len(words.name(n)) for n in found.components), default=0)
+        session.out.line(f"{formatting.name(name)}  {formatting.name(path)}")
+    wide = max((len(formatting.name(n)) for n in found.components), default=0)
     for name, (files, size) in found.components.items():
-        session.out.line(f"{words.name(name):{wide}}  {files:>7,}  {words.size(size):>8}")
+        session.out.line(f"{formatting.name(name):{wide}}  {files:>7,}  {formatting.size(size):>8}")
     for name, pattern in found.idle:
-        session.out.remark(f"the glob {words.name(pattern)} of {words.name(name)} matches nothing")
+        session.out.remark(f"the glob {formatting.name(pattern)} of {formatting.name(name)} matches nothing")
 
 
 def _document(found: Division) -> dict[str, object]:
-    from gitsnap.cli.documents import path
+    from gitsnap.cli.render.json import path
 
     return {
         "components": {n: {"files": f, "bytes": b} for n, (f, b) in found.components.items()},

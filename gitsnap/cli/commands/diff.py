@@ -34,8 +34,9 @@ def diff(
     path: Annotated[list[str] | None, typer.Option("--path", hidden=True, help="What stands after `--`.")] = None,
 ) -> None:
     """Show what changed between two snapshots, or since one."""
-    from gitsnap.cli import differences, documents
     from gitsnap.cli.pager import paged
+    from gitsnap.cli.render import diff as differences
+    from gitsnap.cli.render import json
     from gitsnap.ops import components, difference
     from gitsnap.ops.patch import Style
 
@@ -56,7 +57,7 @@ def diff(
         with paged(session, wanted=not no_pager):
             if session.options.json:
                 keys = contents.keys if semantic else None
-                session.out.document(documents.difference(result, settings.components, keys))
+                session.out.document(json.difference(result, settings.components, keys))
             elif stat:
                 differences.stat(session.out, result, settings.components)
             elif name_status:

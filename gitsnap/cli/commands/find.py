@@ -24,7 +24,8 @@ def find(
     sha256: Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="Files with this content.")] = None,
 ) -> None:
     """Find names, or a content by its SHA-256, in all snapshots."""
-    from gitsnap.cli import trace_documents, traces
+    from gitsnap.cli import trace_documents
+    from gitsnap.cli.render import find as traces
     from gitsnap.ops import inspect
 
     session: Session = context.obj
@@ -52,8 +53,9 @@ def log(
     no_pager: NoPager = False,
 ) -> None:
     """Show one path's life through the snapshots, newest first."""
-    from gitsnap.cli import trace_documents, traces
+    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
+    from gitsnap.cli.render import find
     from gitsnap.ops import lives
 
     session: Session = context.obj
@@ -64,7 +66,7 @@ def log(
             session.out.document(trace_documents.lives(raw, found))
             return
         with paged(session, wanted=not no_pager):
-            traces.lives(session.out, found, sidecar if patch else None)
+            find.lives(session.out, found, sidecar if patch else None)
 
 
 @command()
@@ -75,8 +77,9 @@ def blame(
     no_pager: NoPager = False,
 ) -> None:
     """Tell which snapshot last changed each line of a file."""
-    from gitsnap.cli import trace_documents, traces
+    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
+    from gitsnap.cli.render import find
     from gitsnap.ops import blame as operation
 
     session: Session = context.obj
@@ -87,7 +90,7 @@ def blame(
         session.out.document(trace_documents.blamed(of, raw, found))
         return
     with paged(session, wanted=not no_pager):
-        traces.blamed(session.out, raw, found)
+        find.blamed(session.out, raw, found)
 
 
 @command()
@@ -101,8 +104,9 @@ def search(
     path: Annotated[list[str] | None, typer.Option("--path", hidden=True, help="What stands after `--`.")] = None,
 ) -> None:
     """Find a text in the files of all snapshots."""
-    from gitsnap.cli import trace_documents, traces
+    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
+    from gitsnap.cli.render import find
     from gitsnap.ops import search as operation
 
     session: Session = context.obj
@@ -119,6 +123,6 @@ def search(
             session.out.document(trace_documents.searched(found, counts))
             return
         with paged(session, wanted=not no_pager):
-            there = traces.found(session.out, found, counts)
+            there = find.found(session.out, found, counts)
         if not there or session.out.width is not None:
-            traces.counted(session.out, counts, there=there)
+            find.counted(session.out, counts, there=there)

@@ -26,7 +26,7 @@ def git(
     This is your own git: it obeys the sidecar's config, and can start programs that this names. Of a sidecar from
     elsewhere, let `gitsnap doctor` name what gitsnap did not write there before.
     """
-    from gitsnap.cli import words
+    from gitsnap.cli.render import formatting
     from gitsnap.sidecar import stockgit
 
     session: Session = context.obj
@@ -36,7 +36,7 @@ def git(
     if arguments == ["--env"]:
         session.out.raw([os.fsencode(stockgit.script(session.environ, store))])
         session.out.remark(
-            f"git means the snapshots of {words.name(installation)} in this shell; leave_gitsnap ends that"
+            f"git means the snapshots of {formatting.name(installation)} in this shell; leave_gitsnap ends that"
         )
         return
     program = stockgit.require(session.environ.get("PATH"), installation)
@@ -44,12 +44,12 @@ def git(
 
 
 def _warn_of_foreign(session: Session, store: str) -> None:
-    from gitsnap.cli import words
+    from gitsnap.cli.render import formatting
     from gitsnap.sidecar import gitconfig
 
     found = gitconfig.foreign(store)
     if found:
-        shown = ", ".join(map(words.name, found[:5])) + (", ..." if len(found) > 5 else "")
+        shown = ", ".join(map(formatting.name, found[:5])) + (", ..." if len(found) > 5 else "")
         session.out.remark(
             f"gitsnap did not write all of this sidecar's config, and git obeys it ({shown}): it may start programs"
         )

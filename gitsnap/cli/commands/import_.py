@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import terminal
 from gitsnap.cli.app import command
+from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def import_(
     ] = False,
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
-    from gitsnap.cli import documents, words
+    from gitsnap.cli.render import formatting, json
     from gitsnap.ops import imports, retain, sources
     from gitsnap.ops.place import open_sidecar
     from gitsnap.sidecar import catalog
@@ -63,14 +63,14 @@ def import_(
         leaving = retain.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
         short_lived = [d.snapshot.id for d in leaving.gone if d.snapshot.id in taken]
     if session.options.json:
-        beside = [documents.place(p, "path") for p in named.beside]
+        beside = [json.place(p, "path") for p in named.beside]
         session.out.document({"imported": [_document(i) for i in done], "not_imported": beside})
     elif short_lived:
         which = "it" if len(done) == 1 else f"{len(short_lived):,} of them"
         session.out.remark(f"retention will remove {which} at the next snapshot; to keep what matters:")
         session.out.remark(f"  {session.out.command('pin ' + ' '.join(short_lived))}")
     for path in named.beside if not session.options.json else ():
-        session.out.remark(f"not imported, as it is no copy: {words.name(path)}")
+        session.out.remark(f"not imported, as it is no copy: {formatting.name(path)}")
     if any(i.partial or i.foreign for i in done) or any(map(os.path.isdir, named.beside)):
         raise typer.Exit(3)
 
@@ -87,37 +87,37 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _tell(session: Session, result: Imported) -> None:
-    from gitsnap.cli import text, words
+    from gitsnap.cli.render import formatting, text
 
     s = result.snapshot
     session.out.line(s.id)
     if result.known:
-        session.out.remark(f"{words.name(result.source)} was imported before")
+        session.out.remark(f"{formatting.name(result.source)} was imported before")
         return
     session.out.remark(
-        f"{words.name(result.source)}: {words.many(s.files, 'file')}, {words.size(s.bytes)},"
-        f" of {words.when(s.created)}, in {words.duration(result.duration)}"
+        f"{formatting.name(result.source)}: {formatting.many(s.files, 'file')}, {formatting.size(s.bytes)},"
+        f" of {formatting.when(s.created)}, in {formatting.duration(result.duration)}"
     )
     for path in result.sockets:
-        session.out.remark(f"skipped the socket {words.name(path)}")
+        session.out.remark(f"skipped the socket {formatting.name(path)}")
     for line in text.untold(result.unrecorded, result.unlisted):
         session.out.remark(line)
     for path in result.foreign:
-        session.out.warn(f"not imported, as it is no part of the old layout: {words.name(path)}")
+        session.out.warn(f"not imported, as it is no part of the old layout: {formatting.name(path)}")
     text.incomplete(session.out, result.partial, "could not be read")
 
 
 def _document(result: Imported) -> dict[str, object]:
-    from gitsnap.cli import documents
+    from gitsnap.cli.render import json
 
     return {
-        **documents.place(result.source, "source"),
-        "snapshot": documents.snapshot(result.snapshot),
+        **json.place(result.source, "source"),
+        "snapshot": json.snapshot(result.snapshot),
         "known": result.known,
-        "partial": documents.problems(result.partial),
-        "skipped": documents.paths(result.sockets),
+        "partial": json.problems(result.partial),
+        "skipped": json.paths(result.sockets),
         "unrecorded": result.unrecorded,
-        "unlisted": documents.paths(result.unlisted),
-        "not_imported": documents.paths(result.foreign),
+        "unlisted": json.paths(result.unlisted),
+        "not_imported": json.paths(result.foreign),
         "duration": round(result.duration, 3),
     }

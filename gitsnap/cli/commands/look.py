@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @command("list")
 def list_(context: typer.Context) -> None:
     """List the snapshots, oldest first."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import damage
     from gitsnap.sidecar import catalog
 
@@ -25,7 +25,7 @@ def list_(context: typer.Context) -> None:
         found, damaged = catalog.survey(sidecar)
         known = damage.known(sidecar, found)
     if session.options.json:
-        session.out.document(documents.listing(found, damaged, known))
+        session.out.document(json.listing(found, damaged, known))
     else:
         if found or not damaged:
             text.listing(session.out, found, known)
@@ -40,7 +40,7 @@ def list_(context: typer.Context) -> None:
 @command()
 def show(context: typer.Context, snapshot: Selector = "latest") -> None:
     """Show one snapshot, what it holds and left out; or one upgrade."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import inspect
     from gitsnap.ops.history import means_upgrade
 
@@ -52,7 +52,7 @@ def show(context: typer.Context, snapshot: Selector = "latest") -> None:
             return show_upgrade(session, sidecar, settings, snapshot)
         result = inspect.show(sidecar, snapshot, settings.components)
     if session.options.json:
-        session.out.document(documents.shown(result))
+        session.out.document(json.shown(result))
     else:
         text.shown(session.out, result)
     return None
@@ -61,7 +61,9 @@ def show(context: typer.Context, snapshot: Selector = "latest") -> None:
 @command()
 def status(context: typer.Context) -> None:
     """Say how things stand, on one screen."""
-    from gitsnap.cli import documents, standing, upgrade_documents
+    from gitsnap.cli import upgrade_documents
+    from gitsnap.cli.render import json
+    from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
     from gitsnap.ops import underway
     from gitsnap.ops.standing import status as operation
@@ -73,7 +75,7 @@ def status(context: typer.Context) -> None:
         retention = describe(settings.retention)
         cut_short = underway.look(sidecar)
     if session.options.json:
-        session.out.document(documents.state(result, retention) | upgrade_documents.pending(cut_short))
+        session.out.document(json.state(result, retention) | upgrade_documents.pending(cut_short))
     else:
         standing.state(session.out, result, settings, session.now)
     if result.difference and result.difference.partial:
@@ -88,7 +90,7 @@ def verify(
     live: Annotated[bool, typer.Option("--live", help="Compare the directory with the snapshot instead.")] = False,
 ) -> None:
     """Read every byte of a snapshot again, compare with its manifest."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import verify as operation
 
     session: Session = context.obj
@@ -101,7 +103,7 @@ def verify(
         else:
             verdicts = operation.verify(sidecar, wanted, settings, now=session.now, everything=all_, observer=progress)
     if session.options.json:
-        session.out.document(documents.verdicts(verdicts))
+        session.out.document(json.verdicts(verdicts))
     else:
         text.verdicts(session.out, verdicts, live)
     if not all(v.ok for v in verdicts):
@@ -118,7 +120,7 @@ def ls(
     recursive: Annotated[bool, typer.Option("-R", "--recursive", help="Everything below.")] = False,
 ) -> None:
     """List a directory as a snapshot holds it."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import inspect
 
     session: Session = context.obj
@@ -127,7 +129,7 @@ def ls(
             sidecar, snapshot, session.inside(path, sidecar.installation), recursive=recursive
         )
     if session.options.json:
-        session.out.document(documents.entries(of, found, images))
+        session.out.document(json.entries(of, found, images))
     else:
         text.entries(session.out, found, images)
 
@@ -160,7 +162,7 @@ def browse(context: typer.Context) -> None:
 @command()
 def doctor(context: typer.Context) -> None:
     """Check installation, sidecar, permissions and versions."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.core.errors import NoSidecarError
     from gitsnap.ops.doctor import examine
 
@@ -171,7 +173,7 @@ def doctor(context: typer.Context) -> None:
         place = None
     found = examine(place)
     if session.options.json:
-        session.out.document(documents.checks(found))
+        session.out.document(json.checks(found))
     else:
         text.checks(session.out, found)
     if any(c.ok is False for c in found):

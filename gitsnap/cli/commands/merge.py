@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import terminal, words
 from gitsnap.cli.app import command
+from gitsnap.cli.render import formatting, terminal
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def _asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], b
 def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
     for word, paths in (("take", plan.taken), ("remove", plan.removed), ("merge", plan.merged)):
         for path in paths[:most]:
-            yield f"{word:8} {words.name(path)}"
+            yield f"{word:8} {formatting.name(path)}"
         if most is not None and len(paths) > most:
             yield f"{word:8} … and {len(paths) - most:,} more"
     for problem in plan.kept:
-        yield f"keep     {words.name(problem.path)} ({words.name(problem.reason)})"
+        yield f"keep     {formatting.name(problem.path)} ({formatting.name(problem.reason)})"
     for conflict in plan.conflicts:
-        beside = f"; see {words.name(conflict.beside)}" if conflict.beside else ""
-        yield f"conflict {words.name(conflict.path)}: {words.name(conflict.reason)}{beside}"
+        beside = f"; see {formatting.name(conflict.beside)}" if conflict.beside else ""
+        yield f"conflict {formatting.name(conflict.path)}: {formatting.name(conflict.reason)}{beside}"
 
 
 def _report(session: Session, done: Done, *, dry_run: bool) -> None:
@@ -124,15 +124,15 @@ def _counts(done: Done) -> str:
 
 
 def _tell(session: Session, done: Done) -> None:
-    from gitsnap.cli import text
+    from gitsnap.cli.render import text
 
     restored = done.restored
     assert restored is not None
     session.out.line(
-        f"{_counts(done)}, in {words.duration(done.duration)}, {'' if restored.verified else 'NOT '}verified"
+        f"{_counts(done)}, in {formatting.duration(done.duration)}, {'' if restored.verified else 'NOT '}verified"
     )
     for path in done.plan.merged:
-        session.out.line(f"merged   {words.name(path)}")
+        session.out.line(f"merged   {formatting.name(path)}")
     for line in _lines(type(done.plan)(conflicts=done.plan.conflicts)):
         session.out.warn(line)
     text.incomplete(session.out, [*done.plan.unknown, *restored.incomplete], "could not be brought back exactly")
@@ -144,7 +144,7 @@ def _tell(session: Session, done: Done) -> None:
 
 
 def _document(done: Done, dry_run: bool) -> dict[str, object]:
-    from gitsnap.cli.documents import path, paths, problems
+    from gitsnap.cli.render.json import path, paths, problems
 
     plan, restored = done.plan, done.restored
     return {

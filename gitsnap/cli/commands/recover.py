@@ -55,8 +55,8 @@ def recover(
     ] = False,
 ) -> None:
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
-    from gitsnap.cli import documents, text
     from gitsnap.cli.interrupts import Signals
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import underway
     from gitsnap.ops.recover import Direction
     from gitsnap.ops.recover import recover as operation
@@ -79,7 +79,7 @@ def recover(
             # An upgrade whose rollback this was has been rolled back.
             underway.settle(sidecar)
     if session.options.json:
-        session.out.document(documents.recovered(result))
+        session.out.document(json.recovered(result))
     else:
         text.recovered(session.out, result)
     if result.direction is Direction.GIVE_UP:

@@ -34,7 +34,7 @@ def report(
     show_secrets: ShowSecrets = False,
 ) -> None:
     """Write what an upgrade changed as one HTML page."""
-    from gitsnap.cli import text
+    from gitsnap.cli.render import text
     from gitsnap.cli.report import page as pages
     from gitsnap.ops import history as past
     from gitsnap.ops import report as operation
@@ -150,21 +150,22 @@ def _commands(session: Session, found: Report) -> Commands:
 
 
 def _tell(session: Session, found: Report, target: str, page: Page) -> None:
-    from gitsnap.cli import documents, upgrade_documents, words
+    from gitsnap.cli import upgrade_documents
+    from gitsnap.cli.render import formatting, json
 
     if session.options.json:
         session.out.document(
             {
-                "report": {**documents.place(target), "bytes": len(page.data)},
+                "report": {**json.place(target), "bytes": len(page.data)},
                 "from": found.log.old,
                 "to": found.log.new,
                 "upgrade": upgrade_documents.episode(found.episode) if found.episode else None,
                 "summary": found.log.summary,
                 "diffs": {"shown": page.diffs, "left_out": page.diffs_left_out},
-                "unreadable": documents.problems(found.partial),
+                "unreadable": json.problems(found.partial),
             }
         )
         return
-    session.out.line(f"wrote {words.name(target)}, {words.size(len(page.data))}")
+    session.out.line(f"wrote {formatting.name(target)}, {formatting.size(len(page.data))}")
     if (os.path.realpath(target) + "/").startswith(os.path.realpath(found.installation) + "/"):
         session.out.remark("it lies in the installation: the next snapshot will hold it")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitsnap.cli import terminal
 from gitsnap.cli.app import Selector, command
+from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @command()
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
     """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import exclusions, survey
 
     session: Session = context.obj
     place, created = session.protect(directory)
     result = survey.survey(place, created, session.settings(place))
     if session.options.json:
-        session.out.document(documents.initialised(result))
+        session.out.document(json.initialised(result))
     else:
         text.initialised(session.out, result)
         text.unread_rules(session.out, exclusions.unused(place.root))
@@ -57,7 +57,7 @@ def snapshot(
 
 def take_snapshot(session: Session, request: Any) -> None:
     """Take one snapshot, protecting the directory first where it is not protected yet."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import exclusions
     from gitsnap.ops.place import open_sidecar
     from gitsnap.ops.snapshot import take
@@ -70,7 +70,7 @@ def take_snapshot(session: Session, request: Any) -> None:
         terminal.work_is_done()
         session.warn_of_damage(sidecar)
     if session.options.json:
-        session.out.document(documents.taken(result))
+        session.out.document(json.taken(result))
     else:
         text.taken(session.out, result)
         text.unread_rules(session.out, exclusions.unused(place.root))
@@ -220,7 +220,7 @@ def confirmation(
     session: Session, directory: str, selector: str | None = None
 ) -> Callable[[Snapshot, RestorePlan], bool]:
     """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot."""
-    from gitsnap.cli import text, words
+    from gitsnap.cli.render import formatting, text
 
     def confirm(target: Snapshot, plan: RestorePlan) -> bool:
         if not plan.steps:
@@ -228,7 +228,7 @@ def confirmation(
         text.plan(session.out, target, plan)
         if selector is not None and selector.startswith("latest"):
             _mention_before(session, target)
-        session.out.warn(f"{words.name(directory)} goes back to {target.id}.")
+        session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
         return session.out.ask("Go ahead?")
 
     return confirm
@@ -243,14 +243,14 @@ def report(
     dry_run: bool = False,
 ) -> None:
     """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
 
     terminal.work_is_done(answer_counts=not result.applied)
     if not dry_run and not result.applied:
         session.out.warn("Nothing was touched.")
         raise typer.Exit(1)
     if session.options.json:
-        session.out.document(documents.restored(result, steps=not result.applied))
+        session.out.document(json.restored(result, steps=not result.applied))
     elif result.applied:
         text.restored(session.out, result, paths, destination)
     else:
@@ -287,7 +287,7 @@ def prune(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Even if the rules have changed or gone.")] = False,
 ) -> None:
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.core.retention import Policy, parse_duration
     from gitsnap.ops import retain
 
@@ -306,7 +306,7 @@ def prune(
 
         found = retain.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
     if session.options.json:
-        session.out.document(documents.decisions(found, dry_run=dry_run))
+        session.out.document(json.decisions(found, dry_run=dry_run))
     else:
         text.decisions(session.out, found, dry_run=dry_run)
 
@@ -343,12 +343,12 @@ def unpin(context: typer.Context, snapshot: Selector) -> None:
 
 
 def _pinned(session: Session, operation: Any, selector: str, word: str) -> None:
-    from gitsnap.cli import documents
+    from gitsnap.cli.render import json
 
     with session.open(changing=True) as (sidecar, settings):
         changed = operation(sidecar, selector, settings)
     if session.options.json:
-        session.out.document({"snapshot": documents.snapshot(changed)})
+        session.out.document({"snapshot": json.snapshot(changed)})
     else:
         session.out.line(f"{word} {changed.id}")
 
@@ -356,13 +356,13 @@ def _pinned(session: Session, operation: Any, selector: str, word: str) -> None:
 @command()
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
-    from gitsnap.cli import documents, text
+    from gitsnap.cli.render import json, text
     from gitsnap.ops import retain
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
         result = retain.collect(sidecar, settings)
     if session.options.json:
-        session.out.document(documents.collected(result))
+        session.out.document(json.collected(result))
     else:
         text.collected(session.out, result)

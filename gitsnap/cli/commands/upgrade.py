@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gitsnap.cli import terminal
 from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, callers_umask, command
+from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def run(
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
         if not session.options.json:
-            from gitsnap.cli import upgrade_text
+            from gitsnap.cli.render import upgrade
 
-            upgrade_text.upgraded(session.out, result)
+            upgrade.upgraded(session.out, result)
             sys.stderr.flush()
     terminal.work_is_done()
     if result.outcome is Outcome.ROLLBACK_FAILED:
@@ -141,27 +141,27 @@ def _stop_on_hangup() -> None:
 
 
 def _no_command(word: str, session: Session, where: str | None) -> UsageError:
-    from gitsnap.cli import words
+    from gitsnap.cli.render import formatting
     from gitsnap.ops.run import findable
 
-    name, hint = words.name(word), "gitsnap run --help"
+    name, hint = formatting.name(word), "gitsnap run --help"
     if where is not None and "/" in word and findable(word, session.environ, session.cwd):
         here = os.path.abspath(os.path.join(session.cwd, word))
         return UsageError(
-            f"there is no command '{name}' in {words.name(where)}, where -C has it run; it is in "
-            f"{words.name(session.cwd)}, where you stand; nothing was started",
-            hint=f"say {words.name(here)}",
+            f"there is no command '{name}' in {formatting.name(where)}, where -C has it run; it is in "
+            f"{formatting.name(session.cwd)}, where you stand; nothing was started",
+            hint=f"say {formatting.name(here)}",
         )
-    at = f" in {words.name(where or session.cwd)}" if "/" in word and not word.startswith("/") else ""
+    at = f" in {formatting.name(where or session.cwd)}" if "/" in word and not word.startswith("/") else ""
     return UsageError(f"there is no command '{name}'{at}; nothing was started", hint=hint)
 
 
 def _events(session: Session, target: str | None) -> Tell:
     """Where events go: to people in words, to programs as lines."""
-    from gitsnap.cli import upgrade_text
-    from gitsnap.cli.stream import open_stream
+    from gitsnap.cli.render import upgrade
+    from gitsnap.cli.render.event_stream import open_stream
 
-    spoken = upgrade_text.Narrator(session.out)
+    spoken = upgrade.Narrator(session.out)
     if target is None and not session.options.json:
         return spoken.tell
     stream = open_stream(target or "-", session.out.warn)
@@ -172,7 +172,7 @@ def _events(session: Session, target: str | None) -> Tell:
         stream.tell(event)
         spoken.tell(event)
         if only_last:
-            upgrade_text.last_line(session.out, event)
+            upgrade.last_line(session.out, event)
 
     return tell
 
@@ -204,10 +204,10 @@ def _positive(text: str, name: str) -> float:
 
 def _ask(session: Session, reason: str) -> bool:
     """Whether to roll back. No answer, and a terminal that is gone, mean yes: that is what the snapshot is for."""
-    from gitsnap.cli import words
+    from gitsnap.cli.render import formatting
 
     try:
-        session.out.warn(f"the upgrade failed: {words.name(reason)}")
+        session.out.warn(f"the upgrade failed: {formatting.name(reason)}")
         return not session.out.ask("Keep the directory as it is now? Otherwise it is rolled back.")
     except OSError:
         return True
@@ -235,7 +235,8 @@ def _exit_code(result: Upgraded) -> int:
 @command()
 def history(context: typer.Context) -> None:
     """List upgrades, rollbacks and snapshots, oldest first."""
-    from gitsnap.cli import upgrade_documents, upgrade_text
+    from gitsnap.cli import upgrade_documents
+    from gitsnap.cli.render import upgrade
     from gitsnap.core.retention import describe
     from gitsnap.ops import history as operation
 
@@ -245,12 +246,13 @@ def history(context: typer.Context) -> None:
     if session.options.json:
         session.out.document(upgrade_documents.history(found, describe(settings.retention)))
     else:
-        upgrade_text.history(session.out, found)
+        upgrade.history(session.out, found)
 
 
 def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selector: str) -> None:
     """`show`, of an upgrade."""
-    from gitsnap.cli import upgrade_documents, upgrade_text
+    from gitsnap.cli import upgrade_documents
+    from gitsnap.cli.render import upgrade
     from gitsnap.ops import history as operation
 
     found = operation.history(sidecar, settings)
@@ -260,7 +262,7 @@ def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selecto
     if session.options.json:
         session.out.document(upgrade_documents.upgrade(episode, verified))
     else:
-        upgrade_text.upgrade(session.out, episode, verified)
+        upgrade.upgrade(session.out, episode, verified)
 
 
 @command()
@@ -272,7 +274,7 @@ def changelog(
     show_secrets: ShowSecrets = False,
 ) -> None:
     """Tell what an upgrade changed: packages, keys and files."""
-    from gitsnap.cli import changelog_text
+    from gitsnap.cli.render import changelog as changelog_text
     from gitsnap.ops import changelog as operation
     from gitsnap.ops import history as past
     from gitsnap.ops import pristine

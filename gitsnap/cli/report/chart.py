@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import STATUSES, css, growth
 from gitsnap.core.changelog import size_of
@@ -39,7 +39,7 @@ def by_component(changes: Sequence[Change], components: Mapping[str, tuple[str, 
 
 def called(name: str) -> str:
     """A component's name on the page."""
-    return "(at the top)" if name == "." else words.clip(words.name(name), 60)
+    return "(at the top)" if name == "." else formatting.clip(formatting.name(name), 60)
 
 
 def picture(found: Mapping[str, tuple[Counts, int]]) -> Html:
@@ -52,7 +52,7 @@ def picture(found: Mapping[str, tuple[Counts, int]]) -> Html:
     return tag(
         "svg",
         tag("title", "Changes by component", id="chart-title"),
-        tag("desc", told + (f"; and {words.many(left, 'more component')}" if left else ""), id="chart-desc"),
+        tag("desc", told + (f"; and {formatting.many(left, 'more component')}" if left else ""), id="chart-desc"),
         *rows,
         role="img",
         aria_labelledby="chart-title chart-desc",
@@ -121,5 +121,5 @@ def table(found: Mapping[str, tuple[Counts, int]], most: int) -> Html:
             class_="wide",
             tabindex=0,
         ),
-        tag("p", f"… and {words.many(left, 'more component')}", class_="more") if left else None,
+        tag("p", f"… and {formatting.many(left, 'more component')}", class_="more") if left else None,
     )

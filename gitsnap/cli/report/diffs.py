@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report import highlight
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.highlight import Piece
@@ -56,9 +56,13 @@ class Diffs:
             return None
         remarks = []
         if self.left_out:
-            remarks.append(f"{words.many(self.left_out, 'more text file')} changed and would make this page too large.")
+            remarks.append(
+                f"{formatting.many(self.left_out, 'more text file')} changed and would make this page too large."
+            )
         if within:
-            remarks.append(f"The {words.many(within, 'changed file')} of installed packages are not shown by line.")
+            remarks.append(
+                f"The {formatting.many(within, 'changed file')} of installed packages are not shown by line."
+            )
         rest = tag("p", " ".join(remarks), " All lines: ", self._commands.diff(), class_="more") if remarks else None
         return tag(
             "section",
@@ -121,11 +125,13 @@ class Diffs:
         names = ("Before", "After") if one is None else (("Before", "After")[one],)
         head = tag("tr", *(tag("th", n, scope="col") for name in names for n in ("Line", name)))
         head = tag("thead", head, class_="vh")
-        caption = tag("caption", f"What changed in {words.fit(words.name(of), 200)}", class_="vh")
+        caption = tag("caption", f"What changed in {formatting.fit(formatting.name(of), 200)}", class_="vh")
         table = tag("table", caption, _COLUMNS[len(names)], head, tag("tbody", *out), class_="diff")
         more = None
         if left:
-            more = tag("p", f"… and {words.many(left, 'more changed line')}: ", self._commands.diff(of), class_="more")
+            more = tag(
+                "p", f"… and {formatting.many(left, 'more changed line')}: ", self._commands.diff(of), class_="more"
+            )
         return join(p for p in (table, _endings(text), more) if p is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Content, Html, tag
 from gitsnap.cli.report.wording import STATUSES, Commands, growth, moment, note, shell
 from gitsnap.core.secrets import mask_text
@@ -68,7 +68,7 @@ def _told(episode: Episode, of: Stored) -> str:
     code = of.exit_code
     ended = f"The command exited with {code}" if code is not None else "How the command ended is not known"
     if of.failure:
-        ended = f"{ended}; the upgrade failed: {words.name(mask_text(of.failure))}"
+        ended = f"{ended}; the upgrade failed: {formatting.name(mask_text(of.failure))}"
     if episode.status == "kept":
         return f"{ended}, and what it left was kept."
     if episode.status in ("rolled-back", "reverted") and not of.safety:
@@ -120,14 +120,14 @@ def _facts(report: Report, secrets: bool) -> Iterator[tuple[str, Content]]:
         message = of.pre.message.strip()
         if message not in ("", of.pre.command, f"before {of.pre.command}"):
             yield "About", safe(message, secrets)
-        took = f", took {words.duration(of.seconds).replace('.0 s', ' s')}" if of.seconds else ""
+        took = f", took {formatting.duration(of.seconds).replace('.0 s', ' s')}" if of.seconds else ""
         yield "Began", moment(of.pre.created) + took
-    yield "Directory", tag("code", words.clip(words.name(report.installation), _LONGEST))
+    yield "Directory", tag("code", formatting.clip(formatting.name(report.installation), _LONGEST))
     yield "Before", _state(report.sides[0])
     yield "After", _state(report.sides[1])
     yield "Changes", _counts(report)
     if report.partial:
-        names = ", ".join(words.clip(words.name(p.path), 200) for p in report.partial[:10])
+        names = ", ".join(formatting.clip(formatting.name(p.path), 200) for p in report.partial[:10])
         rest = f" and {len(report.partial) - 10:,} more" if len(report.partial) > 10 else ""
         yield "Could not be read", f"{names}{rest}"
 
@@ -136,8 +136,8 @@ def _state(side: Side) -> Content:
     s = side.snapshot
     if s is None:
         return "the directory as it was when this page was made"
-    lacking = f"; {words.many(s.partial, 'path')} could not be captured" if s.partial else ""
-    return tag("span", tag("code", s.id), f" {words.many(s.files, 'file')}, {words.size(s.bytes)}{lacking}")
+    lacking = f"; {formatting.many(s.partial, 'path')} could not be captured" if s.partial else ""
+    return tag("span", tag("code", s.id), f" {formatting.many(s.files, 'file')}, {formatting.size(s.bytes)}{lacking}")
 
 
 def _counts(report: Report) -> str:
@@ -149,7 +149,7 @@ def _counts(report: Report) -> str:
 def safe(text: str, secrets: bool) -> str:
     """A command line or message in one line, with what looks like a password hidden."""
     shown = text if secrets else mask_text(text)
-    return words.clip(words.name(shown), _LONGEST)
+    return formatting.clip(formatting.name(shown), _LONGEST)
 
 
 def integrity(report: Report, commands: Commands) -> Html:

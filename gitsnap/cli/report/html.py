@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 
 # They have no content and no end tag.
 _VOID = frozenset({"meta", "input", "br", "col"})
@@ -30,7 +30,7 @@ Attribute = str | int | bool | None
 
 def escaped(text: str | bytes) -> Html:
     """Text of any origin: markup stands for itself; control characters, direction marks and stray bytes are seen."""
-    return Html(html.escape(words.name(text), quote=False))
+    return Html(html.escape(formatting.name(text), quote=False))
 
 
 def code(text: str) -> Html:
@@ -40,7 +40,7 @@ def code(text: str) -> Html:
 
 def visible(text: str) -> str:
     """The line with what cannot be seen as escapes, but for tabs. Doing so twice is the same as once."""
-    return "\t".join(words.name(part) for part in text.split("\t"))
+    return "\t".join(formatting.name(part) for part in text.split("\t"))
 
 
 def join(parts: Iterable[Html]) -> Html:
@@ -68,7 +68,7 @@ def _attribute(key: str, value: Attribute) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{html.escape(words.name(str(value)))}"'
+    return f" {name}" if value is True else f' {name}="{html.escape(formatting.name(str(value)))}"'
 
 
 def style(rules: str) -> Html:

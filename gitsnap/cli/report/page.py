@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from gitsnap import __version__
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report import chart, facts, html, sections
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.diffs import Diffs
@@ -170,7 +170,7 @@ def _own(report: Report, diffs: Diffs, budget: Budget) -> Html | None:
         tag("h2", "Files that you had changed or made"),
         tag("p", "They differ from the version as its maker shipped it, and the upgrade has changed or removed them."),
         tag("ul", *rows),
-        tag("p", f"… and {words.many(left, 'file')} more", class_="more") if left else None,
+        tag("p", f"… and {formatting.many(left, 'file')} more", class_="more") if left else None,
         id="yours",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gitsnap.cli import changelog_text, words
+from gitsnap.cli.render import changelog, formatting
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, more, path
@@ -29,7 +29,7 @@ def packages(log: Changelog, budget: Budget) -> Html | None:
     counts += [f"{len(found):,} {title.lower()}" for title, found in groups if found]
     told = [", ".join(counts) + "."]
     if log.within:
-        told.append(f"{words.many(log.within, 'changed file')} belong to them.")
+        told.append(f"{formatting.many(log.within, 'changed file')} belong to them.")
     return tag(
         "section",
         tag("h2", "Packages"),
@@ -41,9 +41,7 @@ def packages(log: Changelog, budget: Budget) -> Html | None:
 
 
 def _updated(found: Sequence[Package], budget: Budget) -> Html:
-    ordered = sorted(
-        found, key=lambda p: (changelog_text.is_nested(p), not changelog_text.is_major(p), p.name, p.where)
-    )
+    ordered = sorted(found, key=lambda p: (changelog.is_nested(p), not changelog.is_major(p), p.name, p.where))
     rows = list(fitting(map(_package_row, ordered), budget))
     head = tag("tr", *(tag("th", h, scope="col") for h in ("Package", "Before", "After", "")))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="versions")
@@ -55,10 +53,10 @@ def _updated(found: Sequence[Package], budget: Budget) -> Html:
 
 
 def _package_row(package: Package) -> Html:
-    major = changelog_text.is_major(package)
+    major = changelog.is_major(package)
     return tag(
         "tr",
-        tag("th", _clipped(changelog_text.package_name(package)), scope="row"),
+        tag("th", _clipped(changelog.package_name(package)), scope="row"),
         tag("td", _clipped(package.old or "")),
         tag("td", _clipped(package.new or "")),
         tag("td", tag("span", "major", class_="badge") if major else None),
@@ -69,16 +67,14 @@ def _package_row(package: Package) -> Html:
 
 def _listed(title: str, found: Sequence[Package], budget: Budget) -> Html:
     items = (
-        tag(
-            "li", _clipped(changelog_text.package_name(p)), " ", tag("span", _clipped(p.new or p.old or ""), class_="c")
-        )
+        tag("li", _clipped(changelog.package_name(p)), " ", tag("span", _clipped(p.new or p.old or ""), class_="c"))
         for p in found
     )
     rows = list(fitting(items, budget))
     left = len(found) - len(rows)
     return tag(
         "details",
-        tag("summary", f"{title}: {words.many(len(found), 'package')}"),
+        tag("summary", f"{title}: {formatting.many(len(found), 'package')}"),
         tag("ul", *rows, class_="columns"),
         more(left, "package") if left else None,
     )
@@ -93,14 +89,14 @@ def fitting(parts: Iterable[Html], budget: Budget) -> Iterator[Html]:
 
 
 def _clipped(text: str) -> str:
-    return words.clip(words.name(text), 120)
+    return formatting.clip(formatting.name(text), 120)
 
 
 def configuration(
     files: Sequence[FileChange], numbers: Mapping[str, int], commands: Commands, budget: Budget, *, secrets: bool
 ) -> Html | None:
     """The configuration files with the keys that changed in them."""
-    wanted = [f for f in files if f.keys is not None and not changelog_text.is_lock(f)]
+    wanted = [f for f in files if f.keys is not None and not changelog.is_lock(f)]
     if not wanted:
         return None
     wanted.sort(key=lambda f: (not f.yours, not f.keys, f.change.path.count(b"/"), f.change.path))
@@ -132,7 +128,7 @@ def _unchanged(found: Sequence[FileChange], budget: Budget) -> Html | None:
     left = len(found) - len(rows)
     return tag(
         "details",
-        tag("summary", f"{words.many(len(found), 'file')} written differently, with the same data"),
+        tag("summary", f"{formatting.many(len(found), 'file')} written differently, with the same data"),
         tag("ul", *rows),
         more(left, "file") if left else None,
     )
@@ -144,7 +140,7 @@ def _file(
     assert file.keys is not None
     status = file.change.status
     own = tag("span", "yours", class_="badge") if file.yours else None
-    count = tag("span", words.many(len(file.keys), "key"), class_="c")
+    count = tag("span", formatting.many(len(file.keys), "key"), class_="c")
     summary = tag("summary", letter(status), " ", path(file.change.path), " ", own, " ", count)
     cut = more(len(file.keys), "key", commands.diff(file.change.path))
     # Weighed even where it would not fit: the caller has seen to it that there is some room.
@@ -167,10 +163,10 @@ def _file(
 
 def _key(change: KeyChange, secrets: bool) -> Html:
     hidden = change.secret and not secrets
-    old, new = (changelog_text.shown_value(v, hidden=hidden) for v in (change.old, change.new))
+    old, new = (changelog.shown_value(v, hidden=hidden) for v in (change.old, change.new))
     if change.status == "changed" and hidden:
         new = f"another {MASK}"
-    key = words.fit(words.name(shown_path(change.path)), _LONGEST_KEY)
+    key = formatting.fit(formatting.name(shown_path(change.path)), _LONGEST_KEY)
     return tag(
         "tr",
         tag("th", key, scope="row"),

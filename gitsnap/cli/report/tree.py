@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import STATUSES, Commands, css, letter
@@ -91,7 +91,7 @@ class Tree:
             else:
                 yield row
         if left:
-            yield tag("li", f"… and {words.many(left, 'more path')}: ", self._all(), class_="more")
+            yield tag("li", f"… and {formatting.many(left, 'more path')}: ", self._all(), class_="more")
 
     def _all(self) -> Html:
         return self._commands.diff(options="--name-status ")
@@ -102,7 +102,7 @@ class Tree:
         marks: list[Html | str] = [letter(own[0].status), " "] if own else []
         counts = [tag("span", f"{n:,} {STATUSES[s]}", class_=css(s)) for s, n in _in_order(node.counts)]
         shown = [part for count in counts for part in (" ", count)]
-        label = words.fit(words.name(name), _LONGEST) + "/"
+        label = formatting.fit(formatting.name(name), _LONGEST) + "/"
         summary = tag("summary", *marks, tag("span", label, class_="p"), tag("span", *shown, class_="c"))
         if not node.counts:
             return self._empty(own[0], label)
@@ -130,7 +130,7 @@ class Tree:
             # It is told in the line of the directory.
             return None
         name = change.path.split(b"/", _DEEPEST)[-1]
-        shown: Html = tag("span", words.fit(words.name(name) or ".", _LONGEST), class_="p")
+        shown: Html = tag("span", formatting.fit(formatting.name(name) or ".", _LONGEST), class_="p")
         anchor = self._anchors.get(change.path)
         if anchor:
             shown = tag("a", shown, href=f"#{anchor}")
@@ -155,15 +155,15 @@ def _through(name: bytes, node: Node) -> tuple[bytes, Node]:
 def _told(change: Change) -> str:
     old, new = change.old, change.new
     if change.status is Status.RENAMED:
-        return "was " + words.fit(words.name(change.old_path or b""), _LONGEST)
+        return "was " + formatting.fit(formatting.name(change.old_path or b""), _LONGEST)
     if change.status is Status.METADATA:
-        return words.metadata(change)
+        return formatting.metadata(change)
     if old is not None and new is not None and old.type is not new.type:
         return f"a {new.type.noun}, was a {old.type.noun}"
     entry = new or old
     assert entry is not None
     if entry.type is Type.LINK:
-        return f"→ {words.fit(words.name(entry.target), _LONGEST)}"
+        return f"→ {formatting.fit(formatting.name(entry.target), _LONGEST)}"
     if entry.type is not Type.FILE:
         return f"a {entry.type.noun}"
     if old is not None and new is not None and old.size != new.size:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Html, escaped, tag
 from gitsnap.core.comparison import Status
 from gitsnap.core.quantity import size
@@ -47,7 +47,7 @@ class Commands:
 
 def shell(raw: bytes) -> str:
     """A path as bash, zsh and ksh read it, in printable ASCII where it is odd."""
-    text = words.name(raw)
+    text = formatting.name(raw)
     if text.encode() == raw:
         return shlex.quote(text)
     return "$'" + _ODD.sub(lambda m: b"\\x%02x" % m[0][0], raw).decode("ascii") + "'"
@@ -55,7 +55,7 @@ def shell(raw: bytes) -> str:
 
 def path(raw: bytes) -> Html:
     """A path; a very long one is shortened in the middle."""
-    return tag("span", words.fit(words.name(raw) or ".", _LONGEST), class_="p")
+    return tag("span", formatting.fit(formatting.name(raw) or ".", _LONGEST), class_="p")
 
 
 def moment(when: datetime) -> str:
@@ -70,7 +70,7 @@ def growth(count: int) -> str:
 
 def more(count: int, noun: str, command: Html | None = None) -> Html:
     """The honest end of a list that was cut."""
-    return tag("p", f"… and {words.many(count, noun)} more", ": " if command else None, command, class_="more")
+    return tag("p", f"… and {formatting.many(count, noun)} more", ": " if command else None, command, class_="more")
 
 
 def folded(parts: Sequence[Html], shown: int) -> list[Html]:

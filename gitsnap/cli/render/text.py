@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import words
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.calendar import local
 from gitsnap.core.ending import Outcome
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
@@ -33,13 +33,13 @@ _SHOWN = 20
 
 def initialised(out: Terminal, result: Initialised) -> None:
     """`init`."""
-    out.line(f"{'Protected' if result.created else 'Protected already'}: {words.name(result.place.root)}")
-    out.line(f"Snapshots go to {words.name(result.place.store)}")
-    excluded = f"; {words.many(len(result.excluded), 'path')} excluded" if result.excluded else ""
+    out.line(f"{'Protected' if result.created else 'Protected already'}: {formatting.name(result.place.root)}")
+    out.line(f"Snapshots go to {formatting.name(result.place.store)}")
+    excluded = f"; {formatting.many(len(result.excluded), 'path')} excluded" if result.excluded else ""
     which = "The first one will hold" if result.created else "The next one will hold"
-    out.line(f"{which} {words.many(result.files, 'file')}, {words.size(result.size)}{excluded}")
+    out.line(f"{which} {formatting.many(result.files, 'file')}, {formatting.size(result.size)}{excluded}")
     for path in result.sockets:
-        out.remark(f"the socket {words.name(path)} will be skipped")
+        out.remark(f"the socket {formatting.name(path)} will be skipped")
     incomplete(out, result.partial, "cannot be captured: a snapshot would end with exit code 3")
     out.line("Next: " + out.command('snapshot -m "before the upgrade"'))
 
@@ -58,18 +58,20 @@ def taken(out: Terminal, result: Taken) -> None:
         if n
     ]
     out.remark(
-        f"{words.many(s.files, 'file')}, {words.size(s.bytes)} ({', '.join(changes) or 'nothing changed'})"
-        f" in {words.duration(result.duration)}"
+        f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)} ({', '.join(changes) or 'nothing changed'})"
+        f" in {formatting.duration(result.duration)}"
     )
     if result.excluded:
-        out.remark(f"{words.many(result.excluded, 'path')} excluded ({out.command('show')} names them)")
+        out.remark(f"{formatting.many(result.excluded, 'path')} excluded ({out.command('show')} names them)")
     for path in result.mounts:
-        out.remark(f"another file system, mounted at {words.name(path)}, is included")
+        out.remark(f"another file system, mounted at {formatting.name(path)}, is included")
     if result.databases:
-        named = words.name(result.databases[0]) + ("" if len(result.databases) == 1 else ", ...")
-        out.remark(f"{words.many(len(result.databases), 'SQLite database')} in use, captured consistently: {named}")
+        named = formatting.name(result.databases[0]) + ("" if len(result.databases) == 1 else ", ...")
+        out.remark(
+            f"{formatting.many(len(result.databases), 'SQLite database')} in use, captured consistently: {named}"
+        )
     for path in result.sockets:
-        out.remark(f"skipped the socket {words.name(path)}")
+        out.remark(f"skipped the socket {formatting.name(path)}")
     pruned(out, result.pruned)
     held(out, result.held)
     incomplete(out, result.partial, "could not be captured")
@@ -80,9 +82,9 @@ def failed_hooks(out: Terminal, results: Iterable[HookResult]) -> None:
     """Each hook that failed, with the end of what it had to say where nobody has seen it."""
     for done in results:
         if not done.ok:
-            out.warn(f"the hook {done.hook} {words.name(done.problem)}")
+            out.warn(f"the hook {done.hook} {formatting.name(done.problem)}")
             for line in done.output.splitlines()[-12:]:
-                out.warn(f"  | {words.name(line)}")
+                out.warn(f"  | {formatting.name(line)}")
 
 
 def pruned(out: Terminal, gone: list[Decision]) -> None:
@@ -110,9 +112,9 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
     """Every path of a partial result, by name."""
     rows = list(problems)
     if rows:
-        out.warn(f"{words.many(len(rows), 'path')} {what}:")
+        out.warn(f"{formatting.many(len(rows), 'path')} {what}:")
     for problem in rows:
-        out.warn(f"  {words.name(problem.path) or '.'}: {words.name(problem.reason)}")
+        out.warn(f"  {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}")
 
 
 def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage]) -> None:
@@ -125,13 +127,13 @@ def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage
     for s in snapshots:
         marks = "".join(f"[{mark}] " for mark in _marks(s, known.get(s.id)))
         room = out.width - wide - 21 if out.width else None
-        row = f"{s.id:{wide}}  {s.files:>7,}  {words.size(s.bytes):>8}  "
-        out.line(row + words.clip(marks + words.name(s.message.partition("\n")[0]), room))
+        row = f"{s.id:{wide}}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
+        out.line(row + formatting.clip(marks + formatting.name(s.message.partition("\n")[0]), room))
 
 
 def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
     if known is not None:
-        yield f"damaged, found {words.when(known.found)}"
+        yield f"damaged, found {formatting.when(known.found)}"
     if s.pinned:
         yield "pinned"
     if s.partial:
@@ -146,31 +148,33 @@ def shown(out: Terminal, result: Shown) -> None:
     s = result.snapshot
     rows = [
         ("snapshot", out.style(s.id, "bold")),
-        ("taken", f"{words.when(s.created)} {s.created.astimezone():%Z}"),
+        ("taken", f"{formatting.when(s.created)} {s.created.astimezone():%Z}"),
         ("kind", s.kind.value),
         ("tags", ", ".join(s.tags)),
         ("pinned", "yes" if s.pinned else ""),
         ("upgrade", s.upgrade or ""),
         ("outcome", s.ending.outcome.value if s.ending else ""),
-        ("because", words.name(s.ending.failure) if s.ending else ""),
+        ("because", formatting.name(s.ending.failure) if s.ending else ""),
         ("command", s.command or ""),
-        ("holds", f"{words.many(s.files, 'file')}, {words.size(s.bytes)}"),
+        ("holds", f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)}"),
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
-        ("verified", words.when(result.verified) if result.verified else "never"),
+        ("verified", formatting.when(result.verified) if result.verified else "never"),
         (
             "damaged",
-            f"found {words.when(result.damage.found)} by {words.name(result.damage.by)}" if result.damage else "",
+            f"found {formatting.when(result.damage.found)} by {formatting.name(result.damage.by)}"
+            if result.damage
+            else "",
         ),
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)
     out.line()
-    out.lines("    " + words.name(line) for line in s.message.split("\n"))
+    out.lines("    " + formatting.name(line) for line in s.message.split("\n"))
     if result.components:
         out.line()
-        wide = max(len(words.name(n)) for n in result.components)
+        wide = max(len(formatting.name(n)) for n in result.components)
         for component, (files, size) in result.components.items():
-            out.line(f"{words.name(component):{wide}}  {files:>7,}  {words.size(size):>8}")
+            out.line(f"{formatting.name(component):{wide}}  {files:>7,}  {formatting.size(size):>8}")
     _paths(out, "excluded", result.excluded)
     _paths(out, "sockets, not captured", result.sockets)
     images(out, result.images)
@@ -188,11 +192,15 @@ _RECORDED = {"mode": "modes", "owner": "owners", "time": "times", "xattr": "exte
 def untold(unrecorded: Mapping[str, int], unlisted: Sequence[bytes]) -> Iterator[str]:
     """What a foreign copy does not tell."""
     if unrecorded:
-        counts = [f"{_RECORDED[what]} of {words.many(count, 'path')}" for what, count in unrecorded.items()]
+        counts = [f"{_RECORDED[what]} of {formatting.many(count, 'path')}" for what, count in unrecorded.items()]
         yield f"not recorded in the copy, and kept as they are here: {', '.join(counts)}"
     if unlisted:
-        first = words.name(unlisted[0]) or "the top directory"
-        more = f" and in {words.many(len(unlisted) - 1, 'directory', 'directories')} more" if len(unlisted) > 1 else ""
+        first = formatting.name(unlisted[0]) or "the top directory"
+        more = (
+            f" and in {formatting.many(len(unlisted) - 1, 'directory', 'directories')} more"
+            if len(unlisted) > 1
+            else ""
+        )
         yield f"it covers what it holds only: whatever else is in {first}{more} stays, in a rollback, too"
 
 
@@ -200,13 +208,13 @@ def beyond(found: Sequence[bytes], what: str = "left alone") -> Iterator[str]:
     """What a copy does not cover."""
     if found:
         more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-        yield f"{what}, as the copy does not cover it: {', '.join(map(words.name, found[:_SHOWN]))}{more}"
+        yield f"{what}, as the copy does not cover it: {', '.join(map(formatting.name, found[:_SHOWN]))}{more}"
 
 
 def _paths(out: Terminal, title: str, found: list[bytes]) -> None:
     if found:
         out.line(f"\n{title}:")
-        out.lines(f"  {words.name(p)}" for p in found)
+        out.lines(f"  {formatting.name(p)}" for p in found)
 
 
 TYPE_LETTERS = {Type.FILE: "-", Type.DIR: "d", Type.LINK: "l", Type.FIFO: "p", Type.CHAR: "c", Type.BLOCK: "b"}
@@ -217,8 +225,8 @@ def images(out: Terminal, found: Mapping[bytes, Image]) -> None:
     if found:
         out.line("\nSQLite databases in use, each captured as one consistent file:")
     for path, image in sorted(found.items()):
-        beside = ", ".join(words.name(e.path.rpartition(b"/")[2]) for e in image.beside)
-        out.line(f"  {words.name(path)} (with {beside})")
+        beside = ", ".join(formatting.name(e.path.rpartition(b"/")[2]) for e in image.beside)
+        out.line(f"  {formatting.name(path)} (with {beside})")
 
 
 def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> None:
@@ -227,11 +235,11 @@ def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> Non
     wide = max((len(o) for o in owners), default=0)
     for e, owner in zip(found, owners, strict=True):
         moment = local(e.mtime_ns // 10**9)
-        target = f" -> {words.name(e.target)}" if e.type is Type.LINK else ""
+        target = f" -> {formatting.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
         bits = "?" * 9 if "mode" in e.unrecorded else permissions(e.mode)
         out.line(
-            f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {words.name(e.path)}{suffix}{target}"
+            f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {formatting.name(e.path)}{suffix}{target}"
         )
 
 
@@ -250,14 +258,14 @@ def verdicts(out: Terminal, results: Iterable[Verdict], live: bool) -> None:
     good, bad, root = ("the directory is the same", "difference", ".") if live else ("all as captured", "problem", "")
     for v in results:
         if v.ok:
-            read = f"{words.many(v.files, 'file')}, {words.size(v.bytes)}"
+            read = f"{formatting.many(v.files, 'file')}, {formatting.size(v.bytes)}"
             far = ", as far as it was read then" if v.unread else ""
             out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}{far}")
         else:
-            out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {words.many(len(v.problems), bad)}")
+            out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {formatting.many(len(v.problems), bad)}")
         for p in v.problems:
-            path = words.name(p.path) or root
-            out.line(f"  {path + ': ' if path else ''}{words.name(p.problem)}")
+            path = formatting.name(p.path) or root
+            out.line(f"  {path + ': ' if path else ''}{formatting.name(p.problem)}")
         incomplete(out, v.unread, "could not be compared")
         for line in beyond(v.beyond, "not compared"):
             out.remark(line)
@@ -272,7 +280,7 @@ def plan(out: Terminal, target: Snapshot, steps: RestorePlan) -> None:
 def plan_head(target: Snapshot) -> Iterable[str]:
     """A plan's beginning: where it leads."""
     message = target.message.partition("\n")[0]
-    about = "" if message in (target.label, "snapshot") else f" ({words.name(message)})"
+    about = "" if message in (target.label, "snapshot") else f" ({formatting.name(message)})"
     yield f"Back to {target.id}{about}:"
 
 
@@ -281,13 +289,13 @@ def plan_paths(steps: RestorePlan, most: int = _SHOWN // 2) -> Iterable[str]:
     write, remove = steps.written, steps.removed
     for word, paths in (("write", write), ("remove", remove)):
         for path in paths[:most]:
-            yield f"  {word:6} {words.name(path)}"
+            yield f"  {word:6} {formatting.name(path)}"
         if len(paths) > most:
             yield f"  {word:6} … and {len(paths) - most:,} more"
     for problem in steps.kept:
-        yield f"  keep   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+        yield f"  keep   {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}"
     for problem in steps.foreseen[:most]:
-        yield f"  note   {words.name(problem.path) or '.'}: {words.name(problem.reason)}"
+        yield f"  note   {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}"
     if len(steps.foreseen) > most:
         yield f"  note   … and {len(steps.foreseen) - most:,} more that will not come back exactly"
 
@@ -296,7 +304,7 @@ def plan_sum(steps: RestorePlan) -> Iterable[str]:
     """The sum of a plan, and the way back from it."""
     write, remove = steps.written, steps.removed
     yield (
-        f"Write {words.many(len(write), 'path')} ({words.size(steps.size())}), remove {len(remove):,}, "
+        f"Write {formatting.many(len(write), 'path')} ({formatting.size(steps.size())}), remove {len(remove):,}, "
         f"set mode, owner or time of {len(steps.dressed):,} more."
     )
     yield "A safety snapshot is taken first: gitsnap undo reverses this."
@@ -305,11 +313,11 @@ def plan_sum(steps: RestorePlan) -> Iterable[str]:
 def steps(out: Terminal, result: Restored) -> None:
     """`rollback --dry-run`."""
     for step in result.plan.steps:
-        out.line(f"{step.action.value:8} {words.name(step.path) or '.'}")
+        out.line(f"{step.action.value:8} {formatting.name(step.path) or '.'}")
     for problem in result.plan.kept:
-        out.line(f"{'keep':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
+        out.line(f"{'keep':8} {formatting.name(problem.path) or '.'} ({formatting.name(problem.reason)})")
     for problem in result.plan.foreseen:
-        out.line(f"{'note':8} {words.name(problem.path) or '.'} ({words.name(problem.reason)})")
+        out.line(f"{'note':8} {formatting.name(problem.path) or '.'} ({formatting.name(problem.reason)})")
     counts = Counter(s.action for s in result.plan.steps)
     text = ", ".join(f"{n:,} {action}" for action, n in counts.items()) or "nothing to do"
     out.line(f"{text}; nothing was touched")
@@ -317,12 +325,12 @@ def steps(out: Terminal, result: Restored) -> None:
 
 def restored(out: Terminal, result: Restored, paths: Sequence[str], destination: str | None) -> None:
     """`rollback`, and `restore` of named paths or into another directory."""
-    target, steps = result.target.id, words.many(len(result.plan.steps), "step")
+    target, steps = result.target.id, formatting.many(len(result.plan.steps), "step")
     if destination is not None:
-        what = f"{target} into {words.name(destination)}"
+        what = f"{target} into {formatting.name(destination)}"
     else:
         paths = paths or [*map(os.fsdecode, result.paths)]
-        named = words.name(paths[0]) if len(paths) == 1 else words.many(len(paths), "path")
+        named = formatting.name(paths[0]) if len(paths) == 1 else formatting.many(len(paths), "path")
         what = f"{named if paths else result.component or 'the directory'} to {target}"
     if result.salvaged and not result.verified:
         out.line(f"salvaged {what}: what could be read in it, NOT verified by the manifest")
@@ -333,11 +341,13 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         out.line(f"nothing to do: {as_in}")
     else:
         out.line(f"restored {what}")
-        out.line(f"{steps} in {words.duration(result.duration)}, {_verified(result.incomplete)}")
+        out.line(f"{steps} in {formatting.duration(result.duration)}, {_verified(result.incomplete)}")
     for above in result.made[:-1]:
-        out.warn(f"{words.name(above)} was gone and is made again, for its owner alone: no snapshot knows its mode")
+        out.warn(
+            f"{formatting.name(above)} was gone and is made again, for its owner alone: no snapshot knows its mode"
+        )
     if result.aside:
-        out.warn(f"what stood in the directory's place is {words.name(result.aside)} now")
+        out.warn(f"what stood in the directory's place is {formatting.name(result.aside)} now")
     incomplete(out, result.incomplete, "could not be brought back exactly")
     for line in (*untold(result.unrecorded, ()), *beyond(result.beyond)):
         out.remark(line)
@@ -351,9 +361,9 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
 def in_use(out: Terminal, result: Restored) -> None:
     """What others were at work on while a directory was brought back."""
     for path in result.in_use if result.plan.steps else ():
-        out.warn(f"{words.name(path)} was in use: restart what has it open, it writes to the old file")
+        out.warn(f"{formatting.name(path)} was in use: restart what has it open, it writes to the old file")
     for path in result.left_alone[:_SHOWN]:
-        out.remark(f"{words.name(path)} is in use, and was left alone")
+        out.remark(f"{formatting.name(path)} is in use, and was left alone")
     if len(result.left_alone) > _SHOWN:
         out.remark(f"… and {len(result.left_alone) - _SHOWN:,} more that are in use")
 
@@ -366,7 +376,7 @@ def _verified(incomplete: Sequence[Problem]) -> str:
 def recovered(out: Terminal, result: Recovered) -> None:
     """`recover`."""
     if result.cleared:
-        out.line(f"removed what had no journal: {', '.join(map(words.name, result.cleared))}")
+        out.line(f"removed what had no journal: {', '.join(map(formatting.name, result.cleared))}")
         incomplete(out, result.incomplete, "kept beside the sidecar")
         out.line(
             f"\nThe directory may be between two states: {out.command('list')}, then {out.command('diff SNAPSHOT')}"
@@ -400,7 +410,7 @@ def given_up(out: Terminal, result: Recovered) -> None:
         f"given up: the directory is left as it is{between or ', between two states perhaps'}; nothing is verified"
     )
     incomplete(out, result.incomplete, "of what the rollback had staged or replaced")
-    out.line(f"the journal and all that was in the stage: {words.name(result.kept or '')}")
+    out.line(f"the journal and all that was in the stage: {formatting.name(result.kept or '')}")
     back = out.command(f"rollback {result.safety}" if result.safety else "rollback SNAPSHOT")
     out.line(f"\nTo get the state before it: {back}")
 
@@ -421,7 +431,7 @@ def decisions(out: Terminal, found: Iterable[Decision], *, dry_run: bool) -> Non
 def collected(out: Terminal, result: Collected) -> None:
     """`gc`."""
     out.line(
-        f"{words.size(max(result.before - result.after, 0))} freed; the sidecar takes {words.size(result.after)} now"
+        f"{formatting.size(max(result.before - result.after, 0))} freed; the sidecar takes {formatting.size(result.after)} now"
     )
 
 
@@ -429,10 +439,10 @@ def checks(out: Terminal, found: list[Check]) -> None:
     """`doctor`."""
     for c in found:
         word, style = {True: ("ok", "green"), False: ("BAD", "red"), None: ("--", "yellow")}[c.ok]
-        out.line(f"{out.style(f'{word:3}', style)} {c.name:12} {words.name(c.answer)}")
+        out.line(f"{out.style(f'{word:3}', style)} {c.name:12} {formatting.name(c.answer)}")
         if c.advice:
             here = c.advice.startswith("gitsnap ") and "gitsnap init" not in c.advice
             advice = out.command(c.advice.removeprefix("gitsnap ")) if here else c.advice
-            out.line(f"{'':16} {words.name(advice)}")
+            out.line(f"{'':16} {formatting.name(advice)}")
     bad = sum(c.ok is False for c in found)
-    out.line(f"{words.many(bad, 'problem')}" if bad else "no problems")
+    out.line(f"{formatting.many(bad, 'problem')}" if bad else "no problems")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import words
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.model import Kind, Snapshot, Type
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def matches(out: Terminal, found: list[Match], what: str) -> None:
     """`find`."""
     if not found:
         out.remark(f"no snapshot holds such a {what}")
-    wide = max((len(words.name(m.path)) for m in found if len(words.name(m.path)) <= _WIDEST), default=0)
+    wide = max((len(formatting.name(m.path)) for m in found if len(formatting.name(m.path)) <= _WIDEST), default=0)
     for match in found:
-        out.line(f"{words.name(match.path):{wide}}  {out.style(_where(match.snapshots), 'dim')}")
+        out.line(f"{formatting.name(match.path):{wide}}  {out.style(_where(match.snapshots), 'dim')}")
 
 
 def _where(snapshots: Sequence[str]) -> str:
@@ -40,7 +40,7 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
     if sidecar is None:
         out.lines(_life(out, life) for life in reversed(found))
         return
-    from gitsnap.cli.differences import pieces
+    from gitsnap.cli.render.diff import pieces
     from gitsnap.ops.lives import patches
     from gitsnap.ops.patch import Style
 
@@ -52,12 +52,12 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
 
 
 def _life(out: Terminal, life: Life) -> str:
-    size = words.size(life.entry.size) if life.entry and life.entry.type is Type.FILE else ""
+    size = formatting.size(life.entry.size) if life.entry and life.entry.type is Type.FILE else ""
     same = f"(and the same in {len(life.later):,} more) " if life.later else ""
-    renamed = f"from {words.name(life.old_path)}, " if life.old_path is not None else ""
-    renamed += f"now {words.name(life.new_path)}, " if life.new_path is not None else ""
+    renamed = f"from {formatting.name(life.old_path)}, " if life.old_path is not None else ""
+    renamed += f"now {formatting.name(life.new_path)}, " if life.new_path is not None else ""
     text = f"{life.snapshot.id}  {life.status:8}  {size:>8}  {renamed}{same}{_about(life.snapshot)}"
-    return words.clip(text, out.width)
+    return formatting.clip(text, out.width)
 
 
 def _about(snapshot: Snapshot) -> str:
@@ -65,7 +65,7 @@ def _about(snapshot: Snapshot) -> str:
     subject = snapshot.message.partition("\n")[0]
     told = snapshot.command if snapshot.kind in (Kind.PRE, Kind.POST) else None
     command = told if told and told not in subject else ""
-    return words.name(subject + (f" ({command})" if command else ""))
+    return formatting.name(subject + (f" ({command})" if command else ""))
 
 
 def blamed(out: Terminal, path: bytes, found: Sequence[Blamed]) -> None:
@@ -77,7 +77,7 @@ def blamed(out: Terminal, path: bytes, found: Sequence[Blamed]) -> None:
         name = ("^" if b.oldest else " ") + b.snapshot.id
         # A block of lines from one snapshot is seen at a glance where only the first of them is bright.
         shown = out.style(f"{name:{wide}}", "dim" if name == last else "yellow")
-        renamed = f" {words.name(b.path)}" if b.path != path else ""
+        renamed = f" {formatting.name(b.path)}" if b.path != path else ""
         _say(out, f"{shown}{renamed} {b.number:{digits}}) ", b.text)
         last = name
 
@@ -89,18 +89,18 @@ def found(out: Terminal, those: Iterator[Found], counts: Searched) -> bool:
         there = True
         where = "in all snapshots" if len(match.snapshots) == counts.snapshots > 1 else _where(match.snapshots)
         binary = "  (binary)" if match.binary else ""
-        out.line(f"{out.style(words.name(match.path), 'bold')}  {out.style(where, 'dim')}{binary}")
+        out.line(f"{out.style(formatting.name(match.path), 'bold')}  {out.style(where, 'dim')}{binary}")
         for line in match.lines:
             _say(out, f"  {line.number}: ", line.text)
         if match.more:
-            out.line(f"  … and {words.many(match.more, 'line')} more")
+            out.line(f"  … and {formatting.many(match.more, 'line')} more")
     return there
 
 
 def counted(out: Terminal, counts: Searched, *, there: bool) -> None:
     """How much was searched, and whether in vain."""
-    what = words.many(counts.contents, "content")
-    where = f"{what}, {words.size(counts.size)}, of {words.many(counts.snapshots, 'snapshot')}"
+    what = formatting.many(counts.contents, "content")
+    where = f"{what}, {formatting.size(counts.size)}, of {formatting.many(counts.snapshots, 'snapshot')}"
     out.remark(f"searched {where}" if there else f"not found in {where}")
 
 
@@ -109,4 +109,4 @@ def _say(out: Terminal, head: str, text: bytes) -> None:
     if out.width is None:
         out.raw([head.encode("utf-8", "backslashreplace") + text + b"\n"])
     else:
-        out.line(head + words.line(text))
+        out.line(head + formatting.line(text))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.cli import text, words
-from gitsnap.cli.terminal import Terminal, clear
+from gitsnap.cli.render import formatting, text
+from gitsnap.cli.render.terminal import Terminal, clear
 from gitsnap.core.upgrade import Event, Moment, Outcome
 
 if TYPE_CHECKING:
@@ -36,21 +36,21 @@ class Narrator:
 
 def last_line(out: Terminal, event: Event) -> None:
     """The one line that a program on stdout gets when the others go elsewhere."""
-    from gitsnap.cli import documents
+    from gitsnap.cli.render import json
 
     if event.moment is Moment.UPGRADE_COMPLETED:
         try:
-            out.raw([documents.encode(event.document())])
+            out.raw([json.encode(event.document())])
         except OSError:
             return
 
 
 def _captured(facts: dict[str, Any]) -> list[str]:
-    took = f"{words.many(facts['files'], 'file')}, {words.size(facts['bytes'])}, in {words.duration(facts['duration'])}"
-    partial = f"; {words.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
+    took = f"{formatting.many(facts['files'], 'file')}, {formatting.size(facts['bytes'])}, in {formatting.duration(facts['duration'])}"
+    partial = f"; {formatting.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
     gone = [f"     retention removed {d['snapshot']}: {', '.join(d['reasons'])}" for d in facts["pruned"]]
     if held := facts["retention_held"]:
-        many = words.many(len(held["snapshots"]), "snapshot")
+        many = formatting.many(len(held["snapshots"]), "snapshot")
         gone.append(f"     retention removes nothing: {many} would go that its rules kept until now")
         gone.append(f"     (was: {held['followed'] or 'not known'}; now: {held['now']}); see gitsnap prune -n")
     return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}", *gone]
@@ -59,42 +59,42 @@ def _captured(facts: dict[str, Any]) -> list[str]:
 def _verified(facts: dict[str, Any]) -> list[str]:
     if "during" in facts:
         return []
-    return [f"     all of it read again and found right, in {words.duration(facts['duration'])}"]
+    return [f"     all of it read again and found right, in {formatting.duration(facts['duration'])}"]
 
 
 def _foreseen(facts: dict[str, Any]) -> list[str]:
     count, named = facts["paths"], facts["problems"][:10]
-    rows = [f"  {words.name(p['path']) or '.'}: {words.name(p['reason'])}" for p in named]
+    rows = [f"  {formatting.name(p['path']) or '.'}: {formatting.name(p['reason'])}" for p in named]
     more = [f"  … and {count - len(named):,} more"] if count > len(named) else []
-    return [f"WARNING: a rollback could not put back {words.many(count, 'path')} exactly:", *rows, *more]
+    return [f"WARNING: a rollback could not put back {formatting.many(count, 'path')} exactly:", *rows, *more]
 
 
 def _check(facts: dict[str, Any]) -> list[str]:
-    name = words.name(facts["check"])
-    took = f"in {words.duration(facts['duration'])}"
+    name = formatting.name(facts["check"])
+    took = f"in {formatting.duration(facts['duration'])}"
     if facts["ok"]:
         return [f"check passed: {name}, {took}"]
-    output = [f"  | {words.name(line)}" for line in facts["output"].splitlines()[-12:]]
-    return [f"check FAILED: {name} {words.name(facts['problem'])}, {took}", *output]
+    output = [f"  | {formatting.name(line)}" for line in facts["output"].splitlines()[-12:]]
+    return [f"check FAILED: {name} {formatting.name(facts['problem'])}, {took}", *output]
 
 
 def _hook(facts: dict[str, Any]) -> list[str]:
-    name, took = facts["hook"], f"in {words.duration(facts['duration'])}"
+    name, took = facts["hook"], f"in {formatting.duration(facts['duration'])}"
     if facts["ok"]:
         return [f"hook {name} done, {took}"]
-    output = [f"  | {words.name(line)}" for line in facts["output"].splitlines()[-12:]]
-    return [f"hook {name} FAILED: it {words.name(facts['problem'])}, {took}", *output]
+    output = [f"  | {formatting.name(line)}" for line in facts["output"].splitlines()[-12:]]
+    return [f"hook {name} FAILED: it {formatting.name(facts['problem'])}, {took}", *output]
 
 
 def _left(facts: dict[str, Any]) -> list[str]:
     found = facts["processes"]
-    lines = [f"  {p['pid']}  {words.clip(words.name(p['command']), 66)}" for p in found[:5]]
-    return [f"the command has left {words.many(len(found), 'process', 'processes')} running:", *lines]
+    lines = [f"  {p['pid']}  {formatting.clip(formatting.name(p['command']), 66)}" for p in found[:5]]
+    return [f"the command has left {formatting.many(len(found), 'process', 'processes')} running:", *lines]
 
 
 _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.SNAPSHOT_COMPLETED: _captured,
-    Moment.SNAPSHOT_FAILED: lambda f: [f"the snapshot after the upgrade failed: {words.name(f['problem'])}"],
+    Moment.SNAPSHOT_FAILED: lambda f: [f"the snapshot after the upgrade failed: {formatting.name(f['problem'])}"],
     Moment.HOOK_PASSED: _hook,
     Moment.HOOK_FAILED: _hook,
     Moment.VERIFIED: _verified,
@@ -103,27 +103,27 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.PROCESSES_LEFT: _left,
     Moment.CHECK_PASSED: _check,
     Moment.CHECK_FAILED: _check,
-    Moment.ROLLBACK_STARTED: lambda f: [f"{words.name(f['reason'])}: rolling back"],
+    Moment.ROLLBACK_STARTED: lambda f: [f"{formatting.name(f['reason'])}: rolling back"],
 }
 
 
 def upgraded(out: Terminal, result: Upgraded) -> None:
     """How `run` ended."""
-    took = words.duration(result.duration)
+    took = formatting.duration(result.duration)
     if result.restored:
         text.incomplete(out, result.restored.incomplete, "could not be brought back exactly")
     if result.aside:
-        out.warn(f"what stood in the directory's place is {words.name(result.aside)} now")
+        out.warn(f"what stood in the directory's place is {formatting.name(result.aside)} now")
     for doubt in result.doubts:
-        out.warn(words.name(doubt))
+        out.warn(formatting.name(doubt))
     if result.outcome is Outcome.ROLLED_BACK:
         out.warn(out.style(f"rolled back to {result.pre.id}, verified; the upgrade took {took}", "yellow"))
-        out.warn(f"because {words.name(result.failure)}")
+        out.warn(f"because {formatting.name(result.failure)}")
         if result.post:
             out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
     elif result.outcome is Outcome.KEPT:
         if result.failure:
-            out.warn(f"kept, although {words.name(result.failure)}")
+            out.warn(f"kept, although {formatting.name(result.failure)}")
         else:
             out.remark(out.style(f"kept: the upgrade took {took}", "green"))
         out.remark(f"\nWhat changed:  {out.command(f'changelog {result.upgrade}')}")
@@ -142,9 +142,9 @@ _STAGES = {
 
 def cut_short(out: Terminal, found: CutShort) -> None:
     """What stands after an upgrade that was killed, and what to type."""
-    command = f" ({words.clip(words.name(found.command), 60)})" if found.command else ""
+    command = f" ({formatting.clip(formatting.name(found.command), 60)})" if found.command else ""
     if found.stage.value == "rollback-failed":
-        out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {words.name(found.problem)}")
+        out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {formatting.name(found.problem)}")
     else:
         out.warn(f"the upgrade {found.upgrade}{command} was cut short {_STAGES[found.stage.value]}")
     if found.stored is None or found.stage.value in ("snapshot", "ready"):
@@ -184,35 +184,35 @@ def history(out: Terminal, found: History) -> None:
     out.line(out.style(f"{'ID':{wide}}  {'OUTCOME':15}  {'FILES':>7}  {'TOOK':>9}  WHAT", "bold"))
     for name, episode in zip(names, found.episodes, strict=True):
         what, files, took = episode.type, "", ""
-        told = words.name(episode.snapshot.message.partition("\n")[0])
+        told = formatting.name(episode.snapshot.message.partition("\n")[0])
         if episode.upgrade:
             what = out.style(f"{episode.status:15}", _RESULTS.get(episode.status, "dim"))
             files = f"{episode.changed.files:,}" if episode.changed else ""
             took = _seconds(episode.upgrade.seconds)
             told = _told(episode)
         elif episode.target:
-            part = f"{words.many(episode.paths, 'path')} " if episode.paths else ""
+            part = f"{formatting.many(episode.paths, 'path')} " if episode.paths else ""
             told = f"{part}to {episode.target}"
         if episode.damaged:
             first = min(episode.damaged.values(), key=lambda d: d.found)
-            told = f"[damaged, found {words.when(first.found)}] {told}"
+            told = f"[damaged, found {formatting.when(first.found)}] {told}"
         room = out.width - wide - 41 if out.width else None
-        out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {words.clip(told, room)}".rstrip())
+        out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {formatting.clip(told, room)}".rstrip())
 
 
 def _seconds(length: float | None) -> str:
     """How long an upgrade took; snapshots' times have whole seconds."""
     if length is None:
         return ""
-    return words.duration(length).replace(".0 s", " s") if length else "under 1 s"
+    return formatting.duration(length).replace(".0 s", " s") if length else "under 1 s"
 
 
 def _told(episode: Episode) -> str:
     assert episode.upgrade is not None
-    command = words.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
+    command = formatting.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
     code = episode.upgrade.exit_code
     if episode.upgrade.failure and not code:
-        return f"{command} ({words.name(episode.upgrade.failure)})"
+        return f"{command} ({formatting.name(episode.upgrade.failure)})"
     return command + (f" (exit code {code})" if code else "")
 
 
@@ -227,17 +227,17 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         counts = f"{changed.added:,} added, {changed.removed:,} removed, {changed.modified:,} modified"
     rows = [
         ("upgrade", out.style(of.id, "bold")),
-        ("began", f"{words.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
+        ("began", f"{formatting.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
         ("took", _seconds(of.seconds)),
-        ("command", words.name(of.pre.command or "")),
+        ("command", formatting.name(of.pre.command or "")),
         ("exit code", "" if code is None else str(code)),
         ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
-        ("because", words.name(of.failure)),
+        ("because", formatting.name(of.failure)),
         ("before", f"{of.pre.id}{' (verified)' if verified else ''}"),
         ("after", of.post.id if of.post else "no snapshot"),
-        *(("undone", f"{words.when(s.created)}, what was there is {s.id}") for s in of.safety),
+        *(("undone", f"{formatting.when(s.created)}, what was there is {s.id}") for s in of.safety),
         ("files", counts if changed else ""),
-        ("in", ", ".join(map(words.name, changed.components)) if changed else ""),
+        ("in", ", ".join(map(formatting.name, changed.components)) if changed else ""),
         ("previous", episode.previous or ""),
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import words
-from gitsnap.cli.terminal import Terminal
-from gitsnap.cli.text import beyond, incomplete
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.terminal import Terminal
+from gitsnap.cli.render.text import beyond, incomplete
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Type
 
@@ -35,12 +35,12 @@ def change_line(out: Terminal, change: Change, width: int | None = None, more: s
     what = (f"  ({', '.join(change.what)})" if change.what else "") + more
     entry = change.new or change.old
     slash = "/" if entry and entry.type is Type.DIR else ""
-    path, was = (words.name(change.path) or ".") + slash, ""
+    path, was = (formatting.name(change.path) or ".") + slash, ""
     room = None if width is None else max(width - len(what) - 2, 20)
     if change.old_path is not None:
         room = None if room is None else (room - 4) // 2
-        was = words.fit(words.name(change.old_path), room) + " -> "
-    return f"{out.style(letter, style)} {was}{words.fit(path, room)}{what}"
+        was = formatting.fit(formatting.name(change.old_path), room) + " -> "
+    return f"{out.style(letter, style)} {was}{formatting.fit(path, room)}{what}"
 
 
 def stat(out: Terminal, result: Difference, components: Mapping[str, tuple[str, ...]]) -> None:
@@ -55,7 +55,7 @@ def stat(out: Terminal, result: Difference, components: Mapping[str, tuple[str, 
 def table(out: Terminal, found: Mapping[str, Tally], most: int | None = None, indent: str = "") -> None:
     """Counts by component, a line each, at most so many."""
     shown = [s for s in Status if any(t.counts[s] for t in found.values())]
-    wide = min(max([len(words.name(name)) for name in found] + [9]), 69 - len(indent) - 9 * len(shown))
+    wide = min(max([len(formatting.name(name)) for name in found] + [9]), 69 - len(indent) - 9 * len(shown))
     if found:
         head = "".join(f"{s.value:>9}" for s in shown)
         out.line(indent + out.style(f"{'COMPONENT':{wide}}{head.upper()}{'SIZE':>11}", "bold"))
@@ -64,8 +64,8 @@ def table(out: Terminal, found: Mapping[str, Tally], most: int | None = None, in
     for component, of in list(found.items())[:most]:
         row = "".join(f"{of.counts[s]:>9,}" if of.counts[s] else f"{'·':>9}" for s in shown)
         sign = "-" if of.grown < 0 else "+"
-        name = words.clip(words.name(component), wide)
-        out.line(f"{indent}{name:{wide}}{row}{sign + words.size(abs(of.grown)):>11}")
+        name = formatting.clip(formatting.name(component), wide)
+        out.line(f"{indent}{name:{wide}}{row}{sign + formatting.size(abs(of.grown)):>11}")
     if most < len(found):
         out.line(f"{indent}… and {len(found) - most:,} more ({out.command('diff --stat')})")
 
@@ -89,7 +89,7 @@ def _span(result: Difference) -> str:
 def aside(out: Terminal, result: Difference, say: Callable[[str], None]) -> None:
     """What is no change, and what could not be looked at."""
     if result.retimed:
-        say(f"{words.many(result.retimed, 'file')} written again with the same content: only the time differs")
+        say(f"{formatting.many(result.retimed, 'file')} written again with the same content: only the time differs")
     for line in beyond(result.beyond, "not compared"):
         say(line)
     incomplete(out, result.partial, "could not be read")
@@ -140,7 +140,7 @@ def pieces(out: Terminal, those: Iterable[Piece], *, words_only: bool = False) -
 
 def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]:
     """Tell the files whose form is read key by key; which they are."""
-    from gitsnap.cli.changelog_text import Plain, key_lines
+    from gitsnap.cli.render.changelog import Plain, key_lines
 
     told = set()
     for change in result.comparison.changes:
@@ -148,18 +148,18 @@ def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]
         if found is None:
             continue
         told.add(change.path)
-        was = f"{words.name(change.old_path)} -> " if change.old_path is not None else ""
+        was = f"{formatting.name(change.old_path)} -> " if change.old_path is not None else ""
         same = "" if found else ": the same data, written differently"
-        out.line(out.style(f"{was}{words.name(change.path)}{same}", "bold"))
+        out.line(out.style(f"{was}{formatting.name(change.path)}{same}", "bold"))
         out.lines(key_lines(found, Plain(), secrets=True, most=len(found)))
     return told
 
 
 def _dressed(out: Terminal, piece: Piece, *, words_only: bool) -> Iterator[str]:
     for line in piece.head.split(b"\n")[:-1]:
-        yield out.style(("# " if piece.aside else "") + words.line(line), "bold")
+        yield out.style(("# " if piece.aside else "") + formatting.line(line), "bold")
     for line in piece.hunks.split(b"\n")[:-1]:
-        text = words.line(line)
+        text = formatting.line(line)
         if line.startswith(b"@@ "):
             end = text.find(" @@", 2) + 3
             text = out.style(text[:end], "cyan") + text[end:]
@@ -170,7 +170,7 @@ def _dressed(out: Terminal, piece: Piece, *, words_only: bool) -> Iterator[str]:
             text = out.style(text, _SIGNS[line[:1]])
         yield ("# " if piece.aside else "") + text
     for line in piece.notes.split(b"\n")[:-1]:
-        yield out.style(words.line(line), "yellow")
+        yield out.style(formatting.line(line), "yellow")
 
 
 def folded(out: Terminal, changes: list[Change]) -> Iterator[str]:
@@ -195,4 +195,4 @@ def folded(out: Terminal, changes: list[Change]) -> Iterator[str]:
 
 
 def _count(below: int) -> str:
-    return f"  (and {words.many(below, 'path')} in it)" if below else ""
+    return f"  (and {formatting.many(below, 'path')} in it)" if below else ""

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.cli import words
-from gitsnap.cli.documents import Document, change
+from gitsnap.cli.render import formatting
+from gitsnap.cli.render.json import Document, change
 from gitsnap.core.changelog import LOCK_FILES, FileChange, Package, folded
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, shown_path
@@ -119,7 +119,7 @@ def lines(log: Changelog, episode: Episode | None, style: Markdown, *, secrets: 
     for name, found in log.sections().items():
         told = list(_files([f for f in found if not f.yours], elsewhere, style, secrets))
         if told:
-            yield style.section(words.name(name) if name != "." else "At the top")
+            yield style.section(formatting.name(name) if name != "." else "At the top")
             yield from told
 
 
@@ -134,12 +134,12 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
         code = of.exit_code
-        told = [words.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
+        told = [formatting.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
         told += [f"exit code {code}" if code else "", episode.status]
-        told += [words.name(of.failure if secrets else mask_text(of.failure))]
+        told += [formatting.name(of.failure if secrets else mask_text(of.failure))]
         shown = of.pre.command or ""
         shown = shown if secrets else mask_text(shown)
-        command = f"{style.code(words.name(shown))}, " if shown else ""
+        command = f"{style.code(formatting.name(shown))}, " if shown else ""
         yield command + ", ".join(t for t in told if t)
     else:
         yield style.title(f"What changed from {log.old} to {log.new}")
@@ -147,7 +147,7 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
     metadata = log.summary.get(Status.METADATA.value, 0)
     counts += [f"{metadata:,} with other metadata"] if metadata else []
     sign = "-" if log.grown < 0 else "+"
-    yield f"{', '.join(counts) or ('no files' if log.files else 'nothing')}; {sign}{words.size(abs(log.grown))}"
+    yield f"{', '.join(counts) or ('no files' if log.files else 'nothing')}; {sign}{formatting.size(abs(log.grown))}"
 
 
 def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
     ]
     counts = ", ".join(f"{len(found):,} {word}" for word, found in groups if found)
     yield style.section(f"Packages: {counts}")
-    in_them = f"{words.many(log.within, 'changed file')} in them" if log.within else ""
+    in_them = f"{formatting.many(log.within, 'changed file')} in them" if log.within else ""
     if in_them:
         yield f"{in_them}, not listed below.\n"
     updated = groups[0][1]
@@ -184,7 +184,7 @@ def package_name(package: Package) -> str:
     holder = (
         package.where.rpartition(b"/node_modules/")[0].rpartition(b"node_modules/")[2] if is_nested(package) else b""
     )
-    return words.name(package.name) + (f" (in {words.name(holder)})" if holder else "")
+    return formatting.name(package.name) + (f" (in {formatting.name(holder)})" if holder else "")
 
 
 def is_major(package: Package) -> bool:
@@ -224,22 +224,24 @@ def _file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
     c = file.change
     entry = c.new or c.old
     assert entry is not None
-    name = style.code(words.name(c.path) + ("/" if entry.type is Type.DIR else "") or ".")
+    name = style.code(formatting.name(c.path) + ("/" if entry.type is Type.DIR else "") or ".")
     if c.status is Status.RENAMED:
-        return f"{style.code(words.name(c.old_path or b''))} → {name}"
+        return f"{style.code(formatting.name(c.old_path or b''))} → {name}"
     if c.status is Status.METADATA:
-        return f"{name}: {words.metadata(c)}"
+        return f"{name}: {formatting.metadata(c)}"
     if c.status is Status.TYPE:
         assert c.old is not None
         return f"{name}: a {entry.type.noun}, was a {c.old.type.noun}"
     if c.status in (Status.ADDED, Status.REMOVED):
         if entry.type is Type.DIR:
-            return f"{name} ({words.many(count, 'file')}, {words.size(size)})" if count else f"{name} (no files)"
+            return (
+                f"{name} ({formatting.many(count, 'file')}, {formatting.size(size)})" if count else f"{name} (no files)"
+            )
         if entry.type is not Type.FILE:
-            to = f" to {words.name(entry.target)}" if entry.type is Type.LINK else ""
+            to = f" to {formatting.name(entry.target)}" if entry.type is Type.LINK else ""
             return f"{name} (a {entry.type.noun}{to})"
         kind = f"{file.what}, " if file.what not in ("", "text") else ""
-        return f"{name} ({kind}{words.size(entry.size)})"
+        return f"{name} ({kind}{formatting.size(entry.size)})"
     return f"{name}: {what_changed(file)}"
 
 
@@ -249,20 +251,20 @@ def what_changed(file: FileChange) -> str:
     assert old is not None
     assert new is not None
     if old.type is Type.LINK:
-        return f"points to {words.name(new.target)}, did to {words.name(old.target)}"
+        return f"points to {formatting.name(new.target)}, did to {formatting.name(old.target)}"
     if file.keys is not None:
         if is_lock(file):
             return "the record of the packages"
-        return words.many(len(file.keys), "key") if file.keys else "the same data, written differently"
+        return formatting.many(len(file.keys), "key") if file.keys else "the same data, written differently"
     if file.lines is not None:
         return f"+{file.lines[0]:,} −{file.lines[1]:,} lines"
-    return f"{file.what}, {words.size(old.size)} → {words.size(new.size)}"
+    return f"{file.what}, {formatting.size(old.size)} → {formatting.size(new.size)}"
 
 
 def key_lines(changes: list[KeyChange], style: Markdown, secrets: bool, most: int = _SHOWN_KEYS) -> Iterator[str]:
     """A line for each key, up to `most`."""
     for c in changes[:most]:
-        path = style.code(words.name(shown_path(c.path)))
+        path = style.code(formatting.name(shown_path(c.path)))
         old, new = (shown_value(v, hidden=c.secret and not secrets) for v in (c.old, c.new))
         if c.status == "changed":
             yield style.item(f"{path}: {_between(old, new, style)}", 1)
@@ -270,7 +272,7 @@ def key_lines(changes: list[KeyChange], style: Markdown, secrets: bool, most: in
             value = old if c.status == "removed" else new
             yield style.item(f"{path}: {c.status}, {style.code(value)}", 1)
     if len(changes) > most:
-        yield style.item(f"… and {words.many(len(changes) - most, 'key')} more", 1)
+        yield style.item(f"… and {formatting.many(len(changes) - most, 'key')} more", 1)
 
 
 def _between(old: str, new: str, style: Markdown) -> str:
@@ -291,13 +293,13 @@ def shown_value(value: Any, *, hidden: bool) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):
         text = str(value)
-    return words.clip(words.name(text), 70)
+    return formatting.clip(formatting.name(text), 70)
 
 
 def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:
     """`changelog --format json`."""
     from gitsnap.cli import upgrade_documents
-    from gitsnap.cli.documents import path
+    from gitsnap.cli.render.json import path
 
     return {
         "from": log.old,

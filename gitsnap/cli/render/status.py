@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gitsnap.cli import differences, words
-from gitsnap.cli.terminal import Terminal
+from gitsnap.cli.render import diff, formatting
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.model import Kind
 from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
@@ -38,27 +38,27 @@ def state(out: Terminal, result: State, settings: Settings, now: datetime) -> No
 
 def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> Iterator[Row]:
     """(name, value, style) of each line above the changes."""
-    yield "installation", words.name(result.installation), "bold"
+    yield "installation", formatting.name(result.installation), "bold"
     if result.pending is not None:
         yield "recovery", *_recovery(result)
     if result.upgrade is not None:
-        yield "upgrade", f"{words.name(result.upgrade)} is under way", "yellow"
+        yield "upgrade", f"{formatting.name(result.upgrade)} is under way", "yellow"
     elif (last := result.last_upgrade) is not None and last.outcome is not None:
-        because = f": {words.name(last.failure)}" if last.failure else ""
-        yield "last upgrade", f"{last.id} {words.OUTCOMES[last.outcome]}{because}", ""
+        because = f": {formatting.name(last.failure)}" if last.failure else ""
+        yield "last upgrade", f"{last.id} {formatting.OUTCOMES[last.outcome]}{because}", ""
     latest, taken = result.latest, result.snapshots
     if latest is None or result.since is None:
         yield "protected", "not yet: there is no snapshot", "yellow"
     else:
-        count = words.many(len(taken), "snapshot")
-        yield "protected", f"since {words.when(result.since)}, {words.ago(result.since, now)}; {count}", ""
-        yield "latest", f"{latest.id}, taken {words.ago(latest.created, now)}", ""
+        count = formatting.many(len(taken), "snapshot")
+        yield "protected", f"since {formatting.when(result.since)}, {formatting.ago(result.since, now)}; {count}", ""
+        yield "latest", f"{latest.id}, taken {formatting.ago(latest.created, now)}", ""
         yield "verified", *_verified(result, now)
     if result.damaged:
         yield "damaged", _damaged(result), "red"
     if result.pending is None:
         yield "recovery", *_recovery(result)
-    yield "sidecar", f"{words.size(result.store_bytes)} in {words.name(result.store)}", ""
+    yield "sidecar", f"{formatting.size(result.store_bytes)} in {formatting.name(result.store)}", ""
     if taken:
         yield "growth", _growth(out, result), ""
     yield "retention", describe(settings.retention), ""
@@ -71,10 +71,10 @@ def _verified(result: State, now: datetime) -> tuple[str, str]:
     if not proved:
         return "none of them yet", "yellow"
     text = "all of them" if not never else f"{len(proved):,} of {len(result.verified):,}"
-    text += f", last {words.ago(max(proved), now)}"
+    text += f", last {formatting.ago(max(proved), now)}"
     if not never:
-        oldest = words.ago(min(proved), now)
-        return text + ("" if oldest == words.ago(max(proved), now) else f", the longest ago {oldest}"), "green"
+        oldest = formatting.ago(min(proved), now)
+        return text + ("" if oldest == formatting.ago(max(proved), now) else f", the longest ago {oldest}"), "green"
     others = [name for name in never if result.latest is None or name != result.latest.id]
     which = ["the latest"] if len(others) < len(never) else []
     if others:
@@ -86,14 +86,14 @@ def _damaged(result: State) -> str:
     """Which snapshots are known to be damaged, and since when."""
     name, first = min(result.damaged.items(), key=lambda item: item[1].found)
     more = f" and {len(result.damaged) - 1:,} more" if len(result.damaged) > 1 else ""
-    return f"{name}{more}, found {words.when(first.found)} by {words.name(first.by)}"
+    return f"{name}{more}, found {formatting.when(first.found)} by {formatting.name(first.by)}"
 
 
 def _recovery(result: State) -> tuple[str, str]:
     found = result.pending
     if found is None:
         return ("a rollback is at work at this moment", "yellow") if result.at_work else ("nothing is pending", "")
-    back = f" to {words.name(found.target)}" if found.target else ""
+    back = f" to {formatting.name(found.target)}" if found.target else ""
     return f"PENDING: a rollback{back} was interrupted", "red"
 
 
@@ -103,18 +103,18 @@ def _growth(out: Terminal, result: State) -> str:
     added = [result.added[s.id] for s in taken]
     whole = taken[0].previous_manifest_sha256 is None and added[0] is not None and len(taken) <= _DRAWN + 1
     rest = added[1:] if whole else added[-_DRAWN:]
-    first = f"{words.size(added[0] or 0)} at first" if whole else ""
+    first = f"{formatting.size(added[0] or 0)} at first" if whole else ""
     known = [size for size in rest if size is not None]
     if not known:
         return first or "not known"
     if whole and len(rest) == 1:
-        return f"{first}, then {words.size(known[0])}"
+        return f"{first}, then {formatting.size(known[0])}"
     bars = _BARS if out.draws(_BARS) else _PLAIN_BARS
     top = max(known)
     line = "".join(_UNKNOWN if size is None else bars[_level(size, top, len(bars))] for size in rest)
     if whole:
-        return f"{first}, then {line} up to {words.size(top)} a snapshot"
-    return f"{line} up to {words.size(top)} for each of the last {words.many(len(rest), 'snapshot')}"
+        return f"{first}, then {line} up to {formatting.size(top)} a snapshot"
+    return f"{line} up to {formatting.size(top)} for each of the last {formatting.many(len(rest), 'snapshot')}"
 
 
 def _level(size: int, top: int, levels: int) -> int:
@@ -123,7 +123,9 @@ def _level(size: int, top: int, levels: int) -> int:
 
 def _leaving(result: State) -> str:
     if result.held:
-        return f"nothing: {words.many(len(result.held.snapshots), 'snapshot')} wait for `prune`, as the rules changed"
+        return (
+            f"nothing: {formatting.many(len(result.held.snapshots), 'snapshot')} wait for `prune`, as the rules changed"
+        )
     if not result.leaving:
         return "nothing, with the next snapshot"
     oldest, more = result.leaving[-1].snapshot.id, len(result.leaving) - 1
@@ -136,17 +138,17 @@ def _changes(out: Terminal, result: State, settings: Settings) -> None:
     if not changes:
         far = ", as far as it can be read" if result.difference.partial else ""
         out.line(out.style(f"The directory is as in the latest snapshot{far}.", "yellow" if far else "green"))
-        differences.aside(out, result.difference, out.line)
+        diff.aside(out, result.difference, out.line)
         return
     out.line("Changed since the latest snapshot:")
-    lines, room = list(differences.folded(out, changes)), _LINES
+    lines, room = list(diff.folded(out, changes)), _LINES
     # By name where there are few; the names tell the components, unless these have names of their own.
     if len(lines) > room or settings.components:
-        differences.table(out, result.components, room - 1, "  ")
+        diff.table(out, result.components, room - 1, "  ")
         room -= 1 + len(result.components)
     if len(lines) <= room:
         out.lines("  " + line for line in lines)
-    differences.summary(out, result.difference)
+    diff.summary(out, result.difference)
 
 
 def _next(out: Terminal, result: State) -> Iterator[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.cli import words
+from gitsnap.cli.render import formatting
 from gitsnap.config import Options
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def visible(text: str) -> str:
     """
     line = text.lstrip("\n")
     first, *styled = line.split(_STYLE)
-    out = ["\n" * (len(text) - len(line)), words.line(first)]
+    out = ["\n" * (len(text) - len(line)), formatting.line(first)]
     for part in styled:
         code, _, rest = part.partition("m")
-        out.append(f"\033[{code}m{words.line(rest)}")
+        out.append(f"\033[{code}m{formatting.line(rest)}")
     return "".join(out)
 
 
@@ -146,9 +146,9 @@ class Terminal:
 
     def document(self, content: dict[str, Any]) -> None:
         """The one JSON document."""
-        from gitsnap.cli import documents
+        from gitsnap.cli.render import json
 
-        self.raw([documents.encode({"schema": 1} | content)])
+        self.raw([json.encode({"schema": 1} | content)])
 
     def raw(self, pieces: Iterable[bytes]) -> None:
         """Bytes as they are."""
@@ -233,7 +233,7 @@ class ProgressLine:
                 _live.append(self)
             self._task = self._progress.add_task(self._phase, total=self._totals[1], text="")
         rate = self._size / max(time.monotonic() - self._since, 0.001)
-        text = f"{words.many(self._files, 'file')}, {words.size(self._size)}, {words.size(rate)}/s"
+        text = f"{formatting.many(self._files, 'file')}, {formatting.size(self._size)}, {formatting.size(rate)}/s"
         assert self._task is not None
         self._progress.update(self._task, completed=self._size, text=text)
 

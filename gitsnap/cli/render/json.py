@@ -40,10 +40,10 @@ def encode(document: Document) -> bytes:
     """The document as one line of UTF-8. What of the command line or a file is not UTF-8 turns into U+FFFD."""
     import json
 
-    from gitsnap.cli import words
+    from gitsnap.cli.render import formatting
 
     text = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return words.unambiguous(text).encode() + b"\n"
+    return formatting.unambiguous(text).encode() + b"\n"
 
 
 def moment(when: datetime) -> str:
@@ -208,7 +208,7 @@ def change(c: Change, components: Components) -> Document:
 
 
 def _with_keys(c: Change, components: Components, keys: Callable[[Change], list[KeyChange] | None]) -> Document:
-    from gitsnap.cli.changelog_text import key_document
+    from gitsnap.cli.render.changelog import key_document
 
     found = keys(c)
     return change(c, components) | {"keys": None if found is None else [key_document(k, secrets=True) for k in found]}

@@ -27,12 +27,12 @@ class EventStream:
 
     def tell(self, event: Event) -> None:
         """Write one event, flushed."""
-        from gitsnap.cli import documents
+        from gitsnap.cli.render import json
 
         if self._fd < 0:
             return
         try:
-            self._write(documents.encode(event.document()))
+            self._write(json.encode(event.document()))
         except OSError as error:
             self._fd = -1
             self._complain(f"events can no longer be written ({error.strerror}); the upgrade goes on without them")
