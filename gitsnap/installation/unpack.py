@@ -15,8 +15,8 @@ import zipfile
 import zlib
 from decimal import Decimal, InvalidOperation
 
-from gitsnap.core.copies import Recorded
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.legacy_layout import Recorded
 from gitsnap.core.model import Xattrs
 
 _SECOND = 10**9

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gitsnap.core import copies
+from gitsnap.core import legacy_layout
 from gitsnap.core.coverage import unrecorded
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
@@ -140,34 +140,34 @@ def _read(
 ) -> _Copy:
     root = unpacked.root
     layout = wanted.layout or ("claudio" if is_backup(root) else "tree")
-    excludes = nothing_excluded if layout == "tree" else lambda path, _: copies.home_of(path) is None
+    excludes = nothing_excluded if layout == "tree" else lambda path, _: legacy_layout.home_of(path) is None
     inventory = Scanner(root, draft.pack, excludes=excludes, stored=draft.keeps, observer=observer).run().inventory
     if unpacked.facts is not None:
-        inventory = copies.recorded(inventory, unpacked.facts, unpacked.prefix)
+        inventory = legacy_layout.recorded(inventory, unpacked.facts, unpacked.prefix)
     told: dict[str, str] = {}
     foreign: list[bytes] = []
     if layout == "claudio":
         _prove(root, inventory)
         foreign = [p for p in inventory.excluded if p.endswith(b"/")]
-        inventory, told = copies.refold(inventory), _told(root)
-    in_names = (copies.time_in(name, settings.zone) for name in named.names)
+        inventory, told = legacy_layout.refold(inventory), _told(root)
+    in_names = (legacy_layout.time_in(name, settings.zone) for name in named.names)
     when = wanted.at or _parsed(told.get("timestamp")) or next((t for t in in_names if t is not None), None)
     label = wanted.label or told.get("version", "")
     message = told.get("description") or f"imported from {named.path}"
-    return _Copy(inventory, when or copies.newest_file(inventory), label, message, foreign)
+    return _Copy(inventory, when or legacy_layout.newest_file(inventory), label, message, foreign)
 
 
 def _prove(root: str, inventory: Inventory) -> None:
     try:
         with open(os.path.join(root, "checksums.sha256"), "rb") as file:
-            listed = copies.listed_digests(file.read())
+            listed = legacy_layout.listed_digests(file.read())
     except FileNotFoundError:
         raise IntegrityError(
             f"{root} has no checksums.sha256: nothing vouches for it",
             path=root,
             hint="--layout tree imports it as it lies there",
         ) from None
-    wrong = copies.unproved(inventory, listed)
+    wrong = legacy_layout.unproved(inventory, listed)
     if wrong:
         path, why = wrong[0]
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""

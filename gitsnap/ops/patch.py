@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gitsnap.core.applicable import Part, git_mode, parts
 from gitsnap.core.comparison import Change, Status
+from gitsnap.core.git_quote import quoted
 from gitsnap.core.model import Entry, Type
+from gitsnap.core.patchable import Part, git_mode, parts
 from gitsnap.core.quantity import size
-from gitsnap.core.quoting import quoted
 from gitsnap.core.xattrs import differing
 from gitsnap.ops.scratch import scratch
 from gitsnap.ops.texts import LARGEST, Read, Texts

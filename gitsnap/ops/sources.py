@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 
-from gitsnap.core import copies
+from gitsnap.core import legacy_layout as copies
 from gitsnap.core.errors import UsageError
 
 _ARCHIVE = re.compile(r"\.(?:zip|tgz|tbz2?|txz|tar(?:\.[a-z0-9]+)?)$", re.IGNORECASE)

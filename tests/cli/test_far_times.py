@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.copies import newest_file
+from gitsnap.core.legacy_layout import newest_file
 from gitsnap.core.model import Entry, Inventory, Type
 from tests.installation.test_mounts import Site
 from tests.support.inprocess import workspace

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gitsnap.core.copies import time_in
+from gitsnap.core.legacy_layout import time_in
 
 
 @pytest.mark.parametrize(
