@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Mapping
 
 from gitsnap.core.model import Problem
+from gitsnap.installation.apply.conflicts import copy_aside
+from gitsnap.installation.apply.stage_dirs import remove_tree
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.rescue import copy_aside
-from gitsnap.installation.stages import remove_tree
 
 
 def take_out(

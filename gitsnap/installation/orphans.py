@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 
 from gitsnap.core.journal import STAGE_PREFIX
 from gitsnap.core.model import Inventory, Problem, Type
-from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan_result import Scan
 
 _NAME = re.compile(re.escape(STAGE_PREFIX) + rb"[0-9a-f]{12}")
 REASON = "a rollback's stage without its journal, which is no content (`gitsnap recover` settles it)"

@@ -14,7 +14,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.still import seal, unchanged
+from gitsnap.installation.scan.unchanged import seal, unchanged
 from gitsnap.ops import exclusions, publication, retain
 from gitsnap.ops.looking import Company
 from gitsnap.ops.request import Request, Taken
@@ -22,7 +22,7 @@ from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.installation.recording import Scan
+    from gitsnap.installation.scan_result import Scan
 
 
 def take_again(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.upgrade import Stored, upgrades
-from gitsnap.installation.listing import listing
+from gitsnap.installation.listdir import listing
 from gitsnap.ops import underway
 from gitsnap.ops.difference import NOW, read
 from gitsnap.ops.pending import Pending, find

@@ -15,11 +15,11 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.databases import Databases
-from gitsnap.installation.recording import Scan
-from gitsnap.installation.remembering import remembered
-from gitsnap.installation.scan import Scanner
-from gitsnap.installation.still import seal, unchanged
+from gitsnap.installation.scan.from_cache import remembered
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.unchanged import seal, unchanged
+from gitsnap.installation.scan_result import Scan
+from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops import again, damage, databases, publication, retain
 from gitsnap.ops.looking import Company, Glance
 from gitsnap.ops.publication import Sure

@@ -12,7 +12,7 @@ from gitsnap.core.component import Part, component_of, glob, part_named
 from gitsnap.core.content import Digests
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops import exclusions
 from gitsnap.ops.difference import NOW, Difference
 from gitsnap.sidecar import catalog, contents

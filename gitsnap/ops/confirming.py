@@ -11,8 +11,8 @@ from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import same_content, same_metadata
 from gitsnap.core.statcache import Row, StatCache, cut
-from gitsnap.installation.recording import Scan, hardlinks
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan_result import Scan, hardlinks
 from gitsnap.ops.crew import Crew, Work, processors
 
 _WORKERS = 4

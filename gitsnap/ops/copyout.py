@@ -20,7 +20,7 @@ from gitsnap.core.plan import RestorePlan, make_plan, nothing
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.feasible import require_space
 from gitsnap.ops.prefetch import Prefetching
 from gitsnap.ops.rereading import Held, Rereading

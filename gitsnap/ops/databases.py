@@ -8,7 +8,7 @@ from functools import cache
 from gitsnap.core.model import Inventory
 from gitsnap.core.settings import Settings
 from gitsnap.core.sqlite import LIVE
-from gitsnap.installation.databases import Databases
+from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.sidecar.repository import Sidecar
 
 

@@ -16,7 +16,7 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops import databases, exclusions, structured
 from gitsnap.ops.patch import Piece, Style, patch
 from gitsnap.ops.pending import hidden_stages, without

@@ -21,7 +21,7 @@ from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops import publication, retain
 from gitsnap.ops.request import Request
 from gitsnap.ops.sources import Source, inner_root, is_backup

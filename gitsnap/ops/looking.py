@@ -9,7 +9,7 @@ from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Inventory
 from gitsnap.core.statcache import Packed, StatCache
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.still import look, unchanged, walk
+from gitsnap.installation.scan.unchanged import look, unchanged, walk
 from gitsnap.ops.crew import Crew, Work, processors
 
 if TYPE_CHECKING:

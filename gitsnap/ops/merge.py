@@ -21,8 +21,8 @@ from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
-from gitsnap.installation.reading import read_file
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.stable_read import read_file
 from gitsnap.ops import databases, exclusions, pristine, publication, restore, retain
 from gitsnap.ops.contentmerge import Merged, merge_content
 from gitsnap.ops.feasible import in_the_way

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.journal import Record
-from gitsnap.installation.stages import left_behind
+from gitsnap.installation.apply.stage_dirs import left_behind
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
 

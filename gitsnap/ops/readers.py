@@ -15,8 +15,8 @@ from gitsnap.core.sqlite import HEADER
 from gitsnap.core.statcache import ROW_BYTES, Row, cut
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.reading import ReadFailedError, UnstableError, read_whole
-from gitsnap.installation.scouting import Finding, Read, Scout
+from gitsnap.installation.scan.fast_path import Finding, Read, Scout
+from gitsnap.installation.stable_read import ReadFailedError, UnstableError, read_whole
 from gitsnap.ops.crew import LARGEST_REQUEST, Crew, processors
 from gitsnap.sidecar.packwriter import PackWriter, digest_blob, pack_blob
 

@@ -20,8 +20,9 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import leaving, orphans, stages
-from gitsnap.installation.apply import Stop
+from gitsnap.installation import leaving, orphans
+from gitsnap.installation.apply import stage_dirs
+from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import components, outcomes
 from gitsnap.ops.exclusions import Texts
@@ -133,7 +134,7 @@ class _Recovery:
             # What only a damaged one holds is kept as if none did.
             with suppress(IntegrityError):
                 known |= set(contents.manifest(self._sidecar, snapshot).digests.values())
-        kept = stages.clear(
+        kept = stage_dirs.clear(
             self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside(), "no snapshot"
         )
         return Recovered(cleared=left, incomplete=kept)
@@ -316,10 +317,10 @@ class _Recovery:
         only: Only | None,
     ) -> None:
         """Reach the target or the safety snapshot (`names`), whatever the directory holds now."""
-        left = stages.left_behind(self._sidecar.installation)
+        left = stage_dirs.left_behind(self._sidecar.installation)
         self._journal.set_aside()
         self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left), only)
-        result.incomplete += stages.clear(
+        result.incomplete += stage_dirs.clear(
             self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside()
         )
         self._journal.forget()
@@ -385,7 +386,7 @@ def _give_up(sidecar: Sidecar, doing: Doing) -> Recovered:
         found = journal.load()
         record = found[1] if found else None
     texts, there = journal.texts(), os.path.isdir(root)
-    left = stages.left_behind(root) if there else []
+    left = stage_dirs.left_behind(root) if there else []
     if not texts and not left:
         return Recovered()
     name = record.transaction if record else os.urandom(6).hex()

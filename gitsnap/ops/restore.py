@@ -21,11 +21,11 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.upgrade import undone_again
 from gitsnap.installation import root as directory
-from gitsnap.installation.apply import refused
-from gitsnap.installation.databases import Databases
+from gitsnap.installation.apply.executor import refused
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.recording import Scan
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan_result import Scan
+from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops import databases, exclusions, outcomes, retain
 from gitsnap.ops.capture import take_locked
 from gitsnap.ops.confirming import confirmed

@@ -10,9 +10,9 @@ from typing import Any
 
 from gitsnap.core.model import Xattrs
 from gitsnap.core.statcache import Row, cut
+from gitsnap.installation.apply.times import Retime, Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.retiming import Retime, Retiming
 from gitsnap.ops.crew import Crew, Work, processors
 
 _WORKERS = 4

@@ -13,7 +13,7 @@ from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
 from gitsnap.installation.owners import localise
-from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan_result import Scan
 from gitsnap.ops import exclusions
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.feasible import explained, feasible

@@ -18,13 +18,13 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Inventory, Problem
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.statcache import Row, StatCache
-from gitsnap.installation.apply import Carrier, Content, Stop, go_on
+from gitsnap.installation.apply.conflicts import Rescue
+from gitsnap.installation.apply.executor import Carrier, Content, Stop, go_on
+from gitsnap.installation.apply.stage_content import Stager, draft
+from gitsnap.installation.apply.stage_dirs import Stages
+from gitsnap.installation.apply.times import Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.rescue import Rescue
-from gitsnap.installation.retiming import Retiming
-from gitsnap.installation.stages import Stages
-from gitsnap.installation.staging import Stager, draft
 from gitsnap.ops.retimers import Retimers
 
 Check = Callable[[], list[Problem]]

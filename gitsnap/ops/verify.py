@@ -17,7 +17,7 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops import damage, databases, exclusions
 from gitsnap.ops.pending import hidden_stages, without
 from gitsnap.ops.rereading import Held, Rereading

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import gitsnap.core.paths
-import gitsnap.installation.apply
+import gitsnap.installation.apply.executor
 import gitsnap.installation.directories
-import gitsnap.installation.intake
-import gitsnap.installation.reading
-import gitsnap.installation.scan
+import gitsnap.installation.scan.read_content
+import gitsnap.installation.scan.scanner
+import gitsnap.installation.stable_read
 import gitsnap.sidecar.integrity
 import gitsnap.sidecar.leftovers
 import gitsnap.sidecar.objects
@@ -267,12 +267,16 @@ def test_a_gc_before_the_refs_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_files_that_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading is slow, and no look at a file's times follows it; with that look nothing is torn."""
-    monkeypatch.setattr(gitsnap.installation.reading, "_all", _slowly)
+    monkeypatch.setattr(gitsnap.installation.stable_read, "_all", _slowly)
     assert churn.run(Share(2), foreign=False).lost == []
-    for module in (gitsnap.installation.scan, gitsnap.installation.intake, gitsnap.installation.reading):
+    for module in (
+        gitsnap.installation.scan.scanner,
+        gitsnap.installation.scan.read_content,
+        gitsnap.installation.stable_read,
+    ):
         monkeypatch.setattr(module, "key", lambda found: b"all alike")
-    monkeypatch.setattr(gitsnap.installation.scan, "_settled", lambda *_: True)
-    monkeypatch.setattr(gitsnap.installation.intake, "settled", lambda *_: True)
+    monkeypatch.setattr(gitsnap.installation.scan.scanner, "_settled", lambda *_: True)
+    monkeypatch.setattr(gitsnap.installation.scan.read_content, "settled", lambda *_: True)
     assert any("torn" in complaint for complaint in churn.run(Share(4), foreign=False).lost)
 
 
@@ -287,10 +291,10 @@ def _slowly(file: int, size: int) -> bytes:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_directories_that_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers of other users see what comes back before its directory has its mode; and after a kill."""
-    monkeypatch.setattr(gitsnap.installation.apply.Carrier, "_close", lambda _: None)
+    monkeypatch.setattr(gitsnap.installation.apply.executor.Carrier, "_close", lambda _: None)
     # A race, which a busy machine may not run into at the first try.
     assert any(private.watched_rollbacks(Share(6)).lost for _ in range(10))
-    mutant(monkeypatch, "from gitsnap.installation.apply import Carrier\nCarrier._close = lambda _: None")
+    mutant(monkeypatch, "from gitsnap.installation.apply.executor import Carrier\nCarrier._close = lambda _: None")
     assert any("read" in complaint for complaint in private.rollback_killed(Share(24)).lost)
 
 

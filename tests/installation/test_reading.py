@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.installation.reading import UnstableError, key, open_file, read_file, read_whole, settled
+from gitsnap.installation.stable_read import UnstableError, key, open_file, read_file, read_whole, settled
 from tests.support.inprocess import workspace
 
 NS = 10**9

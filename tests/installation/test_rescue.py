@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gitsnap.installation.rescue import copy_aside
+from gitsnap.installation.apply.conflicts import copy_aside
 
 
 def test_two_versions_of_one_path(tmp_path: Path) -> None:

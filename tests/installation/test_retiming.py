@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.statcache import Row, row
+from gitsnap.installation.apply.times import Retiming
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.reading import key
-from gitsnap.installation.retiming import Retiming
+from gitsnap.installation.stable_read import key
 
 WANTED = 1_600_000_000_123_456_789
 OLD, NEW = b"as it was\n", b"was as it\n"

@@ -15,7 +15,7 @@ import pytest
 from gitsnap.core.content import Digesting
 from gitsnap.core.model import Problem, Type
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import IS_ROOT, copy_tree, remove_tree, run_gitsnap, same_tree
 from tests.support.processes import as_user, gitsnap_as_user, give, in_child

@@ -19,8 +19,8 @@ import pytest
 
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.model import Problem, Type
-from gitsnap.installation import intake
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan import read_content
+from gitsnap.installation.scan.scanner import Scanner
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import run_gitsnap
 from tests.support.processes import in_child
@@ -256,7 +256,7 @@ def test_a_large_file_that_nobody_has_open_is_read_once(where: Path, monkeypatch
     def second(*_: object) -> bytes:
         raise AssertionError("read a second time")
 
-    monkeypatch.setattr(intake, "_sha256", second)
+    monkeypatch.setattr(read_content, "_sha256", second)
     found = Scanner(str(where / "app"), Digesting(), leases=True).run().inventory
     assert found.by_path()[b"large"].sha256 == hashlib.sha256(content).digest()
 
@@ -268,13 +268,13 @@ def test_a_large_file_that_somebody_has_open_is_read_twice(
     file = where / "app/large"
     file.write_bytes(bytes(LARGE))
     times = []
-    genuine = intake._sha256
+    genuine = read_content._sha256
 
     def second(*arguments: int) -> bytes:
         times.append(1)
         return genuine(*arguments)
 
-    monkeypatch.setattr(intake, "_sha256", second)
+    monkeypatch.setattr(read_content, "_sha256", second)
     with open(file, "r+b") as f:
         view = mmap.mmap(f.fileno(), 0) if how == "mapped" else None
         if view:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.model import Inventory
-from gitsnap.installation.still import unchanged
+from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.ops import exclusions
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
@@ -126,7 +126,7 @@ def test_what_was_written_within_the_tick_is_not_believed(place: Protected) -> N
 
 
 def test_names_of_owners_that_changed_are_noticed(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitsnap.installation import still
+    from gitsnap.installation.scan import unchanged
 
-    monkeypatch.setattr(still, "user_name", lambda uid: "somebody-else")
+    monkeypatch.setattr(unchanged, "user_name", lambda uid: "somebody-else")
     assert look(place) is None

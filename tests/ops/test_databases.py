@@ -19,9 +19,9 @@ import pytest
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.model import Image, Snapshot
 from gitsnap.core.mtree import parse_metadata
-from gitsnap.installation.databases import Databases
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.sqlite_locks import ReadLocks
+from gitsnap.installation.sqlite.backup import Databases
+from gitsnap.installation.sqlite.locks import ReadLocks
 from gitsnap.ops import difference, recover, restore
 from gitsnap.ops.request import Request
 from gitsnap.sidecar import contents
@@ -309,7 +309,7 @@ def age(root: Path) -> None:
 def test_a_database_that_comes_into_use_after_its_directory_was_listed_has_no_journals_of_before(
     where: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gitsnap.installation.imaging import Imager
+    from gitsnap.installation.sqlite.detect import Imager
 
     monkeypatch.setattr(Imager, "in_use", lambda *_: [])
     database = where / "app/data/app.db"
@@ -431,7 +431,7 @@ def test_a_snapshot_that_has_the_journals_as_files_comes_back_as_it_is(where: Pa
 def test_a_database_that_stays_locked_is_captured_as_it_lies_there_and_named(
     where: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gitsnap.installation import databases as capture
+    from gitsnap.installation.sqlite import backup as capture
 
     monkeypatch.setattr(capture, "_PATIENCE", 0.3)
     app = where / "app"
@@ -613,7 +613,7 @@ def test_a_private_copy_of_a_killed_process_goes_and_one_in_use_stays(where: Pat
 
 
 def test_a_database_that_could_not_be_kept_safe_is_not_replaced(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gitsnap.installation import databases as capture
+    from gitsnap.installation.sqlite import backup as capture
 
     monkeypatch.setattr(capture, "_PATIENCE", 0.2)
     app = where / "app"

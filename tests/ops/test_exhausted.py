@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import GitsnapError, exhausted
-from gitsnap.installation.recording import Recording
+from gitsnap.installation.scan_result import Recording
 from gitsnap.ops.crew import Crew
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar

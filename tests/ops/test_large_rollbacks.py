@@ -18,9 +18,9 @@ from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.reading import key
-from gitsnap.installation.remembering import remembered
-from gitsnap.installation.still import unchanged
+from gitsnap.installation.scan.from_cache import remembered
+from gitsnap.installation.scan.unchanged import unchanged
+from gitsnap.installation.stable_read import key
 from gitsnap.ops import capture, confirming, crew, prefetch, readers, retimers
 from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.retimers import Retimers

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitsnap.core.errors import GitsnapError
-from gitsnap.installation.apply import Carrier
+from gitsnap.installation.apply.executor import Carrier
 from gitsnap.ops import recover as recovery
 from gitsnap.ops import restore
 from gitsnap.ops.recover import Direction

@@ -18,9 +18,9 @@ import pytest
 from gitsnap.core.content import Digesting
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import scan as scanning
-from gitsnap.installation.recording import Scan
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan import scanner as scanning
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan_result import Scan
 from gitsnap.ops import readers
 from gitsnap.ops.readers import DigestingReaders
 from tests.support.inprocess import Protected, workspace

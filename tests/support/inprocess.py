@@ -15,8 +15,8 @@ from pathlib import Path
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
-from gitsnap.installation.recording import Scan
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan_result import Scan
 from gitsnap.ops import copyout, place, restore, retain, snapshot, verify
 from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gitsnap.core.content import Digesting
-from gitsnap.installation.scan import Scanner
+from gitsnap.installation.scan.scanner import Scanner
 from tests.support.inprocess import workspace
 from tests.support.installation import remove_tree
 from tests.torture.kinds import Share, Tally, kind

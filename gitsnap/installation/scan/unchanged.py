@@ -15,12 +15,12 @@ from gitsnap.core.statcache import Packed, StatCache, pack_key
 from gitsnap.installation import mounts
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.owners import group_name, user_name
-from gitsnap.installation.reading import key
+from gitsnap.installation.stable_read import key
 
 # Only annotations name it: where nothing has changed, nothing is scanned, and scanning takes much to load.
 if TYPE_CHECKING:
     from gitsnap.core.exclusion import Excludes
-    from gitsnap.installation.recording import Scan
+    from gitsnap.installation.scan_result import Scan
 
 _KIND = 0o170000
 

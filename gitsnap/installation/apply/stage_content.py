@@ -17,10 +17,10 @@ from gitsnap.core.events import Observer
 from gitsnap.core.journal import Dressing, Motion, Move, Record
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import Action, RestorePlan, Step
-from gitsnap.installation.apply import Content, Stop, about, go_on, refusal
+from gitsnap.installation.apply.executor import Content, Stop, about, go_on, refusal
+from gitsnap.installation.apply.stage_dirs import Holders, Stages
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk, dress
-from gitsnap.installation.stages import Holders, Stages
 
 _BLOCK = 4096
 _ZEROS = bytes(_BLOCK)

@@ -21,7 +21,7 @@ from gitsnap.core.sqlite import LIVE
 from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, XATTRS, Row, pack_key, row
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories, present
-from gitsnap.installation.reading import COARSE_NS, settled
+from gitsnap.installation.stable_read import COARSE_NS, settled
 
 _KIND = 0o170000
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()

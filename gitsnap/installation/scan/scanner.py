@@ -18,17 +18,17 @@ from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.core.sqlite import beside as names_beside
 from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key, unpack
 from gitsnap.installation import mounts, orphans
-from gitsnap.installation.databases import Databases
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
-from gitsnap.installation.images import Images, drop_what_images_hold
-from gitsnap.installation.imaging import Imager
-from gitsnap.installation.intake import Intake, SinkFailed
 from gitsnap.installation.owners import group_name, user_name
-from gitsnap.installation.reading import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
-from gitsnap.installation.reading import settled as _settled
-from gitsnap.installation.recording import Recording, Scan, hardlinks, set_xattrs
-from gitsnap.installation.scouting import Finding, Read, Readers, Scout
+from gitsnap.installation.scan.fast_path import Finding, Read, Readers, Scout
+from gitsnap.installation.scan.read_content import Intake, SinkFailed
+from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
+from gitsnap.installation.sqlite.backup import Databases
+from gitsnap.installation.sqlite.detect import Imager
+from gitsnap.installation.sqlite.record import Images, drop_what_images_hold
+from gitsnap.installation.stable_read import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
+from gitsnap.installation.stable_read import settled as _settled
 
 _KIND = 0o170000
 _QUICK = {stat.S_IFREG: Type.FILE, stat.S_IFDIR: Type.DIR}

@@ -9,7 +9,7 @@ from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.statcache import CONTENT, FLAGS, XATTRS, Packed, StatCache, unpack
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.entries import entry_from
-from gitsnap.installation.recording import Scan
+from gitsnap.installation.scan_result import Scan
 
 # Looked up once, because access to an enumeration's members is slow.
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK

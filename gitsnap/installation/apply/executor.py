@@ -18,10 +18,10 @@ from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.journal import Motion, Move, Record
 from gitsnap.core.model import Entry, Problem, Type
+from gitsnap.installation.apply.stage_dirs import Stages
+from gitsnap.installation.apply.times import Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk, close, only_times, redress
-from gitsnap.installation.retiming import Retiming
-from gitsnap.installation.stages import Stages
 
 # Looked up once, because access to an enumeration's members is slow.
 _FILE, _DIR = Type.FILE, Type.DIR

@@ -10,11 +10,11 @@ from gitsnap.core.errors import exhausted
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Type
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.sqlite import beside as names_beside
-from gitsnap.installation.databases import NoDatabaseError, UnsettledError
 from gitsnap.installation.entries import entry_of
-from gitsnap.installation.imaging import Imaged, Imager
-from gitsnap.installation.reading import ReadFailedError, key, settled
-from gitsnap.installation.recording import Recording, set_xattrs
+from gitsnap.installation.scan_result import Recording, set_xattrs
+from gitsnap.installation.sqlite.backup import NoDatabaseError, UnsettledError
+from gitsnap.installation.sqlite.detect import Imaged, Imager
+from gitsnap.installation.stable_read import ReadFailedError, key, settled
 
 
 class Images:

@@ -21,8 +21,8 @@ from gitsnap.core.errors import exhausted
 from gitsnap.core.quantity import size as shown_size
 from gitsnap.core.sqlite import BESIDE, HEADER, JOURNAL, SHARED, WAL
 from gitsnap.installation.directories import names_in
-from gitsnap.installation.reading import ReadFailedError, UnstableError, key, open_file
-from gitsnap.installation.sqlite_locks import Held, ReadLocks
+from gitsnap.installation.sqlite.locks import Held, ReadLocks
+from gitsnap.installation.stable_read import ReadFailedError, UnstableError, key, open_file
 
 # A private copy's directory; sidecar.leftovers removes those that nobody holds locked.
 PREFIX = "image-"

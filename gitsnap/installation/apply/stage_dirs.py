@@ -17,10 +17,10 @@ from gitsnap.core.errors import IntegrityError, exhausted
 from gitsnap.core.journal import STAGE_PREFIX, Stage
 from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
+from gitsnap.installation.apply.conflicts import copy_aside
 from gitsnap.installation.directories import OPEN_DIRECTORY, Directories, names_in
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.obstacles import bars
-from gitsnap.installation.rescue import copy_aside
 
 _NAME = re.compile(re.escape(STAGE_PREFIX) + rb"[0-9a-f]{12}")
 _DEFAULT_ACL = "system.posix_acl_default"

@@ -12,7 +12,8 @@ from gitsnap.core.content import WHOLE, BlobSink, Digests
 from gitsnap.core.events import Observer
 from gitsnap.core.model import Entry
 from gitsnap.core.statcache import Row
-from gitsnap.installation.reading import (
+from gitsnap.installation.scan_result import Scan
+from gitsnap.installation.stable_read import (
     COARSE_NS,
     Lease,
     UnstableError,
@@ -23,7 +24,6 @@ from gitsnap.installation.reading import (
     read_whole,
     settled,
 )
-from gitsnap.installation.recording import Scan
 
 
 class SinkFailed(Exception):  # noqa: N818 - carried past the code that forgives a file's own errors

@@ -24,7 +24,7 @@ from gitsnap.core.statcache import FLAGS, Row, fits, same_but_for_times
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.reading import key, open_file
+from gitsnap.installation.stable_read import key, open_file
 
 _COARSE = 5  # CLOCK_REALTIME_COARSE of clock_gettime(2), which the time module does not name
 _WHOLE_SECOND = 1_000_000_000

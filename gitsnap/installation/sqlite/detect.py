@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from gitsnap.core.content import Digests
 from gitsnap.core.sqlite import BESIDE, HEADER, LIVE
 from gitsnap.core.statcache import Held, StatCache
-from gitsnap.installation.databases import Databases, UnsettledError
-from gitsnap.installation.reading import key, open_file, pieces, settled
+from gitsnap.installation.sqlite.backup import Databases, UnsettledError
+from gitsnap.installation.stable_read import key, open_file, pieces, settled
 
 _NAMES = tuple(os.fsdecode(suffix) for suffix in BESIDE)
 
