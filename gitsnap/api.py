@@ -26,10 +26,11 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
 from gitsnap.ops import place as places
-from gitsnap.ops import restore, snapshot, underway
+from gitsnap.ops import restore, underway
 from gitsnap.ops import verify as verification
+from gitsnap.ops.capture import snapshot
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.processes import Polling
-from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed

@@ -23,10 +23,11 @@ from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
-from gitsnap.ops import databases, exclusions, pristine, publication, restore, retain
+from gitsnap.ops import databases, exclusions, restore, retain
+from gitsnap.ops.capture import pristine, store
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.contentmerge import Merged, merge_content
 from gitsnap.ops.feasible import in_the_way
-from gitsnap.ops.request import Request
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.structured import LARGEST
 from gitsnap.ops.target import Only
@@ -353,9 +354,9 @@ class _Merging:
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
         when = self._now.astimezone(self._settings.zone)
         request = Request(message=self._sides.message, label="merged")
-        wanted = publication.wanted(self._sidecar, request, living, when)
+        wanted = store.wanted(self._sidecar, request, living, when)
         fresh = draft.publish(wanted, merged, publish.texts_of(merged), when).snapshot
-        publication.check(self._sidecar, living, fresh, {e.oid for e in merged.entries if e.oid}, when)
+        store.check(self._sidecar, living, fresh, {e.oid for e in merged.entries if e.oid}, when)
         return fresh
 
 

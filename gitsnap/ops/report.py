@@ -13,7 +13,8 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.textdiff import Row, rows
-from gitsnap.ops import changelog, components, difference, masking, patch, pristine
+from gitsnap.ops import changelog, components, difference, masking, patch
+from gitsnap.ops.capture import pristine
 from gitsnap.ops.history import Episode
 from gitsnap.sidecar import catalog, ledger
 from gitsnap.sidecar.repository import Sidecar

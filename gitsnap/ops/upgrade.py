@@ -23,15 +23,15 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops import outcomes, restore, retain, underway
+from gitsnap.ops.capture.hooks import HookFailedError, HookResult
+from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.checks import run_check
 from gitsnap.ops.feasible import lasting, require_some_way_in
-from gitsnap.ops.hooks import HookFailedError, HookResult
 from gitsnap.ops.processes import Waiter
 from gitsnap.ops.progress import Reporting
-from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.shell import Surroundings
-from gitsnap.ops.snapshot import take
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.ops.verify import verify
 from gitsnap.sidecar import catalog, register, reserve

@@ -9,7 +9,7 @@ import pytest
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind
-from gitsnap.ops.request import Request
+from gitsnap.ops.capture.request import Request
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import Protected
 from tests.support.installation import run_gitsnap

@@ -17,7 +17,7 @@ from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops.request import Request
+from gitsnap.ops.capture.request import Request
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, build_odd
 

@@ -23,7 +23,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.locks import ReadLocks
 from gitsnap.ops import difference, recover, restore
-from gitsnap.ops.request import Request
+from gitsnap.ops.capture.request import Request
 from gitsnap.sidecar import contents
 from tests.support.databases import create, locked, state, stock_state, tree_state, writing
 from tests.support.inprocess import SETTINGS, Protected, workspace

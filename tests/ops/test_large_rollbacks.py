@@ -21,7 +21,8 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.from_cache import remembered
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.installation.stable_read import key
-from gitsnap.ops import capture, confirming, crew, prefetch, readers, retimers
+from gitsnap.ops import confirming, crew, prefetch, readers, retimers
+from gitsnap.ops.capture import scan as capture
 from gitsnap.ops.confirming import confirmed
 from gitsnap.ops.retimers import Retimers
 from tests.support.inprocess import Protected, scan, workspace

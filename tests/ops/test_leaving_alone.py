@@ -10,9 +10,9 @@ from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError, PendingRecove
 from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import merge, recover, restore
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.merge import Done
 from gitsnap.ops.recover import Direction
-from gitsnap.ops.request import Request
 from tests.support.inprocess import Protected, workspace
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.ops import looking
-from gitsnap.ops.request import Request, Taken
+from gitsnap.ops.capture.request import Request, Taken
 from tests.support.inprocess import Protected, workspace
 from tests.support.processes import in_child
 

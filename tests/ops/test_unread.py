@@ -11,7 +11,7 @@ from gitsnap.core.coverage import THEN
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind
 from gitsnap.ops import difference, merge, standing
-from gitsnap.ops.request import Request
+from gitsnap.ops.capture.request import Request
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 from tests.support.processes import as_user, give

@@ -12,9 +12,10 @@ import pytest
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.core.upgrade import choose_upgrade, upgrades
-from gitsnap.ops import imports, publication, recover, restore, retain, snapshot
+from gitsnap.ops import recover, restore, retain
+from gitsnap.ops.capture import import_copies, snapshot, store
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.doctor import examine
-from gitsnap.ops.request import Request
 from gitsnap.sidecar import catalog, refs, register, vanished
 from tests.support.inprocess import START, Protected, bare_git, workspace
 
@@ -65,8 +66,8 @@ class TestOrder:
         (tmp_path / "f").write_text("old")
 
         def bring_in(when: datetime) -> str:
-            wanted = imports.Wanted(at=when)
-            return imports.take_in(place.sidecar, str(tmp_path), wanted, place.settings).snapshot.id
+            wanted = import_copies.Wanted(at=when)
+            return import_copies.take_in(place.sidecar, str(tmp_path), wanted, place.settings).snapshot.id
 
         copy = bring_in(START + timedelta(days=1))
         assert latest(place) == copy
@@ -80,7 +81,7 @@ class TestOrder:
         assert found.previous_manifest_sha256 == next(s for s in place.snapshots() if s.id == mine).manifest_sha256
 
     def test_snapshots_of_an_old_sidecar_come_first(self, place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(publication, "following", lambda *_: None)
+        monkeypatch.setattr(store, "following", lambda *_: None)
         old = [take(place, str(n), START + timedelta(days=n)) for n in range(2)]
         monkeypatch.undo()
         (place.store / "gitsnap/register").unlink()

@@ -17,8 +17,9 @@ from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import copyout, place, restore, retain, snapshot, verify
-from gitsnap.ops.request import Request, Taken
+from gitsnap.ops import copyout, place, restore, retain, verify
+from gitsnap.ops.capture import snapshot
+from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.verify import Verdict
 from gitsnap.sidecar import catalog, contents, rules

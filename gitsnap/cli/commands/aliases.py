@@ -19,7 +19,7 @@ def create_backup(
     context: typer.Context, type_: Annotated[str, typer.Argument(metavar="[TYPE]")] = "", force: Force = False
 ) -> None:
     """Take a snapshot (the old coordinator's name for it; TYPE becomes the label)."""
-    from gitsnap.ops.request import Request
+    from gitsnap.ops.capture.request import Request
 
     change.take_snapshot(context.obj, Request(label=type_))
 

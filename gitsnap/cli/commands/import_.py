@@ -14,7 +14,7 @@ from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
-    from gitsnap.ops.imports import Imported
+    from gitsnap.ops.capture.import_copies import Imported
 
 
 @command("import")
@@ -32,13 +32,14 @@ def import_(
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
     from gitsnap.cli.render import formatting, json
-    from gitsnap.ops import imports, retain, sources
+    from gitsnap.ops import retain, sources
+    from gitsnap.ops.capture import import_copies
     from gitsnap.ops.place import open_sidecar
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
-    if layout is not None and layout not in imports.LAYOUTS:
-        raise UsageError(f"--layout: '{layout}' is none of {', '.join(imports.LAYOUTS)}")
+    if layout is not None and layout not in import_copies.LAYOUTS:
+        raise UsageError(f"--layout: '{layout}' is none of {', '.join(import_copies.LAYOUTS)}")
     if pristine and not label:
         raise UsageError("--pristine needs --label, the version that this is")
     # A version as its maker shipped it is one copy, whatever lies in it.
@@ -46,7 +47,7 @@ def import_(
     found = named.copies
     if at is not None and len(found) > 1:
         raise UsageError("--at goes with one copy only")
-    wanted = imports.Wanted(_moment(at), label, layout, pristine)
+    wanted = import_copies.Wanted(_moment(at), label, layout, pristine)
     place, created = session.place_to_snapshot()
     if created:
         session.tell_of_sidecar(place)
@@ -54,7 +55,7 @@ def import_(
     with open_sidecar(place) as sidecar:
         settings = session.settings(place)
         for source in found:
-            done.append(imports.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))
+            done.append(import_copies.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))
             # The others are imported whether anybody hears of this one or not.
             terminal.work_is_done()
             if not session.options.json:

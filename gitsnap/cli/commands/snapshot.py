@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
     """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import exclusions, survey
+    from gitsnap.ops import exclusions
+    from gitsnap.ops.capture import estimate
 
     session: Session = context.obj
     place, created = session.protect(directory)
-    result = survey.survey(place, created, session.settings(place))
+    result = estimate.survey(place, created, session.settings(place))
     if session.options.json:
         session.out.document(json.initialised(result))
     else:
@@ -49,7 +50,7 @@ def snapshot(
     ] = False,
 ) -> None:
     """Take a snapshot. Prints its id."""
-    from gitsnap.ops.request import Request
+    from gitsnap.ops.capture.request import Request
 
     request = Request(message=message, label=label, tags=tuple(tag or ()), pin=pin, skip_unchanged=skip_unchanged)
     take_snapshot(context.obj, request)
@@ -59,8 +60,8 @@ def take_snapshot(session: Session, request: Any) -> None:
     """Take one snapshot, protecting the directory first where it is not protected yet."""
     from gitsnap.cli.render import json, text
     from gitsnap.ops import exclusions
+    from gitsnap.ops.capture.snapshot import take
     from gitsnap.ops.place import open_sidecar
-    from gitsnap.ops.snapshot import take
 
     place, created = session.place_to_snapshot()
     if created:

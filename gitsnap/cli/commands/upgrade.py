@@ -277,7 +277,7 @@ def changelog(
     from gitsnap.cli.render import changelog as changelog_text
     from gitsnap.ops import changelog as operation
     from gitsnap.ops import history as past
-    from gitsnap.ops import pristine
+    from gitsnap.ops.capture import pristine
 
     session: Session = context.obj
     if form not in ("md", "json", "text"):

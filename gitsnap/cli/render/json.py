@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from gitsnap.core.keys import KeyChange
     from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision, Held
+    from gitsnap.ops.capture.request import Taken
     from gitsnap.ops.difference import Difference
     from gitsnap.ops.doctor import Check
     from gitsnap.ops.inspect import Shown
     from gitsnap.ops.pending import Pending
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
-    from gitsnap.ops.request import Taken
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.ops.standing import State

@@ -17,12 +17,12 @@ from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
 if TYPE_CHECKING:
     from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision, Held
+    from gitsnap.ops.capture.hooks import HookResult
+    from gitsnap.ops.capture.request import Taken
     from gitsnap.ops.doctor import Check
-    from gitsnap.ops.hooks import HookResult
     from gitsnap.ops.inspect import Shown
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
-    from gitsnap.ops.request import Taken
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.ops.verify import Verdict

@@ -20,11 +20,12 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import seal, unchanged
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import again, damage, databases, publication, retain
+from gitsnap.ops import damage, databases, retain
+from gitsnap.ops.capture import reuse, store
+from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.store import Sure
 from gitsnap.ops.looking import Company, Glance
-from gitsnap.ops.publication import Sure
 from gitsnap.ops.readers import PackingReaders
-from gitsnap.ops.request import Request, Taken
 from gitsnap.ops.rereading import Rereading
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -77,10 +78,10 @@ def take_locked(
         settings,
         now=now,
         protected={taken.snapshot.id, *protect},
-        living=publication.with_taken(living, taken),
+        living=store.with_taken(living, taken),
     )
     taken.pruned, taken.held = pruned.gone, pruned.held
-    publication.tidy(sidecar)
+    store.tidy(sidecar)
     damage.heal(sidecar)
     taken.duration = time.monotonic() - started
     return taken, scan
@@ -123,13 +124,13 @@ def _attempt(
             relied = [oid for oid in relied_on(scan) if oid not in draft.pack]
             with Rereading(sidecar.objects, [*trees, *relied], {}, SILENT, kind=None) as rereading:
                 sure, when = Sure(sidecar, relied, rereading), now.astimezone(settings.zone)
-                prior = again.holder(sidecar, living, cache, scan) if sharing and not request.skip_unchanged else None
+                prior = reuse.holder(sidecar, living, cache, scan) if sharing and not request.skip_unchanged else None
                 if prior is None:
                     _store(sidecar, draft, request, living, scan, taken, when, sure)
                 else:
-                    again.share(sidecar, draft, request, living, prior, cache, taken, when, lambda: sure.require(trees))
+                    reuse.share(sidecar, draft, request, living, prior, cache, taken, when, lambda: sure.require(trees))
     except OSError as error:
-        raise publication.storing_failed(error, sidecar, request.kind) from error
+        raise store.storing_failed(error, sidecar, request.kind) from error
     finally:
         draft.abandon()
     return taken, scan, living
@@ -146,18 +147,18 @@ def _store(
     sure: Sure,
 ) -> None:
     texts = publish.texts_of(scan.inventory)
-    before = publication.newest_manifest(sidecar, living)
+    before = store.newest_manifest(sidecar, living)
     taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
     last = newest(living)
-    if request.skip_unchanged and last and not sidecar.objects.damaged and publication.same(last, texts):
+    if request.skip_unchanged and last and not sidecar.objects.damaged and store.same(last, texts):
         taken.snapshot, taken.skipped = last, True
         return
-    published = draft.publish(publication.wanted(sidecar, request, living, when), scan.inventory, texts, when)
+    published = draft.publish(store.wanted(sidecar, request, living, when), scan.inventory, texts, when)
     below = published.trees if request.kind is not Kind.MANUAL else []
     # They may be a hundred megabytes, and are read back from the pack now.
     del texts, before
     oids = {e.oid for e in scan.inventory.entries if e.oid is not None}
-    publication.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
+    store.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
     taken.snapshot = published.snapshot
     commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))

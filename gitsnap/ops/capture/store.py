@@ -15,7 +15,7 @@ from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
 from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
-from gitsnap.ops.request import Request, Taken
+from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.rereading import Rereading
 from gitsnap.sidecar import contents, gathering, publish, register
 from gitsnap.sidecar.repository import Sidecar

@@ -15,9 +15,10 @@ from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.unchanged import seal, unchanged
-from gitsnap.ops import exclusions, publication, retain
+from gitsnap.ops import exclusions, retain
+from gitsnap.ops.capture import store
+from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.looking import Company
-from gitsnap.ops.request import Request, Taken
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -54,7 +55,7 @@ def take_again(
         return None
     taken = Taken(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
     last = newest(living) or prior
-    if request.skip_unchanged and publication.same(last, prior):
+    if request.skip_unchanged and store.same(last, prior):
         taken.snapshot, taken.skipped = last, True
     else:
         draft = publish.Draft(sidecar, living, cache)
@@ -63,7 +64,7 @@ def take_again(
         except IntegrityError:
             return None
         except OSError as error:
-            raise publication.storing_failed(error, sidecar, request.kind) from error
+            raise store.storing_failed(error, sidecar, request.kind) from error
         finally:
             draft.abandon()
     pruned = retain.prune_locked(
@@ -71,10 +72,10 @@ def take_again(
         settings,
         now=now,
         protected={taken.snapshot.id},
-        living=publication.with_taken(living, taken),
+        living=store.with_taken(living, taken),
     )
     taken.pruned, taken.held = pruned.gone, pruned.held
-    publication.tidy(sidecar)
+    store.tidy(sidecar)
     if prior.id in {d.snapshot.id for d in taken.pruned}:
         # The rows hold for the new snapshot just as well, and that one is still there next time.
         cache.commit = bytes.fromhex(taken.snapshot.commit)
@@ -112,8 +113,8 @@ def share(
 
         before, after = (contents.manifest_text(sidecar, s) for s in (last, prior))
         taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
-    wanted = publication.wanted(sidecar, request, living, when)
+    wanted = store.wanted(sidecar, request, living, when)
     taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
-    publication.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
+    store.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
     if request.pin:
         taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)

@@ -9,7 +9,7 @@ from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, Held
 
 if TYPE_CHECKING:
-    from gitsnap.ops.hooks import HookResult
+    from gitsnap.ops.capture.hooks import HookResult
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
-from gitsnap.ops import again, exclusions
-from gitsnap.ops.request import Request, Taken
+from gitsnap.ops import exclusions
+from gitsnap.ops.capture import reuse
+from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.ops.hooks import Report
+    from gitsnap.ops.capture.hooks import Report
 
 
 def take(
@@ -31,7 +32,7 @@ def take(
     if settings.hooks is None:
         return _take(sidecar, request, settings, now, observer)
     # Most installations have none, and whoever runs a hook needs much that nobody else does.
-    from gitsnap.ops.hooks import Around
+    from gitsnap.ops.capture.hooks import Around
 
     variables = {
         "GITSNAP_DIR": sidecar.installation,
@@ -52,11 +53,11 @@ def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime,
     """Take one under the writer's lock."""
     with sidecar.writing(settings.lock_wait):
         rules = exclusions.current(sidecar.installation, settings)
-        shared = again.take_again(sidecar, request, settings, rules, now=now, observer=observer)
+        shared = reuse.take_again(sidecar, request, settings, rules, now=now, observer=observer)
         if shared is not None:
             return shared
         # All that reads and stores is a third of what there is to load.
-        from gitsnap.ops.capture import take_locked
+        from gitsnap.ops.capture.scan import take_locked
 
         taken, _ = take_locked(
             sidecar,

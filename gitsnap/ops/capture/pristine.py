@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.ops.imports import PRISTINE
+from gitsnap.ops.capture.import_copies import PRISTINE
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 

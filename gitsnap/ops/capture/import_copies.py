@@ -22,8 +22,9 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import publication, retain
-from gitsnap.ops.request import Request
+from gitsnap.ops import retain
+from gitsnap.ops.capture import store
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.sources import Source, inner_root, is_backup
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -222,7 +223,7 @@ def _publish(
     when = copy.when.astimezone(settings.zone)
     tags = (PRISTINE,) if wanted.pristine else ()
     request = Request(Kind.IMPORTED, copy.message, slug(copy.label, ""), tags)
-    asked = publication.wanted(sidecar, request, living, when)
+    asked = store.wanted(sidecar, request, living, when)
     fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
-    publication.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
+    store.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
     return fresh
