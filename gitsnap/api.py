@@ -27,14 +27,14 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
 from gitsnap.ops import place as places
 from gitsnap.ops import restore, underway
-from gitsnap.ops import verify as verification
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.check import verify as verification
+from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.processes import Polling
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
-from gitsnap.ops.verify import Verdict
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar

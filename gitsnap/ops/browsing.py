@@ -10,7 +10,7 @@ from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.installation.listdir import listing
 from gitsnap.ops import underway
-from gitsnap.ops.difference import NOW, read
+from gitsnap.ops.compare.diff import NOW, read
 from gitsnap.ops.pending import Pending, find
 from gitsnap.ops.underway import CutShort
 from gitsnap.sidecar import catalog, contents

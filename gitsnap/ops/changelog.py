@@ -22,7 +22,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.filetype import HEAD, file_type
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.settings import Settings
-from gitsnap.ops import components, difference, structured
+from gitsnap.ops.compare import components, diff, structured
 from gitsnap.sidecar.repository import Sidecar
 
 _LARGEST_TEXT = 1 << 20
@@ -45,15 +45,13 @@ def changelog(
     `pristine` are the digests of the files as their maker shipped them, by path: what differed from them before is the
     user's own.
     """
-    found, contents = difference.diff(sidecar, old, new, settings, observer=observer)
+    found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
     return told(found, contents.read, settings, pristine)
 
 
-def told(
-    found: difference.Difference, read: Read, settings: Settings, pristine: Mapping[bytes, bytes] | None
-) -> Changelog:
+def told(found: diff.Difference, read: Read, settings: Settings, pristine: Mapping[bytes, bytes] | None) -> Changelog:
     """The changelog of a difference, whose contents `read` has."""
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, summary=_summary(changes))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gitsnap.core.keys import shown_path
 from gitsnap.core.merge import merge_data
-from gitsnap.ops import structured
+from gitsnap.ops.compare import structured
 
 
 @dataclass(slots=True, frozen=True)

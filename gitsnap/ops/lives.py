@@ -10,7 +10,7 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.plan import differing_metadata
-from gitsnap.ops.patch import Piece, Style, patch
+from gitsnap.ops.compare.patch import Piece, Style, patch
 from gitsnap.sidecar import catalog, contents, trees
 from gitsnap.sidecar.repository import Sidecar
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitsnap.core import keys
 from gitsnap.core.secrets import Unmaskable, finder, is_secret_name, is_secret_value, mask_lines, written
-from gitsnap.ops import structured
+from gitsnap.ops.compare import structured
 
 __all__ = ["Unmaskable", "cut", "decode", "masked"]
 

@@ -24,7 +24,8 @@ from gitsnap.installation import leaving, orphans
 from gitsnap.installation.apply import stage_dirs
 from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import components, outcomes
+from gitsnap.ops import outcomes
+from gitsnap.ops.compare import components
 from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.rereading import Held, Rereading
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled

@@ -13,8 +13,9 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.textdiff import Row, rows
-from gitsnap.ops import changelog, components, difference, masking, patch
+from gitsnap.ops import changelog, masking
 from gitsnap.ops.capture import pristine
+from gitsnap.ops.compare import components, diff, patch
 from gitsnap.ops.history import Episode
 from gitsnap.sidecar import catalog, ledger
 from gitsnap.sidecar.repository import Sidecar
@@ -82,7 +83,7 @@ def report(
     `episode` is the upgrade that they belong to. With `secrets`, nothing is hidden. The texts of a report can be had as
     long as the sidecar is open.
     """
-    found, contents = difference.diff(sidecar, old, new, settings, observer=observer)
+    found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
     shipped = pristine.digests(sidecar, episode.snapshot) if episode else None
@@ -100,7 +101,7 @@ def report(
 
 
 def _side(sidecar: Sidecar, name: str) -> Side:
-    if name == difference.NOW:
+    if name == diff.NOW:
         return Side(None)
     snapshot = catalog.choose(sidecar, name)
     header = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1].partition(b"\n\n")[0]

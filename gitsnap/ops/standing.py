@@ -12,8 +12,8 @@ from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops import damage, retain, underway
-from gitsnap.ops.components import Tally, tally
-from gitsnap.ops.difference import NOW, Difference, diff
+from gitsnap.ops.compare.components import Tally, tally
+from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.pending import Pending, find
 from gitsnap.sidecar import catalog, growth, ledger
 from gitsnap.sidecar.damage import Damage

@@ -26,6 +26,7 @@ from gitsnap.ops import outcomes, restore, retain, underway
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.snapshot import take
+from gitsnap.ops.check.verify import verify
 from gitsnap.ops.checks import run_check
 from gitsnap.ops.feasible import lasting, require_some_way_in
 from gitsnap.ops.processes import Waiter
@@ -33,7 +34,6 @@ from gitsnap.ops.progress import Reporting
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.shell import Surroundings
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
-from gitsnap.ops.verify import verify
 from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.underway import Stage

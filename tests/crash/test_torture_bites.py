@@ -151,7 +151,7 @@ def test_no_seal_over_the_refs(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gitsnap.sidecar.seal, "load", lambda _: None)
     monkeypatch.setattr(gitsnap.sidecar.seal, "problems", lambda _: [])
     monkeypatch.setattr(gitsnap.sidecar.seal, "consistent", lambda _, read: (None, read(), None))
-    monkeypatch.setattr("gitsnap.ops.verify._timeline_problems", lambda *_: [])
+    monkeypatch.setattr("gitsnap.ops.check.verify._timeline_problems", lambda *_: [])
     flip.do(scene.store)
     assert "verify finds nothing" in (damaged.judge(scene, str(flip)) or "")
 
@@ -159,7 +159,7 @@ def test_no_seal_over_the_refs(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_verification_that_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     packs = [p.relative_to(scene.store) for p in scene.store.glob("objects/pack/*.pack")]
     flips = [Damage(p, "flip", (scene.store / p).stat().st_size * 4) for p in packs]
-    monkeypatch.setattr("gitsnap.ops.verify._verify_one", lambda s, snapshot, *_: _verdict(snapshot.id))
+    monkeypatch.setattr("gitsnap.ops.check.verify._verify_one", lambda s, snapshot, *_: _verdict(snapshot.id))
     monkeypatch.setattr(gitsnap.sidecar.integrity, "check_objects", lambda _: [])
     found = []
     for flip in flips:
@@ -170,7 +170,7 @@ def test_a_verification_that_reads_nothing(scene: Scene, monkeypatch: pytest.Mon
 
 
 def _verdict(name: str) -> Any:
-    from gitsnap.ops.verify import Verdict
+    from gitsnap.ops.check.verify import Verdict
 
     return Verdict(name)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops import damage, verify
+from gitsnap.ops import damage
+from gitsnap.ops.check import verify
 from gitsnap.ops.crew import processors
 from gitsnap.sidecar import refs
 from gitsnap.sidecar.repository import Sidecar

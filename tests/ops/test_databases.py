@@ -22,8 +22,9 @@ from gitsnap.core.mtree import parse_metadata
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.locks import ReadLocks
-from gitsnap.ops import difference, recover, restore
+from gitsnap.ops import recover, restore
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.compare import diff
 from gitsnap.sidecar import contents
 from tests.support.databases import create, locked, state, stock_state, tree_state, writing
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -286,10 +287,10 @@ def test_an_idle_database_is_unchanged_and_not_read_again(where: Path) -> None:
             third = place.take().snapshot
             assert (third.tree, third.metadata_sha256) == (second.tree, second.metadata_sha256)
             assert place.verify_live(third.id).ok
-            found, _ = difference.diff(place.sidecar, third.id, "now", place.settings)
+            found, _ = diff.diff(place.sidecar, third.id, "now", place.settings)
             assert (found.comparison.changes, found.partial) == ([], [])
             user.execute("update turn set number=1")
-            found, _ = difference.diff(place.sidecar, third.id, "now", place.settings)
+            found, _ = diff.diff(place.sidecar, third.id, "now", place.settings)
             assert [c.path for c in found.comparison.changes] == [b"data/app.db"]
             user.execute("update turn set number=9")
         # Closed, its own file has all that the image had, and there is nothing beside it.
@@ -337,7 +338,7 @@ def test_a_log_that_was_emptied_is_no_change_and_stays_where_the_database_does(w
             first = place.take().snapshot
             user.execute("pragma wal_checkpoint(truncate)")
             assert Path(f"{database}-wal").stat().st_size == 0
-            found, _ = difference.diff(place.sidecar, first.id, "now", place.settings)
+            found, _ = diff.diff(place.sidecar, first.id, "now", place.settings)
             assert found.comparison.changes == []
             (app / "readme").write_bytes(b"edited")
             assert place.rollback(first.id).verified
@@ -414,7 +415,7 @@ def test_a_snapshot_that_has_the_journals_as_files_comes_back_as_it_is(where: Pa
             first = place.take().snapshot
             assert {b"data/app.db-wal", b"data/app.db-shm"} < place.inventory(first).by_path().keys()
             place.settings = SETTINGS
-            found, _ = difference.diff(place.sidecar, first.id, "now", place.settings)
+            found, _ = diff.diff(place.sidecar, first.id, "now", place.settings)
             assert found.comparison.changes == []
             user.execute("update turn set number=6")
             back = place.rollback(first.id)

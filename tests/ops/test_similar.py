@@ -9,7 +9,7 @@ import pytest
 
 from gitsnap.core.comparison import Change, Status, compare
 from gitsnap.core.model import Entry, Inventory
-from gitsnap.ops.similar import pair
+from gitsnap.ops.compare.renames import pair
 from tests.support.inprocess import Protected, workspace
 from tests.support.inventories import file, tree
 

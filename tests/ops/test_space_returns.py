@@ -10,8 +10,9 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.retention import Policy
-from gitsnap.ops import retain, verify
+from gitsnap.ops import retain
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.check import verify
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import SETTINGS, Protected, workspace
 from tests.support.installation import git

@@ -10,8 +10,9 @@ import pytest
 from gitsnap.core.coverage import THEN
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind
-from gitsnap.ops import difference, merge, standing
+from gitsnap.ops import merge, standing
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.compare import diff
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 from tests.support.processes import as_user, give
@@ -81,10 +82,10 @@ def test_whoever_compares_says_so(top: Path) -> None:
             assert (found.comparison.changes, told(found.partial)) == ([], [(b"secret", REASON), (b"z", REASON)])
             second = place.take().snapshot.id
             for sides in ((first, second), (second, first)):
-                found, _ = difference.diff(place.sidecar, *sides, place.settings)
+                found, _ = diff.diff(place.sidecar, *sides, place.settings)
                 assert [c for c in found.comparison.changes if c.path != b"z"] == []
                 assert told(found.partial) == [(b"secret", REASON), (b"z", REASON)]
-            found, _ = difference.diff(place.sidecar, first, second, place.settings, paths=[b"a"])
+            found, _ = diff.diff(place.sidecar, first, second, place.settings, paths=[b"a"])
             assert found.partial == []
             place.copy_out(first, top / "home/back")
             assert not (top / "home/back/z/in").exists()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitsnap.ops import verify
+from gitsnap.ops.check import verify
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import Protected, workspace
 from tests.torture import beside

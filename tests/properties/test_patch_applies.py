@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
 from gitsnap.core.paths import git_refuses
-from gitsnap.ops import difference
+from gitsnap.ops.compare import diff
 from tests.support.inprocess import Protected, workspace
 
 ODD = ("a", "b", "c d", " x", "é", "tab\t", 'q"u', "back\\slash", "new\nline", "\x1b[31m", "-n", "dir", "\u202e")
@@ -102,7 +102,7 @@ def check(old: Tree, new: Tree, *, similar: bool = True) -> None:
             shutil.rmtree(app.root)
             build(app.root, new)
             second = app.take().snapshot.id
-            found, contents = difference.diff(app.sidecar, first, second, app.settings, similar=similar)
+            found, contents = diff.diff(app.sidecar, first, second, app.settings, similar=similar)
             pieces = list(contents.patch(found.comparison.changes))
         text = b"".join(p.text() for p in pieces)
         note(text.decode(errors="backslashreplace"))

@@ -15,7 +15,7 @@ from gitsnap.core.upgrade import choose_upgrade, upgrades
 from gitsnap.ops import recover, restore, retain
 from gitsnap.ops.capture import import_copies, snapshot, store
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.doctor import examine
+from gitsnap.ops.check.doctor import examine
 from gitsnap.sidecar import catalog, refs, register, vanished
 from tests.support.inprocess import START, Protected, bare_git, workspace
 

@@ -17,11 +17,12 @@ from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import copyout, place, restore, retain, verify
+from gitsnap.ops import copyout, place, restore, retain
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.check import verify
+from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.verify import Verdict
 from gitsnap.sidecar import catalog, contents, rules
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import remove_tree

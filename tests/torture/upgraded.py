@@ -15,9 +15,9 @@ from pathlib import Path
 from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.ops import recover as recovery
-from gitsnap.ops import verify
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.check import verify
 from gitsnap.ops.recover import Direction, Recovered
 from gitsnap.sidecar.repository import Sidecar
 from tests.crash import faults

@@ -15,7 +15,7 @@ from gitsnap.cli.browse.rollback_screen import Bringing
 from gitsnap.cli.browse.snapshots_screen import Snapshots
 from gitsnap.cli.browse.worker import Desk
 from gitsnap.cli.session import Session
-from gitsnap.ops.difference import NOW
+from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.place import Place
 
 

@@ -12,7 +12,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.diff import change_line, counted
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
-from gitsnap.ops.difference import NOW, Contents, Difference, diff
+from gitsnap.ops.compare.diff import NOW, Contents, Difference, diff
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:

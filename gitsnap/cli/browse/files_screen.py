@@ -13,7 +13,7 @@ from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
 from gitsnap.ops.browsing import beginning
-from gitsnap.ops.difference import NOW
+from gitsnap.ops.compare.diff import NOW
 
 if TYPE_CHECKING:
     from gitsnap.cli.browse.app import Browser

@@ -13,7 +13,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
 from gitsnap.ops.browsing import Group, Overview, overview
-from gitsnap.ops.difference import NOW
+from gitsnap.ops.compare.diff import NOW
 
 if TYPE_CHECKING:
     from gitsnap.cli.browse.app import Browser

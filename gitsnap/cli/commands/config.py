@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gitsnap.cli.session import Session
-    from gitsnap.ops.components import Division
+    from gitsnap.ops.compare.components import Division
     from gitsnap.ops.configuration import Table
 
 _ACTIONS = ("list", "set", "remove", "preset", "test")
@@ -92,7 +92,7 @@ def _tell(session: Session, table: Table) -> None:
 
 
 def _test(session: Session, paths: list[str]) -> None:
-    from gitsnap.ops.components import divide
+    from gitsnap.ops.compare.components import divide
 
     place = session.place()
     with session.open() as (sidecar, settings):

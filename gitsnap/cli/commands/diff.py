@@ -37,8 +37,9 @@ def diff(
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import diff as differences
     from gitsnap.cli.render import json
-    from gitsnap.ops import components, difference
-    from gitsnap.ops.patch import Style
+    from gitsnap.ops.compare import components
+    from gitsnap.ops.compare import diff as difference
+    from gitsnap.ops.compare.patch import Style
 
     session: Session = context.obj
     _check(stat=stat, name_status=name_status, zero=zero, semantic=semantic, word_diff=word_diff)

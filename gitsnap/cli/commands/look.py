@@ -91,7 +91,7 @@ def verify(
 ) -> None:
     """Read every byte of a snapshot again, compare with its manifest."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import verify as operation
+    from gitsnap.ops.check import verify as operation
 
     session: Session = context.obj
     if all_ and (snapshots or live):
@@ -164,7 +164,7 @@ def doctor(context: typer.Context) -> None:
     """Check installation, sidecar, permissions and versions."""
     from gitsnap.cli.render import json, text
     from gitsnap.core.errors import NoSidecarError
-    from gitsnap.ops.doctor import examine
+    from gitsnap.ops.check.doctor import examine
 
     session: Session = context.obj
     try:

@@ -171,7 +171,8 @@ def _bring_back(
     component: str | None = None,
 ) -> None:
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.ops import components, underway
+    from gitsnap.ops import underway
+    from gitsnap.ops.compare import components
     from gitsnap.ops.restore import rollback as operation
     from gitsnap.sidecar import catalog
 

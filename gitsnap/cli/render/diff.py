@@ -14,9 +14,9 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Type
 
 if TYPE_CHECKING:
-    from gitsnap.ops.components import Tally
-    from gitsnap.ops.difference import Contents, Difference
-    from gitsnap.ops.patch import Piece, Style
+    from gitsnap.ops.compare.components import Tally
+    from gitsnap.ops.compare.diff import Contents, Difference
+    from gitsnap.ops.compare.patch import Piece, Style
 
 _STYLES = {
     Status.ADDED: "green",
@@ -45,7 +45,7 @@ def change_line(out: Terminal, change: Change, width: int | None = None, more: s
 
 def stat(out: Terminal, result: Difference, components: Mapping[str, tuple[str, ...]]) -> None:
     """`diff --stat`: counts by component, in the columns that have any, then the sum."""
-    from gitsnap.ops.components import tally
+    from gitsnap.ops.compare.components import tally
 
     table(out, tally(result.comparison.changes, components))
     out.line(_span(result))

@@ -41,8 +41,8 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
         out.lines(_life(out, life) for life in reversed(found))
         return
     from gitsnap.cli.render.diff import pieces
+    from gitsnap.ops.compare.patch import Style
     from gitsnap.ops.lives import patches
-    from gitsnap.ops.patch import Style
 
     for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style())):
         if number:

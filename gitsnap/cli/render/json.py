@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision, Held
     from gitsnap.ops.capture.request import Taken
-    from gitsnap.ops.difference import Difference
-    from gitsnap.ops.doctor import Check
+    from gitsnap.ops.check.doctor import Check
+    from gitsnap.ops.check.verify import Verdict
+    from gitsnap.ops.compare.diff import Difference
     from gitsnap.ops.inspect import Shown
     from gitsnap.ops.pending import Pending
     from gitsnap.ops.place import Initialised
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.ops.standing import State
-    from gitsnap.ops.verify import Verdict
     from gitsnap.sidecar.damage import Damage
 
 Document = dict[str, Any]

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from gitsnap.core.retention import Decision, Held
     from gitsnap.ops.capture.hooks import HookResult
     from gitsnap.ops.capture.request import Taken
-    from gitsnap.ops.doctor import Check
+    from gitsnap.ops.check.doctor import Check
+    from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.inspect import Shown
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
-    from gitsnap.ops.verify import Verdict
     from gitsnap.sidecar.damage import Damage
 
 _SHOWN = 20

@@ -14,7 +14,7 @@ from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops import exclusions
-from gitsnap.ops.difference import NOW, Difference
+from gitsnap.ops.compare.diff import NOW, Difference
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 

@@ -12,8 +12,8 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Type
-from gitsnap.ops.scratch import scratch
-from gitsnap.ops.texts import LARGEST, Read, Texts
+from gitsnap.ops.compare.scratch import scratch
+from gitsnap.ops.compare.text_detection import LARGEST, Read, Texts
 from gitsnap.sidecar.repository import Sidecar
 
 # More than this are not looked at: a rename is a convenience, and what came and went is told without it as well.

@@ -14,8 +14,8 @@ from gitsnap.core.model import Entry, Type
 from gitsnap.core.patchable import Part, git_mode, parts
 from gitsnap.core.quantity import size
 from gitsnap.core.xattrs import differing
-from gitsnap.ops.scratch import scratch
-from gitsnap.ops.texts import LARGEST, Read, Texts
+from gitsnap.ops.compare.scratch import scratch
+from gitsnap.ops.compare.text_detection import LARGEST, Read, Texts
 from gitsnap.sidecar.repository import Sidecar
 
 # How much is laid out for one run of git: that is held in memory, with what git says to it.
