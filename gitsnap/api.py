@@ -31,7 +31,7 @@ from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify as verification
 from gitsnap.ops.check.verify import Verdict
-from gitsnap.ops.processes import Polling
+from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed

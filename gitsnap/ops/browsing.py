@@ -11,7 +11,7 @@ from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.installation.listdir import listing
 from gitsnap.ops import underway
 from gitsnap.ops.compare.diff import NOW, read
-from gitsnap.ops.pending import Pending, find
+from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.underway import CutShort
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar

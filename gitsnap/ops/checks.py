@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from gitsnap.core.upgrade import CheckResult
-from gitsnap.ops import shell
-from gitsnap.ops.processes import Waiter
-from gitsnap.ops.shell import Surroundings
+from gitsnap.ops.process import shell
+from gitsnap.ops.process.processes import Waiter
+from gitsnap.ops.process.shell import Surroundings
 
 Check = str | Callable[[], object]
 

@@ -22,8 +22,8 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.feasible import require_space
-from gitsnap.ops.prefetch import Prefetching
-from gitsnap.ops.rereading import Held, Rereading
+from gitsnap.ops.parallel.prefetch import Prefetching
+from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.transaction import Transaction, Unjournaled

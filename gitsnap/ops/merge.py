@@ -23,12 +23,13 @@ from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
-from gitsnap.ops import databases, exclusions, restore, retain
+from gitsnap.ops import restore, retain
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare.structured import LARGEST
 from gitsnap.ops.contentmerge import Merged, merge_content
 from gitsnap.ops.feasible import in_the_way
+from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.restore import Restored
 from gitsnap.ops.target import Only
 from gitsnap.ops.transaction import said

@@ -26,8 +26,8 @@ from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops import outcomes
 from gitsnap.ops.compare import components
-from gitsnap.ops.exclusions import Texts
-from gitsnap.ops.rereading import Held, Rereading
+from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
 from gitsnap.ops.target import Only, Target, merged_paths
 from gitsnap.ops.transaction import Transaction

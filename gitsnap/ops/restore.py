@@ -26,15 +26,16 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import databases, exclusions, outcomes, retain
+from gitsnap.ops import outcomes, retain
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
-from gitsnap.ops.confirming import confirmed
-from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.feasible import require_space, require_way_in
-from gitsnap.ops.looking import Glance
-from gitsnap.ops.prefetch import Prefetching
-from gitsnap.ops.readers import DigestingReaders
+from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.parallel.match import confirmed
+from gitsnap.ops.parallel.prefetch import Prefetching
+from gitsnap.ops.parallel.read import DigestingReaders
+from gitsnap.ops.parallel.walk import Glance
 from gitsnap.ops.target import Only, Target, replaced, require_paths
 from gitsnap.ops.transaction import Transaction
 from gitsnap.sidecar import catalog

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.upgrade import Moment, failure_of
-from gitsnap.ops import crew, processes, underway
-from gitsnap.ops.processes import Waiter, send, signal_name
+from gitsnap.ops import underway
+from gitsnap.ops.parallel import pool
+from gitsnap.ops.process import processes
+from gitsnap.ops.process.processes import Waiter, send, signal_name
 from gitsnap.ops.upgrade import Ask, Upgrade, describe
 from gitsnap.ops.upgraded import Upgraded
 
@@ -119,7 +121,7 @@ class _Command:
     def _start(self) -> subprocess.Popen[bytes]:
         """The command has our terminal, our streams, our process group and our caller's umask."""
         # Whoever is a child of ours from here on is one of the command's.
-        crew.reap()
+        pool.reap()
         return subprocess.Popen(
             list(self.launch.words),
             cwd=self.launch.directory,

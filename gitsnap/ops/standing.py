@@ -14,7 +14,7 @@ from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops import damage, retain, underway
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
-from gitsnap.ops.pending import Pending, find
+from gitsnap.ops.live.pending import Pending, find
 from gitsnap.sidecar import catalog, growth, ledger
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar

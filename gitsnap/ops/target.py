@@ -14,11 +14,11 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import exclusions
-from gitsnap.ops.exclusions import Texts
 from gitsnap.ops.feasible import explained, feasible
 from gitsnap.ops.inspect import not_held
-from gitsnap.ops.pending import without
+from gitsnap.ops.live import exclusions
+from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.live.pending import without
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.repository import Sidecar
 

@@ -25,7 +25,7 @@ from gitsnap.installation.apply.stage_dirs import Stages
 from gitsnap.installation.apply.times import Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.ops.retimers import Retimers
+from gitsnap.ops.parallel.set_times import Retimers
 
 Check = Callable[[], list[Problem]]
 

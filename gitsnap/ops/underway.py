@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Outcome, Stored, upgrades
-from gitsnap.ops import processes
+from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar import underway as record
 from gitsnap.sidecar.repository import Sidecar

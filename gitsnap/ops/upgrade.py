@@ -29,10 +29,10 @@ from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.checks import run_check
 from gitsnap.ops.feasible import lasting, require_some_way_in
-from gitsnap.ops.processes import Waiter
+from gitsnap.ops.process.processes import Waiter
+from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.progress import Reporting
 from gitsnap.ops.restore import Restored
-from gitsnap.ops.shell import Surroundings
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar

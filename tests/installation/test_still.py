@@ -14,7 +14,7 @@ import pytest
 
 from gitsnap.core.model import Inventory
 from gitsnap.installation.scan.unchanged import unchanged
-from gitsnap.ops import exclusions
+from gitsnap.ops.live import exclusions
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 

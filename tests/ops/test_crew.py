@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gitsnap.ops.crew import Crew, Work, reap
+from gitsnap.ops.parallel.pool import Crew, Work, reap
 from tests.support.processes import in_child
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError, exhausted
 from gitsnap.installation.scan_result import Recording
-from gitsnap.ops.crew import Crew
+from gitsnap.ops.parallel.pool import Crew
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from gitsnap.__main__ import run as run_command_line
-from gitsnap.ops.crew import Crew
-from gitsnap.ops.processes import Signals
+from gitsnap.ops.parallel.pool import Crew
+from gitsnap.ops.process.processes import Signals
 from tests.support.processes import in_child
 
 HEARD = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]

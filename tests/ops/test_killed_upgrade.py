@@ -14,7 +14,7 @@ import pytest
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Event, Moment
 from gitsnap.ops import place
-from gitsnap.ops.processes import Signals
+from gitsnap.ops.process.processes import Signals
 from gitsnap.ops.run import Launch, run
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import Wanted

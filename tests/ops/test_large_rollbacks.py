@@ -21,10 +21,10 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.from_cache import remembered
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.installation.stable_read import key
-from gitsnap.ops import confirming, crew, prefetch, readers, retimers
 from gitsnap.ops.capture import scan as capture
-from gitsnap.ops.confirming import confirmed
-from gitsnap.ops.retimers import Retimers
+from gitsnap.ops.parallel import match, pool, prefetch, read, set_times
+from gitsnap.ops.parallel.match import confirmed
+from gitsnap.ops.parallel.set_times import Retimers
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import IS_ROOT, same_tree
 from tests.support.processes import in_child
@@ -54,12 +54,12 @@ def fill(root: Path) -> None:
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
-    for module in (confirming, retimers, readers, prefetch):
+    for module in (match, set_times, read, prefetch):
         monkeypatch.setattr(module, "processors", lambda: 3)
-    monkeypatch.setattr(confirming, "_WORTH_ENTRIES", 10)
-    monkeypatch.setattr(confirming, "_PER_REQUEST", 3)
-    monkeypatch.setattr(retimers, "_WORTH_FILES", 10)
-    monkeypatch.setattr(retimers, "_PER_REQUEST", 30)
+    monkeypatch.setattr(match, "_WORTH_ENTRIES", 10)
+    monkeypatch.setattr(match, "_PER_REQUEST", 3)
+    monkeypatch.setattr(set_times, "_WORTH_FILES", 10)
+    monkeypatch.setattr(set_times, "_PER_REQUEST", 30)
     with workspace() as top:
         fill(top / "app")
         with Protected(top / "app", top / "home") as protected:
@@ -211,7 +211,7 @@ class TestConfirming:
     def test_where_workers_die_nothing_is_certain(
         self, place: Protected, end: int | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        genuine, parents = confirming.Scanner, [os.getpid()]
+        genuine, parents = match.Scanner, [os.getpid()]
 
         def dying(*arguments: object, **more: object) -> object:
             if os.getpid() not in parents:
@@ -220,7 +220,7 @@ class TestConfirming:
                 os.kill(os.getpid(), end)
             return genuine(*arguments, **more)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(confirming, "Scanner", dying)
+        monkeypatch.setattr(match, "Scanner", dying)
         assert not look(place, lambda: parents.append(os.getpid()))
 
 
@@ -296,9 +296,9 @@ def test_a_rollback_and_its_undoing(
         place.take()
     _copy(place.root, top / "after")
     if spoil == "no processes":
-        monkeypatch.setattr(crew.os, "fork", _refused)
+        monkeypatch.setattr(pool.os, "fork", _refused)
     elif spoil:
-        monkeypatch.setattr(crew, "_serve", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        monkeypatch.setattr(pool, "_serve", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     place.reopen()
 
     def there() -> tuple[bool, str, list[bytes]]:

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops import looking
 from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.parallel import walk
 from tests.support.inprocess import Protected, workspace
 from tests.support.processes import in_child
 
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
-    monkeypatch.setattr(looking, "processors", lambda: 3)
-    monkeypatch.setattr(looking, "_WORTH_ENTRIES", 10)
-    monkeypatch.setattr(looking, "_ENOUGH", 8)
+    monkeypatch.setattr(walk, "processors", lambda: 3)
+    monkeypatch.setattr(walk, "_WORTH_ENTRIES", 10)
+    monkeypatch.setattr(walk, "_ENOUGH", 8)
     with workspace() as top:
         root = top / "app"
         for n in range(300):
@@ -73,7 +73,7 @@ def test_what_has_changed(place: Protected, change: str) -> None:
 
 def test_workers_that_die(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
     parent: list[int] = []
-    genuine = looking.walk
+    genuine = walk.walk
 
     def dying(*arguments: object) -> int:
         if os.getpid() != parent[0]:
@@ -81,7 +81,7 @@ def test_workers_that_die(place: Protected, monkeypatch: pytest.MonkeyPatch) -> 
             os.kill(os.getpid(), signal.SIGKILL)
         return genuine(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(looking, "walk", dying)
+    monkeypatch.setattr(walk, "walk", dying)
 
     def attempt() -> bool:
         parent.append(os.getpid())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops import crew, readers, rereading
+from gitsnap.ops.parallel import pool, read, read_back
 from tests.support.inprocess import Protected, workspace
 
 
@@ -32,12 +32,12 @@ def where() -> Iterator[Path]:
 
 def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Protected(where / "app", where / "home") as several:
-        monkeypatch.setattr(readers, "processors", lambda: 3)
-        monkeypatch.setattr(rereading, "processors", lambda: 3)
+        monkeypatch.setattr(read, "processors", lambda: 3)
+        monkeypatch.setattr(read_back, "processors", lambda: 3)
         first = several.take().snapshot
         several.assert_sound()
     with Protected(where / "app", where / "other") as one:
-        monkeypatch.setattr(readers, "processors", lambda: 1)
+        monkeypatch.setattr(read, "processors", lambda: 1)
         second = one.take().snapshot
     assert (first.tree, first.manifest_sha256) == (second.tree, second.manifest_sha256)
     assert first.metadata_sha256 == second.metadata_sha256
@@ -45,7 +45,7 @@ def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatc
 
 def test_files_of_other_times_and_other_contents_are_told_apart(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that has the digest of its row is what it was; one that has not is something else, however like it."""
-    monkeypatch.setattr(readers, "processors", lambda: 3)
+    monkeypatch.setattr(read, "processors", lambda: 3)
     app = where / "app"
     with Protected(app, where / "home") as place:
         first = place.take().snapshot
@@ -73,9 +73,9 @@ def test_a_snapshot_whose_readers_die_is_whole(where: Path, monkeypatch: pytest.
             os._exit(9)
         return genuine(*_)  # type: ignore[arg-type]
 
-    parent, genuine = os.getpid(), readers._one
-    monkeypatch.setattr(readers, "processors", lambda: 2)
-    monkeypatch.setattr(readers, "_one", dying)
+    parent, genuine = os.getpid(), read._one
+    monkeypatch.setattr(read, "processors", lambda: 2)
+    monkeypatch.setattr(read, "_one", dying)
     with Protected(where / "app", where / "home") as place:
         taken = place.take()
         assert (taken.snapshot.files, taken.partial) == (702, [])
@@ -86,15 +86,15 @@ def test_without_processes_to_be_had_a_snapshot_is_whole(where: Path, monkeypatc
     def refused() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(readers, "processors", lambda: 2)
-    monkeypatch.setattr(crew.os, "fork", refused)
+    monkeypatch.setattr(read, "processors", lambda: 2)
+    monkeypatch.setattr(pool.os, "fork", refused)
     with Protected(where / "app", where / "home") as place:
         assert place.take().snapshot.files == 702
         assert [v.ok for v in place.verify()] == [True]
 
 
 def test_a_damaged_object_among_many_is_named(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rereading, "processors", lambda: 2)
+    monkeypatch.setattr(read_back, "processors", lambda: 2)
     with Protected(where / "app", where / "home") as place:
         snapshot = place.take().snapshot
         entry = place.inventory(snapshot).by_path()[b"03/3/f3"]

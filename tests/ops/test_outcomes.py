@@ -15,7 +15,7 @@ from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
 from gitsnap.ops import history, recover, retain, underway
-from gitsnap.ops.processes import Polling
+from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.run import Launch, run
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import Upgraded, Wanted

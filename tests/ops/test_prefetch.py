@@ -14,8 +14,8 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing
-from gitsnap.ops import prefetch
-from gitsnap.ops.prefetch import Prefetching
+from gitsnap.ops.parallel import prefetch
+from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.sidecar.objects import ObjectStore
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace

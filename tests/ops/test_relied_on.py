@@ -14,9 +14,9 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Inventory, Kind
-from gitsnap.ops import exclusions
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
+from gitsnap.ops.live import exclusions
 from gitsnap.ops.target import Target, replaced
 from gitsnap.sidecar import publish, refs
 from tests.support.inprocess import Protected, workspace

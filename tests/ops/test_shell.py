@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gitsnap.ops import shell
-from gitsnap.ops.processes import Polling
-from gitsnap.ops.shell import Surroundings
+from gitsnap.ops.process import shell
+from gitsnap.ops.process.processes import Polling
+from gitsnap.ops.process.shell import Surroundings
 from tests.support.processes import in_child
 
 

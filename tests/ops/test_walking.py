@@ -21,8 +21,8 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan import scanner as scanning
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import readers
-from gitsnap.ops.readers import DigestingReaders
+from gitsnap.ops.parallel import read
+from gitsnap.ops.parallel.read import DigestingReaders
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, same_tree
 from tests.support.processes import as_user, give, in_child
@@ -58,9 +58,9 @@ def fill(root: Path) -> None:
 
 @pytest.fixture
 def top(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(readers, "processors", lambda: 3)
-    monkeypatch.setattr(readers, "_WORTH_ENTRIES", 0)
-    monkeypatch.setattr(readers, "_BATCH_FOLDERS", 3)
+    monkeypatch.setattr(read, "processors", lambda: 3)
+    monkeypatch.setattr(read, "_WORTH_ENTRIES", 0)
+    monkeypatch.setattr(read, "_BATCH_FOLDERS", 3)
     # So that not all of a large directory fits into one finding.
     monkeypatch.setattr(scanning, "_ENOUGH", 30_000)
     monkeypatch.setattr(scanning, "_ROOM", 200_000)
@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_named(top: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda: os._exit(9), lambda: 1 / 0])
 def test_workers_that_die(top: Path, spoil: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine, parent, looks = readers.Scout, [0], [0]
+    genuine, parent, looks = read.Scout, [0], [0]
 
     class Dying(genuine):  # type: ignore[misc,valid-type]
         def look(self, folders: list[tuple[bytes, int]]) -> object:

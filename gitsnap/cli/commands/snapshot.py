@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
     """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import exclusions
     from gitsnap.ops.capture import estimate
+    from gitsnap.ops.live import exclusions
 
     session: Session = context.obj
     place, created = session.protect(directory)
@@ -59,8 +59,8 @@ def snapshot(
 def take_snapshot(session: Session, request: Any) -> None:
     """Take one snapshot, protecting the directory first where it is not protected yet."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import exclusions
     from gitsnap.ops.capture.snapshot import take
+    from gitsnap.ops.live import exclusions
     from gitsnap.ops.place import open_sidecar
 
     place, created = session.place_to_snapshot()

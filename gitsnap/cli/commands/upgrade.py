@@ -93,7 +93,7 @@ def _carry_out(
     session: Session, wanted: Wanted, words: list[str], limit: float | None, watch: bool, events: str | None
 ) -> Upgraded:
     from gitsnap.ops.place import open_sidecar
-    from gitsnap.ops.processes import Signals
+    from gitsnap.ops.process.processes import Signals
     from gitsnap.ops.run import Launch, findable
     from gitsnap.ops.run import run as operation
     from gitsnap.ops.upgrade import Upgrade

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.compare.diff import Difference
     from gitsnap.ops.inspect import Shown
-    from gitsnap.ops.pending import Pending
+    from gitsnap.ops.live.pending import Pending
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.recover import Recovered
     from gitsnap.ops.restore import Restored

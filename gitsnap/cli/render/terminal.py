@@ -215,7 +215,7 @@ class ProgressLine:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            from gitsnap.ops.processes import signals_held
+            from gitsnap.ops.process.processes import signals_held
 
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -240,7 +240,7 @@ class ProgressLine:
     def finished(self) -> None:
         """The phase ended: the line goes."""
         if self._progress is not None:
-            from gitsnap.ops.processes import signals_held
+            from gitsnap.ops.process.processes import signals_held
 
             with signals_held():
                 with suppress(OSError):

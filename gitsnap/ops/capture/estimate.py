@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gitsnap.core.content import Digests
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import exclusions
+from gitsnap.ops.live import exclusions
 from gitsnap.ops.place import Initialised, Place
 
 

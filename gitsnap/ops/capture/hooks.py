@@ -13,7 +13,7 @@ from typing import Any
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.settings import Hooks
-from gitsnap.ops import shell
+from gitsnap.ops.process import shell
 
 BEFORE, AFTER = "before-snapshot", "after-snapshot"
 

@@ -15,10 +15,11 @@ from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.unchanged import seal, unchanged
-from gitsnap.ops import exclusions, retain
+from gitsnap.ops import retain
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request, Taken
-from gitsnap.ops.looking import Company
+from gitsnap.ops.live import exclusions
+from gitsnap.ops.parallel.walk import Company
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 

@@ -20,13 +20,14 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import seal, unchanged
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import damage, databases, retain
+from gitsnap.ops import damage, retain
 from gitsnap.ops.capture import reuse, store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.store import Sure
-from gitsnap.ops.looking import Company, Glance
-from gitsnap.ops.readers import PackingReaders
-from gitsnap.ops.rereading import Rereading
+from gitsnap.ops.live import databases
+from gitsnap.ops.parallel.read import PackingReaders
+from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.parallel.walk import Company, Glance
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
-from gitsnap.ops import exclusions
 from gitsnap.ops.capture import reuse
 from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.live import exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.capture.request import Request, Taken
-from gitsnap.ops.rereading import Rereading
+from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.sidecar import contents, gathering, publish, register
 from gitsnap.sidecar.repository import Sidecar
 

@@ -18,9 +18,10 @@ from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import damage, databases, exclusions
-from gitsnap.ops.pending import hidden_stages, without
-from gitsnap.ops.rereading import Held, Rereading
+from gitsnap.ops import damage
+from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live.pending import hidden_stages, without
+from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline, vanished
 from gitsnap.sidecar.repository import Sidecar

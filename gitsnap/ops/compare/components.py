@@ -13,8 +13,8 @@ from gitsnap.core.content import Digests
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import exclusions
 from gitsnap.ops.compare.diff import NOW, Difference
+from gitsnap.ops.live import exclusions
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 

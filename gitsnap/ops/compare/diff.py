@@ -17,11 +17,11 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import databases, exclusions
 from gitsnap.ops.compare import structured
 from gitsnap.ops.compare.patch import Piece, Style, patch
 from gitsnap.ops.compare.renames import pair
-from gitsnap.ops.pending import hidden_stages, without
+from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 

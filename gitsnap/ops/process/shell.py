@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gitsnap.core.upgrade import failure_of
-from gitsnap.ops.processes import Polling, Waiter, end_session, send, signal_name, signals_held
+from gitsnap.ops.process.processes import Polling, Waiter, end_session, send, signal_name, signals_held
 
 # What a command prints is kept from its end: that is where programs say what went wrong.
 _KEPT = 4096

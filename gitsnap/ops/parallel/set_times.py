@@ -13,7 +13,7 @@ from gitsnap.core.statcache import Row, cut
 from gitsnap.installation.apply.times import Retime, Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Crew, Work, processors
 
 _WORKERS = 4
 # Fewer get their times in less time than it takes to start processes.

@@ -13,7 +13,7 @@ from gitsnap.core.plan import same_content, same_metadata
 from gitsnap.core.statcache import Row, StatCache, cut
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan, hardlinks
-from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Crew, Work, processors
 
 _WORKERS = 4
 # Fewer entries are looked at in less time than it takes to start processes.

@@ -10,7 +10,7 @@ from gitsnap.core.model import Inventory
 from gitsnap.core.statcache import Packed, StatCache
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.scan.unchanged import look, unchanged, walk
-from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Crew, Work, processors
 
 if TYPE_CHECKING:
     from gitsnap.core.exclusion import Excludes

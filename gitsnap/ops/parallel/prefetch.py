@@ -8,7 +8,7 @@ from typing import Any
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.plan import Action, RestorePlan
-from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Crew, Work, processors
 from gitsnap.sidecar.objects import ObjectStore
 
 _WORKERS = 3

@@ -9,7 +9,7 @@ from typing import Any
 from gitsnap.core.beside import WORTHWHILE, beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
-from gitsnap.ops.crew import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Crew, Work, processors
 from gitsnap.sidecar.objects import ObjectStore
 
 _WORKERS = 4

@@ -17,7 +17,7 @@ from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.scan.fast_path import Finding, Read, Scout
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, read_whole
-from gitsnap.ops.crew import LARGEST_REQUEST, Crew, processors
+from gitsnap.ops.parallel.pool import LARGEST_REQUEST, Crew, processors
 from gitsnap.sidecar.packwriter import PackWriter, digest_blob, pack_blob
 
 _WORKERS = 4
