@@ -9,10 +9,10 @@ from gitsnap.cli.render.json import Document, entry, moment, path
 from gitsnap.core.model import Snapshot
 
 if TYPE_CHECKING:
-    from gitsnap.ops.blame import Blamed
-    from gitsnap.ops.inspect import Match
-    from gitsnap.ops.lives import Life
-    from gitsnap.ops.search import Found, Searched
+    from gitsnap.ops.query.blame import Blamed
+    from gitsnap.ops.query.inspect import Match
+    from gitsnap.ops.query.log import Life
+    from gitsnap.ops.query.search import Found, Searched
 
 
 def matches(found: Iterable[Match]) -> Document:

@@ -8,7 +8,7 @@ from gitsnap.cli.render.json import Document, damage, moment
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
-    from gitsnap.ops.history import Episode, History
+    from gitsnap.ops.report.history import Episode, History
     from gitsnap.ops.underway import CutShort
 
 

@@ -15,10 +15,10 @@ from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothin
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.feasible import explained, feasible
-from gitsnap.ops.inspect import not_held
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.live.exclusions import Texts
 from gitsnap.ops.live.pending import without
+from gitsnap.ops.query.inspect import not_held
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.repository import Sidecar
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops import search
+from gitsnap.ops.query import search
 from tests.cli.helpers import document, refused
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of, take_snapshot
 from tests.support.terminal import on_terminal

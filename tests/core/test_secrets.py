@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gitsnap.core.keys import ABSENT, changes
 from gitsnap.core.secrets import MASK, Unmaskable, finder, is_secret_name, mask_lines, mask_text, written
 from gitsnap.ops.compare import structured
-from gitsnap.ops.masking import masked
+from gitsnap.ops.report.redaction import masked
 from tests.support.examples import examples
 
 HIDDEN = [

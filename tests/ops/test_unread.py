@@ -10,9 +10,10 @@ import pytest
 from gitsnap.core.coverage import THEN
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind
-from gitsnap.ops import merge, standing
+from gitsnap.ops import merge
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import diff
+from gitsnap.ops.query import status
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 from tests.support.processes import as_user, give
@@ -77,7 +78,7 @@ def test_whoever_compares_says_so(top: Path) -> None:
             verdict = place.verify_live(first)
             assert verdict.ok
             assert told(verdict.unread) == [(b"secret", REASON), (b"z", REASON)]
-            found = standing.status(place.sidecar, place.settings, now=place.now).difference
+            found = status.status(place.sidecar, place.settings, now=place.now).difference
             assert found is not None
             assert (found.comparison.changes, told(found.partial)) == ([], [(b"secret", REASON), (b"z", REASON)])
             second = place.take().snapshot.id

@@ -12,8 +12,8 @@ from gitsnap.cli.render import formatting, text
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
-from gitsnap.ops.browsing import beginning
 from gitsnap.ops.compare.diff import NOW
+from gitsnap.ops.query.browse import beginning
 
 if TYPE_CHECKING:
     from gitsnap.cli.browse.app import Browser

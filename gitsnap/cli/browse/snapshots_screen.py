@@ -12,8 +12,8 @@ from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.render import formatting
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
-from gitsnap.ops.browsing import Group, Overview, overview
 from gitsnap.ops.compare.diff import NOW
+from gitsnap.ops.query.browse import Group, Overview, overview
 
 if TYPE_CHECKING:
     from gitsnap.cli.browse.app import Browser

@@ -26,7 +26,7 @@ def find(
     """Find names, or a content by its SHA-256, in all snapshots."""
     from gitsnap.cli import trace_documents
     from gitsnap.cli.render import find as traces
-    from gitsnap.ops import inspect
+    from gitsnap.ops.query import inspect
 
     session: Session = context.obj
     if (pattern is None) == (sha256 is None):
@@ -56,7 +56,7 @@ def log(
     from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import find
-    from gitsnap.ops import lives
+    from gitsnap.ops.query import log as lives
 
     session: Session = context.obj
     with session.open() as (sidecar, _):
@@ -80,7 +80,7 @@ def blame(
     from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import find
-    from gitsnap.ops import blame as operation
+    from gitsnap.ops.query import blame as operation
 
     session: Session = context.obj
     with session.open() as (sidecar, _):
@@ -107,7 +107,7 @@ def search(
     from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import find
-    from gitsnap.ops import search as operation
+    from gitsnap.ops.query import search as operation
 
     session: Session = context.obj
     wanted = given if text is None else text

@@ -41,8 +41,8 @@ def list_(context: typer.Context) -> None:
 def show(context: typer.Context, snapshot: Selector = "latest") -> None:
     """Show one snapshot, what it holds and left out; or one upgrade."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import inspect
-    from gitsnap.ops.history import means_upgrade
+    from gitsnap.ops.query import inspect
+    from gitsnap.ops.report.history import means_upgrade
 
     session: Session = context.obj
     with session.open() as (sidecar, settings):
@@ -66,7 +66,7 @@ def status(context: typer.Context) -> None:
     from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
     from gitsnap.ops import underway
-    from gitsnap.ops.standing import status as operation
+    from gitsnap.ops.query.status import status as operation
 
     session: Session = context.obj
     # Where both go to one screen, to say it once is enough.
@@ -121,7 +121,7 @@ def ls(
 ) -> None:
     """List a directory as a snapshot holds it."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import inspect
+    from gitsnap.ops.query import inspect
 
     session: Session = context.obj
     with session.open() as (sidecar, _):
@@ -137,7 +137,7 @@ def ls(
 @command()
 def cat(context: typer.Context, snapshot: Selector, path: Annotated[str, typer.Argument(metavar="PATH")]) -> None:
     """Print a file's content as a snapshot holds it."""
-    from gitsnap.ops import inspect
+    from gitsnap.ops.query import inspect
 
     session: Session = context.obj
     with session.open() as (sidecar, _):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.report.page import Page
     from gitsnap.cli.report.wording import Commands
     from gitsnap.cli.session import Session
-    from gitsnap.ops.report import Report
+    from gitsnap.ops.report.report import Report
 
 _TRY = "gitsnap report -o report.html"
 
@@ -36,8 +36,8 @@ def report(
     """Write what an upgrade changed as one HTML page."""
     from gitsnap.cli.render import text
     from gitsnap.cli.report import page as pages
-    from gitsnap.ops import history as past
-    from gitsnap.ops import report as operation
+    from gitsnap.ops.report import history as past
+    from gitsnap.ops.report import report as operation
 
     session: Session = context.obj
     if sides is not None and len(sides) > 2:

@@ -238,7 +238,7 @@ def history(context: typer.Context) -> None:
     from gitsnap.cli import upgrade_documents
     from gitsnap.cli.render import upgrade
     from gitsnap.core.retention import describe
-    from gitsnap.ops import history as operation
+    from gitsnap.ops.report import history as operation
 
     session: Session = context.obj
     with session.open() as (sidecar, settings):
@@ -253,7 +253,7 @@ def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selecto
     """`show`, of an upgrade."""
     from gitsnap.cli import upgrade_documents
     from gitsnap.cli.render import upgrade
-    from gitsnap.ops import history as operation
+    from gitsnap.ops.report import history as operation
 
     found = operation.history(sidecar, settings)
     wanted = operation.upgrade_of(sidecar, selector).id
@@ -275,9 +275,9 @@ def changelog(
 ) -> None:
     """Tell what an upgrade changed: packages, keys and files."""
     from gitsnap.cli.render import changelog as changelog_text
-    from gitsnap.ops import changelog as operation
-    from gitsnap.ops import history as past
     from gitsnap.ops.capture import pristine
+    from gitsnap.ops.report import changelog as operation
+    from gitsnap.ops.report import history as past
 
     session: Session = context.obj
     if form not in ("md", "json", "text"):

@@ -17,7 +17,7 @@ from gitsnap.core.secrets import MASK, mask_text
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
     from gitsnap.core.settings import Settings
-    from gitsnap.ops.history import Episode
+    from gitsnap.ops.report.history import Episode
 
 _SHOWN_KEYS, _SHOWN_FILES, _SHOWN_PACKAGES = 15, 25, 60
 _TITLES = {

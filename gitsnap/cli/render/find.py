@@ -10,10 +10,10 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.model import Kind, Snapshot, Type
 
 if TYPE_CHECKING:
-    from gitsnap.ops.blame import Blamed
-    from gitsnap.ops.inspect import Match
-    from gitsnap.ops.lives import Life
-    from gitsnap.ops.search import Found, Searched
+    from gitsnap.ops.query.blame import Blamed
+    from gitsnap.ops.query.inspect import Match
+    from gitsnap.ops.query.log import Life
+    from gitsnap.ops.query.search import Found, Searched
     from gitsnap.sidecar.repository import Sidecar
 
 # A longer name than this leaves the column that the others keep to.
@@ -42,7 +42,7 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
         return
     from gitsnap.cli.render.diff import pieces
     from gitsnap.ops.compare.patch import Style
-    from gitsnap.ops.lives import patches
+    from gitsnap.ops.query.log import patches
 
     for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style())):
         if number:

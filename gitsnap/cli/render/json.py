@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.compare.diff import Difference
-    from gitsnap.ops.inspect import Shown
     from gitsnap.ops.live.pending import Pending
     from gitsnap.ops.place import Initialised
+    from gitsnap.ops.query.inspect import Shown
+    from gitsnap.ops.query.status import State
     from gitsnap.ops.recover import Recovered
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected
-    from gitsnap.ops.standing import State
     from gitsnap.sidecar.damage import Damage
 
 Document = dict[str, Any]

@@ -13,7 +13,7 @@ from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
 
 if TYPE_CHECKING:
-    from gitsnap.ops.standing import State
+    from gitsnap.ops.query.status import State
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 _UNKNOWN = "?"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.request import Taken
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
-    from gitsnap.ops.inspect import Shown
     from gitsnap.ops.place import Initialised
+    from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.recover import Recovered
     from gitsnap.ops.restore import Restored
     from gitsnap.ops.retain import Collected

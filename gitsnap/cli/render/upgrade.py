@@ -10,7 +10,7 @@ from gitsnap.cli.render.terminal import Terminal, clear
 from gitsnap.core.upgrade import Event, Moment, Outcome
 
 if TYPE_CHECKING:
-    from gitsnap.ops.history import Episode, History
+    from gitsnap.ops.report.history import Episode, History
     from gitsnap.ops.underway import CutShort
     from gitsnap.ops.upgraded import Upgraded
 

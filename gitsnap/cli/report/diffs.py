@@ -17,7 +17,7 @@ from gitsnap.core.secrets import MASK
 from gitsnap.core.textdiff import Row, differing
 
 if TYPE_CHECKING:
-    from gitsnap.ops.report import Report, TextDiff
+    from gitsnap.ops.report.report import Report, TextDiff
 
 _MOST_ROWS, _MOST_WHOLE, _MOST_FILES, _SHOWN = 300, 60, 400, 50
 # What a file costs before its first row, and what ends it, at most.

@@ -13,8 +13,8 @@ from gitsnap.core.secrets import mask_text
 if TYPE_CHECKING:
     from gitsnap.core.model import Snapshot
     from gitsnap.core.upgrade import Stored
-    from gitsnap.ops.history import Episode
-    from gitsnap.ops.report import Report, Side
+    from gitsnap.ops.report.history import Episode
+    from gitsnap.ops.report.report import Report, Side
 
 _LONGEST = 2_000
 _TITLES = {

@@ -21,7 +21,7 @@ from gitsnap.core.comparison import Status
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import FileChange
-    from gitsnap.ops.report import Report
+    from gitsnap.ops.report.report import Report
 
 LARGEST = 2_000_000
 # Style, script, the bar at the top and what frames the sections, the ends of their lists included.

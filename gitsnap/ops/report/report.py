@@ -13,10 +13,10 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.textdiff import Row, rows
-from gitsnap.ops import changelog, masking
 from gitsnap.ops.capture import pristine
 from gitsnap.ops.compare import components, diff, patch
-from gitsnap.ops.history import Episode
+from gitsnap.ops.report import changelog, redaction
+from gitsnap.ops.report.history import Episode
 from gitsnap.sidecar import catalog, ledger
 from gitsnap.sidecar.repository import Sidecar
 
@@ -164,10 +164,10 @@ class Texts:
         unended = tuple(bool(data) and not data.endswith(b"\n") for data in (old, new))
         found = TextDiff(file, rows(hunks), unended=(unended[0], unended[1]))
         if self._secrets:
-            found.old, found.new = ([masking.cut(n, len(n)) for n in masking.decode(data)] for data in (old, new))
+            found.old, found.new = ([redaction.cut(n, len(n)) for n in redaction.decode(data)] for data in (old, new))
             return found
         try:
-            found.old, found.new = masking.masked(change.path, old, new)
-        except masking.Unmaskable:
+            found.old, found.new = redaction.masked(change.path, old, new)
+        except redaction.Unmaskable:
             found.hunks, found.hidden = [], True
         return found

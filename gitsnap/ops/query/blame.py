@@ -13,7 +13,7 @@ from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
-from gitsnap.ops.inspect import not_held
+from gitsnap.ops.query.inspect import not_held
 from gitsnap.sidecar import catalog, commits, contents, timeline, trees
 from gitsnap.sidecar.repository import Sidecar
 
