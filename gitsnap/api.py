@@ -26,13 +26,14 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
 from gitsnap.ops import place as places
-from gitsnap.ops import restore, underway
+from gitsnap.ops import underway
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify as verification
 from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.process.processes import Polling
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore import rollback as restore
+from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
 from gitsnap.sidecar import catalog

@@ -22,7 +22,7 @@ from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
-from gitsnap.ops import outcomes, restore, retain, underway
+from gitsnap.ops import outcomes, retain, underway
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.snapshot import take
@@ -32,7 +32,8 @@ from gitsnap.ops.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.progress import Reporting
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
 from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar
@@ -365,7 +366,7 @@ class Upgrade:
 
     def _bring_back(self, pre: Snapshot) -> Restored:
         def attempt() -> Restored:
-            return restore.rollback(self.sidecar, pre.id, self._settings, now=self._clock(), observer=self._observer)
+            return rollback.rollback(self.sidecar, pre.id, self._settings, now=self._clock(), observer=self._observer)
 
         try:
             return attempt()

@@ -11,7 +11,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
 from gitsnap.ops.checks import Check
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore.rollback import Restored
 
 
 class IncompleteError(GitsnapError):

@@ -15,8 +15,8 @@ from gitsnap.cli.interrupts import Signals
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.installation import disk as disks
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import restore
-from gitsnap.ops.recover import Direction, recover
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.recover import Direction, recover
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
 from tests.support.processes import in_child
@@ -66,7 +66,7 @@ def test_told_to_stop(where: Path, kind: str, n: int, number: int) -> None:
 
         def roll() -> str:
             with pytest.raises(StopRequestedError) as stopped:
-                restore.rollback(
+                rollback.rollback(
                     place.sidecar,
                     first,
                     place.settings,
@@ -106,7 +106,7 @@ def test_a_second_signal_is_a_crash_as_any_other(where: Path) -> None:
 
         def roll() -> None:
             with pytest.raises(KeyboardInterrupt):
-                restore.rollback(
+                rollback.rollback(
                     place.sidecar,
                     first,
                     place.settings,
@@ -149,7 +149,7 @@ def test_what_another_puts_in_place_of_ours_just_before_a_move(where: Path) -> N
         (outside / "f").write_text("nobody has saved this")
         (app / "d").symlink_to("/nowhere")
         with pytest.raises(GitsnapError, match=r"everything was put back.*'d' was written to meanwhile") as told:
-            restore.rollback(place.sidecar, first, place.settings, now=place.now, disk=Swapped(app, outside))
+            rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Swapped(app, outside))
         assert place.sidecar.pending is None
         assert os.readlink(app / "d") == "/nowhere"
         assert os.listdir(app) == ["d"]
@@ -182,7 +182,7 @@ def test_a_root_whose_time_cannot_be_set_is_named(where: Path, n: int) -> None:
         first = place.take().snapshot.id
         (app / "f").write_text("new")
         (app / "more").write_text("new")
-        restored = restore.rollback(place.sidecar, first, place.settings, now=place.now, disk=Reluctant(n))
+        restored = rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Reluctant(n))
         assert [p.path for p in restored.incomplete] == [b""]
         assert "time" in restored.incomplete[0].reason
         assert place.rollback(first).incomplete == []

@@ -15,8 +15,8 @@ import pytest
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Problem
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import restore
-from gitsnap.ops.recover import Direction, recover
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.recover import Direction, recover
 from tests.installation.test_mounts import Site
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, run_gitsnap, take_snapshot
@@ -325,7 +325,7 @@ def test_a_recovery_knows_what_could_not_be_changed(site: Site, attributes: Attr
     attributes.set("i", app / "shut")
 
     def dies() -> None:
-        restore.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=_Dies())
+        rollback.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=_Dies())
 
     with pytest.raises(ChildProcessError):
         in_child(dies)
@@ -354,7 +354,7 @@ def test_what_appears_while_names_move_still_puts_everything_back(site: Site, at
 
     done: list[bytes] = []
     with pytest.raises(GitsnapError, match="everything was put back") as failed:
-        restore.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=Locks())
+        rollback.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=Locks())
     assert failed.value.exit_code == 1
     assert [(app / n).read_text() for n in "abc"] == ["2", "2", "2"]
     assert protected.sidecar.pending is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.installation.orphans import REASON, find
-from gitsnap.ops import recover
+from gitsnap.ops.restore import recover
 from tests.support.inprocess import Protected, scan, workspace
 
 STAGE = ".gitsnap-txn.0123456789ab"

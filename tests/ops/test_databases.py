@@ -22,9 +22,9 @@ from gitsnap.core.mtree import parse_metadata
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.locks import ReadLocks
-from gitsnap.ops import recover, restore
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import diff
+from gitsnap.ops.restore import recover, rollback
 from gitsnap.sidecar import contents
 from tests.support.databases import create, locked, state, stock_state, tree_state, writing
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -648,7 +648,7 @@ def test_a_rollback_that_fails_gives_a_database_its_log_back(where: Path) -> Non
                 pass
         before = [(path, content) for path, *_, content in tree_state(app)]
         with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
-            restore.rollback(place.sidecar, first.id, place.settings, now=place.now, disk=Refusing())
+            rollback.rollback(place.sidecar, first.id, place.settings, now=place.now, disk=Refusing())
         assert [(path, content) for path, *_, content in tree_state(app)] == before
         assert state(database) >= 20
 
@@ -665,7 +665,7 @@ def test_an_interrupted_rollback_is_finished_without_the_log_or_taken_back_with_
         for direction in (recover.Direction.REVERT, recover.Direction.FINISH):
             stopping = Stopping()
             with pytest.raises(StopRequestedError):
-                restore.rollback(place.sidecar, first.id, place.settings, now=place.now, interrupts=stopping)
+                rollback.rollback(place.sidecar, first.id, place.settings, now=place.now, interrupts=stopping)
             done = recover.recover(place.sidecar, direction, place.settings, now=place.now)
             assert (done.verified, done.incomplete) == (True, [])
             if direction is recover.Direction.REVERT:

@@ -9,10 +9,10 @@ import pytest
 from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError, PendingRecoveryError
 from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import merge, recover, restore
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.merge import Done
-from gitsnap.ops.recover import Direction
+from gitsnap.ops.restore import merge, recover, rollback
+from gitsnap.ops.restore.merge import Done
+from gitsnap.ops.restore.recover import Direction
 from tests.support.inprocess import Protected, workspace
 
 
@@ -123,12 +123,12 @@ def test_one_that_broke_off_waits_with_both_causes_and_is_settled_without_touchi
     place: Protected, way: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = inodes(place)
-    real = restore.Doing
+    real = rollback.Doing
 
     def failing(*args: object, **more: object) -> object:
         return real(*args, disk=Failing(1), **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(restore, "Doing", failing)
+    monkeypatch.setattr(rollback, "Doing", failing)
     with pytest.raises(PendingRecoveryError, match="putting everything back failed as well: Read-only"):
         keep_edits(place)
     monkeypatch.undo()
@@ -164,7 +164,7 @@ def test_a_file_that_is_written_while_a_rollback_is_at_work_is_named_and_no_fail
             super().exchange(*args)  # type: ignore[arg-type]
             write(place, log="just now\n")
 
-    done = restore.rollback(place.sidecar, first, place.settings, now=place.now, disk=Writing())
+    done = rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Writing())
     assert done.verified
     assert [(p.path, p.reason) for p in done.incomplete] == [(b"log", "was written to meanwhile, and was left alone")]
     assert done.left_alone == [b"log"]

@@ -14,9 +14,10 @@ import pytest
 from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
-from gitsnap.ops import recover, retain, underway
+from gitsnap.ops import retain, underway
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.report import history
+from gitsnap.ops.restore import recover
 from gitsnap.ops.run import Launch, run
 from gitsnap.ops.upgrade import Upgrade
 from gitsnap.ops.upgraded import Upgraded, Wanted

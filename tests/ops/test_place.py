@@ -17,8 +17,9 @@ from gitsnap import config
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import moved, restore
+from gitsnap.ops import moved
 from gitsnap.ops import place as places
+from gitsnap.ops.restore import rollback
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import copy_tree, run_gitsnap, same_tree, take_snapshot
 from tests.support.processes import as_user, in_child
@@ -268,7 +269,7 @@ def test_a_rollback_that_was_cut_off_is_settled_where_the_directory_is_now(tmp_p
 
     def dies() -> None:
         with places.open_sidecar(places.locate(str(app), None, str(gitsnap_home), "/")) as sidecar:
-            restore.rollback(sidecar, first, Settings(UTC), now=datetime.now(UTC), disk=Dies())
+            rollback.rollback(sidecar, first, Settings(UTC), now=datetime.now(UTC), disk=Dies())
 
     with pytest.raises(ChildProcessError):
         in_child(dies)

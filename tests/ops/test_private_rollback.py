@@ -12,9 +12,9 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.installation.apply.executor import Carrier
-from gitsnap.ops import recover as recovery
-from gitsnap.ops import restore
-from gitsnap.ops.recover import Direction
+from gitsnap.ops.restore import recover as recovery
+from gitsnap.ops.restore import rollback as restore
+from gitsnap.ops.restore.recover import Direction
 from tests.support.inprocess import SETTINGS, Protected
 from tests.support.installation import differences
 from tests.support.readers import Readers

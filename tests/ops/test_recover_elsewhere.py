@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError, PendingRecoveryError, StopRequestedError
-from gitsnap.ops import recover, restore
-from gitsnap.ops.recover import Direction, Recovered
+from gitsnap.ops.restore import recover, rollback
+from gitsnap.ops.restore.recover import Direction, Recovered
 from tests.support.inprocess import Protected, bare_git, workspace
 
 FILES = ("a", "b", "lib/c", "lib/d")
@@ -58,7 +58,7 @@ class Interrupted(Protected):
         write(self.root, "new")
         self.new = read(self.root)
         with pytest.raises(StopRequestedError):
-            restore.rollback(self.sidecar, "latest", self.settings, now=self.now, interrupts=StopAfter(len(FILES) + 2))
+            rollback.rollback(self.sidecar, "latest", self.settings, now=self.now, interrupts=StopAfter(len(FILES) + 2))
         self.reopen()
 
     def recover(self, how: Direction | None) -> Recovered:

@@ -17,7 +17,7 @@ from gitsnap.core.model import Inventory, Kind
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
-from gitsnap.ops.target import Target, replaced
+from gitsnap.ops.restore.target import Target, replaced
 from gitsnap.sidecar import publish, refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree

@@ -13,9 +13,10 @@ import pytest
 from gitsnap.core.model import Kind
 from gitsnap.core.retention import DEFAULT, Held, Policy, Rules, decide, hold
 from gitsnap.core.upgrade import upgrades
-from gitsnap.ops import recover, retain
+from gitsnap.ops import retain
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.restore import recover
 from gitsnap.sidecar import rules
 from tests.cli.helpers import refused
 from tests.support.inprocess import SETTINGS, Protected, workspace

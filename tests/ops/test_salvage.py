@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.ops import copyout
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore import export
+from gitsnap.ops.restore.rollback import Restored
 from gitsnap.sidecar import refs
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap, same_tree
@@ -58,7 +58,7 @@ class Stored(Protected):
         return self.git("notes", f"--ref={ref}", "list", self.snapshots()[0].commit).decode().strip()
 
     def salvage(self, *paths: bytes) -> Restored:
-        return copyout.copy_out(self.sidecar, self.id, paths, str(self.top / "out"), self.settings, salvaging=True)
+        return export.copy_out(self.sidecar, self.id, paths, str(self.top / "out"), self.settings, salvaging=True)
 
     def out(self) -> dict[str, bytes]:
         return contents(self.top / "out")
@@ -115,7 +115,7 @@ def test_of_named_paths_only_their_damage_counts(it: Stored) -> None:
     assert (result.verified, result.incomplete) == (True, [])
     assert it.out().keys() == {n for n in contents(it.original) if n.startswith("lib/")}
     with pytest.raises(IntegrityError, match="none of its contents"):
-        copyout.copy_out(it.sidecar, it.id, [b"b"], str(it.top / "second"), it.settings, salvaging=True)
+        export.copy_out(it.sidecar, it.id, [b"b"], str(it.top / "second"), it.settings, salvaging=True)
 
 
 @pytest.mark.parametrize("tree", ["timeline:lib/deep", "timeline:lib", "timeline^{tree}"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import NoSuchSnapshotError
-from gitsnap.ops import recover
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore import recover
+from gitsnap.ops.restore.rollback import Restored
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, same_tree, upgrade
 

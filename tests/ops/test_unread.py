@@ -10,10 +10,10 @@ import pytest
 from gitsnap.core.coverage import THEN
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind
-from gitsnap.ops import merge
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import diff
 from gitsnap.ops.query import status
+from gitsnap.ops.restore import merge
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 from tests.support.processes import as_user, give

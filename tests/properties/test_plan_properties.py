@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import Action, RestorePlan, Step, make_plan, same_metadata
-from gitsnap.ops.target import scope_of
+from gitsnap.ops.restore.target import scope_of
 from tests.support.examples import examples
 
 relaxed = examples(250)

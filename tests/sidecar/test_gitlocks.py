@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import LockedError
-from gitsnap.ops import recover, retain
+from gitsnap.ops import retain
+from gitsnap.ops.restore import recover
 from gitsnap.sidecar import gitlocks, leftovers, refs
 from tests.support.inprocess import Protected, workspace
 

@@ -12,10 +12,11 @@ import pytest
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.core.upgrade import choose_upgrade, upgrades
-from gitsnap.ops import recover, restore, retain
+from gitsnap.ops import retain
 from gitsnap.ops.capture import import_copies, snapshot, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
+from gitsnap.ops.restore import recover, rollback
 from gitsnap.sidecar import catalog, refs, register, vanished
 from tests.support.inprocess import START, Protected, bare_git, workspace
 
@@ -51,7 +52,7 @@ class TestOrder:
         first = take(place, "1")
         for n, content in enumerate(("wrong clock", "precious")):
             (place.root / "f").write_text(content)
-            restore.rollback(place.sidecar, first, place.settings, now=START + timedelta(days=2 - n))
+            rollback.rollback(place.sidecar, first, place.settings, now=START + timedelta(days=2 - n))
         recover.undo(place.sidecar, place.settings, now=START)
         assert (place.root / "f").read_text() == "precious"
 

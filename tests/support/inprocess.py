@@ -17,12 +17,14 @@ from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import copyout, place, restore, retain
+from gitsnap.ops import place, retain
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.check import verify
 from gitsnap.ops.check.verify import Verdict
-from gitsnap.ops.restore import Restored
+from gitsnap.ops.restore import export
+from gitsnap.ops.restore import rollback as restore
+from gitsnap.ops.restore.rollback import Restored
 from gitsnap.sidecar import catalog, contents, rules
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import remove_tree
@@ -78,7 +80,7 @@ class Protected:
         return restore.rollback(self.sidecar, to, self.settings, now=self.now, paths=paths, dry_run=dry_run)
 
     def copy_out(self, what: str, to: Path, paths: Sequence[bytes] = ()) -> Restored:
-        return copyout.copy_out(self.sidecar, what, paths, str(to), self.settings)
+        return export.copy_out(self.sidecar, what, paths, str(to), self.settings)
 
     def verify(self) -> list[Verdict]:
         """Every snapshot, read by a reader that remembers nothing."""

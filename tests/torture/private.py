@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import recover as recovery
-from gitsnap.ops.recover import Direction
+from gitsnap.ops.restore import recover as recovery
+from gitsnap.ops.restore.recover import Direction
 from tests.crash import faults
 from tests.crash.faults import Mode, Outcome
 from tests.support.inprocess import SETTINGS, Protected, workspace

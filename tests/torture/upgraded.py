@@ -14,11 +14,11 @@ from pathlib import Path
 
 from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
-from gitsnap.ops import recover as recovery
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
-from gitsnap.ops.recover import Direction, Recovered
+from gitsnap.ops.restore import recover as recovery
+from gitsnap.ops.restore.recover import Direction, Recovered
 from gitsnap.sidecar.repository import Sidecar
 from tests.crash import faults
 from tests.crash.faults import Call, Mode, Outcome

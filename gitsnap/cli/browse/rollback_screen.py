@@ -19,7 +19,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
 from gitsnap.ops import underway
-from gitsnap.ops.restore import Restored, rollback
+from gitsnap.ops.restore.rollback import Restored, rollback
 from gitsnap.sidecar.repository import Sidecar
 
 _MOST = 10_000

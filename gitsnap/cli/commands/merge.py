@@ -14,7 +14,7 @@ from gitsnap.core.errors import UsageError
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.merge import Plan
-    from gitsnap.ops.merge import Done
+    from gitsnap.ops.restore.merge import Done
 
 _SHOWN = 10
 
@@ -30,7 +30,7 @@ def carry(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> None:
     """Bring your customisations onto the new version."""
-    from gitsnap.ops.merge import carry as operation
+    from gitsnap.ops.restore.merge import carry as operation
 
     session: Session = context.obj
     with session.open() as (sidecar, settings):
@@ -49,7 +49,7 @@ def carry(
 
 def undo_upgrade(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
     """`rollback --keep-edits`."""
-    from gitsnap.ops.merge import keep_edits
+    from gitsnap.ops.restore.merge import keep_edits
 
     with session.open() as (sidecar, settings):
         done = keep_edits(

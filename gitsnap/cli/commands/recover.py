@@ -23,7 +23,7 @@ def undo(
     from gitsnap.cli.commands.snapshot import confirmation, report
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops import underway
-    from gitsnap.ops.recover import undo as operation
+    from gitsnap.ops.restore.recover import undo as operation
 
     session: Session = context.obj
     asks = not yes and not dry_run and session.out.interactive
@@ -58,8 +58,8 @@ def recover(
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json, text
     from gitsnap.ops import underway
-    from gitsnap.ops.recover import Direction
-    from gitsnap.ops.recover import recover as operation
+    from gitsnap.ops.restore.recover import Direction
+    from gitsnap.ops.restore.recover import recover as operation
 
     session: Session = context.obj
     if finish + revert + give_up > 1:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gitsnap.core.model import Snapshot
     from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Held
-    from gitsnap.ops.restore import Restored
+    from gitsnap.ops.restore.rollback import Restored
 
 
 @command()
@@ -126,7 +126,7 @@ def restore(
     ] = False,
 ) -> None:
     """Bring paths or a component back, or into another directory."""
-    from gitsnap.ops.copyout import copy_out
+    from gitsnap.ops.restore.export import copy_out
 
     session: Session = context.obj
     if paths and not all(paths):
@@ -173,7 +173,7 @@ def _bring_back(
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops import underway
     from gitsnap.ops.compare import components
-    from gitsnap.ops.restore import rollback as operation
+    from gitsnap.ops.restore.rollback import rollback as operation
     from gitsnap.sidecar import catalog
 
     asked = not yes and not dry_run

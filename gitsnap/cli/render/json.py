@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.query.status import State
-    from gitsnap.ops.recover import Recovered
-    from gitsnap.ops.restore import Restored
+    from gitsnap.ops.restore.recover import Recovered
+    from gitsnap.ops.restore.rollback import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.sidecar.damage import Damage
 

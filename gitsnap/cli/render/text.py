@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.place import Initialised
     from gitsnap.ops.query.inspect import Shown
-    from gitsnap.ops.recover import Recovered
-    from gitsnap.ops.restore import Restored
+    from gitsnap.ops.restore.recover import Recovered
+    from gitsnap.ops.restore.rollback import Restored
     from gitsnap.ops.retain import Collected
     from gitsnap.sidecar.damage import Damage
 

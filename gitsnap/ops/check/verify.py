@@ -22,7 +22,7 @@ from gitsnap.ops import damage
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.ops.parallel.read_back import Held, Rereading
-from gitsnap.ops.target import differences
+from gitsnap.ops.restore.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline, vanished
 from gitsnap.sidecar.repository import Sidecar
 

@@ -36,8 +36,8 @@ from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read import DigestingReaders
 from gitsnap.ops.parallel.walk import Glance
-from gitsnap.ops.target import Only, Target, replaced, require_paths
-from gitsnap.ops.transaction import Transaction
+from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
+from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar

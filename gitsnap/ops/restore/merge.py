@@ -23,16 +23,17 @@ from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
-from gitsnap.ops import restore, retain
+from gitsnap.ops import retain
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare.structured import LARGEST
 from gitsnap.ops.contentmerge import Merged, merge_content
 from gitsnap.ops.feasible import in_the_way
 from gitsnap.ops.live import databases, exclusions
-from gitsnap.ops.restore import Restored
-from gitsnap.ops.target import Only
-from gitsnap.ops.transaction import said
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.target import Only
+from gitsnap.ops.restore.transaction import said
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -160,8 +161,8 @@ class _Merging:
         job = None
         try:
             with self._sidecar.writing(self._settings.lock_wait):
-                doing = restore.Doing(self._now, observer=self._observer, interrupts=UNGUARDED)
-                job = restore.Job(self._sidecar, snapshot, self._settings, doing, only=self._only)
+                doing = rollback.Doing(self._now, observer=self._observer, interrupts=UNGUARDED)
+                job = rollback.Job(self._sidecar, snapshot, self._settings, doing, only=self._only)
                 return job.run()
         except BaseException as cause:
             # Where nothing was touched, nothing is left of the attempt.

@@ -28,9 +28,9 @@ from gitsnap.ops import outcomes
 from gitsnap.ops.compare import components
 from gitsnap.ops.live.exclusions import Texts
 from gitsnap.ops.parallel.read_back import Held, Rereading
-from gitsnap.ops.restore import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
-from gitsnap.ops.target import Only, Target, merged_paths
-from gitsnap.ops.transaction import Transaction
+from gitsnap.ops.restore.rollback import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
+from gitsnap.ops.restore.target import Only, Target, merged_paths
+from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.sidecar import catalog, contents, files
 from gitsnap.sidecar.catalog import Living
 from gitsnap.sidecar.journalfile import JournalFile

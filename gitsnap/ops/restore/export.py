@@ -24,9 +24,9 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.feasible import require_space
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read_back import Held, Rereading
-from gitsnap.ops.restore import Restored
-from gitsnap.ops.target import Scope, differences, require_paths, scope_of
-from gitsnap.ops.transaction import Transaction, Unjournaled
+from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
+from gitsnap.ops.restore.transaction import Transaction, Unjournaled
 from gitsnap.sidecar import catalog, contents, salvage
 from gitsnap.sidecar.repository import Sidecar
 
