@@ -25,8 +25,6 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
-from gitsnap.ops import place as places
-from gitsnap.ops import underway
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify as verification
@@ -34,8 +32,10 @@ from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.rollback import Restored
-from gitsnap.ops.upgrade import Upgrade
-from gitsnap.ops.upgraded import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
+from gitsnap.ops.store import locate as places
+from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.upgrade.lifecycle import Upgrade
+from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
@@ -134,7 +134,7 @@ class Installation:
                 observer=observer,
             )
             if done.verified and not raw:
-                underway.settle(sidecar)
+                in_progress.settle(sidecar)
             return done
 
 

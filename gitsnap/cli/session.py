@@ -15,9 +15,9 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
-from gitsnap.ops import place as places
 from gitsnap.ops.moved import former
-from gitsnap.ops.place import Place
+from gitsnap.ops.store import locate as places
+from gitsnap.ops.store.locate import Place
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -105,7 +105,7 @@ class Session:
 
         if underway.present(sidecar):
             from gitsnap.cli.render import upgrade
-            from gitsnap.ops.underway import look
+            from gitsnap.ops.upgrade.in_progress import look
 
             found = look(sidecar)
             if found is not None:

@@ -9,7 +9,7 @@ from gitsnap.cli.render.json import Document, damage, moment
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
     from gitsnap.ops.report.history import Episode, History
-    from gitsnap.ops.underway import CutShort
+    from gitsnap.ops.upgrade.in_progress import CutShort
 
 
 def episode(e: Episode) -> Document:

@@ -11,7 +11,7 @@ from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import in_force
-from gitsnap.ops import underway
+from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import endings
 from gitsnap.sidecar.repository import Sidecar
 
@@ -41,7 +41,7 @@ def follow(
     held, current = in_force(before)
     there = held.get(target.id, current)
     # One that is being run records what becomes of it itself.
-    running = underway.living(sidecar)
+    running = in_progress.living(sidecar)
     for name, pre in pres.items():
         assert pre.ending is not None
         outcome = pre.ending.outcome

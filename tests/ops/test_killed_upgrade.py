@@ -13,11 +13,11 @@ import pytest
 
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Event, Moment
-from gitsnap.ops import place
 from gitsnap.ops.process.processes import Signals
-from gitsnap.ops.run import Launch, run
-from gitsnap.ops.upgrade import Upgrade
-from gitsnap.ops.upgraded import Wanted
+from gitsnap.ops.store import locate
+from gitsnap.ops.upgrade.lifecycle import Upgrade
+from gitsnap.ops.upgrade.result import Wanted
+from gitsnap.ops.upgrade.run import Launch, run
 from gitsnap.sidecar.repository import Sidecar
 from tests.cli.helpers import document
 from tests.support.installation import copy_tree, run_gitsnap, same_tree
@@ -51,7 +51,7 @@ def killed(app: Path, home: Path, at: Moment, count: int, command: list[str]) ->
 
         return tell
 
-    protected, _ = place.protect(str(app), None, str(home), "/", "")
+    protected, _ = locate.protect(str(app), None, str(home), "/", "")
     child = os.fork()
     if child == 0:
         try:

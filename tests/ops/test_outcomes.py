@@ -14,13 +14,14 @@ import pytest
 from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
-from gitsnap.ops import retain, underway
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.report import history
 from gitsnap.ops.restore import recover
-from gitsnap.ops.run import Launch, run
-from gitsnap.ops.upgrade import Upgrade
-from gitsnap.ops.upgraded import Upgraded, Wanted
+from gitsnap.ops.store import retention
+from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.upgrade.lifecycle import Upgrade
+from gitsnap.ops.upgrade.result import Upgraded, Wanted
+from gitsnap.ops.upgrade.run import Launch, run
 from gitsnap.sidecar import catalog, refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree
@@ -72,7 +73,7 @@ def test_a_failure_is_recorded_with_its_cause(place: Protected, how: str) -> Non
     assert (result.outcome, ending.outcome, ending.failure, ending.check) == (outcome, outcome, failure, check)
     assert ending.exit_code == result.exit_code
     assert status(place) == outcome.value
-    assert underway.look(place.sidecar) is None
+    assert in_progress.look(place.sidecar) is None
     clean(place)
 
 
@@ -120,7 +121,7 @@ def test_some_paths_leave_it_what_it_was(place: Protected) -> None:
 
 def test_it_goes_with_the_snapshot_before_it(place: Protected) -> None:
     carry_out(place, "exit 3")
-    retain.delete(place.sidecar, [stored(place).pre.id], place.settings, now=place.now)
+    retention.delete(place.sidecar, [stored(place).pre.id], place.settings, now=place.now)
     assert place.sidecar.refs.below(refs.UPGRADES) == {}
     clean(place)
 
@@ -171,7 +172,7 @@ def test_a_sidecar_that_went_away_is_a_failed_rollback(place: Protected, tmp_pat
     assert result.outcome is Outcome.ROLLBACK_FAILED
     assert result.rollback_error
     assert "could not be recorded" in " ".join(result.doubts)
-    found = underway.look(place.sidecar)
+    found = in_progress.look(place.sidecar)
     assert found is not None
     assert found.stage.value == "rollback-failed"
     assert status(place) == "unknown"
@@ -187,7 +188,7 @@ def test_kept_and_not_recorded_is_no_success(place: Protected) -> None:
     assert "could not be recorded" in result.broke_off
     assert not result.verified
     # In a process that has ended, it would be told from now on.
-    assert underway.record.load(place.sidecar) is not None
+    assert in_progress.record.load(place.sidecar) is not None
     assert status(place) in ("unknown", "running")
 
 

@@ -13,10 +13,10 @@ import pytest
 from gitsnap.core.model import Kind
 from gitsnap.core.retention import DEFAULT, Held, Policy, Rules, decide, hold
 from gitsnap.core.upgrade import upgrades
-from gitsnap.ops import retain
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.restore import recover
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import rules
 from tests.cli.helpers import refused
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -55,11 +55,11 @@ def test_nothing_goes_until_it_is_told(place: Protected, policy: Policy, source:
         assert held.vanished is (source != "sidecar")
         assert len(held.snapshots) == n - (policy.keep_last or 0)
         assert len(place.snapshots()) == n
-    assert retain.foresee(place.sidecar, place.snapshots(), place.settings, now=place.now).held
-    with pytest.raises(retain.RulesChangedError):
-        retain.prune(place.sidecar, None, place.settings, now=place.now, dry_run=False, agreed=lambda _: False)
+    assert retention.foresee(place.sidecar, place.snapshots(), place.settings, now=place.now).held
+    with pytest.raises(retention.RulesChangedError):
+        retention.prune(place.sidecar, None, place.settings, now=place.now, dry_run=False, agreed=lambda _: False)
     assert len(place.snapshots()) == 17
-    retain.prune(place.sidecar, None, place.settings, now=place.now, dry_run=False)
+    retention.prune(place.sidecar, None, place.settings, now=place.now, dry_run=False)
     assert len(place.snapshots()) == policy.keep_last
     assert take(place) is None
     assert len(place.snapshots()) == policy.keep_last

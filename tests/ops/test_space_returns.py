@@ -10,9 +10,9 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.retention import Policy
-from gitsnap.ops import retain
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import SETTINGS, Protected, workspace
 from tests.support.installation import git
@@ -37,8 +37,8 @@ def test_thirty_snapshots_pruned_to_three_take_the_space_of_fewer_than_four() ->
                 protected.take()
             full = protected.sidecar.disk_bytes()
             policy = Policy(keep_last=3)
-            retain.prune(protected.sidecar, policy, protected.settings, now=protected.now, dry_run=False)
-            retain.collect(protected.sidecar, protected.settings)
+            retention.prune(protected.sidecar, policy, protected.settings, now=protected.now, dry_run=False)
+            retention.collect(protected.sidecar, protected.settings)
             protected.reopen()
             assert len(_ids(protected)) == 3
             assert full > 30 * SIZE
@@ -81,10 +81,10 @@ def test_a_pinned_snapshot_is_not_deleted_and_nothing_else_with_it() -> None:
             pinned = protected.take(Request(pin=True)).snapshot.id
             other = protected.take().snapshot.id
             with pytest.raises(GitsnapError, match="pinned"):
-                retain.delete(protected.sidecar, [other, pinned], protected.settings, now=protected.now)
+                retention.delete(protected.sidecar, [other, pinned], protected.settings, now=protected.now)
             assert _ids(protected) == [pinned, other]
-            retain.unpin(protected.sidecar, pinned, protected.settings)
-            retain.delete(protected.sidecar, [other, pinned], protected.settings, now=protected.now)
+            retention.unpin(protected.sidecar, pinned, protected.settings)
+            retention.delete(protected.sidecar, [other, pinned], protected.settings, now=protected.now)
             assert _ids(protected) == []
 
 
@@ -97,7 +97,7 @@ def test_content_that_only_a_removed_snapshot_held_is_stored_again() -> None:
             old = protected.take().snapshot.id
             (protected.root / "x").unlink()
             protected.take()
-            retain.delete(protected.sidecar, [old], protected.settings, now=protected.now)
+            retention.delete(protected.sidecar, [old], protected.settings, now=protected.now)
             (protected.root / "x").write_bytes(b"once" * 1000)
             protected.take()
             git(protected.store, "gc", "--quiet", "--prune=now")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import LockedError
-from gitsnap.ops import retain
 from gitsnap.ops.restore import recover
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import gitlocks, leftovers, refs
 from tests.support.inprocess import Protected, workspace
 
@@ -65,7 +65,7 @@ COMMANDS: dict[str, Callable[[Protected], object]] = {
     "snapshot": lambda it: it.take(),
     "delete": lambda it: it.delete(oldest(it), "latest"),
     "prune": lambda it: it.prune(1),
-    "pin": lambda it: retain.pin(it.sidecar, oldest(it), it.settings),
+    "pin": lambda it: retention.pin(it.sidecar, oldest(it), it.settings),
     "rollback": lambda it: it.rollback("latest"),
     "undo": lambda it: recover.undo(it.sidecar, it.settings, now=it.now),
 }

@@ -12,11 +12,11 @@ import pytest
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.core.upgrade import choose_upgrade, upgrades
-from gitsnap.ops import retain
 from gitsnap.ops.capture import import_copies, snapshot, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import recover, rollback
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, refs, register, vanished
 from tests.support.inprocess import START, Protected, bare_git, workspace
 
@@ -109,7 +109,7 @@ class TestIds:
     def test_an_id_that_is_gone_is_nobodys(self, place: Protected) -> None:
         first, second = take(place, "1"), take(place, "2")
         place.delete(first)
-        for command in (place.delete, place.rollback, lambda x: retain.pin(place.sidecar, x, place.settings)):
+        for command in (place.delete, place.rollback, lambda x: retention.pin(place.sidecar, x, place.settings)):
             with pytest.raises(NoSuchSnapshotError, match="was removed"):
                 command(first)
         assert catalog.choose(place.sidecar, second).id == second

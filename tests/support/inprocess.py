@@ -17,7 +17,6 @@ from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops import place, retain
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.check import verify
@@ -25,6 +24,7 @@ from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.store import locate, retention
 from gitsnap.sidecar import catalog, contents, rules
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import remove_tree
@@ -49,7 +49,7 @@ class Protected:
 
     def __init__(self, root: Path, home: Path, settings: Settings = SETTINGS) -> None:
         self.root, self.settings = root, settings
-        self.place, _ = place.protect(str(root), None, str(home), "/", "")
+        self.place, _ = locate.protect(str(root), None, str(home), "/", "")
         self.sidecar = Sidecar(self.place.store)
         self._ticks = 0
 
@@ -91,13 +91,13 @@ class Protected:
         return verify.verify_live(self.sidecar, what, self.settings)
 
     def delete(self, *what: str) -> None:
-        retain.delete(self.sidecar, what, self.settings, now=self.now)
+        retention.delete(self.sidecar, what, self.settings, now=self.now)
 
     def prune(self, keep_last: int) -> None:
-        retain.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
+        retention.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
 
     def collect(self) -> None:
-        retain.collect(self.sidecar, self.settings)
+        retention.collect(self.sidecar, self.settings)
 
     def snapshots(self) -> list[Snapshot]:
         with Sidecar(self.place.store) as fresh:

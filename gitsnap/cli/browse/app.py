@@ -16,7 +16,7 @@ from gitsnap.cli.browse.snapshots_screen import Snapshots
 from gitsnap.cli.browse.worker import Desk
 from gitsnap.cli.session import Session
 from gitsnap.ops.compare.diff import NOW
-from gitsnap.ops.place import Place
+from gitsnap.ops.store.locate import Place
 
 
 class Browser(App[None]):

@@ -18,8 +18,8 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
-from gitsnap.ops import underway
 from gitsnap.ops.restore.rollback import Restored, rollback
+from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar.repository import Sidecar
 
 _MOST = 10_000
@@ -93,7 +93,7 @@ class Bringing(Page):
             interrupts=self._stopping,
         )
         if result.verified and not self._paths:
-            underway.settle(sidecar)
+            in_progress.settle(sidecar)
         return result
 
     def _confirm(self, target: Snapshot, plan: RestorePlan) -> bool:

@@ -8,7 +8,7 @@ from types import FrameType
 
 from gitsnap.cli.browse.app import Browser
 from gitsnap.cli.session import Session
-from gitsnap.ops.place import Place, open_sidecar
+from gitsnap.ops.store.locate import Place, open_sidecar
 
 
 def run(session: Session, place: Place) -> None:

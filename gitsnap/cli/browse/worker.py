@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from gitsnap.cli.session import Session
 from gitsnap.core.settings import Settings
-from gitsnap.ops.place import Place, open_sidecar
 from gitsnap.ops.query.browse import LiveTree, Tree, tree
+from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar.repository import Sidecar
 
 _Result = TypeVar("_Result")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gitsnap.cli.session import Session
     from gitsnap.ops.compare.components import Division
-    from gitsnap.ops.configuration import Table
+    from gitsnap.ops.store.configuration import Table
 
 _ACTIONS = ("list", "set", "remove", "preset", "test")
 
@@ -34,7 +34,7 @@ def config(
 
     list; set NAME and GLOBs; remove NAME; preset NAME; test, perhaps with PATHs.
     """
-    from gitsnap.ops import configuration
+    from gitsnap.ops.store import configuration
 
     session: Session = context.obj
     given = values or []

@@ -32,9 +32,10 @@ def import_(
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
     from gitsnap.cli.render import formatting, json
-    from gitsnap.ops import retain, sources
+    from gitsnap.ops import sources
     from gitsnap.ops.capture import import_copies
-    from gitsnap.ops.place import open_sidecar
+    from gitsnap.ops.store import retention
+    from gitsnap.ops.store.locate import open_sidecar
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
@@ -61,7 +62,7 @@ def import_(
             if not session.options.json:
                 _tell(session, done[-1])
         taken = {i.snapshot.id for i in done}
-        leaving = retain.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
+        leaving = retention.foresee(sidecar, catalog.snapshots(sidecar), settings, now=session.now)
         short_lived = [d.snapshot.id for d in leaving.gone if d.snapshot.id in taken]
     if session.options.json:
         beside = [json.place(p, "path") for p in named.beside]

@@ -65,15 +65,15 @@ def status(context: typer.Context) -> None:
     from gitsnap.cli.render import json
     from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
-    from gitsnap.ops import underway
     from gitsnap.ops.query.status import status as operation
+    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     # Where both go to one screen, to say it once is enough.
     with session.open(tells_pending=session.out.width is not None) as (sidecar, settings):
         result = operation(sidecar, settings, now=session.now, observer=session.out.progress())
         retention = describe(settings.retention)
-        cut_short = underway.look(sidecar)
+        cut_short = in_progress.look(sidecar)
     if session.options.json:
         session.out.document(json.state(result, retention) | upgrade_documents.pending(cut_short))
     else:

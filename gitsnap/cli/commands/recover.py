@@ -22,8 +22,8 @@ def undo(
     """Reverse the last rollback or restore. Can itself be undone."""
     from gitsnap.cli.commands.snapshot import confirmation, report
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.ops import underway
     from gitsnap.ops.restore.recover import undo as operation
+    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     asks = not yes and not dry_run and session.out.interactive
@@ -38,7 +38,7 @@ def undo(
             interrupts=Signals(),
         )
         if result.applied and result.verified:
-            underway.settle(sidecar)
+            in_progress.settle(sidecar)
     report(session, result, dry_run=dry_run)
 
 
@@ -57,9 +57,9 @@ def recover(
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import underway
     from gitsnap.ops.restore.recover import Direction
     from gitsnap.ops.restore.recover import recover as operation
+    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     if finish + revert + give_up > 1:
@@ -77,7 +77,7 @@ def recover(
         )
         if result.direction is Direction.FINISH and result.verified:
             # An upgrade whose rollback this was has been rolled back.
-            underway.settle(sidecar)
+            in_progress.settle(sidecar)
     if session.options.json:
         session.out.document(json.recovered(result))
     else:

@@ -61,7 +61,7 @@ def take_snapshot(session: Session, request: Any) -> None:
     from gitsnap.cli.render import json, text
     from gitsnap.ops.capture.snapshot import take
     from gitsnap.ops.live import exclusions
-    from gitsnap.ops.place import open_sidecar
+    from gitsnap.ops.store.locate import open_sidecar
 
     place, created = session.place_to_snapshot()
     if created:
@@ -171,9 +171,9 @@ def _bring_back(
     component: str | None = None,
 ) -> None:
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.ops import underway
     from gitsnap.ops.compare import components
     from gitsnap.ops.restore.rollback import rollback as operation
+    from gitsnap.ops.upgrade import in_progress
     from gitsnap.sidecar import catalog
 
     asked = not yes and not dry_run
@@ -187,7 +187,7 @@ def _bring_back(
         )
     with session.open(changing=True, gone=True) as (sidecar, settings):
         raw = [session.inside(p, sidecar.installation) for p in paths]
-        upgrade = underway.living(sidecar)
+        upgrade = in_progress.living(sidecar)
         if upgrade is not None and upgrade != session.environ.get("GITSNAP_UPGRADE"):
             session.out.warn(f"the upgrade {upgrade} is under way, and may write to what is brought back")
         result = operation(
@@ -203,7 +203,7 @@ def _bring_back(
             part=components.part(sidecar, snapshot, component, settings) if component is not None else None,
         )
         if result.verified and not paths and component is None:
-            underway.settle(sidecar)
+            in_progress.settle(sidecar)
     if snapshot is not None and snapshot.startswith("latest") and not asked:
         _mention_before(session, result.target)
     report(session, result, [component] if component is not None else paths, dry_run=dry_run)
@@ -291,7 +291,7 @@ def prune(
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
     from gitsnap.cli.render import json, text
     from gitsnap.core.retention import Policy, parse_duration
-    from gitsnap.ops import retain
+    from gitsnap.ops.store import retention
 
     session: Session = context.obj
     within: timedelta | None = parse_duration(keep_within) if keep_within else None
@@ -302,11 +302,11 @@ def prune(
 
         def agreed(held: Held) -> bool:
             if not yes and session.out.interactive:
-                session.out.warn(retain.told(held))
+                session.out.warn(retention.told(held))
                 return session.out.ask("Remove them?")
             return yes
 
-        found = retain.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
+        found = retention.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
     if session.options.json:
         session.out.document(json.decisions(found, dry_run=dry_run))
     else:
@@ -316,11 +316,11 @@ def prune(
 @command()
 def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
     """Remove named snapshots."""
-    from gitsnap.ops import retain
+    from gitsnap.ops.store import retention
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        gone = retain.delete(sidecar, snapshots, settings, now=session.now)
+        gone = retention.delete(sidecar, snapshots, settings, now=session.now)
     if session.options.json:
         session.out.document({"deleted": gone})
     else:
@@ -331,17 +331,17 @@ def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argumen
 @command()
 def pin(context: typer.Context, snapshot: Selector) -> None:
     """Keep a snapshot whatever retention says."""
-    from gitsnap.ops import retain
+    from gitsnap.ops.store import retention
 
-    _pinned(context.obj, retain.pin, snapshot, "pinned")
+    _pinned(context.obj, retention.pin, snapshot, "pinned")
 
 
 @command()
 def unpin(context: typer.Context, snapshot: Selector) -> None:
     """Let retention have a snapshot again."""
-    from gitsnap.ops import retain
+    from gitsnap.ops.store import retention
 
-    _pinned(context.obj, retain.unpin, snapshot, "unpinned")
+    _pinned(context.obj, retention.unpin, snapshot, "unpinned")
 
 
 def _pinned(session: Session, operation: Any, selector: str, word: str) -> None:
@@ -359,11 +359,11 @@ def _pinned(session: Session, operation: Any, selector: str, word: str) -> None:
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import retain
+    from gitsnap.ops.store import retention
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        result = retain.collect(sidecar, settings)
+        result = retention.collect(sidecar, settings)
     if session.options.json:
         session.out.document(json.collected(result))
     else:

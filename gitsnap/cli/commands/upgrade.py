@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
-    from gitsnap.ops.upgraded import Upgraded, Wanted
+    from gitsnap.ops.upgrade.result import Upgraded, Wanted
     from gitsnap.sidecar.repository import Sidecar
 
 
@@ -58,7 +58,7 @@ def run(
     A snapshot, verified; the command; a second snapshot; the checks.
     """
     from gitsnap.core.upgrade import Outcome
-    from gitsnap.ops.upgraded import Wanted, broke_off, failed
+    from gitsnap.ops.upgrade.result import Wanted, broke_off, failed
 
     session: Session = context.obj
     policy = _policy(session, on_failure)
@@ -92,11 +92,11 @@ def run(
 def _carry_out(
     session: Session, wanted: Wanted, words: list[str], limit: float | None, watch: bool, events: str | None
 ) -> Upgraded:
-    from gitsnap.ops.place import open_sidecar
     from gitsnap.ops.process.processes import Signals
-    from gitsnap.ops.run import Launch, findable
-    from gitsnap.ops.run import run as operation
-    from gitsnap.ops.upgrade import Upgrade
+    from gitsnap.ops.store.locate import open_sidecar
+    from gitsnap.ops.upgrade.lifecycle import Upgrade
+    from gitsnap.ops.upgrade.run import Launch, findable
+    from gitsnap.ops.upgrade.run import run as operation
 
     where = session.directory
     if not findable(words[0], session.environ, where or session.cwd):
@@ -142,7 +142,7 @@ def _stop_on_hangup() -> None:
 
 def _no_command(word: str, session: Session, where: str | None) -> UsageError:
     from gitsnap.cli.render import formatting
-    from gitsnap.ops.run import findable
+    from gitsnap.ops.upgrade.run import findable
 
     name, hint = formatting.name(word), "gitsnap run --help"
     if where is not None and "/" in word and findable(word, session.environ, session.cwd):

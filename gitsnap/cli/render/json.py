@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.compare.diff import Difference
     from gitsnap.ops.live.pending import Pending
-    from gitsnap.ops.place import Initialised
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.query.status import State
     from gitsnap.ops.restore.recover import Recovered
     from gitsnap.ops.restore.rollback import Restored
-    from gitsnap.ops.retain import Collected
+    from gitsnap.ops.store.locate import Initialised
+    from gitsnap.ops.store.retention import Collected
     from gitsnap.sidecar.damage import Damage
 
 Document = dict[str, Any]

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.request import Taken
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
-    from gitsnap.ops.place import Initialised
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.restore.recover import Recovered
     from gitsnap.ops.restore.rollback import Restored
-    from gitsnap.ops.retain import Collected
+    from gitsnap.ops.store.locate import Initialised
+    from gitsnap.ops.store.retention import Collected
     from gitsnap.sidecar.damage import Damage
 
 _SHOWN = 20
@@ -96,7 +96,7 @@ def pruned(out: Terminal, gone: list[Decision]) -> None:
 def held(out: Terminal, found: Held | None) -> None:
     """What retention has not removed, why, and how to tell it to."""
     if found is not None:
-        from gitsnap.ops.retain import told
+        from gitsnap.ops.store.retention import told
 
         out.warn(f"{told(found)}; nothing was removed")
         out.warn(f"  {out.command('prune -n')} shows what would go, {out.command('prune --yes')} removes it")

@@ -11,8 +11,8 @@ from gitsnap.core.upgrade import Event, Moment, Outcome
 
 if TYPE_CHECKING:
     from gitsnap.ops.report.history import Episode, History
-    from gitsnap.ops.underway import CutShort
-    from gitsnap.ops.upgraded import Upgraded
+    from gitsnap.ops.upgrade.in_progress import CutShort
+    from gitsnap.ops.upgrade.result import Upgraded
 
 
 class Narrator:

@@ -8,7 +8,7 @@ from gitsnap.core.content import Digests
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live import exclusions
-from gitsnap.ops.place import Initialised, Place
+from gitsnap.ops.store.locate import Initialised, Place
 
 
 class _Unread:

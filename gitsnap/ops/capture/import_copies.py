@@ -22,10 +22,10 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import retain
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.sources import Source, inner_root, is_backup
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -87,7 +87,7 @@ def take_in(
     if source == sidecar.installation:
         raise UsageError(f"{source} is the installation itself", hint="gitsnap snapshot takes a snapshot of it")
     with _as_directory(sidecar, source) as unpacked, sidecar.writing(settings.lock_wait):
-        retain.begin(sidecar, settings)
+        retention.begin(sidecar, settings)
         living = catalog.snapshots(sidecar)
         draft = publish.Draft(sidecar, living, StatCache())
         try:
@@ -101,7 +101,7 @@ def take_in(
         finally:
             draft.abandon()
         if wanted.pristine:
-            result.snapshot = retain.pin_locked(sidecar, result.snapshot)
+            result.snapshot = retention.pin_locked(sidecar, result.snapshot)
     result.partial, result.sockets = copy.inventory.partial, copy.inventory.skipped
     result.unrecorded, result.unlisted = unrecorded(copy.inventory), copy.inventory.unlisted
     result.foreign = copy.foreign

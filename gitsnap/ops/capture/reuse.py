@@ -15,11 +15,11 @@ from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.unchanged import seal, unchanged
-from gitsnap.ops import retain
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.parallel.walk import Company
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -68,7 +68,7 @@ def take_again(
             raise store.storing_failed(error, sidecar, request.kind) from error
         finally:
             draft.abandon()
-    pruned = retain.prune_locked(
+    pruned = retention.prune_locked(
         sidecar,
         settings,
         now=now,
@@ -118,4 +118,4 @@ def share(
     taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
     store.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
     if request.pin:
-        taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)
+        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)

@@ -20,7 +20,7 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import seal, unchanged
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import damage, retain
+from gitsnap.ops import damage
 from gitsnap.ops.capture import reuse, store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.store import Sure
@@ -28,6 +28,7 @@ from gitsnap.ops.live import databases
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.ops.parallel.walk import Company, Glance
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -74,7 +75,7 @@ def take_locked(
             sharing, glance = False, None
         else:
             break
-    pruned = retain.prune_locked(
+    pruned = retention.prune_locked(
         sidecar,
         settings,
         now=now,
@@ -164,7 +165,7 @@ def _store(
     commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
     if request.pin:
-        taken.snapshot = retain.pin_locked(sidecar, taken.snapshot)
+        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)
 
 
 def _unscanned(

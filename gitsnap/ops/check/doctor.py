@@ -16,7 +16,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.installation import orphans
 from gitsnap.ops import damage
-from gitsnap.ops.place import Place, open_sidecar
+from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar import catalog, gitconfig, integrity, ledger, refs, stockgit, timeline, vanished
 from gitsnap.sidecar.gitconfig import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar

@@ -9,10 +9,10 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.installation.listdir import listing
-from gitsnap.ops import underway
 from gitsnap.ops.compare.diff import NOW, read
 from gitsnap.ops.live.pending import Pending, find
-from gitsnap.ops.underway import CutShort
+from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.upgrade.in_progress import CutShort
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 
@@ -76,7 +76,7 @@ def overview(sidecar: Sidecar) -> Overview:
     at_work = sidecar.pending is not None and sidecar.busy
     places = {s.id: place for place, s in enumerate(living)}
     newest_first = sorted(groups.values(), key=lambda group: places[_end(group).id], reverse=True)
-    return Overview(newest_first, living.damaged, find(sidecar), at_work, underway.look(sidecar))
+    return Overview(newest_first, living.damaged, find(sidecar), at_work, in_progress.look(sidecar))
 
 
 def _end(group: Group) -> Snapshot:

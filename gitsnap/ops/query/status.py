@@ -11,10 +11,12 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
-from gitsnap.ops import damage, retain, underway
+from gitsnap.ops import damage
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.live.pending import Pending, find
+from gitsnap.ops.store import retention
+from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import catalog, growth, ledger
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
@@ -71,7 +73,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
     latest = catalog.resolve([*living], "latest") if living else None
     difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
-    leaving = retain.foresee(sidecar, living, settings, now=now)
+    leaving = retention.foresee(sidecar, living, settings, now=now)
     proved, sizes = ledger.load(sidecar), growth.load(sidecar)
     return State(
         sidecar.installation,
@@ -86,7 +88,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         {s.id: sizes.get(s.commit) for s in living},
         leaving.gone,
         tally(difference.comparison.changes, settings.components) if difference else {},
-        underway.living(sidecar),
+        in_progress.living(sidecar),
         damage.known(sidecar, living),
         leaving.held,
     )

@@ -13,7 +13,8 @@ from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
-from gitsnap.ops import damage, underway
+from gitsnap.ops import damage
+from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import catalog, contents, ledger
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
@@ -83,8 +84,8 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
     count = _Counting(sidecar, settings.components)
     known = {u.id: u for u in upgrades(living)}
     proved, hurt = ledger.load(sidecar), damage.known(sidecar, living)
-    cut_short = underway.look(sidecar)
-    running = underway.living(sidecar)
+    cut_short = in_progress.look(sidecar)
+    running = in_progress.living(sidecar)
     out, previous = [], None
     for snapshot in living:
         episode = _episode(snapshot, known)

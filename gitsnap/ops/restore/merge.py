@@ -23,7 +23,6 @@ from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
-from gitsnap.ops import retain
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare.structured import LARGEST
@@ -34,6 +33,7 @@ from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.restore.target import Only
 from gitsnap.ops.restore.transaction import said
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -172,7 +172,7 @@ class _Merging:
 
     def _forget(self, snapshot: Snapshot, cause: BaseException) -> None:
         try:
-            retain.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
+            retention.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
         except (GitsnapError, OSError) as second:
             stays = f"; the merged state stays as snapshot {snapshot.id}, which could not be removed: {said(second)}"
             if isinstance(cause, GitsnapError):

@@ -26,7 +26,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import outcomes, retain
+from gitsnap.ops import outcomes
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.feasible import require_space, require_way_in
@@ -38,6 +38,7 @@ from gitsnap.ops.parallel.read import DigestingReaders
 from gitsnap.ops.parallel.walk import Glance
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
@@ -219,7 +220,7 @@ class Job:
         if result.verified and not (self.target.paths or self.target.part):
             outcomes.follow(self._sidecar, before, self.target.snapshot, doing.now)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
-        pruned = retain.prune_locked(self._sidecar, self._settings, now=doing.now, protected=keep)
+        pruned = retention.prune_locked(self._sidecar, self._settings, now=doing.now, protected=keep)
         result.pruned += pruned.gone
         result.held = pruned.held
         result.duration = time.monotonic() - started

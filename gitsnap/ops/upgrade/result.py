@@ -10,8 +10,8 @@ from gitsnap.core.ending import Ending
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
-from gitsnap.ops.checks import Check
 from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.upgrade.checks import Check
 
 
 class IncompleteError(GitsnapError):

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.upgrade import Moment, failure_of
-from gitsnap.ops import underway
 from gitsnap.ops.parallel import pool
 from gitsnap.ops.process import processes
 from gitsnap.ops.process.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade import Ask, Upgrade, describe
-from gitsnap.ops.upgraded import Upgraded
+from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade, describe
+from gitsnap.ops.upgrade.result import Upgraded
 
 # What a shell makes of a command that cannot be started: not found, and not executable.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -94,7 +94,7 @@ class _Command:
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             self.upgrade.tell(Moment.COMMAND_EXITED, exit_code=code, signal=None, timed_out=False, duration=0.0)
             return _Ended(code, f"the command could not be started: {error.strerror}")
-        underway.update(self.upgrade.sidecar, child=process.pid)
+        in_progress.update(self.upgrade.sidecar, child=process.pid)
         self.upgrade.tell(Moment.COMMAND_STARTED, pid=process.pid, command=list(self.launch.words))
         watch = _Watch(self)
         code, timed_out = self._wait(process, watch, started)

@@ -1,6 +1,6 @@
 """The two halves of an upgrade: what must stand before anything changes, and what becomes of it afterwards.
 
-Whoever changes the directory in between is not this module's business: a command (ops/run.py), or a program that has
+Whoever changes the directory in between is not this module's business: a command (ops/upgrade/run.py), or a program that has
 imported gitsnap. No lock of the sidecar is held in between.
 """
 
@@ -22,19 +22,21 @@ from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
-from gitsnap.ops import outcomes, retain, underway
+from gitsnap.ops import outcomes
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
-from gitsnap.ops.checks import run_check
 from gitsnap.ops.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
-from gitsnap.ops.progress import Reporting
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
-from gitsnap.ops.upgraded import IncompleteError, Upgraded, Wanted
+from gitsnap.ops.store import retention
+from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.upgrade.checks import run_check
+from gitsnap.ops.upgrade.progress import Reporting
+from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted
 from gitsnap.sidecar import catalog, register, reserve
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.underway import Stage
@@ -93,7 +95,7 @@ class Upgrade:
         wanted = self._wanted
         known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
         self.id = upgrade_id(now, wanted.label, known)
-        underway.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
+        in_progress.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
         self.tell(
             Moment.UPGRADE_STARTED,
             installation=self.sidecar.installation,
@@ -112,15 +114,15 @@ class Upgrade:
             self._forsake(pre)
             raise
         self.result = Upgraded(self.id, pre, wanted.command)
-        underway.update(self.sidecar, stage=Stage.READY, pre=pre.id)
+        in_progress.update(self.sidecar, stage=Stage.READY, pre=pre.id)
         self._reserve = reserve.hold(self.sidecar)
         return pre
 
     def _forsake(self, pre: Snapshot | None) -> None:
         """Nothing was started, so nothing may look as if it had been."""
         if pre is not None:
-            retain.delete(self.sidecar, [pre.id], self._settings, now=self._clock())
-        underway.clear(self.sidecar)
+            retention.delete(self.sidecar, [pre.id], self._settings, now=self._clock())
+        in_progress.clear(self.sidecar)
 
     def start(self) -> None:
         """Write down that from now on the directory may be changed. Nothing may be changed before this returns.
@@ -129,7 +131,7 @@ class Upgrade:
         """
         assert self.result is not None
         try:
-            underway.started(self.sidecar)
+            in_progress.started(self.sidecar)
         except OSError as error:
             with suppress(OSError, GitsnapError):
                 reserve.release(self._reserve)
@@ -155,7 +157,7 @@ class Upgrade:
 
         taken = take(self.sidecar, request, self._settings, now=now, observer=self._observer, report=report)
         if taken.partial and kind is Kind.PRE and not wanted.incomplete:
-            retain.delete(self.sidecar, [taken.snapshot.id], self._settings, now=now)
+            retention.delete(self.sidecar, [taken.snapshot.id], self._settings, now=now)
             raise IncompleteError(
                 f"{len(taken.partial)} path{'s' * (len(taken.partial) != 1)} could not be captured: "
                 f"{taken.partial[0].reason}; nothing was started",
@@ -249,15 +251,15 @@ class Upgrade:
         quiesce: Callable[[], None],
     ) -> None:
         reserve.release(self._reserve)
-        underway.update(self.sidecar, stage=Stage.POST, exit_code=result.exit_code, problem=result.failure)
+        in_progress.update(self.sidecar, stage=Stage.POST, exit_code=result.exit_code, problem=result.failure)
         self._take_post(result)
         if not result.failure and self._wanted.checks:
-            underway.update(self.sidecar, stage=Stage.CHECKS)
+            in_progress.update(self.sidecar, stage=Stage.CHECKS)
             variables = dict(environ if environ is not None else os.environ) | self.variables
             where = Surroundings(self.sidecar.installation, variables, self._wanted.check_timeout, umask)
             self._check(result, where, waiter)
         if result.failure and self._rolls_back(result.failure, ask):
-            underway.update(self.sidecar, stage=Stage.ROLLBACK, problem=result.failure)
+            in_progress.update(self.sidecar, stage=Stage.ROLLBACK, problem=result.failure)
             self._roll_back(result, quiesce)
         elif result.doubts:
             result.verified = False
@@ -274,7 +276,7 @@ class Upgrade:
         try:
             outcomes.record(self.sidecar, result.pre, result.ending(), self._clock(), self._settings.lock_wait)
             if result.outcome is not Outcome.ROLLBACK_FAILED:
-                underway.clear(self.sidecar)
+                in_progress.clear(self.sidecar)
         except Exception as error:  # noqa: BLE001 - as in finish
             problem = f"how the upgrade ended could not be recorded: {describe(error)}"
             result.doubts.append(problem)
@@ -282,7 +284,7 @@ class Upgrade:
                 result.verified, result.broke_off = False, result.broke_off or problem
         if result.outcome is Outcome.ROLLBACK_FAILED:
             problem = f"{result.failure}; {result.rollback_error}"
-            underway.update(self.sidecar, stage=Stage.ROLLBACK_FAILED, problem=problem)
+            in_progress.update(self.sidecar, stage=Stage.ROLLBACK_FAILED, problem=problem)
 
     @property
     def variables(self) -> dict[str, str]:
