@@ -11,7 +11,7 @@ from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, gitconfig, gitlocks, leftovers, limits, locks, stockgit, suspects
+from gitsnap.sidecar import files, gitconfig, gitlocks, limits, locks, stale_files, stockgit, suspects
 from gitsnap.sidecar.gitconfig import FORMAT_VERSION
 from gitsnap.sidecar.objects import ObjectStore
 from gitsnap.sidecar.refs import MANIFESTS, METADATA, TIMELINE, Refs
@@ -116,7 +116,7 @@ class Sidecar:
         with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait), self.using_objects(wait):
             if not recovering:
                 self._require_settled()
-            leftovers.clear(self.path)
+            stale_files.clear(self.path)
             if self._store is not None:
                 # What another process found damaged since: a verification beside an upgrade, say.
                 self._store.damaged |= suspects.load(self.own("suspects"))
@@ -146,13 +146,13 @@ class Sidecar:
         """Alone with the objects: for gc. The git that runs meanwhile holds the locks as well, should we be killed."""
         with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait) as writer:
             self._require_settled()
-            leftovers.clear(self.path)
+            stale_files.clear(self.path)
             # Readers can go on while a git is waited for.
             gitlocks.wait_for_all(self.path, wait)
             with locks.hold(self.own("objects.lock"), exclusive=True, wait=wait) as objects:
                 self._inherited = (writer, objects)
                 try:
-                    with leftovers.git_at_work(self.path):
+                    with stale_files.git_at_work(self.path):
                         yield
                 finally:
                     self._inherited = ()

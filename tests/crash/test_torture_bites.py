@@ -18,12 +18,12 @@ import gitsnap.installation.scan.read_content
 import gitsnap.installation.scan.scanner
 import gitsnap.installation.stable_read
 import gitsnap.sidecar.integrity
-import gitsnap.sidecar.leftovers
 import gitsnap.sidecar.objects
 import gitsnap.sidecar.packfile
 import gitsnap.sidecar.publish
 import gitsnap.sidecar.refs
 import gitsnap.sidecar.seal
+import gitsnap.sidecar.stale_files
 import gitsnap.sidecar.trees
 from gitsnap.core.model import Inventory
 from tests.crash import faults
@@ -101,7 +101,7 @@ def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.faults
 def test_locks_that_outlive_their_process(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gitsnap.sidecar.leftovers, "_unlock", lambda *_: None)
+    monkeypatch.setattr(gitsnap.sidecar.stale_files, "_unlock", lambda *_: None)
     tally = hit(scene, interrupted.SNAPSHOT, Mode.KILL_AFTER, "link", "manifest.lock")
     assert any("a git holds" in complaint for complaint in tally.lost)
 

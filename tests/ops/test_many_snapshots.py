@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitsnap.sidecar import gathering
+from gitsnap.sidecar import consolidate
 from tests.support.inprocess import Protected, workspace
 
 
@@ -58,7 +58,7 @@ def test_a_pack_with_a_damaged_entry_stays_for_verify_to_name(place: Protected) 
             place.take()
         except Exception:  # noqa: BLE001 - a snapshot may meet the damage, or not
             place.reopen()
-    gathering.gather(place.sidecar)
+    consolidate.gather(place.sidecar)
     assert before <= set(packs(place))
 
 

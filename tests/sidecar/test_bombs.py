@@ -52,8 +52,8 @@ def test_a_large_tree_that_is_what_its_metadata_say(installation: Path) -> None:
     patch = pytest.MonkeyPatch()
     with patch.context() as m:
         from gitsnap.sidecar import catalog
-        from gitsnap.sidecar.everywhere import walk
         from gitsnap.sidecar.repository import Sidecar
+        from gitsnap.sidecar.walk_snapshots import walk
 
         m.setattr(limits, "WALKED", 1000)
         m.setattr(limits, "entries_of", lambda files: 1000)

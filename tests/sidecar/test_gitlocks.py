@@ -16,7 +16,7 @@ import pytest
 from gitsnap.core.errors import LockedError
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import gitlocks, leftovers, refs
+from gitsnap.sidecar import gitlocks, refs, stale_files
 from tests.support.inprocess import Protected, workspace
 
 IMPATIENT = 0.0
@@ -204,6 +204,6 @@ def test_a_locked_config_is_told_where_the_directory_was_moved(it: Protected) ->
 
 def test_a_lock_that_stopped_a_git_of_ours_is_left_alone(it: Protected) -> None:
     path = lock(it, "packed-refs")
-    with pytest.raises(LockedError), leftovers.git_at_work(str(it.store)):
+    with pytest.raises(LockedError), stale_files.git_at_work(str(it.store)):
         raise gitlocks.busy(str(path), str(it.store))
     assert path.exists()

@@ -17,7 +17,7 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.parallel.read_back import Rereading
-from gitsnap.sidecar import contents, gathering, publish, register
+from gitsnap.sidecar import consolidate, contents, publish, register
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -114,7 +114,7 @@ def with_taken(living: Sequence[Snapshot], taken: Taken) -> Sequence[Snapshot]:
 def tidy(sidecar: Sidecar) -> None:
     """Gather small packs. The snapshot is taken; that there is no room to tidy up in, or no git, does not change it."""
     with suppress(OSError, GitsnapError):
-        gathering.gather(sidecar)
+        consolidate.gather(sidecar)
 
 
 def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError:

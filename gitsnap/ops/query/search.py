@@ -10,8 +10,8 @@ from itertools import groupby
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.sidecar import catalog, trees
-from gitsnap.sidecar.everywhere import Held, walk
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.walk_snapshots import Held, walk
 
 # Of one version of a file: more lines are only counted, longer ones are cut.
 MOST_LINES, LONGEST = 1_000, 500

@@ -12,7 +12,7 @@ from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, compaction, growth, ledger, publish, refs, register, rules, seal, vanished
+from gitsnap.sidecar import catalog, gc, growth, ledger, publish, refs, register, rules, seal, vanished
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -247,7 +247,7 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
         before = sidecar.disk_bytes()
         _remove_leftovers(sidecar)
         sidecar.close()
-        compaction.compact(sidecar)
+        gc.compact(sidecar)
         growth.forget_others(sidecar, living)
         return Collected(before, sidecar.disk_bytes())
 
