@@ -101,9 +101,9 @@ class Session:
 
     def mention_cut_short(self, sidecar: Sidecar) -> None:
         """Say what stands when an upgrade was killed. One look at the disk where there was none."""
-        from gitsnap.sidecar import underway
+        from gitsnap.sidecar.state import upgrade_record
 
-        if underway.present(sidecar):
+        if upgrade_record.present(sidecar):
             from gitsnap.cli.render import upgrade
             from gitsnap.ops.upgrade.in_progress import look
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.model import Problem, Snapshot
-from gitsnap.sidecar import catalog, damage, suspects
+from gitsnap.sidecar import catalog, damage
 from gitsnap.sidecar.damage import Damage
+from gitsnap.sidecar.git import damaged
 from gitsnap.sidecar.repository import Sidecar
 
 _PATIENCE = 10.0
@@ -38,7 +39,7 @@ def judge(
     OSError or LockedError where nothing can be written.
     """
     broken = _broken(sidecar)
-    suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+    damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
     if not failed and not damage.load(sidecar):
         return
     others = [s for s in living if s.commit not in failed and s.commit not in passed]
@@ -61,7 +62,7 @@ def note(sidecar: Sidecar, now: datetime, by: str) -> None:
     # Nothing that a command found may depend on whether it can be written down.
     with suppress(OSError, LockedError, IntegrityError), sidecar.using_objects(_PATIENCE):
         broken = _broken(sidecar)
-        suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
         found = damage.holders(sidecar, catalog.snapshots(sidecar), broken)
 
         def how(before: dict[str, Damage]) -> dict[str, Damage]:
@@ -82,6 +83,6 @@ def heal(sidecar: Sidecar) -> None:
             healed.add(commit)
     with suppress(OSError, LockedError):
         broken = _broken(sidecar)
-        suspects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
         if healed:
             damage.change(sidecar, lambda d: {c: x for c, x in d.items() if c not in healed}, _PATIENCE)

@@ -10,8 +10,10 @@ from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Kind, Snapshot, is_label
 from gitsnap.core.order import in_order
-from gitsnap.sidecar import commits, endings, refs, register, seal, timeline
+from gitsnap.sidecar import endings, register, timeline
+from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import seal
 
 _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
 # With more snapshots, reading each in less time is worth some milliseconds.

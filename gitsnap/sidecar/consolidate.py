@@ -12,9 +12,9 @@ from contextlib import suppress
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.objects import TYPES
-from gitsnap.sidecar.packreader import Pack
-from gitsnap.sidecar.packwriter import PackWriter
+from gitsnap.sidecar.git.objects import TYPES
+from gitsnap.sidecar.git.pack_read import Pack
+from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
 
 _MANY, _FEW = 32, 8

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Inventory, Snapshot, Type
-from gitsnap.sidecar import catalog, limits, notes, refs, superseded, trees
+from gitsnap.sidecar import catalog, limits
+from gitsnap.sidecar.git import notes, refs, trees
+from gitsnap.sidecar.git.trees import Leaf
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.trees import Leaf
+from gitsnap.sidecar.state import reflog
 
 # Parsers are loaded where something is parsed: most snapshots only share the texts of the last one.
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def find_note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest:
 
 def _places(sidecar: Sidecar, ref: str) -> Iterator[str | None]:
     yield sidecar.refs.get(ref)
-    yield from superseded.ids(sidecar)
+    yield from reflog.ids(sidecar)
 
 
 @contextmanager

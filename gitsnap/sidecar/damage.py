@@ -14,7 +14,8 @@ from datetime import datetime
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.paths import decode_component
-from gitsnap.sidecar import files, locks, notes, refs, trees
+from gitsnap.sidecar import files, locks
+from gitsnap.sidecar.git import notes, refs, trees
 from gitsnap.sidecar.repository import Sidecar
 
 _FILE = "damage"

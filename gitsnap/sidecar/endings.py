@@ -15,9 +15,10 @@ from gitsnap.core.ending import Ending
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import format_ending, parse_ending
 from gitsnap.core.model import Snapshot
-from gitsnap.sidecar import commits, refs, seal, superseded
-from gitsnap.sidecar.packwriter import COMMIT, PackWriter
+from gitsnap.sidecar.git import commits, refs
+from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import reflog, seal
 
 
 def attach(
@@ -63,7 +64,7 @@ def store(sidecar: Sidecar, pre: Snapshot, ending: Ending, when: datetime) -> No
         pack.abandon()
     with seal.changing(sidecar, {ref: commit}):
         sidecar.refs.change(ref, old, commit)
-    superseded.remember(sidecar, [old if old != commit else None], when)
+    reflog.remember(sidecar, [old if old != commit else None], when)
     if written is not None:
         written.release()
     sidecar.objects.refresh()

@@ -12,9 +12,10 @@ import shutil
 from contextlib import closing, suppress
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files, superseded
-from gitsnap.sidecar.packreader import Pack
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git.pack_read import Pack
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import reflog
 
 _LIST = "compacted"
 _BESIDE_A_PACK = (".rev", ".bitmap", ".mtimes")
@@ -28,7 +29,7 @@ def compact(sidecar: Sidecar) -> None:
     The caller is alone with the objects.
     """
     _drop_derived(sidecar)
-    superseded.forget(sidecar)
+    reflog.forget(sidecar)
     before = _packs(sidecar)
     known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
     fresh = sum(size for name, size in before.items() if name not in known)

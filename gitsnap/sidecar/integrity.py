@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.sidecar import files, gitconfig, refs, register, seal
+from gitsnap.sidecar import files, gitconfig, register
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.gitconfig import ATTRIBUTES, FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import seal
 
 _HEAD = f"ref: {refs.TIMELINE}\n".encode()
 # What git must be told for the sidecar to be what docs/internals/format.md says. Anything else may stand beside it.

@@ -18,21 +18,11 @@ from gitsnap.core.message import format_message
 from gitsnap.core.model import Inventory, Kind, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import (
-    catalog,
-    commits,
-    contents,
-    growth,
-    notes,
-    refs,
-    register,
-    seal,
-    superseded,
-    timeline,
-    trees,
-)
-from gitsnap.sidecar.packwriter import BLOB, COMMIT, TREE, PackWriter
+from gitsnap.sidecar import catalog, contents, register, timeline
+from gitsnap.sidecar.git import commits, notes, refs, trees
+from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import growth, reflog, seal
 
 
 class Kept:
@@ -210,7 +200,7 @@ class Draft:
         with suppress(OSError):
             # It stands; the next one writes it down.
             register.take(sidecar, living)
-        superseded.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
+        reflog.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
         if written is not None:
             written.release()
         growth.note(sidecar, snapshot.commit, written.names if written else ())
@@ -303,7 +293,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
             sidecar.refs.change(refs.TIMELINE, old_tip, tip)
         for ref, new in new_notes.items():
             sidecar.refs.change(ref, old_notes[ref], new)
-    superseded.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone), *held.values()], when)
+    reflog.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone), *held.values()], when)
     if written is not None:
         written.release()
     sidecar.objects.refresh()

@@ -11,10 +11,11 @@ from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, gitconfig, gitlocks, limits, locks, stale_files, stockgit, suspects
+from gitsnap.sidecar import files, gitconfig, gitlocks, limits, locks, stale_files
+from gitsnap.sidecar.git import damaged, stock
+from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.refs import MANIFESTS, METADATA, TIMELINE, Refs
 from gitsnap.sidecar.gitconfig import FORMAT_VERSION
-from gitsnap.sidecar.objects import ObjectStore
-from gitsnap.sidecar.refs import MANIFESTS, METADATA, TIMELINE, Refs
 
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
@@ -72,7 +73,7 @@ class Sidecar:
         """All objects, for reading."""
         if self._store is None:
             self._store = ObjectStore(os.path.join(self.path, "objects"))
-            self._suspected = suspects.load(self.own("suspects"))
+            self._suspected = damaged.load(self.own("suspects"))
             self._store.damaged |= self._suspected
         return self._store
 
@@ -119,7 +120,7 @@ class Sidecar:
             stale_files.clear(self.path)
             if self._store is not None:
                 # What another process found damaged since: a verification beside an upgrade, say.
-                self._store.damaged |= suspects.load(self.own("suspects"))
+                self._store.damaged |= damaged.load(self.own("suspects"))
             self.refs.patience = max(wait, self.refs.patience)
             if not recovering:
                 # What nearly every change needs: told before a directory is read for minutes.
@@ -169,17 +170,17 @@ class Sidecar:
 
     def git(self, *arguments: str) -> bytes:
         """Run stock git on the sidecar's refs and objects; its output."""
-        with stockgit.room(self.path, refs=True) as where:
-            return stockgit.run(arguments, where=where, installation=self.installation, inherited=self._inherited)
+        with stock.room(self.path, refs=True) as where:
+            return stock.run(arguments, where=where, installation=self.installation, inherited=self._inherited)
 
     def git_on_objects(self, *arguments: str) -> bytes:
         """Run stock git on the sidecar's objects alone, each named by its id; its output."""
-        with stockgit.room(self.path, refs=False) as where:
-            return stockgit.run(arguments, where=where, installation=self.installation)
+        with stock.room(self.path, refs=False) as where:
+            return stock.run(arguments, where=where, installation=self.installation)
 
     def git_elsewhere(self, *arguments: str, cwd: str, ok: Sequence[int] = (0,)) -> bytes:
         """Run stock git on files in the directory `cwd`, without any repository; its output."""
-        return stockgit.run(arguments, cwd=cwd, ok=ok, installation=self.installation)
+        return stock.run(arguments, cwd=cwd, ok=ok, installation=self.installation)
 
     def disk_bytes(self) -> int:
         """What the sidecar takes on disk, in bytes."""

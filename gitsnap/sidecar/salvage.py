@@ -13,9 +13,11 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.paths import decode_component
-from gitsnap.sidecar import catalog, commits, contents, refs, seal, trees
+from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar.git import commits, refs, trees
+from gitsnap.sidecar.git.trees import Leaf
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.trees import Leaf
+from gitsnap.sidecar.state import seal
 
 if TYPE_CHECKING:
     from gitsnap.core.manifest import Manifest

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Sequence
 
 from gitsnap.core.model import Snapshot
-from gitsnap.sidecar import commits
-from gitsnap.sidecar.objects import ObjectStore
-from gitsnap.sidecar.packwriter import COMMIT, PackWriter
+from gitsnap.sidecar.git import commits
+from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
 
 
 def chain(

@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
-from gitsnap.sidecar import catalog, commits, refs, register, superseded
-from gitsnap.sidecar.packreader import Pack
-from gitsnap.sidecar.packwriter import COMMIT
+from gitsnap.sidecar import catalog, register
+from gitsnap.sidecar.git import commits, refs
+from gitsnap.sidecar.git.pack_read import Pack
+from gitsnap.sidecar.git.pack_write import COMMIT
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import reflog
 
 _OFFSET_DELTA, _ID_DELTA = 6, 7
 _NOTES = re.compile(rb"(manifest|metadata) of (\d{1,9}) snapshots\n")
@@ -46,7 +48,7 @@ def look(sidecar: Sidecar) -> Vanished:
     there = list(_commits(sidecar))
     living, found = catalog.snapshots(sidecar), Vanished()
     known = register.load(sidecar)
-    told = {s.commit for s in living} | {line.commit for line in known.taken.values()} | {*superseded.ids(sidecar)}
+    told = {s.commit for s in living} | {line.commit for line in known.taken.values()} | {*reflog.ids(sidecar)}
     spoken_of = known.gone | {name for name, _ in living.damaged}
     missing = {ref for ref in (refs.MANIFESTS, refs.METADATA) if sidecar.refs.get(ref) is None}
     newest: dict[str, tuple[object, int]] = {}

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.paths import decode_component
-from gitsnap.sidecar import catalog, contents, limits, trees
+from gitsnap.sidecar import catalog, contents, limits
+from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 
 Numbers = tuple[int, ...]

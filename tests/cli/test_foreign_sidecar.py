@@ -267,13 +267,14 @@ def test_without_git(app: Path, tmp_path: Path) -> None:
 
 
 def test_an_application_that_gitsnap_runs_from_has_the_git_that_there_is(tmp_path: Path) -> None:
-    from gitsnap.sidecar import gitconfig, stockgit
+    from gitsnap.sidecar import gitconfig
+    from gitsnap.sidecar.git import stock
 
     app = build_app(tmp_path / "app")
     (app / "bin/git").write_text("#!/bin/sh\n")
     (app / "bin/git").chmod(0o755)
     path = f"{app}/bin"
-    assert stockgit.find(path, str(app)) is None
-    assert stockgit.find(path, str(tmp_path / "other")) == f"{app}/bin/git"
+    assert stock.find(path, str(app)) is None
+    assert stock.find(path, str(tmp_path / "other")) == f"{app}/bin/git"
     whole = os.path.dirname(os.path.dirname(gitconfig.__file__))
-    assert stockgit.directories("/usr/bin:rel::/bin", whole) == ["/usr/bin", "/bin"]
+    assert stock.directories("/usr/bin:rel::/bin", whole) == ["/usr/bin", "/bin"]

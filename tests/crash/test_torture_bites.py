@@ -17,14 +17,14 @@ import gitsnap.installation.directories
 import gitsnap.installation.scan.read_content
 import gitsnap.installation.scan.scanner
 import gitsnap.installation.stable_read
+import gitsnap.sidecar.git.objects
+import gitsnap.sidecar.git.pack_file
+import gitsnap.sidecar.git.refs
+import gitsnap.sidecar.git.trees
 import gitsnap.sidecar.integrity
-import gitsnap.sidecar.objects
-import gitsnap.sidecar.packfile
 import gitsnap.sidecar.publish
-import gitsnap.sidecar.refs
-import gitsnap.sidecar.seal
 import gitsnap.sidecar.stale_files
-import gitsnap.sidecar.trees
+import gitsnap.sidecar.state.seal
 from gitsnap.core.model import Inventory
 from tests.crash import faults
 from tests.crash.faults import Mode
@@ -76,7 +76,7 @@ def hit(scene: Scene, case: interrupted.Case, mode: Mode, name: str, path: str, 
 def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(
         monkeypatch,
-        "import gitsnap.sidecar.packwriter as p, os\n"
+        "import gitsnap.sidecar.git.pack_write as p, os\n"
         "from gitsnap.sidecar import seal, refs\n"
         "original = p.PackWriter.finish\n"
         "class Late:\n"
@@ -87,7 +87,7 @@ def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch)
         "    late = Late(); late.keep = '/dev/null/none'\n"
         "    return None\n"
         "p.PackWriter.finish = finish\n"
-        "import gitsnap.sidecar.superseded as s\n"
+        "import gitsnap.sidecar.state.reflog as s\n"
         "remember = s.remember\n"
         "def after(*a):\n"
         "    written = original(pending.pop())\n"
@@ -110,7 +110,7 @@ def test_locks_that_outlive_their_process(scene: Scene, monkeypatch: pytest.Monk
 def test_a_seal_that_is_not_written_before(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(
         monkeypatch,
-        "import gitsnap.sidecar.seal as s\n"
+        "import gitsnap.sidecar.state.seal as s\n"
         "write = s._write\n"
         "s._write = lambda sidecar, allowed, settled: write(sidecar, allowed, settled=True) if settled else None",
     )
@@ -122,8 +122,8 @@ def test_a_seal_that_is_not_written_before(scene: Scene, monkeypatch: pytest.Mon
 def test_an_error_that_is_not_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(
         monkeypatch,
-        "import gitsnap.sidecar.refs as r\n"
-        "from gitsnap.sidecar.refs import Refs\n"
+        "import gitsnap.sidecar.git.refs as r\n"
+        "from gitsnap.sidecar.git.refs import Refs\n"
         "create = Refs.create\n"
         "def careless(self, name, value):\n"
         "    try:\n"
@@ -148,9 +148,9 @@ def test_no_seal_over_the_refs(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
     flip.do(scene.store)
     assert damaged.judge(scene, str(flip)) is None
     scene.reset()
-    monkeypatch.setattr(gitsnap.sidecar.seal, "load", lambda _: None)
-    monkeypatch.setattr(gitsnap.sidecar.seal, "problems", lambda _: [])
-    monkeypatch.setattr(gitsnap.sidecar.seal, "consistent", lambda _, read: (None, read(), None))
+    monkeypatch.setattr(gitsnap.sidecar.state.seal, "load", lambda _: None)
+    monkeypatch.setattr(gitsnap.sidecar.state.seal, "problems", lambda _: [])
+    monkeypatch.setattr(gitsnap.sidecar.state.seal, "consistent", lambda _, read: (None, read(), None))
     monkeypatch.setattr("gitsnap.ops.check.verify._timeline_problems", lambda *_: [])
     flip.do(scene.store)
     assert "verify finds nothing" in (damaged.judge(scene, str(flip)) or "")
@@ -180,7 +180,7 @@ def test_names_that_are_not_checked(scene: Scene, monkeypatch: pytest.MonkeyPatc
     case = hostile.REFUSED["an escape in lower case"]
     assert hostile.attack(scene, "lower case", case, accept=False) is None
     monkeypatch.setattr(hostile, "_bounded", _forked)
-    monkeypatch.setattr(gitsnap.sidecar.trees, "decode_component", lambda name, link=False: b".git")
+    monkeypatch.setattr(gitsnap.sidecar.git.trees, "decode_component", lambda name, link=False: b".git")
     assert hostile.attack(scene, "lower case", case, accept=False)
 
 
@@ -196,7 +196,7 @@ def _join_blindly(sidecar: Any, snapshot: Any, found: Inventory, listed: Any) ->
     import hashlib
 
     entries = found.by_path()
-    for leaf in gitsnap.sidecar.trees.flatten(sidecar.objects, bytes.fromhex(snapshot.tree), 1000):
+    for leaf in gitsnap.sidecar.git.trees.flatten(sidecar.objects, bytes.fromhex(snapshot.tree), 1000):
         entries[leaf.path].oid = leaf.oid
         content = sidecar.objects.read(leaf.oid)[1]
         entries[leaf.path].sha256 = hashlib.sha256(content).digest()
@@ -233,21 +233,21 @@ def test_writing_through_symlinks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_keep_while_a_snapshot_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gc comes between the pack and the ref, and takes the pack."""
-    keep = gitsnap.sidecar.packfile._write_synced
+    keep = gitsnap.sidecar.git.pack_file._write_synced
 
     def no_keep(path: str, data: bytes) -> None:
         keep(path, data)
         if path.endswith(".keep"):
             os.rename(path, path.removesuffix(".keep") + ".kept")
 
-    monkeypatch.setattr(gitsnap.sidecar.packfile, "_write_synced", no_keep)
+    monkeypatch.setattr(gitsnap.sidecar.git.pack_file, "_write_synced", no_keep)
     with _gc_before_refs(monkeypatch):
         assert churn.run(Share(2), foreign=False).lost
 
 
 @contextmanager
 def _gc_before_refs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    changing = gitsnap.sidecar.seal.changing
+    changing = gitsnap.sidecar.state.seal.changing
 
     @contextmanager
     def collected(sidecar: Any, wanted: Any) -> Iterator[None]:

@@ -13,7 +13,7 @@ import pytest
 from gitsnap.ops import damage
 from gitsnap.ops.check import verify
 from gitsnap.ops.parallel.pool import processors
-from gitsnap.sidecar import refs
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap

@@ -22,7 +22,8 @@ from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import Upgraded, Wanted
 from gitsnap.ops.upgrade.run import Launch, run
-from gitsnap.sidecar import catalog, refs
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree
 

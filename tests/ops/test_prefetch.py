@@ -16,7 +16,7 @@ from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing
 from gitsnap.ops.parallel import prefetch
 from gitsnap.ops.parallel.prefetch import Prefetching
-from gitsnap.sidecar.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree

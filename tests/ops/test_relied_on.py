@@ -18,7 +18,8 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.restore.target import Target, replaced
-from gitsnap.sidecar import publish, refs
+from gitsnap.sidecar import publish
+from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree
 

@@ -12,7 +12,7 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore.rollback import Restored
-from gitsnap.sidecar import refs
+from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap, same_tree
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.sidecar import blocks
-from gitsnap.sidecar.blocks import BLOCK, deflated, inflated
+from gitsnap.sidecar.git import deflate
+from gitsnap.sidecar.git.deflate import BLOCK, deflated, inflated
 
 MARK = b"\0\0\xff\xff"
 DICE = random.Random(3)
@@ -38,7 +38,7 @@ CONTENTS = {
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine has."""
-    monkeypatch.setattr(blocks, "_workers", lambda: 2)
+    monkeypatch.setattr(deflate, "_workers", lambda: 2)
 
 
 def _chunks(data: bytes, size: int = BLOCK) -> list[bytes]:
@@ -99,7 +99,7 @@ def test_no_damage_comes_out_as_content(name: str) -> None:
         bad[at] ^= 1 << DICE.randrange(8)
         try:
             found = _through_a_file(bytes(bad), len(data))
-        except (blocks.IsalError, EOFError):
+        except (deflate.IsalError, EOFError):
             continue
         # The bits before a stored block's length say nothing.
         assert found in (data, None), f"a flipped bit at {at} went unnoticed"
@@ -113,7 +113,7 @@ def test_a_stream_that_ends_too_soon_is_told() -> None:
         file.flush()
         pieces = inflated(file.fileno(), 0, len(data))
         assert pieces is not None
-        with pytest.raises((EOFError, blocks.IsalError)):
+        with pytest.raises((EOFError, deflate.IsalError)):
             for _ in pieces:
                 continue
 

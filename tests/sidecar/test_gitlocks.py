@@ -16,7 +16,8 @@ import pytest
 from gitsnap.core.errors import LockedError
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import gitlocks, refs, stale_files
+from gitsnap.sidecar import gitlocks, stale_files
+from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, workspace
 
 IMPATIENT = 0.0

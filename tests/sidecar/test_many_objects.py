@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import commits, packreader, refs, timeline
-from gitsnap.sidecar.objects import ObjectStore
-from gitsnap.sidecar.refs import Refs
+from gitsnap.sidecar import timeline
+from gitsnap.sidecar.git import commits, pack_read, refs
+from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.refs import Refs
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, bare_git, workspace
 
@@ -157,9 +158,9 @@ def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatc
     ]
     expected = {start: oid for oid, start, _, _ in pack.entries()}
     assert {pack.find(oid): oid for oid in ids} == expected
-    monkeypatch.setattr(packreader, "_BULK_AFTER", 1 << 30)
+    monkeypatch.setattr(pack_read, "_BULK_AFTER", 1 << 30)
     for scanned in (0, 1 << 30):
-        monkeypatch.setattr(packreader, "_SCANNED", scanned)
+        monkeypatch.setattr(pack_read, "_SCANNED", scanned)
         place.reopen()
         (again,) = place.sidecar.objects.packs()
         assert {again.find(oid): oid for oid in ids} == expected

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.content import SizeChanged
-from gitsnap.sidecar import packwriter
-from gitsnap.sidecar.packwriter import BLOB, PackWriter, object_id
+from gitsnap.sidecar.git import pack_write
+from gitsnap.sidecar.git.pack_write import BLOB, PackWriter, object_id
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(packwriter, "_OWN", 17 * MIB)
+    monkeypatch.setattr(pack_write, "_OWN", 17 * MIB)
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "store"], check=True)
     (tmp_path / "scratch").mkdir()
     return tmp_path / "store"

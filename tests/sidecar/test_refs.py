@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
-from gitsnap.sidecar import refs as module
-from gitsnap.sidecar.refs import Refs
+from gitsnap.sidecar.git import refs as module
+from gitsnap.sidecar.git.refs import Refs
 from tests.support.inprocess import bare_git, workspace
 
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)

@@ -17,7 +17,8 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, refs, register, vanished
+from gitsnap.sidecar import catalog, register, vanished
+from gitsnap.sidecar.git import refs
 from tests.support.inprocess import START, Protected, bare_git, workspace
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.sidecar import catalog, refs, seal
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import seal
 from tests.cli.helpers import refused
 from tests.support.inprocess import Protected
 from tests.support.installation import run_gitsnap, same_tree, sidecar_of, take_snapshot

@@ -34,7 +34,8 @@ def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
     from gitsnap.core.message import parse_message
     from gitsnap.core.mtree import parse_metadata
     from gitsnap.core.settings import Settings
-    from gitsnap.sidecar import commits, deltas, seal, trees
+    from gitsnap.sidecar.git import commits, deltas, trees
+    from gitsnap.sidecar.state import seal
 
     def message(data: bytes) -> object:
         return parse_message(data, commit="0" * 40, tree="0" * 40, created=datetime.now(UTC), pinned=False)
@@ -86,7 +87,7 @@ def _signed(data: bytes) -> bytes:
 
 
 def _pack(where: Path, index: bytes, pack: bytes) -> object:
-    from gitsnap.sidecar.objects import ObjectStore
+    from gitsnap.sidecar.git.objects import ObjectStore
 
     folder = where / "objects/pack"
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ def _pack(where: Path, index: bytes, pack: bytes) -> object:
 
 
 def _loose(where: Path, data: bytes) -> object:
-    from gitsnap.sidecar.objects import ObjectStore
+    from gitsnap.sidecar.git.objects import ObjectStore
 
     path = where / "loose" / _OIDS[0].hex()[:2] / _OIDS[0].hex()[2:]
     path.parent.mkdir(parents=True, exist_ok=True)

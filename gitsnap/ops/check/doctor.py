@@ -17,9 +17,11 @@ from gitsnap.core.model import Snapshot
 from gitsnap.installation import orphans
 from gitsnap.ops import damage
 from gitsnap.ops.store.locate import Place, open_sidecar
-from gitsnap.sidecar import catalog, gitconfig, integrity, ledger, refs, stockgit, timeline, vanished
+from gitsnap.sidecar import catalog, gitconfig, integrity, timeline, vanished
+from gitsnap.sidecar.git import refs, stock
 from gitsnap.sidecar.gitconfig import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import verifications
 
 # Free bytes below which it is worth a word.
 _LOW = 100 * 10**6
@@ -55,9 +57,9 @@ def _python() -> Check:
 
 def _git(place: Place | None) -> Check:
     root = place.root if place else None
-    if stockgit.find(os.environ.get("PATH"), root) is None:
+    if stock.find(os.environ.get("PATH"), root) is None:
         return Check("git", False, "not on PATH", "install git 2.30 or newer: gc, blame and diff need it")
-    words = stockgit.run(["version"], installation=root).decode("utf-8", "replace").split()
+    words = stock.run(["version"], installation=root).decode("utf-8", "replace").split()
     version = words[2] if len(words) > 2 else "unknown"
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     return Check("git", numbers >= (2, 30), version, None if numbers >= (2, 30) else "install git 2.30 or newer")
@@ -131,7 +133,7 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "in step" if fits else "out of step with the snapshots",
         None if fits else "the next snapshot rebuilds it",
     )
-    newest = ledger.newest_verified(sidecar, living)
+    newest = verifications.newest_verified(sidecar, living)
     yield Check(
         "verified",
         bool(newest) or None,

@@ -23,8 +23,10 @@ from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, ledger, refs, seal, timeline, vanished
+from gitsnap.sidecar import catalog, contents, integrity, timeline, vanished
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import seal, verifications
 
 # Inside Verdict, `bytes` is a field.
 _Path = bytes
@@ -90,7 +92,7 @@ def verify(
             failed = {s.commit: [Problem(f.path, f.problem) for f in look.verdicts[s.id].problems] for s in look.chosen}
             passed = {s.commit for s in look.chosen if look.verdicts[s.id].ok}
             damage.judge(sidecar, look.living, passed, {c: p for c, p in failed.items() if p}, now)
-        ledger.record(
+        verifications.record(
             sidecar,
             [s for s in look.chosen if look.verdicts[s.id].ok],
             [s for s in look.chosen if not look.verdicts[s.id].ok],

@@ -9,8 +9,8 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.journal import Record
 from gitsnap.installation.apply.stage_dirs import left_behind
-from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state.journal_file import JournalFile
 
 
 @dataclass(slots=True, frozen=True)

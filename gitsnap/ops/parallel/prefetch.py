@@ -9,7 +9,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.plan import Action, RestorePlan
 from gitsnap.ops.parallel.pool import Crew, Work, processors
-from gitsnap.sidecar.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore
 
 _WORKERS = 3
 # What is larger than a batch is read when it is asked for.

@@ -18,7 +18,7 @@ from gitsnap.installation.directories import Directories
 from gitsnap.installation.scan.fast_path import Finding, Read, Scout
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, read_whole
 from gitsnap.ops.parallel.pool import LARGEST_REQUEST, Crew, processors
-from gitsnap.sidecar.packwriter import PackWriter, digest_blob, pack_blob
+from gitsnap.sidecar.git.pack_write import PackWriter, digest_blob, pack_blob
 
 _WORKERS = 4
 _FIELDS = attrgetter(*(f.name for f in fields(Finding)))

@@ -10,7 +10,7 @@ from gitsnap.core.beside import WORTHWHILE, beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.ops.parallel.pool import Crew, Work, processors
-from gitsnap.sidecar.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore
 
 _WORKERS = 4
 _PER_REQUEST = 256

@@ -14,7 +14,8 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
 from gitsnap.ops.query.inspect import not_held
-from gitsnap.sidecar import catalog, commits, contents, timeline, trees
+from gitsnap.sidecar import catalog, contents, timeline
+from gitsnap.sidecar.git import commits, trees
 from gitsnap.sidecar.repository import Sidecar
 
 LARGEST = 8 << 20

@@ -14,9 +14,10 @@ from gitsnap.core.component import component_of, glob
 from gitsnap.core.coverage import unrecorded, why_unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
-from gitsnap.sidecar import catalog, contents, damage, ledger
+from gitsnap.sidecar import catalog, contents, damage
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import verifications
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         inventory.images,
         unrecorded(inventory),
         inventory.unlisted,
-        ledger.load(sidecar).get(snapshot.commit),
+        verifications.load(sidecar).get(snapshot.commit),
         damage.load(sidecar).get(snapshot.commit),
     )
 

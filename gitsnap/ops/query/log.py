@@ -11,7 +11,8 @@ from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.plan import differing_metadata
 from gitsnap.ops.compare.patch import Piece, Style, patch
-from gitsnap.sidecar import catalog, contents, trees
+from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 
 # How often one file's names are followed back.

@@ -9,7 +9,8 @@ from itertools import groupby
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.sidecar import catalog, trees
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.walk_snapshots import Held, walk
 

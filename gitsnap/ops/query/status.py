@@ -17,9 +17,10 @@ from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import retention
 from gitsnap.ops.upgrade import in_progress
-from gitsnap.sidecar import catalog, growth, ledger
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import growth, verifications
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
     latest = catalog.resolve([*living], "latest") if living else None
     difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
     leaving = retention.foresee(sidecar, living, settings, now=now)
-    proved, sizes = ledger.load(sidecar), growth.load(sidecar)
+    proved, sizes = verifications.load(sidecar), growth.load(sidecar)
     return State(
         sidecar.installation,
         sidecar.path,

@@ -15,9 +15,10 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.ops import damage
 from gitsnap.ops.upgrade import in_progress
-from gitsnap.sidecar import catalog, contents, ledger
+from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import verifications
 
 _CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
 
@@ -83,7 +84,7 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
     living = catalog.snapshots(sidecar)
     count = _Counting(sidecar, settings.components)
     known = {u.id: u for u in upgrades(living)}
-    proved, hurt = ledger.load(sidecar), damage.known(sidecar, living)
+    proved, hurt = verifications.load(sidecar), damage.known(sidecar, living)
     cut_short = in_progress.look(sidecar)
     running = in_progress.living(sidecar)
     out, previous = [], None

@@ -17,8 +17,9 @@ from gitsnap.ops.capture import pristine
 from gitsnap.ops.compare import components, diff, patch
 from gitsnap.ops.report import changelog, redaction
 from gitsnap.ops.report.history import Episode
-from gitsnap.sidecar import catalog, ledger
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import verifications
 
 _LARGEST = 512 << 10
 _AT_ONCE = 32
@@ -106,7 +107,7 @@ def _side(sidecar: Sidecar, name: str) -> Side:
     snapshot = catalog.choose(sidecar, name)
     header = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1].partition(b"\n\n")[0]
     signed = any(line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) for line in header.splitlines())
-    return Side(snapshot, ledger.load(sidecar).get(snapshot.commit), signed)
+    return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed)
 
 
 class Texts:

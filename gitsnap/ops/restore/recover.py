@@ -33,8 +33,8 @@ from gitsnap.ops.restore.target import Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.sidecar import catalog, contents, files
 from gitsnap.sidecar.catalog import Living
-from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state.journal_file import JournalFile
 
 
 class Direction(StrEnum):

@@ -40,8 +40,8 @@ from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.journalfile import JournalFile
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state.journal_file import JournalFile
 
 _LEAVING = "--leaving"
 # Those of some differences that nothing could have been done about, with the reason for each.

@@ -12,8 +12,10 @@ from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, gc, growth, ledger, publish, refs, register, rules, seal, vanished
+from gitsnap.sidecar import catalog, gc, publish, register, rules, vanished
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import growth, seal, verifications
 
 
 @dataclass(slots=True, frozen=True)
@@ -158,7 +160,7 @@ def _decide(
     living: Sequence[Snapshot] | None = None,
 ) -> list[Decision]:
     living = catalog.snapshots(sidecar) if living is None else living
-    verified = ledger.newest_verified(sidecar, living)
+    verified = verifications.newest_verified(sidecar, living)
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
 
 

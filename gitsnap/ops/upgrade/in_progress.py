@@ -15,9 +15,9 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Outcome, Stored, upgrades
 from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar import underway as record
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.underway import Stage, Underway
+from gitsnap.sidecar.state import upgrade_record as record
+from gitsnap.sidecar.state.upgrade_record import Stage, Underway
 
 
 @dataclass(slots=True, frozen=True)

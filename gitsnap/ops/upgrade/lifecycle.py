@@ -37,9 +37,10 @@ from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted
-from gitsnap.sidecar import catalog, register, reserve
+from gitsnap.sidecar import catalog, register
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.underway import Stage
+from gitsnap.sidecar.state import disk_reserve
+from gitsnap.sidecar.state.upgrade_record import Stage
 
 # How many paths are named of those that a rollback could not put back; the rest is counted.
 _FORESEEN = 100
@@ -115,7 +116,7 @@ class Upgrade:
             raise
         self.result = Upgraded(self.id, pre, wanted.command)
         in_progress.update(self.sidecar, stage=Stage.READY, pre=pre.id)
-        self._reserve = reserve.hold(self.sidecar)
+        self._reserve = disk_reserve.hold(self.sidecar)
         return pre
 
     def _forsake(self, pre: Snapshot | None) -> None:
@@ -134,7 +135,7 @@ class Upgrade:
             in_progress.started(self.sidecar)
         except OSError as error:
             with suppress(OSError, GitsnapError):
-                reserve.release(self._reserve)
+                disk_reserve.release(self._reserve)
                 self._forsake(self.result.pre)
             problem = f"that the upgrade begins could not be written down: {describe(error)}; nothing was started"
             raise GitsnapError(problem, kind="io", path=self.sidecar.path) from None
@@ -250,7 +251,7 @@ class Upgrade:
         ask: Ask,
         quiesce: Callable[[], None],
     ) -> None:
-        reserve.release(self._reserve)
+        disk_reserve.release(self._reserve)
         in_progress.update(self.sidecar, stage=Stage.POST, exit_code=result.exit_code, problem=result.failure)
         self._take_post(result)
         if not result.failure and self._wanted.checks:

@@ -19,7 +19,8 @@ from functools import lru_cache
 from typing import TypeVar
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files, refs
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 
 ABSENT = "0" * 40

@@ -16,7 +16,7 @@ from typing import Any
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar.blocks import IsalError, inflated
+from gitsnap.sidecar.git.deflate import IsalError, inflated
 
 OFS_DELTA, REF_DELTA = 6, 7
 _BULK_AFTER, _BULK_SHARE = 300, 5

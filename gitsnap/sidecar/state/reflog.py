@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 
-from gitsnap.sidecar import commits, files, refs
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
 
 # Not waiting for whoever reads what is no file.

@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from gitsnap.core.beside import beside
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import deltas, files, limits
-from gitsnap.sidecar.packreader import OFS_DELTA, REF_DELTA, Pack
+from gitsnap.sidecar import files, limits
+from gitsnap.sidecar.git import deltas
+from gitsnap.sidecar.git.pack_read import OFS_DELTA, REF_DELTA, Pack
 
 TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _NUMBERS = {name: number for number, name in TYPES.items()}

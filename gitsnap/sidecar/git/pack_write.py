@@ -18,9 +18,9 @@ from isal import igzip_lib, isal_zlib
 from gitsnap.core.beside import beside
 from gitsnap.core.content import WHOLE, Digests, SizeChanged
 from gitsnap.core.statcache import Row
-from gitsnap.sidecar.blocks import SAMPLE, compressible, deflated
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.packfile import PackFile
+from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated
+from gitsnap.sidecar.git.pack_file import PackFile
 
 COMMIT, TREE, BLOB = 1, 2, 3
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.paths import decode_component, encode_component
-from gitsnap.sidecar.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore
 
 DIRECTORY, LINK = 0o040000, 0o120000
 # Looked up once, because access to an enumeration's members is slow.

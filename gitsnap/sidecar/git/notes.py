@@ -11,9 +11,9 @@ from contextlib import suppress
 from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import commits
-from gitsnap.sidecar.objects import ObjectStore
-from gitsnap.sidecar.packwriter import COMMIT, TREE, PackWriter
+from gitsnap.sidecar.git import commits
+from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.pack_write import COMMIT, TREE, PackWriter
 
 # git never writes a fan-out of more than this, 16 bits; few trees that hold each other many times make a "git bomb".
 _MOST_TREES = 1 << 17
