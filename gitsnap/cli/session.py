@@ -15,9 +15,9 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
-from gitsnap.ops.moved import former
 from gitsnap.ops.store import locate as places
 from gitsnap.ops.store.locate import Place
+from gitsnap.ops.store.moved import former
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -86,7 +86,7 @@ class Session:
     def _note_damage(self, sidecar: Sidecar) -> None:
         """What could not be read on the way is known from now on."""
         if sidecar.met_damage:
-            from gitsnap.ops import damage
+            from gitsnap.ops.live import damage
 
             damage.note(sidecar, self.now, self.command)
 

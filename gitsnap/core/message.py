@@ -18,9 +18,9 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 
-from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.outcome import Ending, Outcome
 
 ID = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z-[a-z0-9._-]+")
 

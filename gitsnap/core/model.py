@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from gitsnap.core.ending import Ending
+from gitsnap.core.outcome import Ending
 
 ROOT = b""
 

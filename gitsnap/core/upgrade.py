@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from gitsnap.core.ending import Ending
-from gitsnap.core.ending import Outcome as Outcome
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.message import ID
 from gitsnap.core.model import Kind, Snapshot, is_label, slug
+from gitsnap.core.outcome import Ending
+from gitsnap.core.outcome import Outcome as Outcome
 
 _LOOK = "`gitsnap history` shows the upgrades"
 

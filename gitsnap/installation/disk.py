@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from gitsnap.core.closing import Closed
+from gitsnap.core.interim_mode import Closed
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.xattrs import ACCESS_ACL, is_own, is_recorded, same_xattrs
 from gitsnap.installation import attributes

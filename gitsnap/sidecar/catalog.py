@@ -10,10 +10,10 @@ from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Kind, Snapshot, is_label
 from gitsnap.core.order import in_order
-from gitsnap.sidecar import endings, register, timeline
+from gitsnap.sidecar import outcomes, timeline
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import seal
+from gitsnap.sidecar.state import register, seal
 
 _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
 # With more snapshots, reading each in less time is worth some milliseconds.
@@ -100,7 +100,7 @@ def snapshots(sidecar: Sidecar) -> Living:
         except IntegrityError as error:
             damaged[name] = error
     sidecar.damaged = dict(sorted(damaged.items()))
-    living = Living(endings.attach(sidecar, in_order(found), recorded, silent))
+    living = Living(outcomes.attach(sidecar, in_order(found), recorded, silent))
     living.damaged, living.places, living.gone = sorted(damaged.items()), known.places(), known.gone
     living.used = known.taken.keys()
     return living

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.sidecar import files, gitconfig, register
-from gitsnap.sidecar.git import refs
-from gitsnap.sidecar.gitconfig import ATTRIBUTES, FORMAT_VERSION
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git import config, refs
+from gitsnap.sidecar.git.config import ATTRIBUTES, FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import seal
+from gitsnap.sidecar.state import register, seal
 
 _HEAD = f"ref: {refs.TIMELINE}\n".encode()
 # What git must be told for the sidecar to be what docs/internals/format.md says. Anything else may stand beside it.
@@ -103,7 +103,7 @@ def _read(sidecar: Sidecar, name: str) -> bytes | None:
 
 
 def _config(sidecar: Sidecar) -> Iterator[Flaw]:
-    found = dict(gitconfig.parse(_read(sidecar, "config") or b""))
+    found = dict(config.parse(_read(sidecar, "config") or b""))
     for name, settings in _SETTINGS.items():
         for key, wanted in settings.items():
             actual = found.get(f"{name}.{key}")

@@ -18,11 +18,11 @@ from gitsnap.core.message import format_message
 from gitsnap.core.model import Inventory, Kind, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import catalog, contents, register, timeline
+from gitsnap.sidecar import catalog, contents, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import growth, reflog, seal
+from gitsnap.sidecar.state import growth, reflog, register, seal
 
 
 class Kept:

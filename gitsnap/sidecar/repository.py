@@ -11,11 +11,13 @@ from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, gitconfig, gitlocks, limits, locks, stale_files
+from gitsnap.sidecar import files, limits, locks, stale_files
+from gitsnap.sidecar.git import config as gitconfig
 from gitsnap.sidecar.git import damaged, stock
+from gitsnap.sidecar.git import locks as gitlocks
+from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.refs import MANIFESTS, METADATA, TIMELINE, Refs
-from gitsnap.sidecar.gitconfig import FORMAT_VERSION
 
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."

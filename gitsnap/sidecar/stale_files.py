@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gitsnap.core.errors import LockedError
-from gitsnap.sidecar import files, gitlocks
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git import locks
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
 _WRITERS = ("pack-", "ref-")
@@ -58,7 +59,7 @@ def _remove_image(path: str) -> None:
 
 def _unlock(path: str, twins: set[int]) -> None:
     """Remove the locks on refs that are second names of these files (inode numbers); see refs.Refs."""
-    for lock in gitlocks.found(path):
+    for lock in locks.found(path):
         with suppress(OSError):
             if os.lstat(lock).st_ino in twins:
                 os.unlink(lock)
@@ -85,12 +86,12 @@ def git_at_work(path: str) -> Iterator[None]:
 
 
 def _break_locks(path: str) -> None:
-    found = {lock: _identity(lock) for lock in gitlocks.found(path)}
+    found = {lock: _identity(lock) for lock in locks.found(path)}
     if not found:
         return
     time.sleep(_PATIENCE)
     for lock, identity in found.items():
-        if identity is not None and _identity(lock) == identity and gitlocks.holder_of(lock, path) is None:
+        if identity is not None and _identity(lock) == identity and locks.holder_of(lock, path) is None:
             with suppress(OSError):
                 os.unlink(lock)
 

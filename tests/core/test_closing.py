@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitsnap.core.closing import closed
+from gitsnap.core.interim_mode import closed
 from gitsnap.core.model import Entry, Type
 
 OWNERS = st.sampled_from([(1, 11), (2, 11), (1, 12), (2, 12)])

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import format_ending, parse_ending
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import in_force, upgrades
 
 WORDS = st.text(st.characters(codec="utf-8"))

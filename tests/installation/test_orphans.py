@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.installation.orphans import REASON, find
+from gitsnap.installation.apply.orphan_stages import REASON, find
 from gitsnap.ops.restore import recover
 from tests.support.inprocess import Protected, scan, workspace
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops import damage
 from gitsnap.ops.check import verify
+from gitsnap.ops.live import damage
 from gitsnap.ops.parallel.pool import processors
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar

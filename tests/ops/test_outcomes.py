@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.report import history

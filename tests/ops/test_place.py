@@ -17,9 +17,9 @@ from gitsnap import config
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import moved
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.store import locate as places
+from gitsnap.ops.store import moved
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import copy_tree, run_gitsnap, same_tree, take_snapshot
 from tests.support.processes import as_user, in_child

@@ -17,7 +17,7 @@ from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import rules
+from gitsnap.sidecar.state import retention_rules
 from tests.cli.helpers import refused
 from tests.support.inprocess import SETTINGS, Protected, workspace
 from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
@@ -99,10 +99,10 @@ def test_a_sidecar_of_which_nothing_is_known(place: Protected) -> None:
 def test_what_cannot_be_read_is_not_known(place: Protected, damage: bytes) -> None:
     take(place)
     (place.store / "gitsnap/retention.json").write_bytes(damage)
-    assert rules.load(place.sidecar) is None
+    assert retention_rules.load(place.sidecar) is None
     becomes(place, Policy(keep_within=timedelta(days=2), keep_daily=7), "user")
     take(place)
-    assert rules.load(place.sidecar) == place.settings.rules
+    assert retention_rules.load(place.sidecar) == place.settings.rules
 
 
 def test_what_covers_what() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import UsageError
-from gitsnap.ops.sources import inner_root, sources
+from gitsnap.ops.capture.import_sources import inner_root, sources
 
 
 def make(top: Path, *names: str) -> Path:

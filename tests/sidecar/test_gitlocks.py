@@ -16,8 +16,8 @@ import pytest
 from gitsnap.core.errors import LockedError
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import gitlocks, stale_files
-from gitsnap.sidecar.git import refs
+from gitsnap.sidecar import stale_files
+from gitsnap.sidecar.git import locks, refs
 from tests.support.inprocess import Protected, workspace
 
 IMPATIENT = 0.0
@@ -149,9 +149,9 @@ def test_a_git_that_works_on_the_repository_holds_its_locks(it: Protected) -> No
         holder.stdin.write(b"x\n")
         holder.stdin.flush()
         holder.stdout.readline()
-        assert gitlocks.holder_of(str(path), str(it.store)) == (holder.pid, "git")
+        assert locks.holder_of(str(path), str(it.store)) == (holder.pid, "git")
         holder.stdin.close()
-    assert gitlocks.holder_of(str(path), str(it.store)) is None
+    assert locks.holder_of(str(path), str(it.store)) is None
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_a_gc_of_git_s_counts_as_git_itself_counts_it(
 )
 def test_what_git_says_of_a_lock_is_understood(it: Protected, words: str) -> None:
     path = lock(it, "packed-refs")
-    error = gitlocks.refused(words.format(it.store), str(it.store))
+    error = locks.refused(words.format(it.store), str(it.store))
     assert error is not None
     assert error.path == str(path)
-    assert gitlocks.refused("fatal: bad object HEAD", str(it.store)) is None
+    assert locks.refused("fatal: bad object HEAD", str(it.store)) is None
 
 
 def test_a_locked_config_is_told_where_the_directory_was_moved(it: Protected) -> None:
@@ -206,5 +206,5 @@ def test_a_locked_config_is_told_where_the_directory_was_moved(it: Protected) ->
 def test_a_lock_that_stopped_a_git_of_ours_is_left_alone(it: Protected) -> None:
     path = lock(it, "packed-refs")
     with pytest.raises(LockedError), stale_files.git_at_work(str(it.store)):
-        raise gitlocks.busy(str(path), str(it.store))
+        raise locks.busy(str(path), str(it.store))
     assert path.exists()

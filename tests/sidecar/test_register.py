@@ -17,8 +17,9 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, register, vanished
+from gitsnap.sidecar import catalog, lost_refs
 from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.state import register
 from tests.support.inprocess import START, Protected, bare_git, workspace
 
 
@@ -202,7 +203,7 @@ class TestVanished:
             place.collect()
         (told,) = [c for c in examine(place.place) if c.name == "lost refs"]
         assert told.ok is False
-        lines = "".join(f"create {ref} {commit}\n" for ref, commit in vanished.lost(place.sidecar))
+        lines = "".join(f"create {ref} {commit}\n" for ref, commit in lost_refs.lost(place.sidecar))
         bare_git(place.store, "update-ref", "-m", "restored", "--stdin", stdin=lines.encode())
         assert set(before.splitlines()) <= set(place.git("for-each-ref", "refs/gitsnap").splitlines())
         take(place, "next", START + timedelta(seconds=9))
@@ -217,7 +218,7 @@ class TestVanished:
         ids = [take(place, str(n), START + timedelta(seconds=n)) for n in range(3)]
         place.delete(ids[0], ids[1])
         (place.store / "gitsnap/seal").unlink()
-        assert vanished.lost(place.sidecar) == []
+        assert lost_refs.lost(place.sidecar) == []
         place.assert_sound()
 
     def test_a_snapshot_that_was_never_finished_is_not_missed(
@@ -233,4 +234,4 @@ class TestVanished:
             take(place, "2")
         monkeypatch.undo()
         place.reopen()
-        assert vanished.lost(place.sidecar) == []
+        assert lost_refs.lost(place.sidecar) == []

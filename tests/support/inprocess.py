@@ -25,8 +25,9 @@ from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.store import locate, retention
-from gitsnap.sidecar import catalog, contents, rules
+from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import retention_rules
 from tests.support.installation import remove_tree
 
 SETTINGS = Settings(zone=UTC, retention=Policy(), lock_wait=5.0)
@@ -119,7 +120,7 @@ class Protected:
     def keep(self, **policy: int) -> None:
         """Have retention follow these rules from now on, as if somebody had said so."""
         self.settings = replace(self.settings, retention=Policy(**policy))
-        rules.store(self.sidecar, self.settings.rules)
+        retention_rules.store(self.sidecar, self.settings.rules)
 
 
 def scan(root: Path, **more: object) -> Scan:

@@ -45,9 +45,9 @@ def git(
 
 def _warn_of_foreign(session: Session, store: str) -> None:
     from gitsnap.cli.render import formatting
-    from gitsnap.sidecar import gitconfig
+    from gitsnap.sidecar.git import config
 
-    found = gitconfig.foreign(store)
+    found = config.foreign(store)
     if found:
         shown = ", ".join(map(formatting.name, found[:5])) + (", ..." if len(found) > 5 else "")
         session.out.remark(

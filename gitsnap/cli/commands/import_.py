@@ -32,8 +32,7 @@ def import_(
 ) -> None:
     """Turn existing copies of the directory into snapshots."""
     from gitsnap.cli.render import formatting, json
-    from gitsnap.ops import sources
-    from gitsnap.ops.capture import import_copies
+    from gitsnap.ops.capture import import_copies, import_sources
     from gitsnap.ops.store import retention
     from gitsnap.ops.store.locate import open_sidecar
     from gitsnap.sidecar import catalog
@@ -44,7 +43,7 @@ def import_(
     if pristine and not label:
         raise UsageError("--pristine needs --label, the version that this is")
     # A version as its maker shipped it is one copy, whatever lies in it.
-    named = sources.sources(copies, session.root_to_snapshot(), "tree" if pristine else layout)
+    named = import_sources.sources(copies, session.root_to_snapshot(), "tree" if pristine else layout)
     found = named.copies
     if at is not None and len(found) > 1:
         raise UsageError("--at goes with one copy only")

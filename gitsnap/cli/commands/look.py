@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def list_(context: typer.Context) -> None:
     """List the snapshots, oldest first."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops import damage
+    from gitsnap.ops.live import damage
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore.rollback import Restored
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.retention import Collected
-    from gitsnap.sidecar.damage import Damage
+    from gitsnap.sidecar.state.damage import Damage
 
 Document = dict[str, Any]
 Components = Mapping[str, tuple[str, ...]]

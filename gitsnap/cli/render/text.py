@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.calendar import local
-from gitsnap.core.ending import Outcome
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
+from gitsnap.core.outcome import Outcome
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore.rollback import Restored
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.retention import Collected
-    from gitsnap.sidecar.damage import Damage
+    from gitsnap.sidecar.state.damage import Damage
 
 _SHOWN = 20
 

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from gitsnap.core.closing import closed
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.interim_mode import closed
 from gitsnap.core.journal import Motion, Move, Record
 from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.installation.apply.stage_dirs import Stages

@@ -17,7 +17,8 @@ from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.core.sqlite import beside as names_beside
 from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key, unpack
-from gitsnap.installation import mounts, orphans
+from gitsnap.installation import mounts
+from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
 from gitsnap.installation.owners import group_name, user_name
@@ -104,7 +105,7 @@ class Scanner:
                 self._walk([self._root()])
         except SinkFailed as failed:
             raise failed.cause from None
-        orphans.set_aside(self.scan, self.links.values())
+        orphan_stages.set_aside(self.scan, self.links.values())
         return self._finished()
 
     def directly_in(self, folders: Iterable[bytes]) -> Scan:

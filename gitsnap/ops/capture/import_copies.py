@@ -23,8 +23,8 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.capture import store
+from gitsnap.ops.capture.import_sources import Source, inner_root, is_backup
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.sources import Source, inner_root, is_backup
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar

@@ -20,11 +20,10 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import seal, unchanged
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import damage
 from gitsnap.ops.capture import reuse, store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.store import Sure
-from gitsnap.ops.live import databases
+from gitsnap.ops.live import damage, databases
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.ops.parallel.walk import Company, Glance

@@ -17,8 +17,9 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.parallel.read_back import Rereading
-from gitsnap.sidecar import consolidate, contents, publish, register
+from gitsnap.sidecar import consolidate, contents, publish
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import register
 
 
 @dataclass(slots=True, frozen=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
-from gitsnap.installation import orphans
-from gitsnap.ops import damage
+from gitsnap.installation.apply import orphan_stages
+from gitsnap.ops.live import damage
 from gitsnap.ops.store.locate import Place, open_sidecar
-from gitsnap.sidecar import catalog, gitconfig, integrity, timeline, vanished
-from gitsnap.sidecar.git import refs, stock
-from gitsnap.sidecar.gitconfig import FORMAT_VERSION
+from gitsnap.sidecar import catalog, integrity, lost_refs, timeline
+from gitsnap.sidecar.git import config, refs, stock
+from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
 
@@ -115,7 +115,7 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
     )
     yield from _foreign(sidecar)
     living = catalog.snapshots(sidecar)
-    damaged, gone = living.damaged, vanished.lost(sidecar)
+    damaged, gone = living.damaged, lost_refs.lost(sidecar)
     yield Check(
         "snapshots",
         not damaged,
@@ -161,7 +161,7 @@ def _damage(sidecar: Sidecar, living: Sequence[Snapshot]) -> Iterator[Check]:
         )
 
 
-def _bring_back(sidecar: Sidecar, gone: Sequence[vanished.Lost]) -> str:
+def _bring_back(sidecar: Sidecar, gone: Sequence[lost_refs.Lost]) -> str:
     """What to type to have lost refs again; what is not wanted goes by `gitsnap delete`."""
     words = " ".join(f"{ref} {commit}" for ref, commit in gone)
     return (
@@ -192,7 +192,7 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("recovery", None, "a rollback is at work at this moment")
     elif phase is not None:
         yield Check("recovery", False, "a rollback was interrupted and waits to be settled", "gitsnap recover")
-    elif os.path.isdir(sidecar.installation) and (left := orphans.find(sidecar.installation)):
+    elif os.path.isdir(sidecar.installation) and (left := orphan_stages.find(sidecar.installation)):
         names = ", ".join(map(os.fsdecode, left))
         yield Check(
             "recovery",
@@ -227,7 +227,7 @@ def _open_below(path: str) -> Iterator[str]:
 
 def _foreign(sidecar: Sidecar) -> Iterator[Check]:
     """What of git's configuration in the sidecar is not gitsnap's: gitsnap never reads it; git does."""
-    found = gitconfig.foreign(sidecar.path)
+    found = config.foreign(sidecar.path)
     if found:
         yield Check(
             "git's config",

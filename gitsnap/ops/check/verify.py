@@ -18,12 +18,11 @@ from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops import damage
-from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live import damage, databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, timeline, vanished
+from gitsnap.sidecar import catalog, contents, integrity, lost_refs, timeline
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import seal, verifications
@@ -121,7 +120,7 @@ class _Look:
         """The snapshots with problems."""
         return [v for v in (*self.damaged.values(), *self.verdicts.values()) if not v.ok]
 
-    def take_in(self, gone: vanished.Vanished, only: _Look | None) -> None:
+    def take_in(self, gone: lost_refs.Vanished, only: _Look | None) -> None:
         """What refs have been lost: all, or those that were missed in a look before."""
         for name, commit in gone.snapshots.items():
             if only is None or name in only.damaged:
@@ -178,7 +177,7 @@ def _look_once(
     if not everything:
         look.damaged = {}
     elif only is None or only.damaged or only.flaws:
-        look.take_in(vanished.look(sidecar), only)
+        look.take_in(lost_refs.look(sidecar), only)
     if not damaged and (only is None or only.stale):
         look.stale = _timeline_problems(sidecar, living)
     known: dict[bytes, Held] = {}

@@ -14,10 +14,10 @@ from gitsnap.core.component import component_of, glob
 from gitsnap.core.coverage import unrecorded, why_unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
-from gitsnap.sidecar import catalog, contents, damage
-from gitsnap.sidecar.damage import Damage
+from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import verifications
+from gitsnap.sidecar.state import damage, verifications
+from gitsnap.sidecar.state.damage import Damage
 
 
 @dataclass(slots=True)

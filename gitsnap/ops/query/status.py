@@ -11,16 +11,16 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, Held
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
-from gitsnap.ops import damage
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
+from gitsnap.ops.live import damage
 from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import retention
 from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, verifications
+from gitsnap.sidecar.state.damage import Damage
 
 
 @dataclass(slots=True)

@@ -13,12 +13,12 @@ from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
-from gitsnap.ops import damage
+from gitsnap.ops.live import damage
 from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import catalog, contents
-from gitsnap.sidecar.damage import Damage
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
+from gitsnap.sidecar.state.damage import Damage
 
 _CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
 

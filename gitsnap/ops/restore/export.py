@@ -21,7 +21,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops.feasible import require_space
+from gitsnap.ops.live.feasible import require_space
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore.rollback import Restored

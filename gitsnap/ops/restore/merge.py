@@ -27,8 +27,8 @@ from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare.structured import LARGEST
 from gitsnap.ops.contentmerge import Merged, merge_content
-from gitsnap.ops.feasible import in_the_way
 from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.restore.target import Only

@@ -20,17 +20,16 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation import leaving, orphans
-from gitsnap.installation.apply import stage_dirs
+from gitsnap.installation.apply import give_up, orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
-from gitsnap.ops import outcomes
 from gitsnap.ops.compare import components
 from gitsnap.ops.live.exclusions import Texts
 from gitsnap.ops.parallel.read_back import Held, Rereading
 from gitsnap.ops.restore.rollback import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
 from gitsnap.ops.restore.target import Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
+from gitsnap.ops.store import outcomes
 from gitsnap.sidecar import catalog, contents, files
 from gitsnap.sidecar.catalog import Living
 from gitsnap.sidecar.repository import Sidecar
@@ -127,7 +126,7 @@ class _Recovery:
 
     def _orphans(self) -> Recovered:
         """Stages without a journal go; their files that no snapshot holds are kept beside the sidecar."""
-        left = orphans.find(self._sidecar.installation)
+        left = orphan_stages.find(self._sidecar.installation)
         if not left:
             return Recovered()
         known: set[bytes] = set()
@@ -400,7 +399,7 @@ def _give_up(sidecar: Sidecar, doing: Doing) -> Recovered:
     for text, data in texts.items():
         files.replace(os.path.join(kept, text), data, sidecar.scratch)
     paths = {b"%d" % m.slot: m.path for m in record.moves} if record else {}
-    result.incomplete += leaving.take_out(root, doing.disk, left, paths, os.path.join(kept, "stage")) if there else []
+    result.incomplete += give_up.take_out(root, doing.disk, left, paths, os.path.join(kept, "stage")) if there else []
     if record:
         result.incomplete += [
             Problem(path, "this stage is not here: it is where the directory is that the rollback was interrupted in")

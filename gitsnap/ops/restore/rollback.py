@@ -26,19 +26,18 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops import outcomes
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.capture.scan import take_locked
-from gitsnap.ops.feasible import require_space, require_way_in
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read import DigestingReaders
 from gitsnap.ops.parallel.walk import Glance
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
-from gitsnap.ops.store import retention
+from gitsnap.ops.store import outcomes, retention
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile

@@ -14,9 +14,9 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops.feasible import explained, feasible
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.live.feasible import explained, feasible
 from gitsnap.ops.live.pending import without
 from gitsnap.ops.query.inspect import not_held
 from gitsnap.sidecar import contents

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
 from gitsnap.core.model import Problem
 from gitsnap.installation.root import missing
-from gitsnap.ops.moved import former
+from gitsnap.ops.store.moved import former
 from gitsnap.sidecar import repository
 from gitsnap.sidecar.repository import Sidecar
 

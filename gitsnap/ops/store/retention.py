@@ -12,10 +12,10 @@ from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, gc, publish, register, rules, vanished
+from gitsnap.sidecar import catalog, gc, lost_refs, publish
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import growth, seal, verifications
+from gitsnap.sidecar.state import growth, register, retention_rules, seal, verifications
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,7 +67,7 @@ def prune(
             )
         _withdraw(sidecar, decisions, now)
         if policy is None or policy == settings.retention:
-            rules.store(sidecar, settings.rules)
+            retention_rules.store(sidecar, settings.rules)
     return decisions
 
 
@@ -110,7 +110,7 @@ def prune_locked(
     Where they are not those of the last time, and would remove what those kept, nothing goes (core.retention.hold).
     `living` are all snapshots, in order, where the caller has read them under that lock.
     """
-    policy, followed = settings.retention, rules.load(sidecar)
+    policy, followed = settings.retention, retention_rules.load(sidecar)
     going: list[Decision] = []
     if not (policy.empty or (living is not None and policy.keeps_all(len(living)))):
         decisions = _decide(sidecar, policy, now, settings.zone, protected, living)
@@ -121,14 +121,14 @@ def prune_locked(
         _withdraw(sidecar, decisions, now)
     if followed is None or going or policy.covers(followed.policy):
         # Weaker ones are not followed before they have cost something: until then it may be the loss of better ones.
-        rules.store(sidecar, settings.rules)
+        retention_rules.store(sidecar, settings.rules)
     return Pruned(going)
 
 
 def begin(sidecar: Sidecar, settings: Settings) -> None:
     """Note the rules of a sidecar that has none noted and no snapshots yet, for a caller who holds the lock."""
-    if rules.load(sidecar) is None and not catalog.snapshots(sidecar):
-        rules.store(sidecar, settings.rules)
+    if retention_rules.load(sidecar) is None and not catalog.snapshots(sidecar):
+        retention_rules.store(sidecar, settings.rules)
 
 
 def _held(
@@ -141,7 +141,7 @@ def _held(
 ) -> Held | None:
     """What has to wait of a removal by the `wanted` rules."""
     going = [d.snapshot for d in decisions if not d.keep]
-    followed = rules.load(sidecar)
+    followed = retention_rules.load(sidecar)
     if not going or followed == wanted:
         return None
     staying = {s.id for s in going}
@@ -240,7 +240,7 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
         for name, error in living.damaged:
             # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
             raise catalog.lost(name, error)
-        for ref, commit in vanished.lost(sidecar):
+        for ref, commit in lost_refs.lost(sidecar):
             raise IntegrityError(
                 f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
                 path=sidecar.path,

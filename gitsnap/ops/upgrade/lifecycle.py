@@ -15,31 +15,30 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from gitsnap.core.ending import Ending
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
+from gitsnap.core.outcome import Ending
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
-from gitsnap.ops import outcomes
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
-from gitsnap.ops.feasible import lasting, require_some_way_in
+from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
-from gitsnap.ops.store import retention
+from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted
-from gitsnap.sidecar import catalog, register
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import disk_reserve
+from gitsnap.sidecar.state import disk_reserve, register
 from gitsnap.sidecar.state.upgrade_record import Stage
 
 # How many paths are named of those that a rollback could not put back; the rest is counted.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitsnap.core.ending import Ending
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
+from gitsnap.core.outcome import Ending
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.upgrade.checks import Check

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.sidecar import files, gitlocks
+from gitsnap.sidecar import files
 from gitsnap.sidecar.files import private_create, read, replace, sync_directory
+from gitsnap.sidecar.git import locks
 
 SNAPSHOTS = "refs/gitsnap/snapshots/"
 PINS = "refs/gitsnap/pins/"
@@ -101,7 +102,7 @@ class Refs:
 
         Before the first of several is changed, so that none is where one cannot be.
         """
-        gitlocks.wait_for(self._path, (*names, "packed-refs"), self.patience)
+        locks.wait_for(self._path, (*names, "packed-refs"), self.patience)
 
     def create(self, name: str, value: str) -> None:
         """Create a ref that must not exist yet, durably."""
@@ -205,7 +206,7 @@ class Refs:
                 self._make_directory(os.path.dirname(lock))
             except FileExistsError:
                 if time.monotonic() > deadline:
-                    raise gitlocks.busy(lock, self._path) from None
+                    raise locks.busy(lock, self._path) from None
                 time.sleep(0.02)
             else:
                 return

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.sidecar import gitconfig, gitlocks
+from gitsnap.sidecar.git import config, locks
 
 _SETTINGS = (
     "core.fsmonitor=false",
@@ -146,7 +146,7 @@ def _within(path: str, installation: str | None) -> bool:
         return False
     top = os.path.join(os.path.realpath(installation), "")
     # Where gitsnap itself runs from within, whoever may write there could as well have changed that.
-    ours = any(os.path.realpath(x).startswith(top) for x in (sys.executable, gitconfig.__file__))
+    ours = any(os.path.realpath(x).startswith(top) for x in (sys.executable, config.__file__))
     return not ours and os.path.join(os.path.realpath(path), "").startswith(top)
 
 
@@ -187,7 +187,7 @@ def room(store: str, *, refs: bool) -> Iterator[Room]:
                 head = written if _HEAD.fullmatch(written) else head
         else:
             os.mkdir(os.path.join(folder, "refs"))
-        for name, data in (("HEAD", head), ("config", gitconfig.for_git()), ("info/attributes", gitconfig.ATTRIBUTES)):
+        for name, data in (("HEAD", head), ("config", config.for_git()), ("info/attributes", config.ATTRIBUTES)):
             with open(os.path.join(folder, name), "xb") as file:
                 file.write(data)
         for name in ("objects", *(_LED_TO if refs else ())):
@@ -258,7 +258,7 @@ def run(
         if b"No space left on device" in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store or cwd)
         said = done.stderr.decode("utf-8", "replace").strip().replace(git_dir, store or git_dir)
-        if store and (locked := gitlocks.refused(said, store)):
+        if store and (locked := locks.refused(said, store)):
             raise locked
         words = said.splitlines()
         raise IntegrityError(f"git {arguments[0]} failed ({done.returncode}): {words[-1] if words else 'no message'}")

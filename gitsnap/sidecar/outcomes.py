@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from gitsnap.core.ending import Ending
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import format_ending, parse_ending
 from gitsnap.core.model import Snapshot
+from gitsnap.core.outcome import Ending
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
 from gitsnap.sidecar.repository import Sidecar

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
-from gitsnap.sidecar import catalog, register
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.git.pack_read import Pack
 from gitsnap.sidecar.git.pack_write import COMMIT
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import reflog
+from gitsnap.sidecar.state import reflog, register
 
 _OFFSET_DELTA, _ID_DELTA = 6, 7
 _NOTES = re.compile(rb"(manifest|metadata) of (\d{1,9}) snapshots\n")

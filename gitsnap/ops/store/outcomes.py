@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from gitsnap.core.ending import Ending, Outcome
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import in_force
 from gitsnap.ops.upgrade import in_progress
-from gitsnap.sidecar import endings
+from gitsnap.sidecar import outcomes
 from gitsnap.sidecar.repository import Sidecar
 
 _STANDS = (Outcome.KEPT, Outcome.UNKNOWN, Outcome.ROLLBACK_FAILED)
@@ -23,7 +23,7 @@ def record(sidecar: Sidecar, pre: Snapshot, ending: Ending, now: datetime, wait:
     """Record how an upgrade ended. Raises GitsnapError or OSError."""
     # A rollback that is left half way is a thing to be recorded, too.
     with sidecar.writing(wait, recovering=True):
-        endings.store(sidecar, pre, ending, now)
+        outcomes.store(sidecar, pre, ending, now)
 
 
 def follow(
@@ -53,4 +53,4 @@ def follow(
             outcome = Outcome.KEPT
         if outcome is not pre.ending.outcome:
             with suppress(OSError, GitsnapError):
-                endings.store(sidecar, pre, replace(pre.ending, outcome=outcome, rollback_error=""), now)
+                outcomes.store(sidecar, pre, replace(pre.ending, outcome=outcome, rollback_error=""), now)

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.model import Problem, Snapshot
-from gitsnap.sidecar import catalog, damage
-from gitsnap.sidecar.damage import Damage
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import damaged
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import damage
+from gitsnap.sidecar.state.damage import Damage
 
 _PATIENCE = 10.0
 
