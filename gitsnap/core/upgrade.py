@@ -230,7 +230,7 @@ def _follow(
             now |= {s.upgrade}
         elif s.kind is Kind.SAFETY and s.id not in failed:
             command, _, target = (s.command or "").rpartition(" ")
-            # As gitsnap.ops.restore.rollback writes it for a whole directory; paths and components leave an upgrade what it is.
+            # As ops.restore.rollback writes it for a whole directory; paths and components leave an upgrade what it is.
             if command == "gitsnap rollback":
                 then = held.get(target, now - {s.upgrade or ""})
                 takers |= dict.fromkeys(now - then, s.id)

@@ -60,7 +60,8 @@ class Snapshots(Page):
         if found.at_work:
             return "A rollback is at work in this directory: what is there now may be half old, half new"
         if found.cut_short is not None:
-            return f"The upgrade {formatting.name(found.cut_short.upgrade)} was cut short: {out.command('status')} tells more"
+            upgrade = formatting.name(found.cut_short.upgrade)
+            return f"The upgrade {upgrade} was cut short: {out.command('status')} tells more"
         if found.damaged:
             names = ", ".join(name for name, _ in found.damaged)
             return f"Damaged, and not shown: {names}. {out.command('verify --all')} tells more"

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Results as text, JSON, Markdown, progress. All that reaches a terminal goes through here."""

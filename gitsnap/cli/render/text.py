@@ -238,9 +238,8 @@ def entries(out: Terminal, found: list[Entry], images: Collection[bytes]) -> Non
         target = f" -> {formatting.name(e.target)}" if e.type is Type.LINK else ""
         suffix = "/" if e.type is Type.DIR else "  (SQLite, consistent)" if e.path in images else ""
         bits = "?" * 9 if "mode" in e.unrecorded else permissions(e.mode)
-        out.line(
-            f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {formatting.name(e.path)}{suffix}{target}"
-        )
+        named = f"{formatting.name(e.path)}{suffix}{target}"
+        out.line(f"{TYPE_LETTERS[e.type]}{bits} {owner:{wide}} {e.size:>12,} {moment} {named}")
 
 
 def permissions(mode: int) -> str:
@@ -430,9 +429,8 @@ def decisions(out: Terminal, found: Iterable[Decision], *, dry_run: bool) -> Non
 
 def collected(out: Terminal, result: Collected) -> None:
     """`gc`."""
-    out.line(
-        f"{formatting.size(max(result.before - result.after, 0))} freed; the sidecar takes {formatting.size(result.after)} now"
-    )
+    freed = formatting.size(max(result.before - result.after, 0))
+    out.line(f"{freed} freed; the sidecar takes {formatting.size(result.after)} now")
 
 
 def checks(out: Terminal, found: list[Check]) -> None:

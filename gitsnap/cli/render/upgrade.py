@@ -46,7 +46,8 @@ def last_line(out: Terminal, event: Event) -> None:
 
 
 def _captured(facts: dict[str, Any]) -> list[str]:
-    took = f"{formatting.many(facts['files'], 'file')}, {formatting.size(facts['bytes'])}, in {formatting.duration(facts['duration'])}"
+    what = f"{formatting.many(facts['files'], 'file')}, {formatting.size(facts['bytes'])}"
+    took = f"{what}, in {formatting.duration(facts['duration'])}"
     partial = f"; {formatting.many(facts['partial'], 'path')} could not be captured" if facts["partial"] else ""
     gone = [f"     retention removed {d['snapshot']}: {', '.join(d['reasons'])}" for d in facts["pruned"]]
     if held := facts["retention_held"]:

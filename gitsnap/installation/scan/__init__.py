@@ -1,1 +1,1 @@
-"""TODO."""
+"""Walking the directory: entries, digests, and whether anything has changed."""

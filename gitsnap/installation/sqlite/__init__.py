@@ -1,1 +1,1 @@
-"""TODO."""
+"""SQLite databases in use, captured as consistent images."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Checking: snapshots, and what gitsnap needs around them."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Two states side by side: changes, patches, renames, keys of configuration files."""

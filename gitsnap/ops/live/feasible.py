@@ -1,6 +1,6 @@
 """What of a plan can be done in the directory as it is: the rest is foreseen, kept out of the plan, and named.
 
-What comes up only while a plan is carried out is not foreseen; then everything is put back (ops/restore/transaction.py).
+What comes up only while a plan is carried out is not foreseen; then all is put back (ops/restore/transaction.py).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Everything that forks: the pool, and what its workers do."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands of others: shells and process groups."""

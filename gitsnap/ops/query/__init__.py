@@ -1,1 +1,1 @@
-"""TODO."""
+"""Looking around: snapshots, files, their history, the present state."""

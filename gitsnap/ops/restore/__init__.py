@@ -1,1 +1,1 @@
-"""TODO."""
+"""Bringing back: rollback, restore, undo, recover, merge."""

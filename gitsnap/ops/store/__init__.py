@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which sidecar it is, and what it keeps: place, retention, configuration."""

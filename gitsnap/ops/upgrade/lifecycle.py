@@ -1,7 +1,7 @@
 """The two halves of an upgrade: what must stand before anything changes, and what becomes of it afterwards.
 
-Whoever changes the directory in between is not this module's business: a command (ops/upgrade/run.py), or a program that has
-imported gitsnap. No lock of the sidecar is held in between.
+Whoever changes the directory in between is not this module's business: a command (ops/upgrade/run.py), or a program
+that has imported gitsnap. No lock of the sidecar is held in between.
 """
 
 from __future__ import annotations
