@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gitsnap.core.quotes import Span, around, spans, word_end
+from gitsnap.core.quoted_strings import Span, around, spans, word_end
 
 # By the option that the password follows: at once, or as a word of its own, too.
 _CLIENT = re.compile(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from gitsnap.core.quotes import Span, around, closing, spans, word_end
+from gitsnap.core.quoted_strings import Span, around, closing, spans, word_end
 from gitsnap.core.secret_options import mask_options
 
 MASK = "(secret)"

@@ -24,8 +24,8 @@ def find(
     sha256: Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="Files with this content.")] = None,
 ) -> None:
     """Find names, or a content by its SHA-256, in all snapshots."""
-    from gitsnap.cli import trace_documents
     from gitsnap.cli.render import find as traces
+    from gitsnap.cli.render import json_find
     from gitsnap.ops.query import inspect
 
     session: Session = context.obj
@@ -40,7 +40,7 @@ def find(
         else:
             found = inspect.find(sidecar, pattern or "")
     if session.options.json:
-        session.out.document(trace_documents.matches(found))
+        session.out.document(json_find.matches(found))
     else:
         traces.matches(session.out, found, "content" if sha256 else "name")
 
@@ -53,9 +53,8 @@ def log(
     no_pager: NoPager = False,
 ) -> None:
     """Show one path's life through the snapshots, newest first."""
-    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
-    from gitsnap.cli.render import find
+    from gitsnap.cli.render import find, json_find
     from gitsnap.ops.query import log as lives
 
     session: Session = context.obj
@@ -63,7 +62,7 @@ def log(
         raw = session.inside(path, sidecar.installation)
         found = lives.log(sidecar, raw)
         if session.options.json:
-            session.out.document(trace_documents.lives(raw, found))
+            session.out.document(json_find.lives(raw, found))
             return
         with paged(session, wanted=not no_pager):
             find.lives(session.out, found, sidecar if patch else None)
@@ -77,9 +76,8 @@ def blame(
     no_pager: NoPager = False,
 ) -> None:
     """Tell which snapshot last changed each line of a file."""
-    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
-    from gitsnap.cli.render import find
+    from gitsnap.cli.render import find, json_find
     from gitsnap.ops.query import blame as operation
 
     session: Session = context.obj
@@ -87,7 +85,7 @@ def blame(
         raw = session.inside(path, sidecar.installation)
         of, found = operation.blame(sidecar, snapshot, raw)
     if session.options.json:
-        session.out.document(trace_documents.blamed(of, raw, found))
+        session.out.document(json_find.blamed(of, raw, found))
         return
     with paged(session, wanted=not no_pager):
         find.blamed(session.out, raw, found)
@@ -104,9 +102,8 @@ def search(
     path: Annotated[list[str] | None, typer.Option("--path", hidden=True, help="What stands after `--`.")] = None,
 ) -> None:
     """Find a text in the files of all snapshots."""
-    from gitsnap.cli import trace_documents
     from gitsnap.cli.pager import paged
-    from gitsnap.cli.render import find
+    from gitsnap.cli.render import find, json_find
     from gitsnap.ops.query import search as operation
 
     session: Session = context.obj
@@ -120,7 +117,7 @@ def search(
         raw = [session.inside(p, sidecar.installation) for p in path or []]
         found = operation.search(sidecar, finds, raw, counts, literal=literal, observer=progress)
         if session.options.json:
-            session.out.document(trace_documents.searched(found, counts))
+            session.out.document(json_find.searched(found, counts))
             return
         with paged(session, wanted=not no_pager):
             there = find.found(session.out, found, counts)

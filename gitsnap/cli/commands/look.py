@@ -61,8 +61,7 @@ def show(context: typer.Context, snapshot: Selector = "latest") -> None:
 @command()
 def status(context: typer.Context) -> None:
     """Say how things stand, on one screen."""
-    from gitsnap.cli import upgrade_documents
-    from gitsnap.cli.render import json
+    from gitsnap.cli.render import json, json_upgrade
     from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
     from gitsnap.ops.query.status import status as operation
@@ -75,7 +74,7 @@ def status(context: typer.Context) -> None:
         retention = describe(settings.retention)
         cut_short = in_progress.look(sidecar)
     if session.options.json:
-        session.out.document(json.state(result, retention) | upgrade_documents.pending(cut_short))
+        session.out.document(json.state(result, retention) | json_upgrade.pending(cut_short))
     else:
         standing.state(session.out, result, settings, session.now)
     if result.difference and result.difference.partial:

@@ -150,8 +150,7 @@ def _commands(session: Session, found: Report) -> Commands:
 
 
 def _tell(session: Session, found: Report, target: str, page: Page) -> None:
-    from gitsnap.cli import upgrade_documents
-    from gitsnap.cli.render import formatting, json
+    from gitsnap.cli.render import formatting, json, json_upgrade
 
     if session.options.json:
         session.out.document(
@@ -159,7 +158,7 @@ def _tell(session: Session, found: Report, target: str, page: Page) -> None:
                 "report": {**json.place(target), "bytes": len(page.data)},
                 "from": found.log.old,
                 "to": found.log.new,
-                "upgrade": upgrade_documents.episode(found.episode) if found.episode else None,
+                "upgrade": json_upgrade.episode(found.episode) if found.episode else None,
                 "summary": found.log.summary,
                 "diffs": {"shown": page.diffs, "left_out": page.diffs_left_out},
                 "unreadable": json.problems(found.partial),

@@ -235,8 +235,7 @@ def _exit_code(result: Upgraded) -> int:
 @command()
 def history(context: typer.Context) -> None:
     """List upgrades, rollbacks and snapshots, oldest first."""
-    from gitsnap.cli import upgrade_documents
-    from gitsnap.cli.render import upgrade
+    from gitsnap.cli.render import json_upgrade, upgrade
     from gitsnap.core.retention import describe
     from gitsnap.ops.report import history as operation
 
@@ -244,15 +243,14 @@ def history(context: typer.Context) -> None:
     with session.open() as (sidecar, settings):
         found = operation.history(sidecar, settings)
     if session.options.json:
-        session.out.document(upgrade_documents.history(found, describe(settings.retention)))
+        session.out.document(json_upgrade.history(found, describe(settings.retention)))
     else:
         upgrade.history(session.out, found)
 
 
 def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selector: str) -> None:
     """`show`, of an upgrade."""
-    from gitsnap.cli import upgrade_documents
-    from gitsnap.cli.render import upgrade
+    from gitsnap.cli.render import json_upgrade, upgrade
     from gitsnap.ops.report import history as operation
 
     found = operation.history(sidecar, settings)
@@ -260,7 +258,7 @@ def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selecto
     episode = next(e for e in found.episodes if e.upgrade and e.upgrade.id == wanted)
     verified = episode.snapshot.id in found.verified
     if session.options.json:
-        session.out.document(upgrade_documents.upgrade(episode, verified))
+        session.out.document(json_upgrade.upgrade(episode, verified))
     else:
         upgrade.upgrade(session.out, episode, verified)
 

@@ -298,13 +298,13 @@ def shown_value(value: Any, *, hidden: bool) -> str:
 
 def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:
     """`changelog --format json`."""
-    from gitsnap.cli import upgrade_documents
+    from gitsnap.cli.render import json_upgrade
     from gitsnap.cli.render.json import path
 
     return {
         "from": log.old,
         "to": log.new,
-        "upgrade": upgrade_documents.episode(episode) if episode else None,
+        "upgrade": json_upgrade.episode(episode) if episode else None,
         "summary": log.summary,
         "bytes": log.grown,
         "packages": [
