@@ -87,7 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
     import typer
     from typer._click.exceptions import ClickException, NoSuchOption
 
-    from gitsnap.cli.app import app, only, prepare_process
+    from gitsnap.cli.app import app, only
     from gitsnap.cli.arguments import arrange
 
     # They register the commands, in the order of the help.
@@ -104,6 +104,7 @@ def _dispatch(arguments: list[str]) -> int:
         snapshot,
         upgrade,
     )
+    from gitsnap.cli.process import prepare_process
 
     prepare_process()
     command = typer.main.get_command(only(app, arguments))

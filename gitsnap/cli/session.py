@@ -126,7 +126,7 @@ class Session:
         settings = config.load(self.environ, place.store if place else None, self.options)
         if settings.hooks is None:
             return settings
-        from gitsnap.cli.app import callers_umask
+        from gitsnap.cli.process import callers_umask
 
         quiet = self.options.json or self.options.quiet
         return replace(settings, hooks=replace(settings.hooks, umask=callers_umask(), quiet=quiet))

@@ -311,3 +311,24 @@ def failure_of(exit_code: int, words: str) -> str:
 def shown(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
     """Results of checks as JSON objects."""
     return [r.document() for r in results]
+
+
+class Stage(StrEnum):
+    """How far it is."""
+
+    SNAPSHOT = "snapshot"
+    READY = "ready"
+    COMMAND = "command"
+    POST = "post"
+    CHECKS = "checks"
+    ROLLBACK = "rollback"
+    ROLLBACK_FAILED = "rollback-failed"
+
+
+@dataclass(slots=True, frozen=True)
+class Process:
+    """A process that cannot be mistaken for a later one of the same number: `boot` and `start` are the kernel's."""
+
+    pid: int
+    boot: str
+    start: int

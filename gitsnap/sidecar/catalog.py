@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
+from gitsnap.core.coverage import why_unread
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError
 from gitsnap.core.message import ID, parse_message
-from gitsnap.core.model import Kind, Snapshot, is_label
+from gitsnap.core.model import Inventory, Kind, Snapshot, is_label
 from gitsnap.core.order import in_order
 from gitsnap.sidecar import outcomes, timeline
 from gitsnap.sidecar.git import commits, refs
@@ -335,3 +338,23 @@ def default_target(known: list[Snapshot]) -> Snapshot:
             if candidate.kind is Kind.PRE and candidate.upgrade == newest.upgrade:
                 return candidate
     return newest
+
+
+def not_held(snapshot: Snapshot, path: bytes, inventory: Inventory) -> GitsnapError:
+    """The error for a path that a snapshot does not hold, or of which it does not tell."""
+    why = why_unread(inventory, path)
+    if why is not None:
+        said = "" if why.path == path else f" (as all of '{os.fsdecode(why.path)}')"
+        return GitsnapError(
+            f"'{os.fsdecode(path)}'{said} {why.reason}: snapshot {snapshot.id} does not hold it",
+            kind="no-such-path",
+            path=path,
+            hint="another snapshot may: gitsnap list",
+        )
+    name = shlex.quote(os.fsdecode(path.rpartition(b"/")[2]))
+    return GitsnapError(
+        f"snapshot {snapshot.id} does not hold '{os.fsdecode(path)}'",
+        kind="no-such-path",
+        path=path,
+        hint=f"`gitsnap find {name}` looks for it; paths count from the root",
+    )

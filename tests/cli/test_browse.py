@@ -16,9 +16,9 @@ import pytest
 from textual.pilot import Pilot
 
 from gitsnap.cli.browse.app import Browser
-from gitsnap.cli.browse.base_screen import Line
 from gitsnap.cli.browse.rollback_screen import Bringing
 from gitsnap.cli.browse.rows import Rows
+from gitsnap.cli.browse.widgets import Line
 from gitsnap.cli.render import formatting
 from gitsnap.cli.session import Session
 from gitsnap.config import Options

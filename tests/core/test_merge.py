@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gitsnap.core.merge import Way, judge, merge_data
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.ops.contentmerge import merge_content
+from gitsnap.ops.compare.structured import merge_content
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=2),

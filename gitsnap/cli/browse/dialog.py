@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from gitsnap.cli.browse.base_screen import Line, wrapped
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.widgets import Line, wrapped
 
 
 class Report(ModalScreen[None]):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page, Sheet, keys
+from gitsnap.cli.browse.base_screen import Page
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.widgets import Sheet, keys
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.diff import change_line, counted
 from gitsnap.core.comparison import Change, Status

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page, keys
+from gitsnap.cli.browse.base_screen import Page
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting, text
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type

@@ -10,8 +10,9 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from gitsnap.cli.browse.base_screen import Page, Sheet, measured, sentences, wrapped
+from gitsnap.cli.browse.base_screen import Page
 from gitsnap.cli.browse.rows import Row
+from gitsnap.cli.browse.widgets import Sheet, measured, sentences, wrapped
 from gitsnap.cli.browse.worker import Stopping
 from gitsnap.cli.render import formatting, text
 from gitsnap.core.errors import GitsnapError

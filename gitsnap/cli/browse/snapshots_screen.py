@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page, keys
+from gitsnap.cli.browse.base_screen import Page
 from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, callers_umask, command
+from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, command
+from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
@@ -273,6 +274,7 @@ def changelog(
 ) -> None:
     """Tell what an upgrade changed: packages, keys and files."""
     from gitsnap.cli.render import changelog as changelog_text
+    from gitsnap.cli.render import json_changelog
     from gitsnap.ops.capture import pristine
     from gitsnap.ops.report import changelog as operation
     from gitsnap.ops.report import history as past
@@ -294,7 +296,7 @@ def changelog(
             observer=session.out.progress(),
         )
     if session.options.json or form == "json":
-        session.out.document(changelog_text.document(log, episode, settings, secrets=show_secrets))
+        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets))
     else:
         plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
         style = changelog_text.Markdown() if form == "md" else plain

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
-from gitsnap.cli.render.json import Document, change
 from gitsnap.core.changelog import LOCK_FILES, FileChange, Package, folded
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, shown_path
@@ -16,7 +15,6 @@ from gitsnap.core.secrets import MASK, mask_text
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
-    from gitsnap.core.settings import Settings
     from gitsnap.ops.report.history import Episode
 
 _SHOWN_KEYS, _SHOWN_FILES, _SHOWN_PACKAGES = 15, 25, 60
@@ -294,57 +292,3 @@ def shown_value(value: Any, *, hidden: bool) -> str:
     except (TypeError, ValueError):
         text = str(value)
     return formatting.clip(formatting.name(text), 70)
-
-
-def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:
-    """`changelog --format json`."""
-    from gitsnap.cli.render import json_upgrade
-    from gitsnap.cli.render.json import path
-
-    return {
-        "from": log.old,
-        "to": log.new,
-        "upgrade": json_upgrade.episode(episode) if episode else None,
-        "summary": log.summary,
-        "bytes": log.grown,
-        "packages": [
-            {"name": p.name, **path(p.where, "where"), "old": p.old, "new": p.new, "files": p.files}
-            for p in log.packages
-        ],
-        "components": {
-            name: [_file_document(f, settings, secrets) for f in found] for name, found in log.components().items()
-        },
-    }
-
-
-def _file_document(file: FileChange, settings: Settings, secrets: bool) -> Document:
-    out = change(file.change, settings.components)
-    out["file_type"] = file.what or None
-    out["yours"] = file.yours
-    out["lines"] = {"added": file.lines[0], "removed": file.lines[1]} if file.lines else None
-    out["keys"] = None if file.keys is None else [key_document(k, secrets) for k in file.keys]
-    return out
-
-
-def key_document(key: KeyChange, secrets: bool) -> Document:
-    """One key that differs."""
-    masked = key.secret and not secrets
-    return {
-        "key": shown_path(key.path),
-        "path": list(key.path),
-        "status": key.status,
-        "old": None if key.old is ABSENT or masked else _json_value(key.old),
-        "new": None if key.new is ABSENT or masked else _json_value(key.new),
-        "masked": masked,
-    }
-
-
-def _json_value(value: Any) -> Any:
-    """What JSON can hold; dates and the like of TOML and YAML as text."""
-    if isinstance(value, dict):
-        return {str(k): _json_value(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(v) for v in value]
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
-        return str(value)
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from operator import attrgetter
 
-from gitsnap.core.beside import beside
+from gitsnap.core.content import beside
 from gitsnap.core.errors import IntegrityError, StopRequestedError
 from gitsnap.core.events import Observer
 from gitsnap.core.journal import Dressing, Motion, Move, Record

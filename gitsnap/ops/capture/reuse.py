@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.core.exclusion import Exclusions
-from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
-from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan.unchanged import seal, unchanged
+from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.parallel.walk import Company
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, contents, publish
+from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.installation.scan_result import Scan
+    pass
+from gitsnap.ops.capture.store import share
 
 
 def take_again(
@@ -83,39 +81,3 @@ def take_again(
         sidecar.save_cache(cache)
     taken.duration = time.monotonic() - started
     return taken
-
-
-def holder(sidecar: Sidecar, living: list[Snapshot], cache: StatCache, scan: Scan) -> Snapshot | None:
-    """The living snapshot that holds all that was scanned, and nothing else, by the word of the stat cache."""
-    prior = next((s for s in living if s.commit == cache.commit.hex()), None)
-    if prior is None or sidecar.objects.damaged or scan.fresh or scan.images != cache.images:
-        return None
-    return prior if cache.whole and len(scan.rows) == len(cache.rows) and seal(scan) == cache.whole else None
-
-
-def share(
-    sidecar: Sidecar,
-    draft: publish.Draft,
-    request: Request,
-    living: list[Snapshot],
-    prior: Snapshot,
-    cache: StatCache,
-    taken: Taken,
-    when: datetime,
-    more: Callable[[], None] = lambda: None,
-) -> None:
-    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further.
-
-    Raises IntegrityError where these are damaged; there is no snapshot then.
-    """
-    last = newest(living) or prior
-    if last.manifest_sha256 != prior.manifest_sha256:
-        from gitsnap.core.manifest import count_changes
-
-        before, after = (contents.manifest_text(sidecar, s) for s in (last, prior))
-        taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
-    wanted = store.wanted(sidecar, request, living, when)
-    taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
-    store.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
-    if request.pin:
-        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)

@@ -10,19 +10,18 @@ from datetime import datetime
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
-from gitsnap.core.manifest import count_changes
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.from_cache import remembered
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.installation.scan.unchanged import seal, unchanged
+from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops.capture import reuse, store
+from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request, Taken
-from gitsnap.ops.capture.store import Sure
+from gitsnap.ops.capture.store import Sure, _store
 from gitsnap.ops.live import damage, databases
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
@@ -125,46 +124,16 @@ def _attempt(
             relied = [oid for oid in relied_on(scan) if oid not in draft.pack]
             with Rereading(sidecar.objects, [*trees, *relied], {}, SILENT, kind=None) as rereading:
                 sure, when = Sure(sidecar, relied, rereading), now.astimezone(settings.zone)
-                prior = reuse.holder(sidecar, living, cache, scan) if sharing and not request.skip_unchanged else None
+                prior = store.holder(sidecar, living, cache, scan) if sharing and not request.skip_unchanged else None
                 if prior is None:
                     _store(sidecar, draft, request, living, scan, taken, when, sure)
                 else:
-                    reuse.share(sidecar, draft, request, living, prior, cache, taken, when, lambda: sure.require(trees))
+                    store.share(sidecar, draft, request, living, prior, cache, taken, when, lambda: sure.require(trees))
     except OSError as error:
         raise store.storing_failed(error, sidecar, request.kind) from error
     finally:
         draft.abandon()
     return taken, scan, living
-
-
-def _store(
-    sidecar: Sidecar,
-    draft: publish.Draft,
-    request: Request,
-    living: list[Snapshot],
-    scan: Scan,
-    taken: Taken,
-    when: datetime,
-    sure: Sure,
-) -> None:
-    texts = publish.texts_of(scan.inventory)
-    before = store.newest_manifest(sidecar, living)
-    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
-    last = newest(living)
-    if request.skip_unchanged and last and not sidecar.objects.damaged and store.same(last, texts):
-        taken.snapshot, taken.skipped = last, True
-        return
-    published = draft.publish(store.wanted(sidecar, request, living, when), scan.inventory, texts, when)
-    below = published.trees if request.kind is not Kind.MANUAL else []
-    # They may be a hundred megabytes, and are read back from the pack now.
-    del texts, before
-    oids = {e.oid for e in scan.inventory.entries if e.oid is not None}
-    store.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
-    taken.snapshot = published.snapshot
-    commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
-    sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
-    if request.pin:
-        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)
 
 
 def _unscanned(

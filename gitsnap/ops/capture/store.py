@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError, exhausted
 from gitsnap.core.message import normalize_message
@@ -15,11 +16,19 @@ from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
 from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
+from gitsnap.installation.scan.unchanged import seal
+from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import consolidate, contents, publish
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register
+
+if TYPE_CHECKING:
+    from gitsnap.installation.scan_result import Scan
+from gitsnap.core.manifest import count_changes
+from gitsnap.installation.scan_result import Scan
 
 
 @dataclass(slots=True, frozen=True)
@@ -138,3 +147,69 @@ def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError
     return GitsnapError(
         f"{what}: {error.strerror}" + (f" ({where})" if where else ""), kind="io", path=where, hint=safe
     )
+
+
+def holder(sidecar: Sidecar, living: list[Snapshot], cache: StatCache, scan: Scan) -> Snapshot | None:
+    """The living snapshot that holds all that was scanned, and nothing else, by the word of the stat cache."""
+    prior = next((s for s in living if s.commit == cache.commit.hex()), None)
+    if prior is None or sidecar.objects.damaged or scan.fresh or scan.images != cache.images:
+        return None
+    return prior if cache.whole and len(scan.rows) == len(cache.rows) and seal(scan) == cache.whole else None
+
+
+def share(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    request: Request,
+    living: list[Snapshot],
+    prior: Snapshot,
+    cache: StatCache,
+    taken: Taken,
+    when: datetime,
+    more: Callable[[], None] = lambda: None,
+) -> None:
+    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further.
+
+    Raises IntegrityError where these are damaged; there is no snapshot then.
+    """
+    last = newest(living) or prior
+    if last.manifest_sha256 != prior.manifest_sha256:
+        from gitsnap.core.manifest import count_changes
+
+        before, after = (contents.manifest_text(sidecar, s) for s in (last, prior))
+        taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
+    wanted = store.wanted(sidecar, request, living, when)
+    taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
+    store.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
+    if request.pin:
+        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)
+
+
+def _store(
+    sidecar: Sidecar,
+    draft: publish.Draft,
+    request: Request,
+    living: list[Snapshot],
+    scan: Scan,
+    taken: Taken,
+    when: datetime,
+    sure: Sure,
+) -> None:
+    texts = publish.texts_of(scan.inventory)
+    before = store.newest_manifest(sidecar, living)
+    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
+    last = newest(living)
+    if request.skip_unchanged and last and not sidecar.objects.damaged and store.same(last, texts):
+        taken.snapshot, taken.skipped = last, True
+        return
+    published = draft.publish(store.wanted(sidecar, request, living, when), scan.inventory, texts, when)
+    below = published.trees if request.kind is not Kind.MANUAL else []
+    # They may be a hundred megabytes, and are read back from the pack now.
+    del texts, before
+    oids = {e.oid for e in scan.inventory.entries if e.oid is not None}
+    store.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
+    taken.snapshot = published.snapshot
+    commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
+    sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
+    if request.pin:
+        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gitsnap.core.beside import WORTHWHILE, beside
+from gitsnap.core.content import WORTHWHILE, beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.ops.parallel.pool import Crew, Work, processors

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from gitsnap.sidecar.state.upgrade_record import Process
+from gitsnap.core.upgrade import Process
 
 _Result = TypeVar("_Result")
 # Number of the signal, and whether it was sent to this process alone.

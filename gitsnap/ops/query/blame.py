@@ -13,8 +13,8 @@ from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
-from gitsnap.ops.query.inspect import not_held
 from gitsnap.sidecar import catalog, contents, timeline
+from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.git import commits, trees
 from gitsnap.sidecar.repository import Sidecar
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core.component import component_of, glob
-from gitsnap.core.coverage import unrecorded, why_unread
+from gitsnap.core.coverage import unrecorded
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
 from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import damage, verifications
 from gitsnap.sidecar.state.damage import Damage
@@ -95,26 +95,6 @@ def _require(inventory: Inventory, snapshot: Snapshot, path: bytes) -> Entry:
         if entry.path == path:
             return entry
     raise not_held(snapshot, path, inventory)
-
-
-def not_held(snapshot: Snapshot, path: bytes, inventory: Inventory) -> GitsnapError:
-    """The error for a path that a snapshot does not hold, or of which it does not tell."""
-    why = why_unread(inventory, path)
-    if why is not None:
-        said = "" if why.path == path else f" (as all of '{os.fsdecode(why.path)}')"
-        return GitsnapError(
-            f"'{os.fsdecode(path)}'{said} {why.reason}: snapshot {snapshot.id} does not hold it",
-            kind="no-such-path",
-            path=path,
-            hint="another snapshot may: gitsnap list",
-        )
-    name = shlex.quote(os.fsdecode(path.rpartition(b"/")[2]))
-    return GitsnapError(
-        f"snapshot {snapshot.id} does not hold '{os.fsdecode(path)}'",
-        kind="no-such-path",
-        path=path,
-        hint=f"`gitsnap find {name}` looks for it; paths count from the root",
-    )
 
 
 def cat(sidecar: Sidecar, selector: str, path: bytes) -> Iterator[bytes]:

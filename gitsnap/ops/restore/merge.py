@@ -25,8 +25,7 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.compare.structured import LARGEST
-from gitsnap.ops.contentmerge import Merged, merge_content
+from gitsnap.ops.compare.structured import LARGEST, Merged, merge_content
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback

@@ -18,8 +18,8 @@ from gitsnap.ops.live import exclusions
 from gitsnap.ops.live.exclusions import Texts
 from gitsnap.ops.live.feasible import explained, feasible
 from gitsnap.ops.live.pending import without
-from gitsnap.ops.query.inspect import not_held
 from gitsnap.sidecar import contents
+from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
 
 Scope = Callable[[bytes], bool]

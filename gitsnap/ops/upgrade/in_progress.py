@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.core.upgrade import Outcome, Stored, upgrades
+from gitsnap.core.upgrade import Outcome, Stage, Stored, upgrades
 from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record as record
-from gitsnap.sidecar.state.upgrade_record import Stage, Underway
+from gitsnap.sidecar.state.upgrade_record import Underway
 
 
 @dataclass(slots=True, frozen=True)

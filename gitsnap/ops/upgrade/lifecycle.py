@@ -20,7 +20,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.outcome import Ending
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Tell, upgrade_id, upgrades
+from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Stage, Tell, upgrade_id, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
@@ -39,7 +39,6 @@ from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import disk_reserve, register
-from gitsnap.sidecar.state.upgrade_record import Stage
 
 # How many paths are named of those that a rollback could not put back; the rest is counted.
 _FORESEEN = 100

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from isal import igzip_lib, isal_zlib
 from isal.igzip_lib import IsalError as _IsalError
 
-from gitsnap.core.beside import WORTHWHILE
+from gitsnap.core.content import WORTHWHILE
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
-from gitsnap.core.beside import beside
+from gitsnap.core.content import beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.git import deltas

@@ -8,8 +8,7 @@ import struct
 import threading
 from contextlib import suppress
 
-from gitsnap.core.beside import WORTHWHILE, beside
-from gitsnap.core.content import CHUNK
+from gitsnap.core.content import CHUNK, WORTHWHILE, beside
 from gitsnap.sidecar.files import private_create
 
 

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from isal import igzip_lib, isal_zlib
 
-from gitsnap.core.beside import beside
-from gitsnap.core.content import WHOLE, Digests, SizeChanged
+from gitsnap.core.content import WHOLE, Digests, SizeChanged, beside
 from gitsnap.core.statcache import Row
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated

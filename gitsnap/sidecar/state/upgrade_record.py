@@ -9,34 +9,13 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 
 from gitsnap.core.errors import LockedError
+from gitsnap.core.upgrade import Process, Stage
 from gitsnap.sidecar import files, locks
 from gitsnap.sidecar.repository import Sidecar
 
 _FILE = "upgrade.json"
-
-
-class Stage(StrEnum):
-    """How far it is."""
-
-    SNAPSHOT = "snapshot"
-    READY = "ready"
-    COMMAND = "command"
-    POST = "post"
-    CHECKS = "checks"
-    ROLLBACK = "rollback"
-    ROLLBACK_FAILED = "rollback-failed"
-
-
-@dataclass(slots=True, frozen=True)
-class Process:
-    """A process that cannot be mistaken for a later one of the same number: `boot` and `start` are the kernel's."""
-
-    pid: int
-    boot: str
-    start: int
 
 
 @dataclass(slots=True, frozen=True)
