@@ -29,11 +29,11 @@ from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify as verification
 from gitsnap.ops.check.verify import Verdict
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.store import locate as places
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
 from gitsnap.sidecar import catalog

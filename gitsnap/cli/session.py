@@ -105,7 +105,7 @@ class Session:
 
         if upgrade_record.present(sidecar):
             from gitsnap.cli.render import upgrade
-            from gitsnap.ops.upgrade.in_progress import look
+            from gitsnap.ops.live.in_progress import look
 
             found = look(sidecar)
             if found is not None:

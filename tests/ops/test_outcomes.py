@@ -14,11 +14,11 @@ import pytest
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.report import history
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import Upgraded, Wanted
 from gitsnap.ops.upgrade.run import Launch, run

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
+from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import Rows
+from gitsnap.cli.browse.widgets import Line, measured, sentences
 from gitsnap.cli.browse.worker import Desk, Work
 from gitsnap.cli.render import formatting
 from gitsnap.core.errors import GitsnapError
-
-if TYPE_CHECKING:
-    from gitsnap.cli.browse.app import Browser
-from gitsnap.cli.browse.widgets import Line, measured, sentences
 
 
 class Filter(Input):
@@ -57,7 +55,7 @@ class Page(Screen[None]):
     @property
     def desk(self) -> Desk:
         """Where work is done."""
-        return cast("Browser", self.app).desk
+        return cast(Navigation, self.app).desk
 
     @property
     def rows(self) -> Rows:

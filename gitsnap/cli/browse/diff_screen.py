@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.browse.widgets import Sheet, keys
 from gitsnap.cli.render import formatting
@@ -15,9 +16,6 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare.diff import NOW, Contents, Difference, diff
 from gitsnap.sidecar.repository import Sidecar
-
-if TYPE_CHECKING:
-    from gitsnap.cli.browse.app import Browser
 
 _STYLES = {Status.ADDED: "added", Status.REMOVED: "removed", Status.METADATA: "dim"}
 _LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}
@@ -118,4 +116,4 @@ def restore(page: Page, side: str, change: Change) -> None:
     elif change.old is None:
         page.about(f"{side} does not hold this path: a rollback removes it, a restore cannot")
     else:
-        cast("Browser", page.app).bring_back(side, (change.old.path,))
+        cast(Navigation, page.app).bring_back(side, (change.old.path,))

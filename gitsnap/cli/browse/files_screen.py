@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting, text
@@ -15,9 +16,6 @@ from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
 from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.query.browse import beginning
-
-if TYPE_CHECKING:
-    from gitsnap.cli.browse.app import Browser
 
 _MOST = 256 << 10
 _DUMPED = 512
@@ -93,14 +91,14 @@ class Files(Page):
     def action_differ(self) -> None:
         """What differs in the path under the cursor."""
         if self.rows.row is not None:
-            cast("Browser", self.app).compare(self._side, self.rows.row.what.path)
+            cast(Navigation, self.app).compare(self._side, self.rows.row.what.path)
 
     def action_restore(self) -> None:
         """Bring the path under the cursor back, after the plan was shown and agreed to."""
         if self._side == NOW:
             self.about("These are the files as they are now: open a snapshot to bring one of its files back")
         elif self.rows.row is not None:
-            cast("Browser", self.app).bring_back(self._side, (self.rows.row.what.path,))
+            cast(Navigation, self.app).bring_back(self._side, (self.rows.row.what.path,))
 
 
 def _row(e: Entry) -> Row:
@@ -144,14 +142,14 @@ class Content(Page):
 
     def action_differ(self) -> None:
         """What differs in it."""
-        cast("Browser", self.app).compare(self._side, self._entry.path)
+        cast(Navigation, self.app).compare(self._side, self._entry.path)
 
     def action_restore(self) -> None:
         """Bring it back."""
         if self._side == NOW:
             self.about("This is the file as it is now: open a snapshot to bring its file back")
         else:
-            cast("Browser", self.app).bring_back(self._side, (self._entry.path,))
+            cast(Navigation, self.app).bring_back(self._side, (self._entry.path,))
 
 
 def shown(data: bytes, entry: Entry) -> tuple[list[str], str]:

@@ -19,8 +19,8 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.restore.rollback import Restored, rollback
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar.repository import Sidecar
 
 _MOST = 10_000

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
 from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import Row, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting
@@ -15,9 +16,6 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
 from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.query.browse import Group, Overview, overview
-
-if TYPE_CHECKING:
-    from gitsnap.cli.browse.app import Browser
 
 
 class Snapshots(Page):
@@ -70,7 +68,7 @@ class Snapshots(Page):
 
     def _draw(self) -> None:
         if self._found is not None:
-            here, rows = self._here(), list(_rows(self._found, cast("Browser", self.app).mark))
+            here, rows = self._here(), list(_rows(self._found, cast(Navigation, self.app).mark))
             # New ones come in above: the cursor stays on what it was on.
             same = (n for n, row in enumerate(rows) if self.rows.row and row.what == self.rows.row.what)
             self.rows.fill(rows, next(same, self.rows.cursor) if here is not None else 0)
@@ -93,7 +91,7 @@ class Snapshots(Page):
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
         """A snapshot's files, or what an upgrade changed."""
-        browser, what = cast("Browser", self.app), event.row.what
+        browser, what = cast(Navigation, self.app), event.row.what
         if isinstance(what, Stored):
             browser.show_difference(what.pre.id, what.post.id if what.post else NOW)
         else:
@@ -101,13 +99,13 @@ class Snapshots(Page):
 
     def action_mark(self) -> None:
         """Mark what is under the cursor as the first side of the next comparison, or take its mark away."""
-        browser, side = cast("Browser", self.app), self._here()
+        browser, side = cast(Navigation, self.app), self._here()
         browser.mark = None if browser.mark == side else side
         self._draw()
 
     def action_differ(self) -> None:
         """Compare."""
-        browser, side = cast("Browser", self.app), self._here()
+        browser, side = cast(Navigation, self.app), self._here()
         if side is not None:
             browser.compare(side)
 
@@ -117,7 +115,7 @@ class Snapshots(Page):
         if side == NOW:
             self.about("This is the directory as it is now: choose a snapshot to go back to")
         elif side is not None:
-            cast("Browser", self.app).bring_back(side, ())
+            cast(Navigation, self.app).bring_back(side, ())
 
     def _here(self) -> str | None:
         row = self.rows.row

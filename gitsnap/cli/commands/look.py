@@ -64,8 +64,8 @@ def status(context: typer.Context) -> None:
     from gitsnap.cli.render import json, json_upgrade
     from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
+    from gitsnap.ops.live import in_progress
     from gitsnap.ops.query.status import status as operation
-    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     # Where both go to one screen, to say it once is enough.

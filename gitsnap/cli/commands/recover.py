@@ -22,8 +22,8 @@ def undo(
     """Reverse the last rollback or restore. Can itself be undone."""
     from gitsnap.cli.commands.snapshot import confirmation, report
     from gitsnap.cli.interrupts import Signals
+    from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import undo as operation
-    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     asks = not yes and not dry_run and session.out.interactive
@@ -57,9 +57,9 @@ def recover(
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json, text
+    from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import Direction
     from gitsnap.ops.restore.recover import recover as operation
-    from gitsnap.ops.upgrade import in_progress
 
     session: Session = context.obj
     if finish + revert + give_up > 1:

@@ -172,8 +172,8 @@ def _bring_back(
 ) -> None:
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.compare import components
+    from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.rollback import rollback as operation
-    from gitsnap.ops.upgrade import in_progress
     from gitsnap.sidecar import catalog
 
     asked = not yes and not dry_run

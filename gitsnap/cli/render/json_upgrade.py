@@ -8,8 +8,8 @@ from gitsnap.cli.render.json import Document, damage, moment
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
+    from gitsnap.ops.live.in_progress import CutShort
     from gitsnap.ops.report.history import Episode, History
-    from gitsnap.ops.upgrade.in_progress import CutShort
 
 
 def episode(e: Episode) -> Document:

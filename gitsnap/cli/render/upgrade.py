@@ -10,8 +10,8 @@ from gitsnap.cli.render.terminal import Terminal, clear
 from gitsnap.core.upgrade import Event, Moment, Outcome
 
 if TYPE_CHECKING:
+    from gitsnap.ops.live.in_progress import CutShort
     from gitsnap.ops.report.history import Episode, History
-    from gitsnap.ops.upgrade.in_progress import CutShort
     from gitsnap.ops.upgrade.result import Upgraded
 
 

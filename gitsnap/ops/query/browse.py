@@ -10,9 +10,9 @@ from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.installation.listdir import listing
 from gitsnap.ops.compare.diff import NOW, read
+from gitsnap.ops.live import in_progress
+from gitsnap.ops.live.in_progress import CutShort
 from gitsnap.ops.live.pending import Pending, find
-from gitsnap.ops.upgrade import in_progress
-from gitsnap.ops.upgrade.in_progress import CutShort
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 

@@ -13,10 +13,9 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
-from gitsnap.ops.live import damage
+from gitsnap.ops.live import damage, in_progress
 from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import retention
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, verifications

@@ -13,8 +13,7 @@ from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
-from gitsnap.ops.live import damage
-from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.live import damage, in_progress
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications

@@ -11,7 +11,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import in_force
-from gitsnap.ops.upgrade import in_progress
+from gitsnap.ops.live import in_progress
 from gitsnap.sidecar import outcomes
 from gitsnap.sidecar.repository import Sidecar
 

@@ -26,13 +26,13 @@ from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Request, Taken
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.upgrade import Moment, failure_of
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.parallel import pool
 from gitsnap.ops.process import processes
 from gitsnap.ops.process.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade import in_progress
 from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade, describe
 from gitsnap.ops.upgrade.result import Upgraded
 
