@@ -23,12 +23,12 @@ _LARGEST = 64 << 20
 
 def gather(sidecar: Sidecar) -> None:
     """Gather packs where there are many; whoever calls holds the writer's lock. Nothing is lost when it fails."""
-    packs = sidecar.objects.packs()
+    packs = sidecar.objects.packs
     folder = os.path.join(sidecar.path, "objects", "pack")
     # git would look for the old packs in it.
     if len(packs) <= _MANY or os.path.exists(os.path.join(folder, "multi-pack-index")):
         return
-    chosen = _choose([p for p in packs if p.size <= _LARGEST and not os.path.exists(p.path[:-5] + ".keep")])
+    chosen = _choose([p for p in packs if p.data.end <= _LARGEST and not os.path.exists(p.path[:-5] + ".keep")])
     writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
     try:
         gathered = [pack for pack in chosen if _copy(pack, writer)]
@@ -51,22 +51,22 @@ def gather(sidecar: Sidecar) -> None:
 def _choose(packs: list[Pack]) -> list[Pack]:
     """The smallest packs: so many that few are left, and that the next is twice as large as all of them together, so
     that a large pack is not copied again and again for the sake of small ones."""
-    packs = sorted(packs, key=lambda p: p.size)
+    packs = sorted(packs, key=lambda p: p.data.end)
     total = 0
     for number, pack in enumerate(packs):
-        if number > len(packs) - _FEW and pack.size > 2 * total:
+        if number > len(packs) - _FEW and pack.data.end > 2 * total:
             return packs[:number]
-        total += pack.size
+        total += pack.data.end
     return packs
 
 
 def _copy(pack: Pack, writer: PackWriter) -> bool:
     """Copy all entries; False, with nothing copied, for a pack with deltas."""
-    entries = pack.entries()
-    if any(pack.header(start)[0] not in TYPES for _, start, _, _ in entries):
+    entries = pack.spans()
+    if any(pack.data.header(start)[0] not in TYPES for _, start, _, _ in entries):
         return False
     for oid, start, end, checksum in entries:
-        data = os.pread(pack.fd, end - start, start)
+        data = os.pread(pack.data.fd, end - start, start)
         if zlib.crc32(data) != checksum:
             raise IntegrityError(f"pack entry at {start} is damaged", path=pack.path)
         writer.adopt(oid, data, checksum)

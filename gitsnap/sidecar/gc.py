@@ -85,7 +85,7 @@ def _mostly_large(sidecar: Sidecar) -> bool:
                 suppress(IntegrityError, OSError),
                 closing(Pack(os.path.join(sidecar.path, "objects", "pack", f"{name[:-5]}.idx"))) as pack,
             ):
-                large += sum(end - start for _, start, end, _ in pack.entries() if end - start >= _LARGE)
+                large += sum(end - start for _, start, end, _ in pack.spans() if end - start >= _LARGE)
     return large > whole / 2
 
 

@@ -42,6 +42,7 @@ _SETTINGS = {
 _REFLOG = re.compile(rb"[0-9a-f]{40} [0-9a-f]{40} [^\n<>\t]* <[^\n<>\t]*> \d{1,12} [+-]\d{4}\t[^\n]*")
 # These end in the SHA-1 of all that comes before (gitformat-pack(5), gitformat-commit-graph(5)).
 _WITH_TRAILER = (".idx", ".rev", ".bitmap", ".mtimes", ".graph", ".pack")
+_SIZE = re.compile(r"(\d+)([kmg])")
 # What git has not finished, and perhaps never will: its next gc removes it.
 _UNFINISHED = ("tmp_", ".tmp-")
 # What every change of the sidecar leaves a trace in.
@@ -107,8 +108,14 @@ def _config(sidecar: Sidecar) -> Iterator[Flaw]:
     for name, settings in _SETTINGS.items():
         for key, wanted in settings.items():
             actual = found.get(f"{name}.{key}")
-            if actual != wanted:
+            if actual is None or _plain(actual) != _plain(wanted):
                 yield Flaw(f"config: {name}.{key} is not what gitsnap wrote", wanted, actual)
+
+
+def _plain(value: str) -> str:
+    """A value with its unit counted out, as git-config(1) has it: sidecars were once written with units."""
+    match = _SIZE.fullmatch(value.lower())
+    return str(int(match[1]) << " kmg".index(match[2]) * 10) if match else value
 
 
 def _reflog(sidecar: Sidecar) -> Iterator[Flaw]:

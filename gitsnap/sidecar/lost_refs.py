@@ -82,7 +82,7 @@ def lost(sidecar: Sidecar) -> list[Lost]:
 
 def _commits(sidecar: Sidecar) -> Iterator[str]:
     """The hex ids of all commits, but for those of a snapshot that is being written, or was when somebody died."""
-    for pack in sidecar.objects.packs():
+    for pack in sidecar.objects.packs:
         if not os.path.exists(pack.path[:-5] + ".keep"):
             with suppress(IntegrityError):
                 yield from _in_pack(pack)
@@ -100,10 +100,12 @@ def _in_pack(pack: Pack) -> Iterator[str]:
         chain = []
         while start not in kinds:
             chain.append(start)
-            number, _, _, base = pack.header(start)
+            number, _, _, base = pack.data.header(start)
             if number == _OFFSET_DELTA and isinstance(base, int) and base < start:
                 start = base
-            elif number == _ID_DELTA and isinstance(base, bytes) and (at := pack.find(base)) not in (None, *chain):
+            elif (
+                number == _ID_DELTA and isinstance(base, bytes) and (at := pack.index.find(base)) not in (None, *chain)
+            ):
                 start = at or 0
             else:
                 kinds[start] = number
@@ -111,7 +113,7 @@ def _in_pack(pack: Pack) -> Iterator[str]:
             kinds[one] = kinds[start]
         return kinds[start]
 
-    for oid, start, _, _ in pack.entries():
+    for oid, start, _, _ in pack.spans():
         with suppress(IntegrityError):
             if kind_of(start) == COMMIT:
                 yield oid.hex()

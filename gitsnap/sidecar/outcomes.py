@@ -55,7 +55,7 @@ def store(sidecar: Sidecar, pre: Snapshot, ending: Ending, when: datetime) -> No
         return
     ref = refs.UPGRADES + ending.upgrade
     old = sidecar.refs.get(ref)
-    content = commits.form(bytes.fromhex(pre.tree), format_ending(ending), commits.author_line(when))
+    content = commits.form(bytes.fromhex(pre.tree), format_ending(ending), when)
     pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
     try:
         commit = pack.add(COMMIT, content).hex()

@@ -176,7 +176,7 @@ class Draft:
         last = newest(self._living)
         snapshot = replace(wanted, previous_manifest_sha256=last.manifest_sha256 if last else None)
         root = bytes.fromhex(snapshot.tree)
-        content = commits.form(root, format_message(snapshot), commits.author_line(when))
+        content = commits.form(root, format_message(snapshot), when)
         snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}

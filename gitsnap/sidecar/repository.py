@@ -17,19 +17,20 @@ from gitsnap.sidecar.git import damaged, stock
 from gitsnap.sidecar.git import locks as gitlocks
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.refs import MANIFESTS, METADATA, TIMELINE, Refs
+from gitsnap.sidecar.git.refs import MANIFESTS, METADATA, TIMELINE
+from gitsnap.sidecar.git.repo import Repository
 
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
 
 
-class Sidecar:
-    """An open sidecar at `path` (absolute). Close it, or use it as a context manager."""
+class Sidecar(Repository):
+    """An open sidecar at `path` (absolute), a dulwich repository. Close it, or use it as a context manager."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
         _check_private(path)
         settings = dict(gitconfig.read(path))
+        super().__init__(path, settings)
         version = settings.get("gitsnap.formatversion", "")
         if not version.isdecimal():
             raise IntegrityError(
@@ -48,41 +49,34 @@ class Sidecar:
         if installation is None:
             raise IntegrityError("the sidecar's config has a malformed gitsnap.installation", path=path)
         self.installation = installation
-        self.refs = Refs(path)
         # The snapshots that could not be read when they were looked at last, and why.
         self.damaged: dict[str, IntegrityError] = {}
-        self._store: ObjectStore | None = None
+        self._opened = False
         self._suspected: set[bytes] = set()
         self._inherited: tuple[int, ...] = ()
         # The snapshots that were read already, by commit (catalog.load).
         self.catalog: dict[str, Snapshot] = {}
 
-    def __enter__(self) -> Sidecar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Release descriptors, and forget what was read."""
         self.catalog.clear()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        super().close()
+        self._opened = False
 
     @property
     def objects(self) -> ObjectStore:
-        """All objects, for reading."""
-        if self._store is None:
-            self._store = ObjectStore(os.path.join(self.path, "objects"))
+        """All objects, for reading; and what is known to be damaged."""
+        if not self._opened:
+            self.object_store.refresh()
             self._suspected = damaged.load(self.own("suspects"))
-            self._store.damaged |= self._suspected
-        return self._store
+            self.object_store.damaged |= self._suspected
+            self._opened = True
+        return self.object_store
 
     @property
     def met_damage(self) -> bool:
         """Whether something could not be read that was not known to be damaged."""
-        return self._store is not None and not self._store.damaged <= self._suspected
+        return self._opened and not self.object_store.damaged <= self._suspected
 
     def own(self, name: str) -> str:
         """The path of one of gitsnap's own files in the sidecar."""
@@ -120,9 +114,9 @@ class Sidecar:
             if not recovering:
                 self._require_settled()
             stale_files.clear(self.path)
-            if self._store is not None:
+            if self._opened:
                 # What another process found damaged since: a verification beside an upgrade, say.
-                self._store.damaged |= damaged.load(self.own("suspects"))
+                self.object_store.damaged |= damaged.load(self.own("suspects"))
             self.refs.patience = max(wait, self.refs.patience)
             if not recovering:
                 # What nearly every change needs: told before a directory is read for minutes.

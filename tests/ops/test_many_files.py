@@ -98,8 +98,8 @@ def test_a_damaged_object_among_many_is_named(where: Path, monkeypatch: pytest.M
     with Protected(where / "app", where / "home") as place:
         snapshot = place.take().snapshot
         entry = place.inventory(snapshot).by_path()[b"03/3/f3"]
-        pack = place.sidecar.objects.packs()[0]
-        at = pack.find(entry.oid or b"")
+        pack = place.sidecar.objects.packs[0]
+        at = pack.index.find(entry.oid or b"")
         assert at is not None
         os.chmod(pack.path, 0o600)
         with open(pack.path, "r+b") as file:

@@ -45,10 +45,10 @@ def test_packs_stay_few_and_whole(place: Protected) -> None:
 
 def test_a_pack_with_a_damaged_entry_stays_for_verify_to_name(place: Protected) -> None:
     take(place, 30)
-    pack = place.sidecar.objects.packs()[3]
+    pack = place.sidecar.objects.packs[3]
     os.chmod(pack.path, 0o600)
     with open(pack.path, "r+b") as file:
-        file.seek(pack.entries()[0][1] + 4)
+        file.seek(pack.spans()[0][1] + 4)
         file.write(b"\xa5\x5a")
     place.sidecar.objects.refresh()
     before = set(packs(place))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def listed(store: Path) -> dict[bytes, list[bytes]]:
 def opened(objects: Path) -> Iterator[ObjectStore]:
     """A reader that remembers nothing."""
     store = ObjectStore(str(objects))
+    store.refresh()
     try:
         yield store
     finally:
@@ -79,7 +81,7 @@ def test_they_are_what_each_of_them_is(objects: Path) -> None:
     found = listed(objects.parent)
     for kind, other in ((b"commit", b"tree"), (b"tree", b"commit")):
         with opened(objects) as store:
-            packed = {oid for pack in store.packs() for oid in pack.oids()}
+            packed = {oid for pack in store.packs for oid in pack.index.oids()}
             alone = {oid: store.read(oid, kind)[1] for oid in found[kind]}
             assert store.read_many(found[kind], other) == {}
         with opened(objects) as store:
@@ -125,8 +127,8 @@ def test_a_damaged_commit_of_the_timeline_is_written_afresh(place: Protected, pa
     place.reopen()
     store = place.sidecar.objects
     chain = [bytes.fromhex(oid) for oid, _ in timeline.chain(store, place.snapshots())]
-    pack, offset = next((p, at) for p in store.packs() if (at := p.find(chain[3])) is not None)
-    end = next(end for oid, _, end, _ in pack.entries() if oid == chain[3])
+    pack, offset = next((p, at) for p in store.packs if (at := p.index.find(chain[3])) is not None)
+    end = next(end for oid, _, end, _ in pack.spans() if oid == chain[3])
     os.chmod(pack.path, 0o600)
     with open(pack.path, "r+b") as file:
         file.seek((offset + end) // 2)
@@ -146,8 +148,8 @@ def test_a_damaged_commit_of_the_timeline_is_written_afresh(place: Protected, pa
 def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
     place.collect()
     place.reopen()
-    (pack,) = place.sidecar.objects.packs()
-    ids = pack.oids()
+    (pack,) = place.sidecar.objects.packs
+    ids = pack.index.oids()
     joined = b"".join(ids)
     # The end of one id with the beginning of the next one is none.
     strange = [
@@ -156,16 +158,14 @@ def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatc
         b"\xff" * 20,
         *(joined[at : at + 20] for at in range(10, len(joined) - 20, 20)),
     ]
-    expected = {start: oid for oid, start, _, _ in pack.entries()}
-    assert {pack.find(oid): oid for oid in ids} == expected
+    expected = {start: oid for oid, start, _, _ in pack.spans()}
+    assert {pack.index.find(oid): oid for oid in ids} == expected
     monkeypatch.setattr(pack_read, "_BULK_AFTER", 1 << 30)
-    for scanned in (0, 1 << 30):
-        monkeypatch.setattr(pack_read, "_SCANNED", scanned)
-        place.reopen()
-        (again,) = place.sidecar.objects.packs()
-        assert {again.find(oid): oid for oid in ids} == expected
-        assert [again.find(oid) for oid in strange if oid not in ids] == [None] * len(set(strange) - set(ids))
-        assert again.places(ids) == sorted(expected.items())
+    place.reopen()
+    (again,) = place.sidecar.objects.packs
+    assert {again.index.find(oid): oid for oid in ids} == expected
+    assert [again.index.find(oid) for oid in strange if oid not in ids] == [None] * len(set(strange) - set(ids))
+    assert again.index.places(ids) == sorted(expected.items())
 
 
 authors = st.sampled_from([b"gitsnap <gitsnap@localhost> 1700000000 +0100", b"Else <e@x> 5 -0030", b" <> 0 +0000"])
@@ -178,9 +178,24 @@ def test_a_commit_gets_a_parent(
 ) -> None:
     line = b"parent %s\n" % (b"c" * 40) if had else b""
     data = b"tree %s\n%sauthor %s\ncommitter %s\n%s\n%s" % (b"a" * 40, line, author, committer, extra, message)
-    parsed = commits.parse(data, "")
-    formed = commits.form(bytes.fromhex(parsed.tree), parsed.message, parsed.author, parent)
-    assert commits.with_parent(data, "", parent) == formed
+    now = b"parent %s\n" % parent.encode() if parent else b""
+    wanted = b"tree %s\n%sauthor %s\ncommitter %s\n\n%s" % (b"a" * 40, now, author, author, message)
+    assert commits.with_parent(data, "", parent) == wanted
+
+
+@given(
+    st.binary(max_size=60),
+    st.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1)),
+    st.integers(-14 * 60, 14 * 60),
+    st.none() | st.just("b" * 40),
+)
+def test_a_commit_is_read_as_it_was_formed(message: bytes, at: datetime, offset: int, parent: str | None) -> None:
+    when = at.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=offset)))
+    data = commits.form(b"\xaa" * 20, message, when, parent)
+    found = commits.parse(data, "")
+    assert (found.tree, found.parent, found.created, found.message) == ("aa" * 20, parent, when, message)
+    assert found.created.utcoffset() == when.utcoffset()
+    assert found.author == commits.author_line(when)
 
 
 def test_refs_below_a_prefix_however_they_are_kept(place: Protected) -> None:

@@ -7,6 +7,9 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import NamedTuple
 
+import dulwich.objects
+from dulwich.objects import ObjectID, format_timezone
+
 from gitsnap.core.errors import IntegrityError
 
 IDENTITY = b"gitsnap <gitsnap@localhost>"
@@ -33,18 +36,20 @@ class Commit(NamedTuple):
     author: bytes
 
 
-def stamp(when: datetime) -> bytes:
-    """git's form of a moment: seconds and the zone's offset."""
-    offset = when.utcoffset() or timedelta()
-    minutes = int(offset.total_seconds()) // 60
-    sign = b"-" if minutes < 0 else b"+"
-    return b"%d %s%02d%02d" % (int(when.timestamp()), sign, *divmod(abs(minutes), 60))
+def _minutes(when: datetime) -> int:
+    return int((when.utcoffset() or timedelta()).total_seconds()) // 60
 
 
-def form(tree: bytes, message: bytes, author: bytes, parent: str | None = None) -> bytes:
-    """The commit object's content. `author` is an identity with a stamp; the committer is the same."""
-    parents = b"parent %s\n" % parent.encode() if parent else b""
-    return b"tree %s\n%sauthor %s\ncommitter %s\n\n%s" % (tree.hex().encode(), parents, author, author, message)
+def form(tree: bytes, message: bytes, when: datetime, parent: str | None = None) -> bytes:
+    """The content of a commit object over a tree (its raw id), by gitsnap at a moment."""
+    commit = dulwich.objects.Commit()
+    commit.tree = ObjectID(tree.hex().encode())
+    commit.parents = [ObjectID(parent.encode())] if parent else []
+    commit.author = commit.committer = IDENTITY
+    commit.author_time = commit.commit_time = int(when.timestamp())
+    commit.author_timezone = commit.commit_timezone = 60 * _minutes(when)
+    commit.message = message
+    return commit.as_raw_string()
 
 
 def with_parent(data: bytes, commit: str, parent: str | None) -> bytes:
@@ -56,12 +61,14 @@ def with_parent(data: bytes, commit: str, parent: str | None) -> bytes:
         # Commits as gitsnap writes them, which nearly all are: a timeline has a thousand of them.
         return b"%sparent %s\n%s" % (data[:_AUTHOR], parent.encode(), data[_AUTHOR:]) if parent else data
     parsed = parse(data, commit)
-    return form(bytes.fromhex(parsed.tree), parsed.message, parsed.author, parent)
+    parents = b"parent %s\n" % parent.encode() if parent else b""
+    head = b"tree %s\n%sauthor %s\ncommitter %s\n\n" % (parsed.tree.encode(), parents, parsed.author, parsed.author)
+    return head + parsed.message
 
 
 def author_line(when: datetime) -> bytes:
-    """gitsnap's identity at a moment."""
-    return IDENTITY + b" " + stamp(when)
+    """gitsnap's identity at a moment, as git has it in commits and reflogs."""
+    return b"%s %d %s" % (IDENTITY, int(when.timestamp()), format_timezone(60 * _minutes(when)))
 
 
 def parse(data: bytes, commit: str) -> Commit:

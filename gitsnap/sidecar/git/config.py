@@ -27,9 +27,9 @@ _CONFIG = """\
 \tfsmonitor = false
 \thooksPath = /dev/null
 \tfsync = all
-\tbigFileThreshold = 8m
-\tpackedGitWindowSize = 16m
-\tpackedGitLimit = 96m
+\tbigFileThreshold = 8388608
+\tpackedGitWindowSize = 16777216
+\tpackedGitLimit = 100663296
 [gc]
 \tauto = 0
 \treflogExpire = now
@@ -40,7 +40,7 @@ _CONFIG = """\
 \tauto = false
 [pack]
 \tindexVersion = 2
-\twindowMemory = 64m
+\twindowMemory = 67108864
 \tthreads = 2
 [receive]
 \tautogc = false

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dulwich.errors import ApplyDeltaError
+from dulwich.pack import apply_delta
+
 from gitsnap.core.errors import IntegrityError
 
 # The largest object that is held whole, in bytes.
@@ -21,14 +24,6 @@ def apply(base: bytes, delta: bytes) -> bytes:
         raise IntegrityError("a delta does not apply: it is of another base, or too large")
     if size * len(delta) > _HARMLESS:
         return _apply_bounded(base, delta, at, size)
-    # Imported late: reading what gitsnap itself wrote needs no deltas. All of dulwich.pack takes 50 ms to load.
-    from dulwich.errors import ApplyDeltaError
-
-    try:
-        from dulwich._pack import apply_delta  # type: ignore[import-not-found]
-    except ImportError:
-        from dulwich.pack import apply_delta
-
     try:
         return b"".join(apply_delta(base, delta))
     except (ApplyDeltaError, ValueError, IndexError, AssertionError) as error:

@@ -5,10 +5,13 @@ Each notes ref is one parentless commit over a tree with a 2/38 fan-out, so that
 
 from __future__ import annotations
 
-import re
+from binascii import unhexlify
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+
+from dulwich.errors import ObjectFormatException
+from dulwich.objects import parse_tree
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import commits
@@ -17,16 +20,15 @@ from gitsnap.sidecar.git.pack_write import COMMIT, TREE, PackWriter
 
 # git never writes a fan-out of more than this, 16 bits; few trees that hold each other many times make a "git bomb".
 _MOST_TREES = 1 << 17
-_ENTRY = re.compile(rb"([^ \0]*) ([^\0]+)\0(.{20})", re.DOTALL)
+_TREE = 0o040000
 
 
-def _entries(data: bytes, oid: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    """(mode, name, id) of a notes tree. Not trees.parse(): stock git may lay notes out as it likes."""
-    found: list[tuple[bytes, bytes, bytes]] = _ENTRY.findall(data)
-    # Matches do not overlap: when they are as long as the whole together, there is nothing between them.
-    if sum([len(mode) + len(name) for mode, name, _ in found]) + 22 * len(found) != len(data):
-        raise IntegrityError(f"notes tree {oid.hex()} is malformed")
-    return found
+def _entries(data: bytes, oid: bytes) -> list[tuple[bytes, int, bytes]]:
+    """(name, mode, id) of a notes tree. Not trees.parse(): stock git may lay notes out as it likes."""
+    try:
+        return [(name, mode, unhexlify(child)) for name, mode, child in parse_tree(data, 20)]
+    except (ObjectFormatException, ValueError):
+        raise IntegrityError(f"notes tree {oid.hex()} is malformed") from None
 
 
 def load(store: ObjectStore, ref_value: str | None) -> tuple[dict[str, bytes], dict[bytes, bytes]]:
@@ -55,11 +57,11 @@ def load(store: ObjectStore, ref_value: str | None) -> tuple[dict[str, bytes], d
             except IntegrityError:
                 continue
             held[data] = oid
-            for mode, name, child in entries:
+            for name, mode, child in entries:
                 path = prefix + name
                 if len(path) == 40:
                     found[path.decode("ascii", "replace")] = child
-                elif mode == b"40000" and len(path) < 40:
+                elif mode == _TREE and len(path) < 40:
                     below.append((path, child))
         level = below
     return found, held
@@ -71,10 +73,10 @@ def find(store: ObjectStore, ref_value: str | None, commit: str) -> bytes | None
         return None
     rest, oid = commit.encode(), _tree_of(store, ref_value)
     while True:
-        for mode, name, child in _entries(store.read(oid, b"tree")[1], oid):
-            if name == rest and mode != b"40000":
+        for name, mode, child in _entries(store.read(oid, b"tree")[1], oid):
+            if name == rest and mode != _TREE:
                 return child
-            if mode == b"40000" and rest.startswith(name):
+            if mode == _TREE and rest.startswith(name):
                 rest, oid = rest[len(name) :], child
                 break
         else:
@@ -101,4 +103,4 @@ def write(
     trees = [(two, b"".join(lines)) for two, lines in sorted(fan.items())]
     root = b"".join([b"40000 %s\0%s" % (two, known.get(data) or pack.add(TREE, data)) for two, data in trees])
     message = f"{what} of {len(notes)} snapshots\n".encode()
-    return pack.add(COMMIT, commits.form(pack.add(TREE, root), message, commits.author_line(when))).hex()
+    return pack.add(COMMIT, commits.form(pack.add(TREE, root), message, when)).hex()

@@ -10,12 +10,18 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from typing import Any
+
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import ShaFile
+from dulwich.pack import OFS_DELTA, REF_DELTA
 
 from gitsnap.core.content import beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files, limits
+from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git import deltas
-from gitsnap.sidecar.git.pack_read import OFS_DELTA, REF_DELTA, Pack
+from gitsnap.sidecar.git.pack_read import Pack
 
 TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _NUMBERS = {name: number for number, name in TYPES.items()}
@@ -29,13 +35,21 @@ _HEAD = 4096
 _LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
 
 
-class ObjectStore:
-    """Reads objects by raw id. Raises IntegrityError for what is missing or damaged."""
+class ObjectStore(DiskObjectStore):
+    """dulwich's store of the objects below a directory, with ids that are always computed again.
+
+    What gitsnap asks by raw id (read() and all that follows it here) raises IntegrityError for what is missing or
+    damaged, and looks for another copy first. What dulwich's own methods ask for comes by way of get_raw(). Neither an
+    alternate nor a multi-pack-index nor a commit-graph is believed: a foreign sidecar could name any path, and a stale
+    one hides damage.
+    """
 
     def __init__(self, objects: str) -> None:
+        super().__init__(objects, fsync_object_files=True)
         self._dir = objects
+        self._use_midx = self._use_commit_graph = False
         self._packs: dict[str, Pack] = {}
-        self._last = ""
+        self._last: Pack | None = None
         self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
         self._bases_size = 0
         # Packs whose index is damaged, by its name.
@@ -43,16 +57,17 @@ class ObjectStore:
         # What could not be read so far: evidence for whoever is about to take stored objects for granted.
         self.damaged: set[bytes] = set()
         self._commits: dict[bytes, bytes] = {}
-        self.refresh()
 
     def close(self) -> None:
         """Release all descriptors."""
-        for pack in self._packs.values():
-            pack.close()
-        self._packs = {}
+        self._packs, self._last = {}, None
+        super().close()
 
     def refresh(self) -> None:
         """Notice packs that came or went."""
+        self._update_pack_cache()
+
+    def _update_pack_cache(self) -> list[Pack]:  # type: ignore[override]
         folder = os.path.join(self._dir, "pack")
         try:
             names = {n for n in os.listdir(folder) if n.endswith(".idx")}
@@ -60,31 +75,65 @@ class ObjectStore:
             names = set()
         for name in [n for n in self._packs if n not in names]:
             self._packs.pop(name).close()
+            self._last = None
+        fresh = []
         for name in sorted(names - self._packs.keys() - self.unusable.keys()):
-            try:
-                self._packs[name] = Pack(os.path.join(folder, name))
-            except FileNotFoundError:
-                continue  # a concurrent gc took it between the listing and the opening; its objects are elsewhere
-            except IntegrityError as error:
-                # What only it holds is missing; all else is there. verify names the file.
-                self.unusable[name] = error
+            # A concurrent gc took it between the listing and the opening; its objects are elsewhere.
+            with suppress(FileNotFoundError):
+                try:
+                    self._packs[name] = Pack(os.path.join(folder, name))
+                except IntegrityError as error:
+                    # What only it holds is missing; all else is there. verify names the file.
+                    self.unusable[name] = error
+                else:
+                    fresh.append(self._packs[name])
+        self._pack_cache = dict(self._packs)
+        return fresh
 
     def ids(self) -> Iterator[bytes]:
         """The ids of all objects, whatever their type; some more than once."""
-        for pack in self.packs():
-            yield from pack.oids()
-        for folder in sorted(os.listdir(self._dir)):
-            if re.fullmatch("[0-9a-f]{2}", folder):
-                for name in sorted(os.listdir(os.path.join(self._dir, folder))):
-                    if re.fullmatch("[0-9a-f]{38}", name):
-                        yield bytes.fromhex(folder + name)
+        for pack in self.packs:
+            yield from pack.index.oids()
+        for oid in self._iter_loose_objects():
+            yield _raw(oid)
 
-    def packs(self) -> list[Pack]:
+    @property
+    def packs(self) -> list[Pack]:  # type: ignore[override]
         """The packs as they are open now."""
         return list(self._packs.values())
 
+    @property
+    def alternates(self) -> list[DiskObjectStore]:  # type: ignore[override]
+        """None: what lies outside the sidecar is none of its objects."""
+        return []
+
     def __contains__(self, oid: bytes) -> bool:
-        return self._locate(oid) is not None or os.path.exists(self._loose_path(oid))
+        raw = _raw(oid)
+        return self._locate(raw) is not None or os.path.exists(self._loose_path(raw))
+
+    def get_raw(self, name: bytes) -> tuple[int, bytes]:
+        """dulwich's way to an object by its raw or hex id: (number of its type, content), verified.
+
+        Raises KeyError for one that is missing, IntegrityError for a damaged one.
+        """
+        oid = _raw(name)
+        if self._find(oid) is None and not os.path.exists(self._loose_path(oid)):
+            raise KeyError(name)
+        kind, content = self.read(oid)
+        return _NUMBERS[kind], content
+
+    def iterobjects_subset(self, shas: Iterable[bytes], *, allow_missing: bool = False) -> Iterator[ShaFile]:
+        """The objects of these hex ids, each verified, where dulwich's would take packs at their word."""
+        for sha in shas:
+            if not allow_missing or sha in self:
+                yield self[sha]  # type: ignore[index]
+
+    def _complete_pack(self, *arguments: Any, **named: Any) -> Any:
+        """What came by add_pack() or add_thin_pack() is durable, directory and all, before anything names it."""
+        pack = super()._complete_pack(*arguments, **named)
+        sync_directory(os.path.join(self._dir, "pack"))
+        self.refresh()
+        return pack
 
     def missing(self, oids: set[bytes]) -> set[bytes]:
         """Which of these there are no objects for."""
@@ -92,7 +141,7 @@ class ObjectStore:
         for pack in self._largest_first():
             if not left:
                 break
-            left -= pack.held(left)
+            left -= pack.index.held(left)
         return {oid for oid in left if not os.path.exists(self._loose_path(oid))}
 
     def read(self, oid: bytes, expected: bytes | None = None, most: int | None = None) -> tuple[bytes, bytes]:
@@ -116,13 +165,13 @@ class ObjectStore:
             # A damaged index is no reason not to look into other packs.
             placed: list[tuple[int, bytes]] = []
             with suppress(IntegrityError):
-                placed = sorted([(at, oid) for oid in left if (at := pack.find(oid)) is not None])
+                placed = sorted([(at, oid) for oid in left if (at := pack.index.find(oid)) is not None])
             for offset, oid in placed:
-                content = pack.short(offset, number)
-                if content is None:
-                    with suppress(IntegrityError):
-                        # The base of a delta mostly lies before it, and is remembered.
-                        content = self._read_packed(pack, offset, limits.WHOLE[kind])[1]
+                content = None
+                with suppress(IntegrityError):
+                    # The base of a delta mostly lies before it, and is remembered.
+                    found_kind, content = self._read_packed(pack, offset, limits.WHOLE[kind])
+                    content = content if found_kind == number else None
                 if content is not None and len(content) <= room and _id(kind, content) == oid:
                     found[oid] = content
                     room -= len(content)
@@ -130,7 +179,7 @@ class ObjectStore:
         return found
 
     def _largest_first(self) -> list[Pack]:
-        return sorted(self._packs.values(), key=lambda pack: -pack.count)
+        return sorted(self._packs.values(), key=lambda pack: -len(pack.index))
 
     def read_ahead(self, commits: Iterable[bytes]) -> None:
         """Read many commits at once that read() will be asked for."""
@@ -184,8 +233,8 @@ class ObjectStore:
 
     def _copies(self, oid: bytes) -> Iterator[tuple[Pack, int] | None]:
         self.refresh()
-        for pack in self.packs():
-            offset = pack.find(oid)
+        for pack in self.packs:
+            offset = pack.index.find(oid)
             if offset is not None:
                 yield pack, offset
         if os.path.exists(self._loose_path(oid)):
@@ -226,7 +275,7 @@ class ObjectStore:
     def as_written(self, oid: bytes) -> bool:
         """Whether the bytes in a pack that hold an object, whole and no delta, are those that were once written."""
         found = self._locate(oid)
-        if found is None or oid in self.damaged or found[0].header(found[1])[0] not in TYPES:
+        if found is None or oid in self.damaged or found[0].data.header(found[1])[0] not in TYPES:
             return False
         return found[0].as_written(found[1])
 
@@ -270,7 +319,7 @@ class ObjectStore:
         """The size of the file that holds an object, a pack or its own; 0 where it is missing."""
         found = self._find(oid)
         if found is not None:
-            return found[0].size
+            return found[0].data.end
         with suppress(OSError):
             return os.stat(self._loose_path(oid)).st_size
         return 0
@@ -281,10 +330,10 @@ class ObjectStore:
         small: list[bytes] = []
         large: list[bytes] = []
         for pack in self._packs.values():
-            placed = pack.places(left)
+            placed = pack.index.places(left)
             left.difference_update([oid for _, oid in placed])
             # Deflated data is hardly ever a thousandth of the plain: only where the next is far away is a look needed.
-            ends = [*(at for at, _ in placed[1:]), pack.size][: len(placed)]
+            ends = [*(at for at, _ in placed[1:]), pack.data.end][: len(placed)]
             for (at, oid), end in zip(placed, ends, strict=True):
                 (large if end - at >= STREAM_FROM >> 10 and self._streams(oid) else small).append(oid)
         for oid in sorted(left):
@@ -295,15 +344,15 @@ class ObjectStore:
         found = self._locate(oid)
         if found is None:
             return False
-        kind, size, _, _ = found[0].header(found[1])
+        kind, size, _, _ = found[0].data.header(found[1])
         return kind in TYPES and size >= STREAM_FROM
 
     def _locate(self, oid: bytes) -> tuple[Pack, int] | None:
         # What is asked for next mostly lies where the last one was.
-        for pack in (self._packs.get(self._last), *self._packs.values()):
-            offset = pack.find(oid) if pack is not None else None
+        for pack in (self._last, *self._packs.values()):
+            offset = pack.index.find(oid) if pack is not None else None
             if pack is not None and offset is not None:
-                self._last = pack.name
+                self._last = pack
                 return pack, offset
         return None
 
@@ -328,7 +377,7 @@ class ObjectStore:
                 self._bases.move_to_end((pack.path, offset))
                 kind, content = cached
                 break
-            kind, size, base, content = pack.load(offset, room if steps else most)
+            kind, size, base, content = pack.data.load(offset, room if steps else most)
             if size > (room if steps else most):
                 raise IntegrityError(f"pack entry at {offset} claims {size} bytes", path=pack.path)
             if kind in TYPES:
@@ -393,6 +442,11 @@ class ObjectStore:
         return head[1], plain[head.end() :]
 
 
+def _raw(name: bytes) -> bytes:
+    """A raw id from one that is raw or hex, as dulwich has both."""
+    return bytes.fromhex(name.decode("ascii")) if len(name) == 40 else name
+
+
 def _unreadable(error: OSError) -> OSError | IntegrityError:
     """What a disk cannot read is damaged; what a process lacks (descriptors, memory) is no property of the object."""
     if error.errno not in (errno.EIO, errno.EUCLEAN, errno.ENODATA, errno.EBADMSG):
@@ -453,17 +507,17 @@ def _checked(pieces: Iterator[bytes], oid: bytes, size: int) -> Iterator[bytes]:
 
 def _is_large(copy: tuple[Pack, int]) -> bool:
     with suppress(IntegrityError):
-        kind, length, _, _ = copy[0].header(copy[1])
+        kind, length, _, _ = copy[0].data.header(copy[1])
         return kind == 3 and length >= STREAM_FROM
     return False
 
 
 def _large_stream(copy: tuple[Pack, int], oid: bytes, size: int | None, checked: bool = True) -> Iterator[bytes]:
     pack, offset = copy
-    _, length, at, _ = pack.header(offset)
+    _, length, at, _ = pack.data.header(offset)
     if size is not None and length != size:
         raise IntegrityError(f"it has {length} bytes, not {size}", path=pack.path)
-    pieces = pack.inflate_stream(at, length)
+    pieces = pack.data.inflate_stream(at, length)
     yield from _checked(pieces, oid, length) if checked else pieces
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 import threading
 from contextlib import suppress
+
+from dulwich.pack import write_pack_index_v2
 
 from gitsnap.core.content import CHUNK, WORTHWHILE, beside
 from gitsnap.sidecar.files import private_create
@@ -60,7 +63,7 @@ class PackFile:
         os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
         index = self._path + ".idx"
         try:
-            _write_synced(index, _index_bytes(self.index, trailer))
+            _write_synced(index, self._index_bytes(trailer))
             if not os.path.exists(base + ".keep"):
                 _write_synced(base + ".keep", b"gitsnap: a snapshot is being written\n")
             os.rename(self._path, base + ".pack")
@@ -70,6 +73,11 @@ class PackFile:
                 os.unlink(index)
             raise
         return name
+
+    def _index_bytes(self, trailer: bytes) -> bytes:
+        out = io.BytesIO()
+        write_pack_index_v2(out, [(oid, at, crc) for oid, (crc, at) in sorted(self.index.items())], trailer)
+        return out.getvalue()
 
     def _complete(self) -> bytes:
         self.end()
@@ -137,30 +145,6 @@ class _Reading:
         if self._failure is not None:
             raise self._failure
         return self._sha1.digest()
-
-
-def _index_bytes(index: dict[bytes, tuple[int, int]], trailer: bytes) -> bytes:
-    oids = sorted(index)
-    counts = [0] * 256
-    for oid in oids:
-        counts[oid[0]] += 1
-    for i in range(1, 256):
-        counts[i] += counts[i - 1]
-    crcs, offsets = zip(*(index[oid] for oid in oids), strict=True)
-    large = [o for o in offsets if o >= 1 << 31]
-    position = {o: 1 << 31 | i for i, o in enumerate(large)}
-    n = len(oids)
-    body = b"".join(
-        [
-            b"\377tOc" + struct.pack(">L256L", 2, *counts),
-            *oids,
-            struct.pack(f">{n}L", *crcs),
-            struct.pack(f">{n}L", *(position.get(o, o) for o in offsets)),
-            struct.pack(f">{len(large)}Q", *large),
-            trailer,
-        ]
-    )
-    return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
 def _write_synced(path: str, data: bytes) -> None:

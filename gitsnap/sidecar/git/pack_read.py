@@ -1,7 +1,8 @@
-"""Reading packs: indexes mapped, objects by pread, large blobs as a stream.
+"""Reading packs: dulwich's, with objects read by pread and inflated by isal, and large blobs as a stream.
 
-Handles what stock git leaves after gc, repack or a push: deltas (by offset and by id) and large offsets. Everything
-read is untrusted until its object id has been recomputed by the caller (objects.py).
+dulwich maps a pack whole and reads from the map: a pack that is cut short meanwhile ends the process with SIGBUS, a
+large one counts as memory, and zlib takes half of the time (docs/adr/0101). Everything read is untrusted until its
+object id has been recomputed by the caller (objects.py).
 """
 
 from __future__ import annotations
@@ -13,60 +14,49 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Set
 from typing import Any
 
+from dulwich import pack as dulwich_pack
+from dulwich.object_format import SHA1
+from dulwich.pack import OFS_DELTA, REF_DELTA, PackIndex2, UnpackedObject, bisect_find_sha, unpack_object
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import files
 from gitsnap.sidecar.git.deflate import IsalError, inflated
+from gitsnap.sidecar.git.deltas import LARGEST
 
-OFS_DELTA, REF_DELTA = 6, 7
 _BULK_AFTER, _BULK_SHARE = 300, 5
-# Up to so many ids are looked through in a third of the time that a bisection takes.
-_SCANNED = 256
 _PIECE = 1 << 18
 # What holds a commit or a small tree is read in a sixth of the time of the larger gulp, which holds most files.
 _SIP, _GULP = 1 << 10, 1 << 14
+_HEADER, _TRAILER = 12, 20
+# Of dulwich's cache of what deltas have made, in bytes. ObjectStore has its own.
+_CACHE = 1 << 20
 
 
-class Pack:
-    """One pack and its index. Descriptors stay open, so that a concurrent gc takes nothing away from a reader."""
+class Index(PackIndex2):
+    """The index of a pack, mapped; IntegrityError for one that is no index."""
 
-    def __init__(self, index_path: str) -> None:
-        self.path = index_path[:-4] + ".pack"
-        self.name = os.path.basename(index_path)
-        fd = os.open(index_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            size = os.fstat(fd).st_size
-            if size < 8 + 1024 + 40:
-                raise IntegrityError("pack index is truncated", path=index_path)
-            self._map = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-        finally:
-            os.close(fd)
-        self.fanout = struct.unpack_from(">256L", self._map, 8)
-        self.count = self.fanout[255]
-        if (
-            self._map[:8] != b"\377tOc\0\0\0\2"
-            or size < 1072 + 28 * self.count
-            or list(self.fanout) != sorted(self.fanout)
+    def __init__(self, path: str) -> None:
+        # What dulwich's closes when it goes: there from the start, whatever fails.
+        with open(files.opened(path), "rb") as file:
+            self._file = file
+            try:
+                contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                super().__init__(path, SHA1, file=file, contents=contents)  # type: ignore[arg-type]
+            except (ValueError, AssertionError, struct.error, IndexError) as error:
+                raise IntegrityError(f"pack index is damaged or of an unknown version: {error}", path=path) from None
+        if len(contents) < self._pack_offset_largetable_offset + 2 * _TRAILER or self._fan_out_table != sorted(
+            self._fan_out_table
         ):
-            raise IntegrityError("pack index is damaged or of an unknown version", path=index_path)
-        self._crcs = 1032 + 20 * self.count
-        self._offsets = self._crcs + 4 * self.count
-        self._large = self._offsets + 4 * self.count
-        self._large_count = (size - 40 - self._large) // 8
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        self.size = os.fstat(self.fd).st_size
+            contents.close()
+            raise IntegrityError("pack index is damaged or of an unknown version", path=path)
+        self._large_count = (len(contents) - 2 * _TRAILER - self._pack_offset_largetable_offset) // 8
         self._lookups = 0
         self._table: dict[bytes, int] | None = None
-        self._ids: bytes | None = None
-
-    def close(self) -> None:
-        """Release the descriptors."""
-        self._map.close()
-        os.close(self.fd)
 
     def oids(self) -> list[bytes]:
         """All object ids, sorted."""
-        data = self._map[1032 : self._crcs]
+        data = self._names()
         return [data[i : i + 20] for i in range(0, len(data), 20)]
 
     def find(self, oid: bytes) -> int | None:
@@ -75,29 +65,20 @@ class Pack:
             return self._table.get(oid)
         self._lookups += 1
         # Loading it takes as long as finding every fifth of its objects.
-        if self._lookups > max(_BULK_AFTER, self.count // _BULK_SHARE):
+        if self._lookups > max(_BULK_AFTER, len(self) // _BULK_SHARE):
             self._table = self._load_table()
             return self._table.get(oid)
         i = self._row(oid)
-        return None if i is None else self._offset_at(i)
+        return None if i is None else self._unpack_offset(i)
 
     def _row(self, oid: bytes) -> int | None:
         """Where in the index an object is."""
-        low, high = self.fanout[oid[0] - 1] if oid[0] else 0, self.fanout[oid[0]]
-        if high - low > _SCANNED:
-            i = bisect_right(range(high), oid, low, high, key=self._oid_at) - 1
-            return i if i >= low and self._oid_at(i) == oid else None
-        if self._ids is None:
-            self._ids = self._map[1032 : self._crcs]
-        at = self._ids.find(oid, 20 * low, 20 * high)
-        while at % 20 and at >= 0:
-            # The end of one id and the beginning of the next one.
-            at = self._ids.find(oid, at + 1, 20 * high)
-        return at // 20 if at >= 0 else None
+        low, high = self._fan_out_table[oid[0] - 1] if oid[0] else 0, self._fan_out_table[oid[0]]
+        return bisect_find_sha(low, high - 1, oid, self._unpack_name) if low < high else None
 
     def places(self, oids: Collection[bytes]) -> list[tuple[int, bytes]]:
         """Offset and id of those of these objects that it holds, in the order in which they lie in it."""
-        if _BULK_SHARE * len(oids) < self.count:
+        if _BULK_SHARE * len(oids) < len(self):
             found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
         else:
             if self._table is None:
@@ -109,21 +90,16 @@ class Pack:
 
     def held(self, oids: Set[bytes]) -> Set[bytes]:
         """Those of these objects that it holds, wherever in it they lie."""
-        if _BULK_SHARE * len(oids) < self.count:
+        if _BULK_SHARE * len(oids) < len(self):
             return {oid for oid in oids if self._row(oid) is not None}
         return oids & set(self.oids())
 
-    def with_prefix(self, low_oid: bytes, high_oid: bytes) -> list[bytes]:
-        """The ids between two bounds, inclusive."""
-        first, last = self.fanout[low_oid[0] - 1] if low_oid[0] else 0, self.fanout[high_oid[0]]
-        return [o for o in map(self._oid_at, range(first, last)) if low_oid <= o <= high_oid]
+    def _names(self) -> bytes:
+        return self._contents[self._name_table_offset : self._crc32_table_offset]
 
-    def _oid_at(self, i: int) -> bytes:
-        return self._map[1032 + 20 * i : 1052 + 20 * i]
-
-    def _offset_at(self, i: int) -> int:
-        offset = int.from_bytes(self._map[self._offsets + 4 * i : self._offsets + 4 * i + 4], "big")
-        return self._resolve_large(offset)
+    def _unpack_offset(self, i: int) -> int:
+        at = self._pack_offset_table_offset + 4 * i
+        return self._resolve_large(int.from_bytes(self._contents[at : at + 4], "big"))
 
     def _resolve_large(self, offset: int) -> int:
         if offset < 1 << 31:
@@ -131,52 +107,87 @@ class Pack:
         i = offset & 0x7FFFFFFF
         if i >= self._large_count:
             raise IntegrityError("pack index names an offset it does not hold", path=self.path)
-        return int.from_bytes(self._map[self._large + 8 * i : self._large + 8 * i + 8], "big")
+        at = self._pack_offset_largetable_offset + 8 * i
+        return int.from_bytes(self._contents[at : at + 8], "big")
 
     def _load_table(self) -> dict[bytes, int]:
         return dict(zip(self.oids(), self._starts(), strict=True))
 
     def _starts(self) -> Iterable[int]:
         """The offset of every entry, in the order of the ids."""
-        offsets = struct.unpack_from(f">{self.count}L", self._map, self._offsets)
+        offsets = struct.unpack_from(f">{len(self)}L", self._contents, self._pack_offset_table_offset)
         return offsets if max(offsets, default=0) < 1 << 31 else map(self._resolve_large, offsets)
 
-    def entries(self) -> list[tuple[bytes, int, int, int]]:
-        """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack."""
-        crcs = struct.unpack_from(f">{self.count}L", self._map, self._crcs)
+    def spans(self, end: int) -> list[tuple[bytes, int, int, int]]:
+        """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack, the last up to `end`."""
+        crcs = struct.unpack_from(f">{len(self)}L", self._contents, self._crc32_table_offset)
         placed = sorted(zip(self._starts(), self.oids(), crcs, strict=True))
-        ends = [start for start, _, _ in placed[1:]] + [self.size - 20]
-        return [(oid, start, end, crc) for (start, oid, crc), end in zip(placed, ends, strict=True)]
+        ends = [start for start, _, _ in placed[1:]] + [end]
+        return [(oid, start, after, crc) for (start, oid, crc), after in zip(placed, ends, strict=True)]
 
-    def as_written(self, offset: int) -> bool:
-        """Whether the entry at `offset` has the CRC-32 that the index has for it: gitformat-pack(5) has these so that
-        what is deflated can be copied without being inflated, and damage does not go unnoticed."""
-        _, start, end, expected = next((e for e in self.entries() if e[1] == offset), (b"", 0, 0, 0))
-        crc = 0
-        while start < end and (data := os.pread(self.fd, min(_PIECE, end - start), start)):
-            crc = isal_zlib.crc32(data, crc)
-            start += len(data)
-        return start == end > 0 and crc == expected
-
-    def all_as_written(self, oids: Iterable[bytes], kind: int) -> set[bytes]:
-        """Those of these objects that lie here whole, of type `kind`, below 16 KB, and with the CRC-32 of the index."""
-        rows = [(row, oid) for oid in oids if (row := self._row(oid)) is not None]
-        starts = sorted(self._starts()) if rows else []
-        found = set()
-        for row, oid in rows:
-            start, crc = self._offset_at(row), self._crcs + 4 * row
+    def rows(self, oids: Iterable[bytes], end: int) -> list[tuple[bytes, int, int, int]]:
+        """What spans() says of those of these objects that it holds."""
+        found = [(row, oid) for oid in oids if (row := self._row(oid)) is not None]
+        starts = sorted(self._starts()) if found else []
+        out = []
+        for row, oid in found:
+            start = self._unpack_offset(row)
             after = bisect_right(starts, start)
-            size = (starts[after] if after < len(starts) else self.size - 20) - start
-            data = os.pread(self.fd, size, start) if 0 < size <= _GULP else b""
-            checksum = isal_zlib.crc32(data).to_bytes(4, "big")
-            if data and data[0] >> 4 & 7 == kind and checksum == self._map[crc : crc + 4]:
-                found.add(oid)
+            size = starts[after] if after < len(starts) else end
+            out.append((oid, start, size, self._unpack_crc32_checksum(row)))
+        return out
+
+
+class PackData(dulwich_pack.PackData):
+    """The entries of a pack, by pread: nothing is mapped unless dulwich itself goes through the whole of it."""
+
+    def __init__(self, path: str) -> None:
+        # Not dulwich's own, which maps the pack (1.2.21). What it sets beside the map, its other methods need.
+        self._filename, self.object_format = path, SHA1
+        self._header_size, self._close_file, self._contents = _HEADER, True, None
+        self.delta_window_size = self.window_memory = self.delta_cache_size = self.depth = self.threads = None
+        self.big_file_threshold = self.delta_base_cache_limit = None
+        self._file = open(files.opened(path), "rb", buffering=0)
+        self.fd = self._file.fileno()
+        self._size = os.fstat(self.fd).st_size
+        self._num_objects = int.from_bytes(os.pread(self.fd, 4, 8), "big")
+        self._init_offset_cache(_CACHE)
+
+    @property
+    def end(self) -> int:
+        """Where the last entry ends, in bytes from the start."""
+        return self._size - _TRAILER
+
+    def _buffer(self) -> bytes | mmap.mmap:
+        if self._contents is None:
+            self._contents = mmap.mmap(self.fd, self._size, access=mmap.ACCESS_READ)
+        return self._contents
+
+    def get_unpacked_object_at(self, offset: int, *, include_comp: bool = False) -> UnpackedObject:
+        """The entry at `offset`, inflated, and deflated as well if that is asked for."""
+        at = offset
+
+        def read(size: int) -> bytes:
+            nonlocal at
+            data = os.pread(self.fd, size, at)
+            at += len(data)
+            return data
+
+        found, _ = unpack_object(read, SHA1.hash_func, include_comp=include_comp)
+        found.offset = offset
         return found
+
+    def get_object_at(self, offset: int) -> tuple[int, Any]:
+        """dulwich's view of load(): its deltas hold their distance, not their base."""
+        kind, _, base, data = self.load(offset, LARGEST)
+        if kind == OFS_DELTA and isinstance(base, int):
+            return kind, (offset - base, [data])
+        return kind, (base, [data]) if kind == REF_DELTA else [data]
 
     def load(self, offset: int, limit: int) -> tuple[int, int, bytes | int | None, bytes]:
         """(type, size, delta base, inflated data) of the entry at `offset`; no data for a size above `limit`."""
         # Most entries are read whole together with their heads.
-        data = os.pread(self.fd, _SIP, offset) if 12 <= offset < self.size - 20 else b""
+        data = os.pread(self.fd, _SIP, offset) if _HEADER <= offset < self.end else b""
         kind, size, at, base = self._parse(data, offset)
         if size > limit:
             return kind, size, base, b""
@@ -187,32 +198,17 @@ class Pack:
         try:
             out: bytes = inflater.decompress(data[at - offset :], size + 1)
         except IsalError as error:
-            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self.path) from None
+            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self._path) from None
         if len(out) != size or not inflater.eof:
             out = self.inflate(at, size)
         return kind, size, base, out
-
-    def short(self, offset: int, kind: int) -> bytes | None:
-        """The content of a whole object of type `kind` at `offset`, where one short read holds it; None for all else,
-        what is damaged included."""
-        data = os.pread(self.fd, _SIP, offset) if 12 <= offset < self.size - 20 else b""
-        # One or two bytes say the type and a size below 2 KB (gitformat-pack(5)).
-        if len(data) < 3 or data[0] >> 4 & 7 != kind or (data[0] & 0x80 and data[1] & 0x80):
-            return None
-        size, at = (data[0] & 15 | data[1] << 4, 2) if data[0] & 0x80 else (data[0] & 15, 1)
-        inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
-        try:
-            out: bytes = inflater.decompress(data[at:], size + 1)
-        except IsalError:
-            return None
-        return out if len(out) == size and inflater.eof else None
 
     def header(self, offset: int) -> tuple[int, int, int, bytes | int | None]:
         """(type, size, where the deflated data starts, delta base) of the entry at `offset`.
 
         The base is an id for REF_DELTA, an absolute offset for OFS_DELTA, None for whole objects.
         """
-        return self._parse(os.pread(self.fd, 48, offset) if 12 <= offset < self.size - 20 else b"", offset)
+        return self._parse(os.pread(self.fd, 48, offset) if _HEADER <= offset < self.end else b"", offset)
 
     def _parse(self, data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:
         try:
@@ -233,7 +229,7 @@ class Pack:
             elif kind == REF_DELTA:
                 base, at = data[at : at + 20], at + 20
         except IndexError:
-            raise IntegrityError(f"pack entry at {offset} is damaged", path=self.path) from None
+            raise IntegrityError(f"pack entry at {offset} is damaged", path=self._path) from None
         return kind, size, offset + at, base
 
     def inflate(self, at: int, size: int) -> bytes:
@@ -244,7 +240,7 @@ class Pack:
         try:
             out: bytes = inflater.decompress(data, size + 1)
         except IsalError as error:
-            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self.path) from None
+            raise IntegrityError(f"pack data at {at} does not inflate: {error}", path=self._path) from None
         if len(out) == size and inflater.eof:
             return out
         return b"".join(self.inflate_stream(at, size))
@@ -259,9 +255,9 @@ class Pack:
                     break
                 yield piece
         except (IsalError, EOFError) as error:
-            raise IntegrityError(f"pack data from {at} on does not inflate: {error}", path=self.path) from None
+            raise IntegrityError(f"pack data from {at} on does not inflate: {error}", path=self._path) from None
         if seen != size:
-            raise IntegrityError(f"pack entry holds {seen} bytes where its header says {size}", path=self.path)
+            raise IntegrityError(f"pack entry holds {seen} bytes where its header says {size}", path=self._path)
 
     def _inflate_alone(self, at: int) -> Iterator[bytes]:
         inflater: Any = isal_zlib.decompressobj()
@@ -277,3 +273,57 @@ class Pack:
             data = inflater.unconsumed_tail
             if out:
                 yield out
+
+    @property
+    def _path(self) -> str:
+        return os.fspath(self._filename)
+
+
+class Pack(dulwich_pack.Pack):
+    """One pack and its index. Descriptors are there from the start, so that a gc beside us takes nothing away."""
+
+    def __init__(self, index_path: str) -> None:
+        super().__init__(index_path[:-4], object_format=SHA1)
+        self.path = self._data_path
+        index = Index(index_path)
+        try:
+            self._data = PackData(self.path)
+        except BaseException:
+            index.close()
+            raise
+        self._idx = index
+
+    @property
+    def index(self) -> Index:
+        """Where its objects lie."""
+        assert isinstance(self._idx, Index)
+        return self._idx
+
+    @property
+    def data(self) -> PackData:
+        """Its entries."""
+        assert isinstance(self._data, PackData)
+        return self._data
+
+    def spans(self) -> list[tuple[bytes, int, int, int]]:
+        """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack."""
+        return self.index.spans(self.data.end)
+
+    def as_written(self, offset: int) -> bool:
+        """Whether the entry at `offset` has the CRC-32 that the index has for it: gitformat-pack(5) has these so that
+        what is deflated can be copied without being inflated, and damage does not go unnoticed."""
+        _, start, end, expected = next((e for e in self.spans() if e[1] == offset), (b"", 0, 0, 0))
+        crc = 0
+        while start < end and (data := os.pread(self.data.fd, min(_PIECE, end - start), start)):
+            crc = isal_zlib.crc32(data, crc)
+            start += len(data)
+        return start == end > 0 and crc == expected
+
+    def all_as_written(self, oids: Iterable[bytes], kind: int) -> set[bytes]:
+        """Those of these objects that lie here whole, of type `kind`, below 16 KB, and with the CRC-32 of the index."""
+        found = set()
+        for oid, start, end, crc in self.index.rows(oids, self.data.end):
+            data = os.pread(self.data.fd, end - start, start) if 0 < end - start <= _GULP else b""
+            if data and data[0] >> 4 & 7 == kind and isal_zlib.crc32(data) == crc:
+                found.add(oid)
+        return found

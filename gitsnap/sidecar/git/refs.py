@@ -1,4 +1,7 @@
-"""Refs: git's files, read as they are, changed by compare-and-swap under git's own locks, and made durable.
+"""Refs: dulwich's container, changed by compare-and-swap under git's own locks that die with us, and made durable.
+
+dulwich takes what stands in a damaged ref for its value, syncs no directory, leaves its lock behind when it is killed,
+and a removal that is killed brings back an older value (1.2.21; docs/adr/0101).
 
 No reflog is written (one would keep pruned snapshots alive). Whoever changes refs holds the sidecar's writer lock.
 """
@@ -8,9 +11,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from typing import Any
+
+from dulwich.objects import ZERO_SHA, ObjectID
+from dulwich.refs import HEADREF, DiskRefsContainer, Ref
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.sidecar import files
@@ -35,13 +42,80 @@ _PACKED = re.compile(rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f~^:?*\[\\]+)")
 _NO_REF = re.compile(rb"\.\.|//|/\.|@\{|\.lock(?:/|\Z)|[./]\Z")
 
 
-class Refs:
-    """The refs of the bare repository at `path`. Values are hex object ids."""
+class Refs(DiskRefsContainer):
+    """The refs of the bare repository at `path`. Values are hex object ids; IntegrityError for a damaged ref.
+
+    gitsnap's own methods have names and values as text, dulwich's have bytes. No ref but HEAD is symbolic: through one,
+    a foreign sidecar could make a change of one ref move another.
+    """
 
     def __init__(self, path: str) -> None:
+        super().__init__(path)
         self._path = path
         # How long a lock of git's is waited for, in seconds.
         self.patience = _PATIENCE
+
+    def read_loose_ref(self, name: Ref) -> bytes | None:
+        """What dulwich reads a ref by."""
+        if name == HEADREF:
+            return super().read_loose_ref(name)
+        value = self._loose(os.fsdecode(name))
+        return value.encode() if value is not None else None
+
+    def get_packed_refs(self) -> dict[Ref, ObjectID]:
+        """All of packed-refs."""
+        return {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in self._packed().items()}
+
+    def subkeys(self, base: Ref) -> set[Ref]:
+        """The refs below a name, by the rest of their names."""
+        return {Ref(os.fsencode(n)) for n in self.below(os.fsdecode(base.rstrip(b"/")) + "/")}
+
+    def set_if_equals(self, name: Ref, old_ref: ObjectID | None, new_ref: ObjectID, *_: Any, **__: Any) -> bool:
+        """Set a ref that still has the value `old_ref` (None: whatever it is), durably; whether it had it."""
+        self._check_refname(name)
+        self._check_ref_value(new_ref)
+        to = os.fsdecode(self.follow(name)[0][-1])
+        old = self.get(to) if old_ref is None else None if old_ref == ZERO_SHA else old_ref.decode()
+        return self._tried(lambda: self.change(to, old, new_ref.decode()))
+
+    def add_if_new(self, name: Ref, ref: ObjectID, *_: Any, **__: Any) -> bool:
+        """Create a ref, durably; whether there was none."""
+        self._check_refname(name)
+        self._check_ref_value(ref)
+        to = os.fsdecode(self.follow(name)[0][-1])
+        return self._tried(lambda: self.create(to, ref.decode()))
+
+    def remove_if_equals(self, name: Ref, old_ref: ObjectID | None, *_: Any, **__: Any) -> bool:
+        """Remove a ref that still has the value `old_ref` (None: whatever it is), durably; whether it had it."""
+        self._check_refname(name)
+        to = os.fsdecode(name)
+        return self._tried(lambda: self.discard(to) if old_ref is None else self.remove(to, old_ref.decode()))
+
+    def add_packed_refs(self, new_refs: Mapping[Ref, ObjectID | None]) -> None:
+        """Set or remove refs, each one durably. To pack them is stock git's part, at a gc."""
+        for name, value in new_refs.items():
+            if value is None:
+                self.remove_if_equals(name, None)
+            else:
+                self.set_if_equals(name, None, value)
+
+    def pack_refs(self, all: bool = False) -> None:  # noqa: A002
+        """Nothing: dulwich would remove what is loose before what is packed is there."""
+
+    def set_symbolic_ref(self, name: Ref, other: Ref, *_: Any, **__: Any) -> None:
+        """Refused: HEAD stays where it is, and nothing else is symbolic."""
+        raise GitsnapError(
+            f"ref {os.fsdecode(name)} cannot be made to point to {os.fsdecode(other)}", kind="symbolic-ref"
+        )
+
+    def _tried(self, change: Callable[[], None]) -> bool:
+        try:
+            change()
+        except GitsnapError as error:
+            if error.kind in ("ref-moved", "ref-exists"):
+                return False
+            raise
+        return True
 
     def get(self, name: str) -> str | None:
         """The ref's value, or None when there is no such ref."""
@@ -57,31 +131,30 @@ class Refs:
         """
         found: dict[str, str] = {}
         unreadable = set()
-        with _opened(os.path.join(self._path, prefix)) as folder:
-            for rest in _names(folder, "") if folder is not None else ():
-                if prefix + rest in but:
-                    continue
-                try:
-                    value = self._loose(rest, prefix, folder)
-                except IntegrityError as error:
-                    if damaged is None:
-                        raise
-                    damaged[rest] = IntegrityError("its ref is damaged", path=error.path)
-                    unreadable.add(rest)
-                else:
-                    if value is not None:
-                        found[rest] = value
+        for name in map(os.fsdecode, self._iter_loose_refs(os.fsencode(prefix))):
+            rest = name.removeprefix(prefix)
+            if name in but:
+                continue
+            try:
+                value = self._loose(name)
+            except IntegrityError as error:
+                if damaged is None:
+                    raise
+                damaged[rest] = IntegrityError("its ref is damaged", path=error.path)
+                unreadable.add(rest)
+            else:
+                if value is not None:
+                    found[rest] = value
         # Packed ones last: a git that packs refs puts each there before it removes the loose one.
         packed = {n[len(prefix) :]: v for n, v in self._packed().items() if n.startswith(prefix) and n not in but}
         return {n: v for n, v in packed.items() if n not in unreadable} | found
 
-    def _loose(self, name: str, prefix: str = "", folder: int | None = None) -> str | None:
-        """The value of a ref that has a file of its own; `folder` is the directory of `prefix`, where it is open."""
-        # There may be thousands of them: os.open and os.read take half the time of a file object, and a name in an open
-        # directory is found sooner than a path.
-        path = name if folder is not None else f"{self._path}/{name}"
+    def _loose(self, name: str) -> str | None:
+        """The value of a ref that has a file of its own."""
+        path = f"{self._path}/{name}"
+        # There may be thousands of them: os.open and os.read take half the time of a file object.
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 data = os.read(file, 64)
             finally:
@@ -89,7 +162,7 @@ class Refs:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         if not _HEX.fullmatch(data[:40]) or data[40:] not in (b"\n", b""):
-            raise IntegrityError(f"ref {prefix}{name} is damaged", path=os.path.join(self._path, prefix + name))
+            raise IntegrityError(f"ref {name} is damaged", path=path)
         return data[:40].decode()
 
     def _packed(self) -> Mapping[str, str]:
@@ -114,6 +187,7 @@ class Refs:
     def change(self, name: str, old: str | None, new: str) -> None:
         """Set a ref that still has the value `old` (None: does not exist), durably; GitsnapError if it moved."""
         if old == new:
+            self._expect(name, old)
             return
         with self._locked(name, new) as lock:
             self._expect(name, old)
@@ -241,34 +315,3 @@ def _parse_packed(data: bytes, path: str) -> Mapping[str, str]:
             raise IntegrityError("packed-refs is damaged", path=path)
         found[match[2].decode("utf-8", "surrogateescape")] = match[1].decode()
     return found
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int | None]:
-    """A directory's descriptor; None where there is none."""
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _names(folder: int, prefix: str) -> Iterator[str]:
-    """The files below a prefix in an open folder, relative to that folder, without locks."""
-    try:
-        inner = os.open(prefix or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        listing = [(item.name, item.is_dir(follow_symlinks=False)) for item in os.scandir(inner)]
-    finally:
-        os.close(inner)
-    for name, is_folder in listing:
-        if is_folder:
-            yield from _names(folder, f"{prefix}{name}/")
-        elif not name.endswith(".lock"):
-            yield prefix + name

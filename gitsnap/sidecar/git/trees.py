@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from binascii import unhexlify
 from collections.abc import Callable, Iterable, Iterator
 from operator import lt
 from typing import NamedTuple
+
+from dulwich.errors import ObjectFormatException
+from dulwich.objects import parse_tree
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
@@ -15,9 +18,7 @@ from gitsnap.sidecar.git.objects import ObjectStore
 DIRECTORY, LINK = 0o040000, 0o120000
 # Looked up once, because access to an enumeration's members is slow.
 _DIR, _LINK = Type.DIR, Type.LINK
-_TREE_MODE = b"40000"
-_ENTRY = re.compile(rb"(100644|100755|120000|40000) ([^\0/]+)\0(.{20})", re.DOTALL)
-_MODES = {b"100644": 0o100644, b"100755": 0o100755, b"120000": 0o120000, b"40000": DIRECTORY}
+_MODES = frozenset({0o100644, 0o100755, LINK, DIRECTORY})
 
 
 class Leaf(NamedTuple):
@@ -71,29 +72,30 @@ def build(entries: Iterable[Entry], add_tree: Callable[[bytes], bytes]) -> tuple
 
 
 def parse(data: bytes, oid: bytes) -> list[tuple[bytes, int, bytes]]:
-    """(encoded name, mode, id) of each entry of a tree object; IntegrityError unless it is canonical."""
-    found = _entries(data, oid)
+    """(encoded name, mode, id) of each entry of a tree object; IntegrityError unless it is canonical.
+
+    dulwich reads the entries, and leaves their order, names and modes to whoever asks.
+    """
+    try:
+        found = [(name, mode, unhexlify(child)) for name, mode, child in parse_tree(data, 20, strict=True)]
+    except (ObjectFormatException, ValueError) as error:
+        raise IntegrityError(f"tree {oid.hex()} has a malformed entry: {error}") from None
+    for name, mode, _ in found:
+        if mode not in _MODES or not name or b"/" in name:
+            raise IntegrityError(f"tree {oid.hex()} has a malformed entry", path=name)
     # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
-    keys = [name + b"/" if mode == _TREE_MODE else name for mode, name, _ in found]
+    keys = [name + b"/" if mode == DIRECTORY else name for name, mode, _ in found]
     if not all(map(lt, keys, keys[1:])):
-        wrong = next(name for (_, name, _), a, b in zip(found[1:], keys, keys[1:], strict=False) if a >= b)
+        wrong = next(name for (name, _, _), a, b in zip(found[1:], keys, keys[1:], strict=False) if a >= b)
         raise IntegrityError(f"tree {oid.hex()} has a misplaced or duplicate entry", path=wrong)
-    return [(name, _MODES[mode], child) for mode, name, child in found]
-
-
-def _entries(data: bytes, oid: bytes) -> list[tuple[bytes, bytes, bytes]]:
-    found: list[tuple[bytes, bytes, bytes]] = _ENTRY.findall(data)
-    # Matches do not overlap: when they are as long as the whole together, there is nothing between them.
-    if sum([len(mode) + len(name) for mode, name, _ in found]) + 22 * len(found) != len(data):
-        raise IntegrityError(f"tree {oid.hex()} has a malformed entry")
     return found
 
 
 def children(data: bytes, oid: bytes) -> tuple[list[bytes], list[bytes]]:
     """The ids of the trees and of the blobs directly below a tree object."""
-    found = _entries(data, oid)
-    below = [child for mode, _, child in found if mode == _TREE_MODE]
-    return below, [child for mode, _, child in found if mode != _TREE_MODE]
+    found = parse(data, oid)
+    below = [child for _, mode, child in found if mode == DIRECTORY]
+    return below, [child for _, mode, child in found if mode != DIRECTORY]
 
 
 def flatten(store: ObjectStore, root: bytes, limit: int) -> Iterator[Leaf]:
