@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Whoever started us in the background had us ignore what a terminal sends, and with us all that we start.
     """
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     mine = not hasattr(config, "workerinput") and config.option.basetemp is None
