@@ -17,7 +17,6 @@ from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import locate as places
 from gitsnap.ops.store.locate import Place
-from gitsnap.ops.store.moved import former
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -164,6 +163,8 @@ class Session:
         from gitsnap.cli.render import formatting
 
         self.out.remark(f"created the sidecar {formatting.name(place.store)}")
+        from gitsnap.ops.store.moved import former
+
         was = former(place.root, self.home, place.store)
         if was is not None:
             store = formatting.name(shlex.quote(was.store))

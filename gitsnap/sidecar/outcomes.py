@@ -16,7 +16,6 @@ from gitsnap.core.message import format_ending, parse_ending
 from gitsnap.core.model import Snapshot
 from gitsnap.core.outcome import Ending
 from gitsnap.sidecar.git import commits, refs
-from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import reflog, seal
 
@@ -56,6 +55,9 @@ def store(sidecar: Sidecar, pre: Snapshot, ending: Ending, when: datetime) -> No
     ref = refs.UPGRADES + ending.upgrade
     old = sidecar.refs.get(ref)
     content = commits.form(bytes.fromhex(pre.tree), format_ending(ending), when)
+    # Readers have no need of what writes.
+    from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
+
     pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
     try:
         commit = pack.add(COMMIT, content).hex()

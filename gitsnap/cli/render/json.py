@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from gitsnap.sidecar.state.damage import Damage
 from typing import TYPE_CHECKING
 
-from gitsnap.core.keys import ABSENT, KeyChange, shown_path
-
 if TYPE_CHECKING:
     pass
 
@@ -214,6 +212,8 @@ def change(c: Change, components: Components) -> Document:
 
 
 def _with_keys(c: Change, components: Components, keys: Callable[[Change], list[KeyChange] | None]) -> Document:
+
+    from gitsnap.cli.render.json_keys import key_document
 
     found = keys(c)
     return change(c, components) | {"keys": None if found is None else [key_document(k, secrets=True) for k in found]}
@@ -413,27 +413,3 @@ def failure(error: GitsnapError) -> Document:
         | fields
         | {"hint": error.hint},
     }
-
-
-def key_document(key: KeyChange, secrets: bool) -> Document:
-    """One key that differs."""
-    masked = key.secret and not secrets
-    return {
-        "key": shown_path(key.path),
-        "path": list(key.path),
-        "status": key.status,
-        "old": None if key.old is ABSENT or masked else _json_value(key.old),
-        "new": None if key.new is ABSENT or masked else _json_value(key.new),
-        "masked": masked,
-    }
-
-
-def _json_value(value: Any) -> Any:
-    """What JSON can hold; dates and the like of TOML and YAML as text."""
-    if isinstance(value, dict):
-        return {str(k): _json_value(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_value(v) for v in value]
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
-        return str(value)
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
     from gitsnap.core.settings import Settings
     from gitsnap.ops.report.history import Episode
-from gitsnap.cli.render.json import key_document
+from gitsnap.cli.render.json_keys import key_document
 
 
 def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:

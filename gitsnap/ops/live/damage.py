@@ -44,7 +44,7 @@ def judge(
     if not failed and not damage.load(sidecar):
         return
     others = [s for s in living if s.commit not in failed and s.commit not in passed]
-    shared = damage.holders(sidecar, others, broken) if broken and others else {}
+    shared = _holders(sidecar, others, broken) if broken and others else {}
 
     def how(before: dict[str, Damage]) -> dict[str, Damage]:
         alive = {s.commit for s in living}
@@ -64,7 +64,7 @@ def note(sidecar: Sidecar, now: datetime, by: str) -> None:
     with suppress(OSError, LockedError, IntegrityError), sidecar.using_objects(_PATIENCE):
         broken = _broken(sidecar)
         damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
-        found = damage.holders(sidecar, catalog.snapshots(sidecar), broken)
+        found = _holders(sidecar, catalog.snapshots(sidecar), broken)
 
         def how(before: dict[str, Damage]) -> dict[str, Damage]:
             return before | {c: damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before}
@@ -87,3 +87,12 @@ def heal(sidecar: Sidecar) -> None:
         damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
         if healed:
             damage.change(sidecar, lambda d: {c: x for c, x in d.items() if c not in healed}, _PATIENCE)
+
+
+def _holders(
+    sidecar: Sidecar, living: Sequence[Snapshot], broken: Collection[bytes]
+) -> Mapping[str, Sequence[Problem]]:
+    # Only those who have met damage need what it loads.
+    from gitsnap.sidecar.damaged_paths import holders
+
+    return holders(sidecar, living, broken)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
 from gitsnap.core.model import Problem
-from gitsnap.installation.root import missing
-from gitsnap.ops.store.moved import former
 from gitsnap.sidecar import repository
 from gitsnap.sidecar.repository import Sidecar
+
+if TYPE_CHECKING:
+    from gitsnap.ops.store.moved import Former
 
 # Bytes in one name on every file system that matters here.
 _NAME_MAX = 255
@@ -64,7 +66,7 @@ def locate(directory: str | None, store: str | None, home: str | None, cwd: str,
     if directory is not None:
         root = os.path.realpath(os.path.join(cwd, directory))
         found = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
-        if not (directory and missing(root) and repository.exists(found)):
+        if not (directory and _missing(root) and repository.exists(found)):
             root = real_directory(directory, cwd)
         elif not gone:
             raise GitsnapError(
@@ -84,7 +86,7 @@ def locate(directory: str | None, store: str | None, home: str | None, cwd: str,
         found = os.path.realpath(default_store(candidate, home))
         if repository.exists(found):
             return Place(candidate, found)
-    if former(os.path.realpath(cwd), home):
+    if _former(os.path.realpath(cwd), home):
         raise _unprotected(os.path.realpath(cwd), None, home)
     raise NoSidecarError(
         f"neither {os.path.realpath(cwd)} nor a directory above it is protected",
@@ -124,7 +126,7 @@ def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarErr
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
         hint = "without --store its sidecar is found" if known else start
         return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
-    if was := former(root, home):
+    if was := _former(root, home):
         return NoSidecarError(f"{root} is not protected; {was.words}", path=root, hint=was.hint(root))
     above = enclosing(root, home)
     hint = (
@@ -185,7 +187,7 @@ def protect(directory: str, store: str | None, home: str | None, cwd: str, user_
         )
     created = not repository.exists(path)
     was = None
-    if created and not store and (found := former(root, home)) and found.moved and not found.replaced:
+    if created and not store and (found := _former(root, home)) and found.moved and not found.replaced:
         path, created, store = found.store, False, found.store
     if created:
         repository.create(path, root).close()
@@ -228,3 +230,16 @@ def _leave_pointer(default: str, path: str) -> None:
         )
     os.makedirs(os.path.dirname(default), mode=0o700, exist_ok=True)
     os.symlink(path, default)
+
+
+def _missing(root: str) -> bool:
+    # Loads much that most commands do not need.
+    from gitsnap.installation.root import missing
+
+    return missing(root)
+
+
+def _former(root: str, home: str | None) -> Former | None:
+    from gitsnap.ops.store.moved import former
+
+    return former(root, home)

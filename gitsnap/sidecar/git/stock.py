@@ -14,7 +14,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -177,6 +176,9 @@ def room(store: str, *, refs: bool) -> Iterator[Room]:
     would lead out of the sidecar, or never end.
     """
     _require_plain(store, refs=refs)
+    # Loads random numbers and hashes that nothing else needs.
+    import tempfile
+
     folder = tempfile.mkdtemp(prefix="gitsnap-git-")
     try:
         os.mkdir(os.path.join(folder, "info"))
