@@ -97,6 +97,7 @@ def _dispatch(arguments: list[str]) -> int:
         diff,
         find,
         git,
+        import_,
         look,
         merge,
         recover,
