@@ -276,10 +276,12 @@ def test_a_number_that_belongs_to_the_label_is_no_tie() -> None:
     assert kept(judge(numbered, Policy(keep_last=1))) == [numbered[1].id]
 
 
-def test_an_upgrade_that_was_rolled_back_is_no_safety_snapshot() -> None:
-    """One of its snapshots is: the unit counts among the others all the same, and takes the place of one of them."""
-    safety = snap(ago(hours=1), "safety", kind=Kind.SAFETY, upgrade="u")
-    before = snap(ago(hours=2), "pre", kind=Kind.PRE, upgrade="u")
-    older, alone = snap(ago(hours=3)), snap(ago(hours=4), "safety", kind=Kind.SAFETY)
-    found = judge([safety, before, older, alone], Policy(keep_last=1))
-    assert kept(found) == [safety.id, before.id, alone.id]
+def test_the_safety_snapshot_of_an_upgrade_counts_among_those_alone() -> None:
+    """However often an upgrade is rolled back, that takes no place of the others, and keeps none for ever."""
+    last, again = (snap(ago(hours=n), "safety", kind=Kind.SAFETY, upgrade="u") for n in (1, 2))
+    before, older = snap(ago(hours=3), "pre", kind=Kind.PRE, upgrade="u"), snap(ago(hours=4))
+    alone = snap(ago(hours=5), "safety", kind=Kind.SAFETY)
+    found = judge([last, again, before, older, alone], Policy(keep_last=1))
+    assert kept(found) == [last.id, before.id]
+    found = judge([last, again, before, older, alone], Policy(keep_last=2))
+    assert kept(found) == [last.id, again.id, before.id, older.id]

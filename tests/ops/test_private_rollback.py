@@ -65,7 +65,7 @@ def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
     assert differences(case.top / "now", case.app) == ""
 
 
-@pytest.mark.parametrize("way", Direction)
+@pytest.mark.parametrize("way", [Direction.FINISH, Direction.REVERT])
 def test_recovered(upgraded: Upgraded, way: Direction) -> None:
     case, protected = upgraded
     target = protected.snapshots()[0].id
@@ -85,6 +85,27 @@ def test_recovered(upgraded: Upgraded, way: Direction) -> None:
         assert differences(case.top / wanted, case.app) == ""
         if way is Direction.FINISH:
             recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+
+
+@pytest.mark.parametrize("share", [0.55, 0.8])
+def test_given_up(upgraded: Upgraded, share: float) -> None:
+    """What the stage held is closed where it is kept, and what the rollback had closed stays so; until the next one."""
+    case, protected = upgraded
+    target = protected.snapshots()[0].id
+    counting = Counting()
+    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
+    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    with pytest.raises(KeyboardInterrupt):
+        restore.rollback(
+            protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
+        )
+    readers = Readers(USERS, case.app, case.states)
+    given_up = recovery.recover(protected.sidecar, Direction.GIVE_UP, SETTINGS, now=protected.now, disk=Watched(readers))
+    assert readers.stop() == []
+    assert given_up.kept
+    assert os.stat(given_up.kept).st_mode & 0o777 == 0o700
+    rollback(case, protected)
+    assert differences(case.top / "then", case.app) == ""
 
 
 def test_the_readers_see_what_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:

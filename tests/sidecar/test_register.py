@@ -13,6 +13,7 @@ from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.core.upgrade import choose_upgrade, upgrades
 from gitsnap.ops.capture import import_copies, snapshot, store
+from gitsnap.ops.capture.import_sources import Source
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import recover, rollback
@@ -70,7 +71,7 @@ class TestOrder:
 
         def bring_in(when: datetime) -> str:
             wanted = import_copies.Wanted(at=when)
-            return import_copies.take_in(place.sidecar, str(tmp_path), wanted, place.settings).snapshot.id
+            return import_copies.take_in(place.sidecar, Source(str(tmp_path), str(tmp_path)), wanted, place.settings).snapshot.id
 
         copy = bring_in(START + timedelta(days=1))
         assert latest(place) == copy

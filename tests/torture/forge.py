@@ -140,9 +140,10 @@ class Forged:
 
 
 def clear(store: Path) -> None:
-    """Take all snapshots away."""
+    """Take all snapshots away, and what is written down of them."""
     for top in ("refs/gitsnap", "refs/notes", "refs/heads"):
         for folder, _, names in os.walk(store / top):
             for name in names:
                 Path(folder, name).unlink()
-    (store / "packed-refs").unlink(missing_ok=True)
+    for name in ("packed-refs", "gitsnap/register"):
+        (store / name).unlink(missing_ok=True)

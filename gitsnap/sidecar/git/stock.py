@@ -260,7 +260,7 @@ def run(
         if b"No space left on device" in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store or cwd)
         said = done.stderr.decode("utf-8", "replace").strip().replace(git_dir, store or git_dir)
-        if store and (locked := locks.refused(said, store)):
+        if locked := locks.refused(said, store or cwd):
             raise locked
         words = said.splitlines()
         raise IntegrityError(f"git {arguments[0]} failed ({done.returncode}): {words[-1] if words else 'no message'}")
