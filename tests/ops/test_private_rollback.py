@@ -100,7 +100,9 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
             protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
         )
     readers = Readers(USERS, case.app, case.states)
-    given_up = recovery.recover(protected.sidecar, Direction.GIVE_UP, SETTINGS, now=protected.now, disk=Watched(readers))
+    given_up = recovery.recover(
+        protected.sidecar, Direction.GIVE_UP, SETTINGS, now=protected.now, disk=Watched(readers)
+    )
     assert readers.stop() == []
     assert given_up.kept
     assert os.stat(given_up.kept).st_mode & 0o777 == 0o700

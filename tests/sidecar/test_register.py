@@ -71,7 +71,9 @@ class TestOrder:
 
         def bring_in(when: datetime) -> str:
             wanted = import_copies.Wanted(at=when)
-            return import_copies.take_in(place.sidecar, Source(str(tmp_path), str(tmp_path)), wanted, place.settings).snapshot.id
+            return import_copies.take_in(
+                place.sidecar, Source(str(tmp_path), str(tmp_path)), wanted, place.settings
+            ).snapshot.id
 
         copy = bring_in(START + timedelta(days=1))
         assert latest(place) == copy

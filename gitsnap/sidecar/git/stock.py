@@ -43,7 +43,7 @@ _CLOSED = {
     "GIT_PAGER": "cat",
 }
 # What of a sidecar a git of ours is led to, where it needs refs. HEAD is copied: git takes no link for it.
-# Reflogs it would not find behind a link, and nothing in them is meant to be kept by a gc (superseded.forget).
+# Reflogs it would not find behind a link, and nothing in them is meant to be kept by a gc (reflog.forget).
 _LED_TO = ("refs", "packed-refs", "worktrees", "index", "gc.pid")
 _HEAD = re.compile(rb"(?:ref: refs/[!-~]{1,4000}|[0-9a-f]{40})\n?")
 
