@@ -93,34 +93,42 @@ class Published:
     objects: int
 
 
-@dataclass(slots=True, frozen=True)
-class Texts:
-    """An inventory's manifest and metadata, and their hex SHA-256."""
+Check = Callable[[Published], None]
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a snapshot's notes hold: an inventory's manifest and metadata as text, and their hex SHA-256."""
 
     manifest: bytes
     metadata: bytes
     manifest_sha256: str
     metadata_sha256: str
 
+    def release(self) -> None:
+        """Let go of the texts, which may be a hundred megabytes."""
+        self.manifest = self.metadata = b""
 
-def texts_of(inventory: Inventory) -> Texts:
-    """Both texts, as the notes will hold them."""
+
+def notes_of(inventory: Inventory) -> Notes:
+    """The notes of a snapshot of the inventory."""
     from gitsnap.core.manifest import format_manifest
     from gitsnap.core.mtree import format_metadata
 
     manifest, metadata = format_manifest(inventory), format_metadata(inventory)
-    return Texts(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
+    return Notes(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
 
 
 class Draft:
-    """A snapshot that is written but not yet visible. publish() or abandon() it.
+    """A snapshot that is written but not yet visible, beside those that are `living`. publish() or abandon() it.
 
-    `stored` is what a scan has to ask about digests of the cache; None where living snapshots hold all of them.
+    `cache` is the stat cache that it is written by. `stored` is what a scan has to ask about digests in there; None
+    where living snapshots hold all of them.
     """
 
     def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache) -> None:
         self._sidecar = sidecar
-        self._living = list(living)
+        self.living, self.cache = list(living), cache
         alive = cache.commit.hex() in {s.commit for s in living}
         self._kept = Kept(sidecar, living, cache if alive else None)
         # Asked about every file, so only with need: what a living snapshot holds is kept unless something is damaged.
@@ -135,11 +143,14 @@ class Draft:
         """Leave no trace. Harmless after publish()."""
         self.pack.abandon()
 
-    def publish(self, wanted: Snapshot, inventory: Inventory, texts: Texts, when: datetime) -> Published:
-        """Write trees, notes and commits, make all durable, and create the ref.
+    def publish(
+        self, wanted: Snapshot, inventory: Inventory, new: Notes, when: datetime, also: Check = lambda _: None
+    ) -> Published:
+        """Write trees, notes and commits, make all durable, create the ref, and read all of it back.
 
-        `wanted` needs no commit, tree, counts or digests yet; `texts` are those of `inventory`. Raises GitsnapError;
-        the snapshot is then absent.
+        `wanted` needs no commit, tree, counts or digests yet; `new` are the notes of `inventory`, which are released.
+        `also` checks further, and raises IntegrityError for what does not pass. Raises GitsnapError; the snapshot is
+        then absent.
         """
         pack = self.pack
         root, tree_ids = trees.build(inventory.entries, lambda data: pack.add(TREE, data))
@@ -149,15 +160,19 @@ class Draft:
             tree=root.hex(),
             files=len(files),
             bytes=sum([e.size for e in files]),
-            manifest_sha256=texts.manifest_sha256,
-            metadata_sha256=texts.metadata_sha256,
+            manifest_sha256=new.manifest_sha256,
+            metadata_sha256=new.metadata_sha256,
             partial=len(inventory.partial),
         )
-        notes_ = {refs.MANIFESTS: texts.manifest, refs.METADATA: texts.metadata}
-        return self._reveal(snapshot, notes_, tree_ids, when)
+        written = {refs.MANIFESTS: new.manifest, refs.METADATA: new.metadata}
+        published = self._reveal(snapshot, written, tree_ids, when)
+        written.clear()
+        new.release()
+        return self._checked(published, {e.oid for e in inventory.entries if e.oid}, when, also)
 
-    def publish_again(self, wanted: Snapshot, prior: Snapshot, when: datetime) -> Published:
-        """The same for a directory that is what the living snapshot `prior` holds: nothing but commits is new."""
+    def share(self, wanted: Snapshot, prior: Snapshot, when: datetime, also: Check = lambda _: None) -> Published:
+        """The same for a directory that is what the living snapshot `prior` holds, to which the cache belongs: nothing
+        but commits is new."""
         snapshot = replace(
             wanted,
             tree=prior.tree,
@@ -166,21 +181,35 @@ class Draft:
             manifest_sha256=prior.manifest_sha256,
             metadata_sha256=prior.metadata_sha256,
         )
-        return self._reveal(snapshot, dict.fromkeys((refs.MANIFESTS, refs.METADATA), prior.commit), [], when)
+        shared = dict.fromkeys((refs.MANIFESTS, refs.METADATA), prior.commit)
+        published = self._reveal(snapshot, shared, [], when)
+        return self._checked(published, self.cache.oids() | self.cache.trees, when, also)
+
+    def _checked(self, published: Published, oids: set[bytes], when: datetime, also: Check) -> Published:
+        """What does not pass goes again, and with it the cache that may be to blame."""
+        fresh = published.snapshot
+        try:
+            check(self._sidecar, fresh, oids)
+            also(published)
+        except IntegrityError:
+            self._sidecar.save_cache(StatCache())
+            withdraw(self._sidecar, [*self.living, fresh], [fresh], when)
+            raise
+        return published
 
     def _reveal(
         self, wanted: Snapshot, texts: Mapping[str, bytes | str], tree_ids: list[bytes], when: datetime
     ) -> Published:
         """Commit and show what is in the pack. `texts` are new notes, or the commits whose notes are to be shared."""
         sidecar, pack = self._sidecar, self.pack
-        last = newest(self._living)
+        last = newest(self.living)
         snapshot = replace(wanted, previous_manifest_sha256=last.manifest_sha256 if last else None)
         root = bytes.fromhex(snapshot.tree)
         content = commits.form(root, format_message(snapshot), when)
         snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
-        living = in_order([*self._living, snapshot])
+        living = in_order([*self.living, snapshot])
         old_tip = sidecar.refs.get(refs.TIMELINE)
         chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content})
         tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
@@ -209,7 +238,7 @@ class Draft:
 
     def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
         known, held = notes.load(self._sidecar.objects, old)
-        living = _staying_notes(self._sidecar, ref, self._living, known)
+        living = _staying_notes(self._sidecar, ref, self.living, known)
         self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")

@@ -14,7 +14,7 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Inventory, Kind
-from gitsnap.ops.capture.request import Request
+from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.restore.target import Target, replaced
@@ -72,16 +72,17 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
     settings, sidecar = place.settings, place.sidecar
     with sidecar.writing(5):
         target = Target(sidecar, place.snapshots()[0], exclusions.texts(sidecar.installation, settings))
-        taken, _ = take_locked(
+        capture = Capture(
             sidecar,
             Request(kind=Kind.SAFETY),
             settings,
-            now=place.now,
-            observer=SILENT,
+            place.now,
+            SILENT,
             rules=[],
             excludes=target.excludes(),
             relied_on=lambda scan: replaced(target.plan(scan), scan.inventory),
         )
+        taken, _ = take_locked(capture)
     place.reopen()
     (verdict,) = [v for v in place.verify() if v.snapshot == taken.snapshot.id]
     assert verdict.problems == []
@@ -92,14 +93,14 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
 def texts_formed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows whenever a snapshot forms texts of its own, instead of sharing those of another."""
     formed: list[str] = []
-    form = publish.texts_of
+    form = publish.notes_of
 
-    def counted(inventory: Inventory) -> publish.Texts:
+    def counted(inventory: Inventory) -> publish.Notes:
         texts = form(inventory)
         formed.append(texts.manifest_sha256)
         return texts
 
-    monkeypatch.setattr(publish, "texts_of", counted)
+    monkeypatch.setattr(publish, "notes_of", counted)
     return formed
 
 

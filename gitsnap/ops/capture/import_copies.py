@@ -94,10 +94,9 @@ def take_in(
             observer.started(f"reading {os.path.basename(source)}")
             copy = _read(unpacked, named, wanted, settings, draft, observer)
             observer.finished()
-            twin = _twin(living, copy)
-            result = Imported(
-                source, twin or _publish(sidecar, draft, living, copy, wanted, settings), twin is not None
-            )
+            notes = publish.notes_of(copy.inventory)
+            twin = _twin(living, copy, notes)
+            result = Imported(source, twin or _publish(sidecar, draft, copy, notes, wanted, settings), twin is not None)
         finally:
             draft.abandon()
         if wanted.pristine:
@@ -201,29 +200,20 @@ def _parsed(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _twin(living: Sequence[Snapshot], copy: _Copy) -> Snapshot | None:
+def _twin(living: Sequence[Snapshot], copy: _Copy, notes: publish.Notes) -> Snapshot | None:
     """The snapshot that holds this very copy already."""
-    texts = publish.texts_of(copy.inventory)
-    digests = texts.manifest_sha256, texts.metadata_sha256
     for s in living:
-        same = s.kind is Kind.IMPORTED and (s.manifest_sha256, s.metadata_sha256) == digests
+        same = s.kind is Kind.IMPORTED and store.same(s, notes)
         if same and abs(s.created - copy.when) < timedelta(seconds=1):
             return s
     return None
 
 
 def _publish(
-    sidecar: Sidecar,
-    draft: publish.Draft,
-    living: list[Snapshot],
-    copy: _Copy,
-    wanted: Wanted,
-    settings: Settings,
+    sidecar: Sidecar, draft: publish.Draft, copy: _Copy, notes: publish.Notes, wanted: Wanted, settings: Settings
 ) -> Snapshot:
     when = copy.when.astimezone(settings.zone)
     tags = (PRISTINE,) if wanted.pristine else ()
     request = Request(Kind.IMPORTED, copy.message, slug(copy.label, ""), tags)
-    asked = store.wanted(sidecar, request, living, when)
-    fresh = draft.publish(asked, copy.inventory, publish.texts_of(copy.inventory), when).snapshot
-    store.check(sidecar, living, fresh, {e.oid for e in copy.inventory.entries if e.oid}, when)
-    return fresh
+    asked = store.wanted(sidecar, request, draft.living, when)
+    return draft.publish(asked, copy.inventory, notes, when).snapshot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,15 @@ from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, Held
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gitsnap.core.events import Observer
+    from gitsnap.core.exclusion import Excludes
+    from gitsnap.core.settings import Settings
+    from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.capture.hooks import HookResult
+    from gitsnap.ops.parallel.walk import Glance
+    from gitsnap.sidecar.repository import Sidecar
 
 
 @dataclass(slots=True)
@@ -25,6 +34,35 @@ class Request:
     upgrade: str | None = None
     command: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(slots=True)
+class Capture:
+    """One snapshot to be taken at `now` of the sidecar's installation, by whoever holds the writer's lock.
+
+    `excludes` decides by the `rules` what is left out. `needed` sees what was scanned, and may decline a snapshot of it
+    or raise. `relied_on` names the objects (raw ids) that must surely be readable: they are read, where they are not
+    written now. `images` are databases that are images in what the caller compares it with. A `glance` spares a look
+    of our own, if it was taken by the same exclusions. `protect` are ids that retention must keep.
+    """
+
+    sidecar: Sidecar
+    request: Request
+    settings: Settings
+    now: datetime
+    observer: Observer
+    rules: list[bytes]
+    excludes: Excludes
+    needed: Callable[[Scan], bool] = lambda _: True
+    relied_on: Callable[[Scan], Iterable[bytes]] = lambda _: ()
+    images: Collection[bytes] = ()
+    glance: Glance | None = None
+    protect: Collection[str] = ()
+
+    @property
+    def when(self) -> datetime:
+        """The moment in the zone of the settings, as names tell it."""
+        return self.now.astimezone(self.settings.zone)
 
 
 @dataclass(slots=True)

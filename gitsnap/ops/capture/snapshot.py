@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
 from gitsnap.ops.capture import reuse
-from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.request import Capture, Request, Taken
 from gitsnap.ops.live import exclusions
 from gitsnap.sidecar.repository import Sidecar
 
@@ -53,19 +53,11 @@ def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime,
     """Take one under the writer's lock."""
     with sidecar.writing(settings.lock_wait):
         rules = exclusions.current(sidecar.installation, settings)
-        shared = reuse.take_again(sidecar, request, settings, rules, now=now, observer=observer)
+        capture = Capture(sidecar, request, settings, now, observer, list(rules.rules), exclusions.as_predicate(rules))
+        shared = reuse.take_unchanged(capture)
         if shared is not None:
             return shared
         # All that reads and stores is a third of what there is to load.
         from gitsnap.ops.capture.scan import take_locked
 
-        taken, _ = take_locked(
-            sidecar,
-            request,
-            settings,
-            now=now,
-            observer=observer,
-            rules=list(rules.rules),
-            excludes=exclusions.as_predicate(rules),
-        )
-    return taken
+        return take_locked(capture)[0]

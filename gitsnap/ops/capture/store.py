@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +17,7 @@ from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.scan.unchanged import seal
-from gitsnap.ops.capture import store
-from gitsnap.ops.capture.request import Request, Taken
-from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.capture.request import Capture, Request, Taken
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import consolidate, contents, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -27,16 +25,15 @@ from gitsnap.sidecar.state import register
 
 if TYPE_CHECKING:
     from gitsnap.installation.scan_result import Scan
-from gitsnap.core.manifest import count_changes
-from gitsnap.installation.scan_result import Scan
+    from gitsnap.ops.parallel.read_back import Rereading
 
 
 @dataclass(slots=True, frozen=True)
-class Sure:
+class ReliedOn:
     """What has to be readable beside what is written: its objects (raw ids), and the reading of them under way."""
 
     sidecar: Sidecar
-    relied: list[bytes]
+    oids: list[bytes]
     rereading: Rereading
 
     def require(self, trees: Iterable[bytes]) -> None:
@@ -45,7 +42,7 @@ class Sure:
         # What is damaged and not needed is no reason to fail.
         damaged = [
             oid
-            for oid in (*self.relied, *trees)
+            for oid in (*self.oids, *trees)
             if isinstance(found.get(oid), str) or (oid not in found and not objects.readable(oid))
         ]
         if damaged:
@@ -90,41 +87,9 @@ def newest_manifest(sidecar: Sidecar, living: list[Snapshot]) -> bytes:
     return b""
 
 
-def same(newest: Snapshot, other: Snapshot | publish.Texts) -> bool:
+def same(newest: Snapshot, other: Snapshot | publish.Notes) -> bool:
     """Whether the newest snapshot says exactly what a new one would: content, metadata and exclusions."""
     return (newest.manifest_sha256, newest.metadata_sha256) == (other.manifest_sha256, other.metadata_sha256)
-
-
-def check(
-    sidecar: Sidecar,
-    living: list[Snapshot],
-    fresh: Snapshot,
-    oids: set[bytes],
-    now: datetime,
-    more: Callable[[], None] = lambda: None,
-) -> None:
-    """Read back what was published, and do what `more` there is to check; it raises IntegrityError.
-
-    What does not pass goes again, and with it the cache that may be to blame.
-    """
-    try:
-        publish.check(sidecar, fresh, oids)
-        more()
-    except IntegrityError:
-        sidecar.save_cache(StatCache())
-        publish.withdraw(sidecar, [*living, fresh], [fresh], now)
-        raise
-
-
-def with_taken(living: Sequence[Snapshot], taken: Taken) -> Sequence[Snapshot]:
-    """All snapshots, in order: those that there were, and what was taken since under the same lock."""
-    return living if taken.skipped else in_order([*living, taken.snapshot])
-
-
-def tidy(sidecar: Sidecar) -> None:
-    """Gather small packs. The snapshot is taken; that there is no room to tidy up in, or no git, does not change it."""
-    with suppress(OSError, GitsnapError):
-        consolidate.gather(sidecar)
 
 
 def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError:
@@ -149,67 +114,78 @@ def storing_failed(error: OSError, sidecar: Sidecar, kind: Kind) -> GitsnapError
     )
 
 
-def holder(sidecar: Sidecar, living: list[Snapshot], cache: StatCache, scan: Scan) -> Snapshot | None:
+def holder(sidecar: Sidecar, draft: publish.Draft, scan: Scan) -> Snapshot | None:
     """The living snapshot that holds all that was scanned, and nothing else, by the word of the stat cache."""
-    prior = next((s for s in living if s.commit == cache.commit.hex()), None)
+    cache = draft.cache
+    prior = next((s for s in draft.living if s.commit == cache.commit.hex()), None)
     if prior is None or sidecar.objects.damaged or scan.fresh or scan.images != cache.images:
         return None
     return prior if cache.whole and len(scan.rows) == len(cache.rows) and seal(scan) == cache.whole else None
 
 
 def share(
-    sidecar: Sidecar,
-    draft: publish.Draft,
-    request: Request,
-    living: list[Snapshot],
-    prior: Snapshot,
-    cache: StatCache,
-    taken: Taken,
-    when: datetime,
-    more: Callable[[], None] = lambda: None,
+    capture: Capture, draft: publish.Draft, prior: Snapshot, taken: Taken, also: publish.Check = lambda _: None
 ) -> None:
-    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `more` checks it further.
+    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `also` checks it further.
 
     Raises IntegrityError where these are damaged; there is no snapshot then.
     """
-    last = newest(living) or prior
+    last = newest(draft.living) or prior
     if last.manifest_sha256 != prior.manifest_sha256:
         from gitsnap.core.manifest import count_changes
 
-        before, after = (contents.manifest_text(sidecar, s) for s in (last, prior))
+        before, after = (contents.manifest_text(capture.sidecar, s) for s in (last, prior))
         taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
-    wanted = store.wanted(sidecar, request, living, when)
-    taken.snapshot = draft.publish_again(wanted, prior, when).snapshot
-    store.check(sidecar, living, taken.snapshot, cache.oids() | cache.trees, when, more)
-    if request.pin:
-        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)
+    taken.snapshot = draft.share(_wanted(capture, draft), prior, capture.when, also).snapshot
+    _pin(capture, taken)
 
 
-def _store(
-    sidecar: Sidecar,
-    draft: publish.Draft,
-    request: Request,
-    living: list[Snapshot],
-    scan: Scan,
-    taken: Taken,
-    when: datetime,
-    sure: Sure,
-) -> None:
-    texts = publish.texts_of(scan.inventory)
-    before = store.newest_manifest(sidecar, living)
-    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, texts.manifest)
-    last = newest(living)
-    if request.skip_unchanged and last and not sidecar.objects.damaged and store.same(last, texts):
+def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Taken, relied: ReliedOn) -> None:
+    """Publish what was scanned, unless the newest snapshot says just the same and that is to be skipped.
+
+    Raises GitsnapError; there is no snapshot then.
+    """
+    from gitsnap.core.manifest import count_changes
+
+    sidecar, request = capture.sidecar, capture.request
+    notes = publish.notes_of(scan.inventory)
+    before = newest_manifest(sidecar, draft.living)
+    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, notes.manifest)
+    del before
+    last = newest(draft.living)
+    if request.skip_unchanged and last and not sidecar.objects.damaged and same(last, notes):
         taken.snapshot, taken.skipped = last, True
         return
-    published = draft.publish(store.wanted(sidecar, request, living, when), scan.inventory, texts, when)
-    below = published.trees if request.kind is not Kind.MANUAL else []
-    # They may be a hundred megabytes, and are read back from the pack now.
-    del texts, before
-    oids = {e.oid for e in scan.inventory.entries if e.oid is not None}
-    store.check(sidecar, living, published.snapshot, oids, when, lambda: sure.require(below))
+
+    def also(published: publish.Published) -> None:
+        relied.require(published.trees if request.kind is not Kind.MANUAL else ())
+
+    published = draft.publish(_wanted(capture, draft), scan.inventory, notes, capture.when, also)
     taken.snapshot = published.snapshot
     commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
-    if request.pin:
-        taken.snapshot = retention.pin_locked(sidecar, taken.snapshot)
+    _pin(capture, taken)
+
+
+def _wanted(capture: Capture, draft: publish.Draft) -> Snapshot:
+    return wanted(capture.sidecar, capture.request, draft.living, capture.when)
+
+
+def _pin(capture: Capture, taken: Taken) -> None:
+    if capture.request.pin:
+        taken.snapshot = retention.pin_locked(capture.sidecar, taken.snapshot)
+
+
+def conclude(capture: Capture, living: Sequence[Snapshot], taken: Taken) -> None:
+    """Let retention run over the `living` and what was taken beside them, and tidy up."""
+    pruned = retention.prune_locked(
+        capture.sidecar,
+        capture.settings,
+        now=capture.now,
+        protected={taken.snapshot.id, *capture.protect},
+        living=living if taken.skipped else in_order([*living, taken.snapshot]),
+    )
+    taken.pruned, taken.held = pruned.gone, pruned.held
+    # The snapshot is taken; that there is no room to tidy up in, or no git, does not change it.
+    with suppress(OSError, GitsnapError):
+        consolidate.gather(capture.sidecar)

@@ -26,7 +26,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
-from gitsnap.ops.capture.request import Request
+from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.exclusions import Texts
@@ -281,12 +281,12 @@ class Job:
             upgrade=None if what else self._undoes(),
             command=command_line(target.id, paths, part),
         )
-        taken, scan = take_locked(
+        capture = Capture(
             self._sidecar,
             request,
             self._settings,
-            now=self._doing.now,
-            observer=self._doing.observer,
+            self._doing.now,
+            self._doing.observer,
             rules=list(self.target.texts.parse().rules),
             excludes=self.target.excludes(self._doing.hidden),
             protect=(target.id,),
@@ -295,6 +295,7 @@ class Job:
             images=self.target.wanted.images,
             glance=self._glance,
         )
+        taken, scan = take_locked(capture)
         result.pruned += taken.pruned
         result.safety = None if taken.skipped else taken.snapshot
         return scan
