@@ -23,7 +23,6 @@ from gitsnap.core.model import Entry, Type, Xattrs
 from gitsnap.core.paths import check_path
 
 VERSION = 2
-_OLDEST = 1
 STAGE_PREFIX = b".gitsnap-txn."
 _TRANSACTION_DIGITS = 12
 # Where there is no entry before or after.
@@ -162,7 +161,7 @@ def decode(data: bytes) -> Record:
         record = _header(header)
         record.stages = [_stage(found) for found in _is(stages, list)]
         record.moves = [_move(found, len(record.stages)) for found in _is(moves, list)]
-        record.dressings = _dressings(dressings) if header["gitsnap-journal"] > _OLDEST else _rows(dressings)
+        record.dressings = _dressings(dressings)
     except (ValueError, IndexError, KeyError, TypeError, BinasciiError, RecursionError):
         raise _damaged("it is malformed") from None
     _check(record)
@@ -219,8 +218,8 @@ def _coded(xattrs: Xattrs) -> list[list[str]]:
 
 def _header(found: Any) -> Record:
     version = _is(found, dict)["gitsnap-journal"]
-    if type(version) is not int or not _OLDEST <= version <= VERSION:
-        raise _damaged(f"it has version {version!r}; this gitsnap knows {_OLDEST} to {VERSION}")
+    if type(version) is not int or version != VERSION:
+        raise _damaged(f"it has version {version!r}; this gitsnap knows {VERSION}")
     return Record(
         _is(found["transaction"], str),
         _is(found["created"], str),
@@ -268,25 +267,6 @@ def _dressings(found: Any) -> list[Dressing]:
 
     rows = zip(map(_bytes, paths), old, old_times, new, new_times, strict=True)
     return [Dressing(path, entry(path, a, then), entry(path, b, now)) for path, a, then, b, now in rows]
-
-
-def _rows(found: Any) -> list[Dressing]:
-    """Dressings one by one, as version 1 had them."""
-    return [_dressing(row) for row in _is(found, list)]
-
-
-def _dressing(found: Any) -> Dressing:
-    path, old, new = _is(found, list)
-    name = _bytes(path)
-    return Dressing(name, _entry(name, old), _entry(name, new))
-
-
-def _entry(path: bytes, found: Any) -> Entry | None:
-    if found is None:
-        return None
-    kind, mode, uid, gid, mtime, xattrs = _is(found, list)
-    kind, mode, uid, gid, xattrs = _look([kind, mode, uid, gid, xattrs])
-    return Entry(path, kind, mode, uid, gid, mtime_ns=_time(mtime), xattrs=xattrs)
 
 
 def _look(found: Any) -> tuple[Type, int, int, int, Xattrs]:

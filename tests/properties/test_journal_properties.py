@@ -79,22 +79,13 @@ def test_round_trip(record: Record) -> None:
     assert decode(encode(record)) == record
 
 
-def test_one_of_the_first_version_can_be_read() -> None:
-    """It may have been left by the gitsnap before an upgrade of gitsnap itself."""
-    body = (
-        b'{"gitsnap-journal":1,"transaction":"0123456789ab","created":"2026-03-01T12:00:00+00:00","root":"/srv/app",'
-        b'"root-inode":7,"target":"2026-03-01T12-00-00Z-manual","safety":"2026-03-01T12-00-01Z-safety","paths":[],'
-        b'"part":null,"ignore":"","exclude":""}\n'
-        b'[["",493,1,2,9]]\n[["out","a",0,0,0,11,3,5]]\n'
-        b'[["f",["file",420,0,1,5,[]],["file",420,0,1,6,[["user.a","eA=="]]]],["a",["dir",493,0,0,7,[]],null]]\n'
-    )
-    record = decode(body + b"sha256 %s\n" % hashlib.sha256(body).hexdigest().encode())
-    old, new = (Entry(b"f", Type.FILE, 0o644, 0, 1, mtime_ns=time) for time in (5, 6))
-    new.xattrs = (("user.a", b"x"),)
-    gone = Dressing(b"a", Entry(b"a", Type.DIR, 0o755, mtime_ns=7), None)
-    assert record.dressings == [Dressing(b"f", old, new), gone]
-    assert record.moves == [Move(Motion.OUT, b"a", 0, 0, 0, 11, 3, 5)]
-    assert decode(encode(record)) == record
+@pytest.mark.parametrize("version", [1, 3, "2", True, None])
+def test_another_version_is_refused_by_its_number(version: object) -> None:
+    record = Record("0" * 12, "", b"/app", 1, *["2026-03-01T12-00-00Z-manual"] * 2)
+    body = encode(record).rpartition(b"sha256 ")[0]
+    body = body.replace(b'"gitsnap-journal":2', b'"gitsnap-journal":' + json.dumps(version).encode())
+    with pytest.raises(IntegrityError, match=f"version {version!r}; this gitsnap knows 2"):
+        decode(body + b"sha256 %s\n" % hashlib.sha256(body).hexdigest().encode())
 
 
 @given(records(), st.data())
