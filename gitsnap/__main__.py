@@ -32,9 +32,9 @@ def main() -> NoReturn:
         with suppress(OSError):
             stream.flush()
     # Loaded only where there was work for several.
-    crew = sys.modules.get("gitsnap.ops.parallel.pool")
-    if crew is not None:
-        crew.reap()
+    pool = sys.modules.get("gitsnap.ops.parallel.pool")
+    if pool is not None:
+        pool.reap()
     # Everything is closed and written: freeing the memory piece by piece first would take a twentieth of a rollback.
     os._exit(code)
 

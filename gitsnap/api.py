@@ -27,15 +27,15 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.check import verify as verification
+from gitsnap.ops.check import verify
 from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
-from gitsnap.ops.restore import rollback as restore
+from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import Restored
-from gitsnap.ops.store import locate as places
+from gitsnap.ops.store import locate
 from gitsnap.ops.upgrade.lifecycle import Upgrade
-from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, Wanted, broke_off, failed
+from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, UpgradeRequest, broke_off, failed
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
@@ -57,7 +57,7 @@ class UpgradeFailedError(GitsnapError):
 class Installation:
     """A protected directory. Methods may be called from any thread; each opens the sidecar for itself."""
 
-    def __init__(self, place: places.Place) -> None:
+    def __init__(self, place: locate.Place) -> None:
         self._place = place
 
     @property
@@ -78,7 +78,7 @@ class Installation:
     @contextmanager
     def sidecar(self) -> Iterator[Sidecar]:
         """The open sidecar."""
-        with places.open_sidecar(self._place) as found:
+        with locate.open_sidecar(self._place) as found:
             try:
                 yield found
             finally:
@@ -108,7 +108,7 @@ class Installation:
         """Read every byte of a snapshot again. The verdict's `ok` and `problems` tell."""
         with self.sidecar() as sidecar:
             now = datetime.now(UTC)
-            return verification.verify(sidecar, [selector], self.settings, now=now, observer=observer)[0]
+            return verify.verify(sidecar, [selector], self.settings, now=now, observer=observer)[0]
 
     def rollback(
         self,
@@ -124,7 +124,7 @@ class Installation:
         """
         raw = [os.fsencode(p).strip(b"/") for p in paths]
         with self.sidecar() as sidecar:
-            done = restore.rollback(
+            done = rollback.rollback(
                 sidecar,
                 selector,
                 self.settings,
@@ -141,7 +141,9 @@ class Installation:
 class Guard:
     """An upgrade around a `with` block: rolled back when the block raises or a check fails. See `guard`."""
 
-    def __init__(self, installation: Installation, wanted: Wanted, observe: Callable[[Event], object] | None) -> None:
+    def __init__(
+        self, installation: Installation, wanted: UpgradeRequest, observe: Callable[[Event], object] | None
+    ) -> None:
         self._installation, self._wanted, self._observe = installation, wanted, observe
         self._opened: Sidecar | None = None
         self._upgrade: Upgrade | None = None
@@ -170,7 +172,7 @@ class Guard:
         """
         if self._upgrade is not None and self._upgrade.result is not None:
             return self._upgrade.result.pre
-        opened = places.open_sidecar(places.Place(self._installation.path, self._installation.store))
+        opened = locate.open_sidecar(locate.Place(self._installation.path, self._installation.store))
         upgrade = Upgrade(
             opened,
             self._wanted,
@@ -228,7 +230,7 @@ def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa
     """The directory, protected now if it was not yet. `store` is the sidecar's path where it is not the default one."""
     home = config.sidecars_home(os.environ)
     chosen = os.fspath(store) if store is not None else os.environ.get("GITSNAP_STORE") or None
-    place, _ = places.protect(os.fspath(directory), chosen, home, os.getcwd(), config.user_home(os.environ))
+    place, _ = locate.protect(os.fspath(directory), chosen, home, os.getcwd(), config.user_home(os.environ))
     return Installation(place)
 
 
@@ -253,7 +255,7 @@ def guard(
     event as it happens (docs/reference/events.md), in the thread that works. What it raises before the block ends the
     upgrade; after that it is kept in `observe_error`, and it is called no more.
     """
-    wanted = Wanted(
+    wanted = UpgradeRequest(
         label=label,
         message=message,
         checks=tuple(checks),

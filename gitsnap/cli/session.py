@@ -15,7 +15,7 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
-from gitsnap.ops.store import locate as places
+from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
 from gitsnap.sidecar.repository import Sidecar
 
@@ -51,11 +51,11 @@ class Session:
     def directory(self) -> str | None:
         """The directory that -C names, where a command is to run as if started there; None without it."""
         given = self.options.directory
-        return None if given is None else places.real_directory(given, self.cwd)
+        return None if given is None else locate.real_directory(given, self.cwd)
 
     def place(self, *, gone: bool = False) -> Place:
         """The protected place that is meant; its directory may be `gone` if that is said."""
-        return places.locate(self.options.directory, self.options.store, self.home, self.cwd, gone=gone)
+        return locate.locate(self.options.directory, self.options.store, self.home, self.cwd, gone=gone)
 
     @contextmanager
     def open(
@@ -69,7 +69,7 @@ class Session:
         gone again.
         """
         place = self.place(gone=gone)
-        with places.open_sidecar(place) as sidecar:
+        with locate.open_sidecar(place) as sidecar:
             self.mention_cut_short(sidecar)
             if not changing and not tells_pending and sidecar.pending is not None:
                 self._warn_of_pending(sidecar)
@@ -149,7 +149,7 @@ class Session:
         target = directory if directory is not None else self.options.directory
         home = config.user_home(self.environ)
         target = self.cwd if target is None else target
-        place, created = places.protect(target, self.options.store, self.home, self.cwd, home)
+        place, created = locate.protect(target, self.options.store, self.home, self.cwd, home)
         if place.was is not None:
             from gitsnap.cli.render import formatting
 
@@ -169,7 +169,7 @@ class Session:
         if was is not None:
             store = formatting.name(shlex.quote(was.store))
             self.out.remark(f"{formatting.name(was.words)}; `gitsnap --store {store} list` shows the snapshots of that")
-        above = places.enclosing(place.root, self.home)
+        above = locate.enclosing(place.root, self.home)
         if above is not None:
             inner, outer = formatting.name(place.root), formatting.name(above)
             self.out.remark(f"{outer} is protected already; from now on {inner} has snapshots of its own")

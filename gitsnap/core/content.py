@@ -43,7 +43,7 @@ class Look(NamedTuple):
     twice: bool
 
 
-class Outcome(NamedTuple):
+class ReadResult(NamedTuple):
     """What a reader made of the `number`ed look: digests and extended attributes.
 
     None where the walk itself has to look again: the file was `tried` and something was wrong, or nobody did.

@@ -80,7 +80,7 @@ class Move:
     mtime_ns: int = 0
 
 
-class Dressing(NamedTuple):
+class MetadataChange(NamedTuple):
     """A path's metadata before and after; None where it is not there, or where nothing is known."""
 
     path: bytes
@@ -109,7 +109,7 @@ class Record:
     exclude: bytes = b""
     stages: list[Stage] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
-    dressings: list[Dressing] = field(default_factory=list)
+    metadata_changes: list[MetadataChange] = field(default_factory=list)
     leaving: tuple[bytes, ...] | None = None
 
     @property
@@ -145,7 +145,7 @@ def encode(record: Record) -> bytes:
             [m.motion.value, _text(m.path), m.slot, m.stage, m.inode, m.old_inode, m.size, m.mtime_ns]
             for m in record.moves
         ],
-        _columns(record.dressings),
+        _columns(record.metadata_changes),
     ]
     body = "".join([json.dumps(section, separators=(",", ":")) + "\n" for section in sections]).encode()
     return body + b"sha256 %s\n" % hashlib.sha256(body).hexdigest().encode()
@@ -157,11 +157,11 @@ def decode(data: bytes) -> Record:
     if trailer != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise _damaged("its digest does not match")
     try:
-        header, stages, moves, dressings = (json.loads(line) for line in body.decode("ascii").split("\n")[:-1])
+        header, stages, moves, metadata_changes = (json.loads(line) for line in body.decode("ascii").split("\n")[:-1])
         record = _header(header)
         record.stages = [_stage(found) for found in _is(stages, list)]
         record.moves = [_move(found, len(record.stages)) for found in _is(moves, list)]
-        record.dressings = _dressings(dressings)
+        record.metadata_changes = _metadata_changes(metadata_changes)
     except (ValueError, IndexError, KeyError, TypeError, BinasciiError, RecursionError):
         raise _damaged("it is malformed") from None
     _check(record)
@@ -190,8 +190,8 @@ def _read_part(found: Any) -> Part | None:
     return Part(_is(name, str), table, frozenset(map(_bytes, _is(folders, list))))
 
 
-def _columns(dressings: list[Dressing]) -> dict[str, list[Any]]:
-    """Dressings column by column: after an upgrade they are all the installation's files, and few of them look other
+def _columns(metadata_changes: list[MetadataChange]) -> dict[str, list[Any]]:
+    """Metadata column by column: after an upgrade they are all the installation's files, and few of them look other
     than the rest but for their times."""
     looks: dict[tuple[Type, int, int, int, Xattrs], int] = {}
 
@@ -200,13 +200,13 @@ def _columns(dressings: list[Dressing]) -> dict[str, list[Any]]:
             return _NOTHING
         return looks.setdefault((entry.type, entry.mode, entry.uid, entry.gid, entry.xattrs), len(looks))
 
-    paths = b"\0".join([d.path for d in dressings]).decode("utf-8", "surrogateescape")
+    paths = b"\0".join([d.path for d in metadata_changes]).decode("utf-8", "surrogateescape")
     columns: dict[str, list[Any]] = {
-        "paths": paths.split("\0") if dressings else [],
-        "old": [look(d.old) for d in dressings],
-        "old-times": [d.old.mtime_ns if d.old else 0 for d in dressings],
-        "new": [look(d.new) for d in dressings],
-        "new-times": [d.new.mtime_ns if d.new else 0 for d in dressings],
+        "paths": paths.split("\0") if metadata_changes else [],
+        "old": [look(d.old) for d in metadata_changes],
+        "old-times": [d.old.mtime_ns if d.old else 0 for d in metadata_changes],
+        "new": [look(d.new) for d in metadata_changes],
+        "new-times": [d.new.mtime_ns if d.new else 0 for d in metadata_changes],
     }
     columns["looks"] = [[*look[:4], _coded(look[4])] for look in looks]
     return columns
@@ -254,7 +254,7 @@ def _move(found: Any, stages: int) -> Move:
     )
 
 
-def _dressings(found: Any) -> list[Dressing]:
+def _metadata_changes(found: Any) -> list[MetadataChange]:
     looks = [_look(look) for look in _is(_is(found, dict)["looks"], list)]
     names = ("paths", "old", "old-times", "new", "new-times")
     paths, old, old_times, new, new_times = (_is(found[name], list) for name in names)
@@ -266,7 +266,7 @@ def _dressings(found: Any) -> list[Dressing]:
         return Entry(path, kind, mode, uid, gid, mtime_ns=_time(time), xattrs=xattrs)
 
     rows = zip(map(_bytes, paths), old, old_times, new, new_times, strict=True)
-    return [Dressing(path, entry(path, a, then), entry(path, b, now)) for path, a, then, b, now in rows]
+    return [MetadataChange(path, entry(path, a, then), entry(path, b, now)) for path, a, then, b, now in rows]
 
 
 def _look(found: Any) -> tuple[Type, int, int, int, Xattrs]:
@@ -289,7 +289,7 @@ def _check(record: Record) -> None:
         raise _damaged("it names no snapshots")
     _check_paths((m.path for m in record.moves), check_path)
     _check_paths((s.holder for s in record.stages), _check_directory)
-    _check_paths((d.path for d in record.dressings), _check_directory)
+    _check_paths((d.path for d in record.metadata_changes), _check_directory)
     _check_paths(record.paths, _check_directory)
     _check_paths(record.leaving or (), _check_directory)
     if len({m.slot for m in record.moves}) != len(record.moves):

@@ -22,7 +22,7 @@ class Way(StrEnum):
 
 
 @dataclass(slots=True, frozen=True)
-class Verdict:
+class MergedPath:
     """One path that the others changed: `base` is what it was, `theirs` what it became there, `ours` what it is here.
 
     `reason` says why a conflict is one.
@@ -63,7 +63,7 @@ class Plan:
         return not (self.taken or self.removed or self.merged or self.conflicts)
 
 
-def judge(base: Inventory, ours: Inventory, theirs: Inventory, *, metadata: bool) -> list[Verdict]:
+def judge(base: Inventory, ours: Inventory, theirs: Inventory, *, metadata: bool) -> list[MergedPath]:
     """What is to be done with each path that differs from `base` to `theirs`, sorted by path.
 
     A path that is here as it was in `base` follows; one that is already as in `theirs` needs nothing; a file that was
@@ -80,9 +80,9 @@ def judge(base: Inventory, ours: Inventory, theirs: Inventory, *, metadata: bool
         if _same(o, t, metadata):
             continue
         if path in unread:
-            out.append(Verdict(path, Way.CONFLICT, b, o, t, "could not be read here"))
+            out.append(MergedPath(path, Way.CONFLICT, b, o, t, "could not be read here"))
         elif _same(o, b, metadata):
-            out.append(Verdict(path, Way.TAKE if t else Way.REMOVE, b, o, t))
+            out.append(MergedPath(path, Way.TAKE if t else Way.REMOVE, b, o, t))
         else:
             out.append(_both_changed(path, b, o, t))
     return out
@@ -98,18 +98,18 @@ def _same(a: Entry | None, b: Entry | None, metadata: bool) -> bool:
     return not metadata or not {*differing_metadata(a, b)} - {"time"}
 
 
-def _both_changed(path: bytes, b: Entry | None, o: Entry | None, t: Entry | None) -> Verdict:
+def _both_changed(path: bytes, b: Entry | None, o: Entry | None, t: Entry | None) -> MergedPath:
     if o is None:
-        return Verdict(path, Way.CONFLICT, b, o, t, "was removed here, and changed there")
+        return MergedPath(path, Way.CONFLICT, b, o, t, "was removed here, and changed there")
     if t is None:
         if o.type is Type.DIR:
-            return Verdict(path, Way.REMOVE, b, o, t)
-        return Verdict(path, Way.CONFLICT, b, o, t, "was changed here, and removed there")
+            return MergedPath(path, Way.REMOVE, b, o, t)
+        return MergedPath(path, Way.CONFLICT, b, o, t, "was changed here, and removed there")
     if o.type is Type.FILE and t.type is Type.FILE and (b is None or b.type is Type.FILE):
-        return Verdict(path, Way.MERGE, b, o, t)
+        return MergedPath(path, Way.MERGE, b, o, t)
     if o.type is Type.DIR and t.type is Type.DIR:
-        return Verdict(path, Way.TAKE, b, o, t)
-    return Verdict(path, Way.CONFLICT, b, o, t, f"is a {o.type.noun} here, and a {t.type.noun} there")
+        return MergedPath(path, Way.TAKE, b, o, t)
+    return MergedPath(path, Way.CONFLICT, b, o, t, f"is a {o.type.noun} here, and a {t.type.noun} there")
 
 
 def merge_data(base: Any, ours: Any, theirs: Any) -> tuple[Any, list[KeyPath]]:

@@ -15,7 +15,7 @@ from gitsnap.core.paths import git_refuses
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
+class FilePatch:
     """One `diff --git` of a patch: a side is None where there is nothing there, or nothing that git knows.
 
     `sayable` is false for what must not be applied. `last` marks the part that the change's remarks belong to.
@@ -40,7 +40,7 @@ def git_mode(entry: Entry | None) -> int:
     return entry.git_mode if entry is not None and entry.type in (Type.FILE, Type.LINK) else 0
 
 
-def parts(changes: Sequence[Change], is_text: Callable[[int, Entry], bool]) -> Iterator[list[Part]]:
+def parts(changes: Sequence[Change], is_text: Callable[[int, Entry], bool]) -> Iterator[list[FilePatch]]:
     """The parts of each change; none for one that git has no word for (metadata, FIFOs, directories).
 
     `is_text` tells of one side's (0 or 1) file whether it can be shown as text.
@@ -49,27 +49,27 @@ def parts(changes: Sequence[Change], is_text: Callable[[int, Entry], bool]) -> I
     blocked = _blocked(changes, split)
     for change, found in zip(changes, split, strict=True):
         if change.path in blocked:
-            found = [Part(p.change, p.old, p.new, sayable=False, last=p.last) for p in found]
+            found = [FilePatch(p.change, p.old, p.new, sayable=False, last=p.last) for p in found]
         yield found
 
 
-def _split(change: Change, is_text: Callable[[int, Entry], bool]) -> list[Part]:
+def _split(change: Change, is_text: Callable[[int, Entry], bool]) -> list[FilePatch]:
     old = change.old if git_mode(change.old) else None
     new = change.new if git_mode(change.new) else None
     if (old is None and new is None) or (change.status is Status.METADATA and git_mode(old) == git_mode(new)):
         return []
     link = any(e is not None and e.type is Type.LINK for e in (old, new))
     sayable = not any(git_refuses(p, link=link) for p in (change.path, change.old_path) if p)
-    whole = Part(change, old, new, sayable)
+    whole = FilePatch(change, old, new, sayable)
     if whole.content_differs:
         sides = [(side, e) for side, e in enumerate((old, new)) if e is not None]
         sayable = sayable and all(e.type is Type.LINK or is_text(side, e) for side, e in sides)
     if old is not None and new is not None and old.type is not new.type:
-        return [Part(change, old, None, sayable, last=False), Part(change, None, new, sayable)]
-    return [Part(change, old, new, sayable)]
+        return [FilePatch(change, old, None, sayable, last=False), FilePatch(change, None, new, sayable)]
+    return [FilePatch(change, old, new, sayable)]
 
 
-def _blocked(changes: Sequence[Change], split: Sequence[Sequence[Part]]) -> set[bytes]:
+def _blocked(changes: Sequence[Change], split: Sequence[Sequence[FilePatch]]) -> set[bytes]:
     """The paths of changes that would meet something that stays."""
     blocked: set[bytes] = set()
     arriving = [c for c in changes if c.status in (Status.ADDED, Status.RENAMED, Status.TYPE)]
@@ -87,7 +87,7 @@ def _blocked(changes: Sequence[Change], split: Sequence[Sequence[Part]]) -> set[
         blocked |= more
 
 
-def _staying(changes: Sequence[Change], split: Sequence[Sequence[Part]], blocked: set[bytes]) -> set[bytes]:
+def _staying(changes: Sequence[Change], split: Sequence[Sequence[FilePatch]], blocked: set[bytes]) -> set[bytes]:
     """The paths of the old side that are still there when the patch has been applied, of those that should go."""
     going = {
         change.old_path or change.path

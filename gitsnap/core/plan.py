@@ -65,7 +65,7 @@ class RestorePlan:
         return self.paths(Action.REMOVE, Action.RMDIR)
 
     @property
-    def dressed(self) -> list[bytes]:
+    def metadata_only(self) -> list[bytes]:
         """Paths that get nothing but other metadata."""
         return self.paths(Action.METADATA)
 

@@ -156,7 +156,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldBack:
     """What retention did not remove, because its rules are not those of the last time: `followed` would have kept the
     `snapshots` (ids, newest first), `rules` would not. `followed` is None where it is not known."""
 
@@ -179,7 +179,7 @@ class Held:
         }
 
 
-def hold(going: Sequence[Snapshot], staying: Collection[str], followed: Rules | None, rules: Rules) -> Held | None:
+def hold(going: Sequence[Snapshot], staying: Collection[str], followed: Rules | None, rules: Rules) -> HeldBack | None:
     """Whether the removal of what is `going` has to wait until somebody says so; `staying` is what the rules that were
     followed the last time would keep.
 
@@ -190,7 +190,7 @@ def hold(going: Sequence[Snapshot], staying: Collection[str], followed: Rules | 
     if followed is not None and rules.policy.covers(followed.policy):
         return None
     lost = [s for s in going if s.id in staying]
-    held = Held(tuple(s.id for s in lost), followed, rules)
+    held = HeldBack(tuple(s.id for s in lost), followed, rules)
     few = 2 if followed is None else 0 if held.vanished else 1
     return held if len(_units(lost)) > few else None
 

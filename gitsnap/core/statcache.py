@@ -145,7 +145,7 @@ class Packed(Mapping[bytes, Row]):
         return at is not None and self.data.startswith(key, at)
 
 
-class Held(NamedTuple):
+class CachedImage(NamedTuple):
     """The image of a database: `keys` are the packed stat fields of all files that it was made from."""
 
     keys: bytes
@@ -168,7 +168,7 @@ class StatCache:
     xattrs: Mapping[bytes, Xattrs] = field(default_factory=dict)
     trees: frozenset[bytes] = frozenset()
     whole: bytes = b""
-    images: Mapping[bytes, Held] = field(default_factory=dict)
+    images: Mapping[bytes, CachedImage] = field(default_factory=dict)
 
     def oids(self) -> set[bytes]:
         """The ids of all content that the rows and images vouch for."""
@@ -246,7 +246,7 @@ def _encode_xattrs(path: bytes, xattrs: Xattrs) -> bytes:
     return b"".join(parts)
 
 
-def _decode_images(data: bytes) -> Iterable[tuple[bytes, Held]]:
+def _decode_images(data: bytes) -> Iterable[tuple[bytes, CachedImage]]:
     at = 0
     while at < len(data):
         fields = []
@@ -254,7 +254,7 @@ def _decode_images(data: bytes) -> Iterable[tuple[bytes, Held]]:
             size = int(_U32.unpack_from(data, at)[0])
             fields.append(data[at + 4 : at + 4 + size])
             at += 4 + size
-        yield fields[0], Held(fields[1], *_HELD.unpack_from(data, at))
+        yield fields[0], CachedImage(fields[1], *_HELD.unpack_from(data, at))
         at += _HELD.size
 
 

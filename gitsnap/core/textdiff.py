@@ -16,7 +16,7 @@ _MOST_PAIRS, _MOST_TOKENS, _LIKE = 900, 160, 0.35
 Span = tuple[int, int]
 
 
-class Row(NamedTuple):
+class DiffRow(NamedTuple):
     """One row: the number of the line on each side, from 1 (None: no line there), and whether it is a change."""
 
     old: int | None
@@ -24,9 +24,9 @@ class Row(NamedTuple):
     changed: bool
 
 
-def rows(hunks: bytes) -> list[list[Row]]:
+def rows(hunks: bytes) -> list[list[DiffRow]]:
     """The rows of each hunk of a unified diff. Removed and added lines that are alike stand beside each other."""
-    out: list[list[Row]] = []
+    out: list[list[DiffRow]] = []
     old = new = 0
     gone: list[tuple[int, bytes]] = []
     came: list[tuple[int, bytes]] = []
@@ -43,7 +43,7 @@ def rows(hunks: bytes) -> list[list[Row]]:
                 out[-1] += _beside(gone, came)
                 gone, came = [], []
             if sign == b" ":
-                out[-1].append(Row(old, new, False))
+                out[-1].append(DiffRow(old, new, False))
                 old, new = old + 1, new + 1
             elif head := _HUNK.match(line):
                 old, new = int(head[1]), int(head[2])
@@ -53,15 +53,15 @@ def rows(hunks: bytes) -> list[list[Row]]:
     return out
 
 
-def _beside(gone: Sequence[tuple[int, bytes]], came: Sequence[tuple[int, bytes]]) -> Iterator[Row]:
+def _beside(gone: Sequence[tuple[int, bytes]], came: Sequence[tuple[int, bytes]]) -> Iterator[DiffRow]:
     """The rows of a run of removed and added lines."""
     i = j = 0
     for a, b in [*_alike([t for _, t in gone], [t for _, t in came]), (len(gone), len(came))]:
         while i < a or j < b:
-            yield Row(gone[i][0] if i < a else None, came[j][0] if j < b else None, True)
+            yield DiffRow(gone[i][0] if i < a else None, came[j][0] if j < b else None, True)
             i, j = min(i + 1, a), min(j + 1, b)
         if a < len(gone) and b < len(came):
-            yield Row(gone[a][0], came[b][0], True)
+            yield DiffRow(gone[a][0], came[b][0], True)
             i, j = a + 1, b + 1
 
 

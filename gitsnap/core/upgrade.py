@@ -313,7 +313,7 @@ def shown(results: Sequence[CheckResult]) -> list[dict[str, Any]]:
     return [r.document() for r in results]
 
 
-class Stage(StrEnum):
+class UpgradePhase(StrEnum):
     """How far it is."""
 
     SNAPSHOT = "snapshot"

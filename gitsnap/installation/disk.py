@@ -141,7 +141,7 @@ class Disk:
         os.utime(name, ns=(atime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
 
-def dress(disk: Disk, parent: int, name: bytes, entry: Entry) -> list[str]:
+def set_metadata(disk: Disk, parent: int, name: bytes, entry: Entry) -> list[str]:
     """Give a name its entry's owner, extended attributes, mode and time, in the order that exposes nothing.
 
     What an unprivileged user may not set is returned as words; everything else raises OSError.
@@ -197,7 +197,7 @@ def close(disk: Disk, parent: int, name: bytes, wanted: Closed) -> bool:
 def redress(disk: Disk, parent: int, name: bytes, old: Entry | None, new: Entry) -> list[str]:
     """The same for a name whose metadata are known to be `old`: most often it is only the time that differs."""
     if old is None or not only_times(old, new):
-        return dress(disk, parent, name, new)
+        return set_metadata(disk, parent, name, new)
     refused: list[str] = []
     atime = os.stat(name, dir_fd=parent, follow_symlinks=False).st_atime_ns
     _try(refused, "time", disk.set_time, parent, name, atime, new.mtime_ns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.content import Digests
 from gitsnap.core.errors import exhausted
 from gitsnap.core.model import Entry, Inventory, Problem, Xattrs
-from gitsnap.core.statcache import Held, Row, fits, row
+from gitsnap.core.statcache import CachedImage, Row, fits, row
 from gitsnap.installation import attributes
 
 
@@ -26,7 +26,7 @@ class Scan:
     fresh: int = 0
     read: int = 0
     mounts: list[bytes] = field(default_factory=list)
-    images: dict[bytes, Held] = field(default_factory=dict)
+    images: dict[bytes, CachedImage] = field(default_factory=dict)
     databases: bool = False
 
 

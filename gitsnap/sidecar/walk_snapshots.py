@@ -16,7 +16,7 @@ Numbers = tuple[int, ...]
 _NO_END = 1 << 62
 
 
-class Held(NamedTuple):
+class Occurrence(NamedTuple):
     """One content at one path: git's mode, the raw object id, and the numbers of the snapshots that have it there."""
 
     path: bytes
@@ -25,7 +25,7 @@ class Held(NamedTuple):
     snapshots: Numbers
 
 
-def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[bytes], bool]) -> Iterator[Held]:
+def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[bytes], bool]) -> Iterator[Occurrence]:
     """Every content at every path, in the order of names; several of one path follow each other, oldest first.
 
     `enters` tells which directories to look into. A snapshot with a damaged tree is noted, and the rest walked. Raises
@@ -35,10 +35,10 @@ def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[byte
     for number, snapshot in enumerate(snapshots):
         roots.setdefault(bytes.fromhex(snapshot.tree), []).append(number)
     left = limits.WALKED
-    stack: list[Held | tuple[bytes, dict[bytes, Numbers]]] = [(b"", {oid: tuple(n) for oid, n in roots.items()})]
+    stack: list[Occurrence | tuple[bytes, dict[bytes, Numbers]]] = [(b"", {oid: tuple(n) for oid, n in roots.items()})]
     while stack:
         item = stack.pop()
-        if isinstance(item, Held):
+        if isinstance(item, Occurrence):
             yield item
             continue
         prefix, groups = item
@@ -46,7 +46,7 @@ def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[byte
         for oid, numbers in groups.items():
             for name, mode, child in _entries(sidecar, snapshots, oid, prefix, numbers):
                 names.setdefault(name, {}).setdefault((mode, child), []).extend(numbers)
-        below: list[Held | tuple[bytes, dict[bytes, Numbers]]] = []
+        below: list[Occurrence | tuple[bytes, dict[bytes, Numbers]]] = []
         for name, found in sorted(names.items()):
             left -= len(found)
             if left < 0:
@@ -54,7 +54,7 @@ def walk(sidecar: Sidecar, snapshots: Sequence[Snapshot], enters: Callable[[byte
                 # They are that large, then.
                 left = _NO_END
             versions = sorted((tuple(sorted(numbers)), mode, oid) for (mode, oid), numbers in found.items())
-            below += (Held(prefix + name, m, oid, n) for n, m, oid in versions if m != trees.DIRECTORY)
+            below += (Occurrence(prefix + name, m, oid, n) for n, m, oid in versions if m != trees.DIRECTORY)
             folders = {oid: n for n, m, oid in versions if m == trees.DIRECTORY}
             if folders and enters(prefix + name):
                 below.append((prefix + name + b"/", folders))

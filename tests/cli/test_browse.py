@@ -89,7 +89,7 @@ def browse(app: Path, visit: Visit, *, lock_wait: float = 10.0, seen: str = "the
                 await visitor.until(seen)
                 await visit(visitor)
         finally:
-            browser.desk.close()
+            browser.worker.close()
 
     asyncio.run(run())
 
@@ -268,7 +268,7 @@ def test_a_rollback_confirmed_is_verified(upgraded: Path) -> None:
 def held_back(who: Visitor, phase: str) -> tuple[threading.Event, threading.Event]:
     """The work stops at a phase: whether it is there, and what lets it go on."""
     there, go_on = threading.Event(), threading.Event()
-    started = who.browser.desk.progress.started
+    started = who.browser.worker.progress.started
 
     def stop(name: str, files: int | None = None, size: int | None = None) -> None:
         started(name, files, size)
@@ -276,7 +276,7 @@ def held_back(who: Visitor, phase: str) -> tuple[threading.Event, threading.Even
             there.set()
             go_on.wait(300)
 
-    who.browser.desk.progress.started = stop  # type: ignore[method-assign]
+    who.browser.worker.progress.started = stop  # type: ignore[method-assign]
     return there, go_on
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitsnap.core.textdiff import Row, differing, rows
+from gitsnap.core.textdiff import DiffRow, differing, rows
 from tests.support.examples import examples
 
 LINES = st.lists(st.sampled_from(["a", "b = 1", "b = 2", "", "- x", "+ y", "@@ -1 +1 @@", "return c(d)"]), max_size=14)
@@ -38,7 +38,7 @@ def test_lines_that_are_alike_stand_beside_each_other() -> None:
     hunk = (
         b"@@ -1,2 +1,3 @@\n-alpha beta gamma\n-one two three\n+something new here\n+alpha beta delta\n+one two four\n"
     )
-    assert rows(hunk) == [[Row(None, 1, True), Row(1, 2, True), Row(2, 3, True)]]
+    assert rows(hunk) == [[DiffRow(None, 1, True), DiffRow(1, 2, True), DiffRow(2, 3, True)]]
 
 
 def test_words_that_differ() -> None:

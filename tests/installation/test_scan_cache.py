@@ -221,7 +221,7 @@ def test_no_flipped_bit_in_a_cache_passes() -> None:
     with workspace() as where:
         build_odd(where / "app")
         found = Scanner(str(where / "app"), Digesting()).run()
-    images = {b"db": statcache.Held(b"the keys", 1 << 40, bytes(20), bytes(32))}
+    images = {b"db": statcache.CachedImage(b"the keys", 1 << 40, bytes(20), bytes(32))}
     data = statcache.encode(StatCache(bytes(20), found.rows, found.xattrs, frozenset([bytes(20)]), images=images))
     whole = statcache.decode(data)
     assert whole == StatCache(bytes(20), found.rows, found.xattrs, frozenset([bytes(20)]), images=images)

@@ -14,7 +14,7 @@ import pytest
 
 from gitsnap.core.errors import GitsnapError, exhausted
 from gitsnap.installation.scan_result import Recording
-from gitsnap.ops.parallel.pool import Crew
+from gitsnap.ops.parallel.pool import Pool
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace
@@ -78,9 +78,9 @@ def test_a_worker_that_was_killed_for_want_of_memory(tmp_path: Path) -> None:
 
         return work
 
-    with Crew(prepare, 2) as crew:
-        answered = [request for n in range(8) for request, _, _ in crew.hand_over(n)]
-        answered += [request for request, _, _ in crew.finish()]
-        lost = list(crew.lost())
+    with Pool(prepare, 2) as pool:
+        answered = [request for n in range(8) for request, _, _ in pool.hand_over(n)]
+        answered += [request for request, _, _ in pool.finish()]
+        lost = list(pool.lost())
     assert 3 in lost
     assert sorted({*answered, *lost}) == list(range(8))

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from gitsnap.__main__ import run as run_command_line
-from gitsnap.ops.parallel.pool import Crew
-from gitsnap.ops.process.processes import Signals
+from gitsnap.ops.parallel.pool import Pool
+from gitsnap.ops.process.processes import SignalWaiter
 from tests.support.processes import in_child
 
 HEARD = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
@@ -37,7 +37,7 @@ def test_only_what_is_not_ignored_is_heard(number: signal.Signals, ignored: bool
                     os.kill(os.getpid(), each)
             return wanted <= set(found) or None
 
-        with Signals() as signals:
+        with SignalWaiter() as signals:
             assert signals.until(ready, time.monotonic() + 10, lambda n, _: found.append(n))
         return [n for n in found if n == number]
 
@@ -61,8 +61,8 @@ def test_workers_ignore_what_we_ignore() -> None:
 
     def asked() -> list[bool]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with Crew(prepare, 1) as crew:
-            found = [answer for n in (signal.SIGHUP, signal.SIGTERM) for _, answer, _ in crew.hand_over(int(n))]
-            return found + [answer for _, answer, _ in crew.finish()]
+        with Pool(prepare, 1) as pool:
+            found = [answer for n in (signal.SIGHUP, signal.SIGTERM) for _, answer, _ in pool.hand_over(int(n))]
+            return found + [answer for _, answer, _ in pool.finish()]
 
     assert in_child(asked) == [True, False]

@@ -13,10 +13,10 @@ import pytest
 
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Event, Moment
-from gitsnap.ops.process.processes import Signals
+from gitsnap.ops.process.processes import SignalWaiter
 from gitsnap.ops.store import locate
 from gitsnap.ops.upgrade.lifecycle import Upgrade
-from gitsnap.ops.upgrade.result import Wanted
+from gitsnap.ops.upgrade.result import UpgradeRequest
 from gitsnap.ops.upgrade.run import Launch, run
 from gitsnap.sidecar.repository import Sidecar
 from tests.cli.helpers import document
@@ -55,8 +55,8 @@ def killed(app: Path, home: Path, at: Moment, count: int, command: list[str]) ->
     child = os.fork()
     if child == 0:
         try:
-            with Sidecar(protected.store) as sidecar, Signals() as signals:
-                wanted = Wanted(command="do it", checks=("true", "false"))
+            with Sidecar(protected.store) as sidecar, SignalWaiter() as signals:
+                wanted = UpgradeRequest(command="do it", checks=("true", "false"))
                 settings = Settings(zone=UTC)
                 upgrade = Upgrade(sidecar, wanted, settings, clock=lambda: datetime.now(UTC), tell=killer())
                 upgrade.begin()

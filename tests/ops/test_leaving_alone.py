@@ -11,7 +11,7 @@ from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.restore import merge, recover, rollback
-from gitsnap.ops.restore.merge import Done
+from gitsnap.ops.restore.merge import MergeResult
 from gitsnap.ops.restore.recover import Direction
 from tests.support.inprocess import Protected, workspace
 
@@ -32,7 +32,7 @@ def place() -> Iterator[Protected]:
             yield found
 
 
-def keep_edits(place: Protected, meanwhile: Callable[[], object] = lambda: None) -> Done:
+def keep_edits(place: Protected, meanwhile: Callable[[], object] = lambda: None) -> MergeResult:
     """Undo the upgrade; `meanwhile` comes between the look at the directory and what follows from it."""
 
     def confirm(_: object) -> bool:
@@ -123,12 +123,12 @@ def test_one_that_broke_off_waits_with_both_causes_and_is_settled_without_touchi
     place: Protected, way: Direction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = inodes(place)
-    real = rollback.Doing
+    real = rollback.RollbackOptions
 
     def failing(*args: object, **more: object) -> object:
         return real(*args, disk=Failing(1), **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(rollback, "Doing", failing)
+    monkeypatch.setattr(rollback, "RollbackOptions", failing)
     with pytest.raises(PendingRecoveryError, match="putting everything back failed as well: Read-only"):
         keep_edits(place)
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.parallel import walk
 from tests.support.inprocess import Protected, workspace
 from tests.support.processes import in_child
@@ -38,7 +38,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
             yield protected
 
 
-def again(place: Protected) -> Taken:
+def again(place: Protected) -> Captured:
     """A snapshot where nothing has changed, or something has; in a process without other threads."""
     place.reopen()
     return in_child(lambda: place.take(Request(skip_unchanged=True)), seconds=300)

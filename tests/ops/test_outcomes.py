@@ -20,7 +20,7 @@ from gitsnap.ops.report import history
 from gitsnap.ops.restore import recover
 from gitsnap.ops.store import retention
 from gitsnap.ops.upgrade.lifecycle import Upgrade
-from gitsnap.ops.upgrade.result import Upgraded, Wanted
+from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 from gitsnap.ops.upgrade.run import Launch, run
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import refs
@@ -37,14 +37,14 @@ def place() -> Iterator[Protected]:
             yield found
 
 
-def begin(place: Protected, wanted: Wanted) -> Upgrade:
+def begin(place: Protected, wanted: UpgradeRequest) -> Upgrade:
     upgrade = Upgrade(place.sidecar, wanted, place.settings, clock=lambda: place.now)
     upgrade.begin()
     return upgrade
 
 
 def carry_out(place: Protected, script: str, **wanted: object) -> Upgraded:
-    upgrade = begin(place, Wanted("do it", **wanted))  # type: ignore[arg-type]
+    upgrade = begin(place, UpgradeRequest("do it", **wanted))  # type: ignore[arg-type]
     return run(upgrade, Launch(["sh", "-c", f"cd '{place.root}'; {script}"], os.environ), Polling())
 
 
@@ -79,7 +79,7 @@ def test_a_failure_is_recorded_with_its_cause(place: Protected, how: str) -> Non
 
 
 def test_it_is_unknown_before_the_command_is_started(place: Protected) -> None:
-    upgrade = begin(place, Wanted("do it"))
+    upgrade = begin(place, UpgradeRequest("do it"))
     assert stored(place).ending == Ending(upgrade.id, Outcome.UNKNOWN)
     git = ["git", "--git-dir", place.sidecar.path, "log", "-1", "--format=%(trailers:key=Gitsnap-Outcome,valueonly)"]
     said = subprocess.run([*git, refs.UPGRADES + upgrade.id], capture_output=True, check=True).stdout
@@ -208,7 +208,7 @@ class _Broken(Polling):
 
 @pytest.mark.parametrize("error", [MemoryError(), KeyError("x"), OSError(24, "Too many open files")])
 def test_whatever_fails_while_the_command_runs_the_directory_comes_back(place: Protected, error: Exception) -> None:
-    upgrade = begin(place, Wanted("do it"))
+    upgrade = begin(place, UpgradeRequest("do it"))
     script = f"echo 2 >'{place.root}/file'; sleep 60"
     result = run(upgrade, Launch(["sh", "-c", script], os.environ, grace=1.0), _Broken(error))
     assert result.outcome is Outcome.ROLLED_BACK
@@ -218,7 +218,7 @@ def test_whatever_fails_while_the_command_runs_the_directory_comes_back(place: P
 
 
 def test_who_cannot_be_told_changes_nothing(place: Protected) -> None:
-    upgrade = begin(place, Wanted("do it"))
+    upgrade = begin(place, UpgradeRequest("do it"))
 
     def deaf(_: object) -> None:
         raise ValueError("not now")
@@ -231,7 +231,7 @@ def test_who_cannot_be_told_changes_nothing(place: Protected) -> None:
 
 
 def test_nothing_is_started_where_that_cannot_be_written_down(place: Protected) -> None:
-    upgrade = begin(place, Wanted("do it"))
+    upgrade = begin(place, UpgradeRequest("do it"))
     own = Path(place.sidecar.own(""))
     (own / "upgrade.json").unlink()
     with pytest.raises(GitsnapError, match="nothing was started"):

@@ -50,7 +50,7 @@ def contents(place: Protected, spoil: Callable[[], None] = lambda: None) -> tupl
     entries = [s.entry for s in plan.steps if s.action is Action.WRITE and s.entry and s.entry.type is Type.FILE]
     good = 0
     with Sidecar(place.store.as_posix()) as sidecar, Prefetching(sidecar.objects, plan) as ahead:
-        assert ahead._crew is not None
+        assert ahead._pool is not None
         for number, entry in enumerate(entries):
             if number == 50:
                 spoil()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.model import Kind
-from gitsnap.core.retention import DEFAULT, Held, Policy, Rules, decide, hold
+from gitsnap.core.retention import DEFAULT, HeldBack, Policy, Rules, decide, hold
 from gitsnap.core.upgrade import upgrades
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
@@ -32,7 +32,7 @@ def place() -> Iterator[Protected]:
             yield protected
 
 
-def take(place: Protected, times: int = 1) -> Held | None:
+def take(place: Protected, times: int = 1) -> HeldBack | None:
     for _ in range(times):
         held = snapshot.take(place.sidecar, Request(), place.settings, now=place.now).held
     return held

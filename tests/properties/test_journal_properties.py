@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gitsnap.core.component import Part
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.journal import Dressing, Motion, Move, Record, Stage, decode, encode
+from gitsnap.core.journal import MetadataChange, Motion, Move, Record, Stage, decode, encode
 from gitsnap.core.model import Entry, Type
 
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda n: not {b"/", b"\0"} & {n[i : i + 1] for i in range(len(n))})
@@ -50,8 +50,8 @@ def records(draw: st.DrawFn) -> Record:
         )
         for slot, path in enumerate(draw(st.lists(PATHS, max_size=4)))
     ]
-    dressings = [
-        Dressing(p, draw(entries(p)), draw(entries(p))) for p in draw(st.lists(PATHS | st.just(b""), max_size=3))
+    metadata_changes = [
+        MetadataChange(p, draw(entries(p)), draw(entries(p))) for p in draw(st.lists(PATHS | st.just(b""), max_size=3))
     ]
     texts = st.binary(max_size=20)
     globs = st.lists(st.sampled_from(["a/**", "*.json"]), max_size=2).map(tuple)
@@ -70,7 +70,7 @@ def records(draw: st.DrawFn) -> Record:
         draw(texts),
         stages,
         moves,
-        dressings,
+        metadata_changes,
     )
 
 
@@ -125,7 +125,11 @@ def test_whatever_a_forger_writes_is_refused_or_safe(
         read = decode(body + b"sha256 %s\n" % hashlib.sha256(body).hexdigest().encode())
     except IntegrityError:
         return
-    for path in [*(m.path for m in read.moves), *(d.path for d in read.dressings), *(s.holder for s in read.stages)]:
+    for path in [
+        *(m.path for m in read.moves),
+        *(d.path for d in read.metadata_changes),
+        *(s.holder for s in read.stages),
+    ]:
         assert not path.startswith(b"/")
         assert b".." not in path.split(b"/")
         assert b"\0" not in path

@@ -70,10 +70,8 @@ class TestOrder:
         (tmp_path / "f").write_text("old")
 
         def bring_in(when: datetime) -> str:
-            wanted = import_copies.Wanted(at=when)
-            return import_copies.take_in(
-                place.sidecar, Source(str(tmp_path), str(tmp_path)), wanted, place.settings
-            ).snapshot.id
+            wanted, source = import_copies.ImportRequest(at=when), Source(str(tmp_path), str(tmp_path))
+            return import_copies.take_in(place.sidecar, source, wanted, place.settings).snapshot.id
 
         copy = bring_in(START + timedelta(days=1))
         assert latest(place) == copy

@@ -18,7 +18,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture import snapshot
-from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.check import verify
 from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import export
@@ -74,7 +74,7 @@ class Protected:
         self.sidecar.close()
         self.sidecar = Sidecar(self.place.store)
 
-    def take(self, request: Request = Request()) -> Taken:  # noqa: B008 - never changed
+    def take(self, request: Request = Request()) -> Captured:  # noqa: B008 - never changed
         return snapshot.take(self.sidecar, request, self.settings, now=self.now)
 
     def rollback(self, to: str, paths: Sequence[bytes] = (), *, dry_run: bool = False) -> Restored:

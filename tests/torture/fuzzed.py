@@ -69,7 +69,7 @@ def _excludes(rules: object) -> object:
 
 
 def _cache() -> object:
-    from gitsnap.core.statcache import Held, StatCache, key_of, row
+    from gitsnap.core.statcache import CachedImage, StatCache, key_of, row
 
     stat = (7, 1, 2, 3, 0o100644, 0, 0)
     rows = {n: row(key_of(*stat), content=(bytes(20), bytes(32)), sparse=False, xattrs=True) for n in (b"a", b"d/b")}
@@ -78,7 +78,7 @@ def _cache() -> object:
         rows,
         {b"a": (("user.a", b"value"),)},
         frozenset({bytes(20)}),
-        images={b"db": Held(b"keys", 7, bytes(20), bytes(32))},
+        images={b"db": CachedImage(b"keys", 7, bytes(20), bytes(32))},
     )
 
 

@@ -13,7 +13,7 @@ from gitsnap.cli.browse.diff_screen import Differing
 from gitsnap.cli.browse.files_screen import Files
 from gitsnap.cli.browse.rollback_screen import Bringing
 from gitsnap.cli.browse.snapshots_screen import Snapshots
-from gitsnap.cli.browse.worker import Desk
+from gitsnap.cli.browse.worker import BackgroundWorker
 from gitsnap.cli.session import Session
 from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.store.locate import Place
@@ -40,7 +40,7 @@ class Browser(App[None]):
         super().__init__()
         # The terminal's own colours, whichever they are.
         self.theme = "ansi-dark"
-        self.desk = Desk(session, place)
+        self.worker = BackgroundWorker(session, place)
         self.mark: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

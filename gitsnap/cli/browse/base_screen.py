@@ -12,7 +12,7 @@ from textual.widgets import Footer, Input
 from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.browse.widgets import Line, measured, sentences
-from gitsnap.cli.browse.worker import Desk, Work
+from gitsnap.cli.browse.worker import BackgroundWorker, Work
 from gitsnap.cli.render import formatting
 from gitsnap.core.errors import GitsnapError
 
@@ -27,8 +27,8 @@ class Filter(Input):
     ]
 
 
-class Page(Screen[None]):
-    """A screen of rows. What it shows is fetched by `fetch`, in the desk's thread."""
+class RowsScreen(Screen[None]):
+    """A screen of rows. What it shows is fetched by `fetch`, in the worker's thread."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
     text = False
@@ -53,9 +53,9 @@ class Page(Screen[None]):
         self.rows.focus()
 
     @property
-    def desk(self) -> Desk:
+    def worker(self) -> BackgroundWorker:
         """Where work is done."""
-        return cast(Navigation, self.app).desk
+        return cast(Navigation, self.app).worker
 
     @property
     def rows(self) -> Rows:
@@ -97,18 +97,18 @@ class Page(Screen[None]):
 
     def failed(self, error: Exception) -> None:
         """Tell what went wrong, in the command's words."""
-        from gitsnap.cli.browse.dialog import Report
+        from gitsnap.cli.browse.dialog import Notice
 
         self.about("")
-        self.app.push_screen(Report("It did not work", sentences(error, self.desk.session.options)))
+        self.app.push_screen(Notice("It did not work", sentences(error, self.worker.session.options)))
 
     async def ask(self, what: str, work: Work[Any]) -> Any:
         """Have something done, and say meanwhile how far it is."""
-        progress = self.desk.progress
+        progress = self.worker.progress
         timer = self.set_interval(0.1, lambda: self.about(f"{what} … {measured(progress)}"))
         self.about(f"{what} …")
         try:
-            return await self.desk.ask(work)
+            return await self.worker.ask(work)
         finally:
             timer.stop()
             self.about("")
@@ -157,9 +157,9 @@ class Page(Screen[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        from gitsnap.cli.browse.dialog import Report
+        from gitsnap.cli.browse.dialog import Notice
 
-        self.app.push_screen(Report("Keys", HELP.splitlines()))
+        self.app.push_screen(Notice("Keys", HELP.splitlines()))
 
 
 HELP = """\

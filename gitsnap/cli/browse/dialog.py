@@ -10,11 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import Line, wrapped
 
 
-class Report(ModalScreen[None]):
+class Notice(ModalScreen[None]):
     """Lines in a frame; any of a few keys takes it away."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,7 +39,7 @@ class Report(ModalScreen[None]):
         lines = wrapped(self._lines, max(min(self.app.size.width, 80) - 5, 20))
         self.query_one("#frame").styles.height = min(len(lines) + 4, max(self.app.size.height - 2, 6))
         rows = self.query_one(Rows)
-        rows.fill([Row(line) for line in lines])
+        rows.fill([ListRow(line) for line in lines])
         rows.focus()
 
     def action_leave(self) -> None:

@@ -6,9 +6,9 @@ from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.base_screen import RowsScreen
 from gitsnap.cli.browse.navigation import Navigation
-from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import Sheet, keys
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.diff import change_line, counted
@@ -22,7 +22,7 @@ _LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}
 _MOST = 1 << 20
 
 
-class Differing(Page):
+class Differing(RowsScreen):
     """All that differs."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"))
@@ -40,13 +40,17 @@ class Differing(Page):
         self.begin(self._fetch())
 
     async def _fetch(self) -> None:
-        (old, new), paths, progress = self._sides, () if self._path is None else (self._path,), self.desk.progress
-        sheet = Sheet(self.desk.session.out)
+        (old, new), paths, progress = self._sides, () if self._path is None else (self._path,), self.worker.progress
+        sheet = Sheet(self.worker.session.out)
 
-        def compare(sidecar: Sidecar, settings: Settings) -> tuple[Difference, Contents, list[Row]]:
+        def compare(sidecar: Sidecar, settings: Settings) -> tuple[Difference, Contents, list[ListRow]]:
             found, contents = diff(sidecar, old, new, settings, paths=paths, observer=progress)
             changes = found.comparison.changes
-            return found, contents, [Row(change_line(sheet, c), c, _STYLES.get(c.status, "changed")) for c in changes]
+            return (
+                found,
+                contents,
+                [ListRow(change_line(sheet, c), c, _STYLES.get(c.status, "changed")) for c in changes],
+            )
 
         found, self._contents, rows = await self.ask("comparing", compare)
         self.rows.fill(rows)
@@ -78,7 +82,7 @@ class Differing(Page):
             restore(self, self._sides[0], self.rows.row.what)
 
 
-class Patch(Page):
+class Patch(RowsScreen):
     """One path's change."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"), opens=False)
@@ -99,7 +103,7 @@ class Patch(Page):
         data: bytes = b"".join(piece.text() for piece in pieces)
         whole = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
         lines = whole if len(data) <= _MOST else data[:_MOST].decode("utf-8", "surrogateescape").split("\n")[:-1]
-        self.rows.fill([Row(formatting.name(line.expandtabs(8)), style=_LINES.get(line[:1], "")) for line in lines])
+        self.rows.fill([ListRow(formatting.name(line.expandtabs(8)), style=_LINES.get(line[:1], "")) for line in lines])
         self.about(
             "" if len(lines) == len(whole) else f"only the first {len(lines):,} of {len(whole):,} lines are shown"
         )
@@ -109,7 +113,7 @@ class Patch(Page):
         restore(self, self._old, self._change)
 
 
-def restore(page: Page, side: str, change: Change) -> None:
+def restore(page: RowsScreen, side: str, change: Change) -> None:
     """Bring a changed path back as it was on the first side, where that is a snapshot that has it."""
     if side == NOW:
         page.about("The first side is the directory as it is now: there is nothing to bring back from it")

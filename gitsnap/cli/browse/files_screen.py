@@ -6,9 +6,9 @@ from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.base_screen import RowsScreen
 from gitsnap.cli.browse.navigation import Navigation
-from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting, text
 from gitsnap.core.calendar import local
@@ -21,7 +21,7 @@ _MOST = 256 << 10
 _DUMPED = 512
 
 
-class Files(Page):
+class Files(RowsScreen):
     """One directory of a tree."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(
@@ -50,9 +50,9 @@ class Files(Page):
         self.begin(self._fetch(folder, on))
 
     async def _fetch(self, folder: bytes, on: bytes | None) -> None:
-        desk, side = self.desk, self._side
-        rows: list[Row] = await self.ask(
-            "reading the tree", lambda sidecar, _: [_row(e) for e in desk.tree(sidecar, side).below(folder)]
+        worker, side = self.worker, self._side
+        rows: list[ListRow] = await self.ask(
+            "reading the tree", lambda sidecar, _: [_row(e) for e in worker.tree(sidecar, side).below(folder)]
         )
         if self.filtered and folder != self._folder:
             self.unfilter()
@@ -101,16 +101,16 @@ class Files(Page):
             cast(Navigation, self.app).bring_back(self._side, (self.rows.row.what.path,))
 
 
-def _row(e: Entry) -> Row:
+def _row(e: Entry) -> ListRow:
     name = formatting.name(e.path.rpartition(b"/")[2])
     size = formatting.size(e.size) if e.type is Type.FILE else "-"
     mark = {Type.DIR: "/", Type.LINK: f" -> {formatting.name(e.target)}"}.get(e.type, "")
     when = local(e.mtime_ns // 10**9)[:-3]
     line = f"{text.TYPE_LETTERS[e.type]}{text.permissions(e.mode)} {size:>8}  {when}  {name}{mark}"
-    return Row(line, e, "place" if e.type is Type.DIR else "")
+    return ListRow(line, e, "place" if e.type is Type.DIR else "")
 
 
-class Content(Page):
+class Content(RowsScreen):
     """The beginning of a file."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(
@@ -133,11 +133,11 @@ class Content(Page):
     async def _fetch(self) -> None:
         side, entry = self._side, self._entry
         if entry.type not in (Type.FILE, Type.LINK):
-            self.rows.fill([Row(f"a {entry.type.noun}: there is no content to show")])
+            self.rows.fill([ListRow(f"a {entry.type.noun}: there is no content to show")])
             return
         data: bytes = await self.ask("reading", lambda sidecar, _: beginning(sidecar, side, entry, _MOST))
         lines, about = shown(data, entry)
-        self.rows.fill([Row(line) for line in lines])
+        self.rows.fill([ListRow(line) for line in lines])
         self.about(about)
 
     def action_differ(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gitsnap.cli.browse.worker import Desk
+from gitsnap.cli.browse.worker import BackgroundWorker
 
 
 class Navigation(Protocol):
     """The browser, as its screens know it. `mark` is the snapshot that others are compared with."""
 
-    desk: Desk
+    worker: BackgroundWorker
     mark: str | None
 
     def show_tree(self, side: str) -> None:

@@ -10,8 +10,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from gitsnap.cli.browse.base_screen import Page
-from gitsnap.cli.browse.rows import Row
+from gitsnap.cli.browse.base_screen import RowsScreen
+from gitsnap.cli.browse.rows import ListRow
 from gitsnap.cli.browse.widgets import Sheet, measured, sentences, wrapped
 from gitsnap.cli.browse.worker import Stopping
 from gitsnap.cli.render import formatting, text
@@ -26,7 +26,7 @@ from gitsnap.sidecar.repository import Sidecar
 _MOST = 10_000
 
 
-class Bringing(Page):
+class Bringing(RowsScreen):
     """Plan, question, progress, result: one screen, which nobody leaves in the middle."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -59,16 +59,16 @@ class Bringing(Page):
         what = ", ".join(formatting.name(p) or "." for p in self._paths)
         self.title_is(f"Restore {what} from {self._side}" if what else f"Roll back to {self._side}")
         self.notice("Planning: nothing is touched yet")
-        self.desk.stop = self.stop
+        self.worker.stop = self.stop
         self.run_worker(self._carry_out(), exclusive=True)
 
     async def _carry_out(self) -> None:
         timer = self.set_interval(0.1, self._tell_progress)
-        sheet = Sheet(self.desk.session.out)
+        sheet = Sheet(self.worker.session.out)
         try:
-            result = await self.desk.ask(self._bring_back, changes=True)
+            result = await self.worker.ask(self._bring_back, changes=True)
         except (GitsnapError, OSError) as error:
-            self._end("It did not work", sentences(error, self.desk.session.options))
+            self._end("It did not work", sentences(error, self.worker.session.options))
         else:
             if not result.applied:
                 self._end("Nothing was touched", ["Nothing was touched."])
@@ -82,15 +82,15 @@ class Bringing(Page):
             self.refresh_bindings()
 
     def _bring_back(self, sidecar: Sidecar, settings: Settings) -> Restored:
-        """In the desk's thread: what the commands do."""
+        """In the worker's thread: what the commands do."""
         result = rollback(
             sidecar,
             self._side,
             settings,
-            now=self.desk.session.now,
+            now=self.worker.session.now,
             paths=self._paths,
             confirm=self._confirm,
-            observer=self.desk.progress,
+            observer=self.worker.progress,
             interrupts=self._stopping,
         )
         if result.verified and not self._paths:
@@ -98,7 +98,7 @@ class Bringing(Page):
         return result
 
     def _confirm(self, target: Snapshot, plan: RestorePlan) -> bool:
-        """In the desk's thread: show the plan, and wait for the answer."""
+        """In the worker's thread: show the plan, and wait for the answer."""
         if not plan.steps:
             # There is nothing to agree to, but somebody may have left meanwhile.
             return not self._stopping.asked
@@ -119,7 +119,7 @@ class Bringing(Page):
 
     def _show(self, notice: str, lines: Sequence[str]) -> None:
         self.notice(notice)
-        self.rows.fill([Row(line) for line in wrapped(lines, max(self.size.width - 2, 20))])
+        self.rows.fill([ListRow(line) for line in wrapped(lines, max(self.size.width - 2, 20))])
 
     def _end(self, notice: str, lines: Sequence[str]) -> None:
         self._show(notice, lines)
@@ -129,14 +129,14 @@ class Bringing(Page):
         """What is done at this moment, and (while the change is at work) what was done before."""
         if self.state == "asking":
             return
-        now = measured(self.desk.progress)
+        now = measured(self.worker.progress)
         if self.state != "doing":
             self.about(now or "waiting for another gitsnap, or getting ready …")
         elif now:
             if self._steps and self._steps[-1].partition(":")[0] == now.partition(":")[0]:
                 self._steps.pop()
             self._steps.append(now)
-            self.rows.fill([Row(line) for line in self._steps])
+            self.rows.fill([ListRow(line) for line in self._steps])
 
     def action_answer(self, yes: bool) -> None:
         """The answer, once."""

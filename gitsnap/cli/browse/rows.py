@@ -31,7 +31,7 @@ _CURSOR = Style(reverse=True)
 
 
 @dataclass(slots=True, frozen=True)
-class Row:
+class ListRow:
     """One line: plain text (safe to show, see words.name), what it stands for, and one of the styles above."""
 
     text: str
@@ -56,27 +56,27 @@ class Rows(ScrollView, can_focus=True):
     class Opened(Message):
         """Somebody wants to see what a row stands for."""
 
-        def __init__(self, row: Row) -> None:
+        def __init__(self, row: ListRow) -> None:
             super().__init__()
             self.row = row
 
     class Moved(Message):
         """The cursor is on another row (None: there are none)."""
 
-        def __init__(self, row: Row | None) -> None:
+        def __init__(self, row: ListRow | None) -> None:
             super().__init__()
             self.row = row
 
     def __init__(self, *, text: bool = False) -> None:
         super().__init__()
         self._text = text
-        self._all: Sequence[Row] = ()
-        self._rows: Sequence[Row] = ()
+        self._all: Sequence[ListRow] = ()
+        self._rows: Sequence[ListRow] = ()
         self._pattern = ""
         self.cursor = 0
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> ListRow | None:
         """The row under the cursor."""
         return self._rows[self.cursor] if self.cursor < len(self._rows) else None
 
@@ -85,7 +85,7 @@ class Rows(ScrollView, can_focus=True):
         """How many rows are shown, and how many there are."""
         return len(self._rows), len(self._all)
 
-    def fill(self, rows: Sequence[Row], cursor: int = 0) -> None:
+    def fill(self, rows: Sequence[ListRow], cursor: int = 0) -> None:
         """Show these rows."""
         self._all = rows
         self._choose(cursor)

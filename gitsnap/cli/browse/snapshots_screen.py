@@ -7,9 +7,9 @@ from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.base_screen import Page
+from gitsnap.cli.browse.base_screen import RowsScreen
 from gitsnap.cli.browse.navigation import Navigation
-from gitsnap.cli.browse.rows import Row, Rows
+from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting
 from gitsnap.core.model import Kind, Snapshot
@@ -18,7 +18,7 @@ from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.query.browse import Group, Overview, overview
 
 
-class Snapshots(Page):
+class Snapshots(RowsScreen):
     """All there is to browse."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(
@@ -37,7 +37,7 @@ class Snapshots(Page):
     def on_mount(self) -> None:
         """Read the snapshots."""
         super().on_mount()
-        self.title_is(formatting.name(self.desk.place.root))
+        self.title_is(formatting.name(self.worker.place.root))
         self.action_fetch()
 
     def action_fetch(self) -> None:
@@ -49,11 +49,11 @@ class Snapshots(Page):
         self._found = found
         self._draw()
         count = sum(len(g.snapshots) for g in found.groups)
-        self.title_is(f"{formatting.name(self.desk.place.root)}   {formatting.many(count, 'snapshot')}")
+        self.title_is(f"{formatting.name(self.worker.place.root)}   {formatting.many(count, 'snapshot')}")
         self.notice(self._warning(found))
 
     def _warning(self, found: Overview) -> str:
-        out = self.desk.session.out
+        out = self.worker.session.out
         if found.pending is not None:
             return f"A rollback was interrupted. Leave, and type: {out.command('recover')}"
         if found.at_work:
@@ -127,8 +127,8 @@ def _side(what: Snapshot | Stored | None) -> str:
     return NOW if what is None else what.pre.id if isinstance(what, Stored) else what.id
 
 
-def _rows(found: Overview, mark: str | None) -> Iterator[Row]:
-    yield Row(f"{_star(NOW, mark)} now               the directory as it is", None, "bold")
+def _rows(found: Overview, mark: str | None) -> Iterator[ListRow]:
+    yield ListRow(f"{_star(NOW, mark)} now               the directory as it is", None, "bold")
     for group in found.groups:
         if group.upgrade is not None:
             yield _upgrade(group.upgrade)
@@ -136,13 +136,15 @@ def _rows(found: Overview, mark: str | None) -> Iterator[Row]:
             yield _snapshot(snapshot, group, number, mark)
 
 
-def _upgrade(upgrade: Stored) -> Row:
+def _upgrade(upgrade: Stored) -> ListRow:
     label, command = formatting.name(upgrade.label), formatting.name(upgrade.pre.command or "")
     outcome = upgrade.outcome.value if upgrade.outcome else "not finished"
-    return Row(f"  {formatting.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold")
+    return ListRow(
+        f"  {formatting.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold"
+    )
 
 
-def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> Row:
+def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> ListRow:
     branch = "" if group.upgrade is None else "└ " if number == len(group.snapshots) - 1 else "├ "
     marks = "".join(
         f"[{m}] " for m in (*(("pinned",) if s.pinned else ()), *(("partial",) if s.partial else ()), *s.tags)
@@ -153,7 +155,7 @@ def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> Row:
         f"{_star(s.id, mark)} {formatting.when(s.created)[:16]}  {branch + s.kind.value:9}{s.files:>8,} files"
         f"  {formatting.size(s.bytes):>8}  {formatting.name(marks + subject)}"
     )
-    return Row(text.rstrip(), s, "dim" if s.kind is Kind.SAFETY else "")
+    return ListRow(text.rstrip(), s, "dim" if s.kind is Kind.SAFETY else "")
 
 
 def _star(side: str, mark: str | None) -> str:

@@ -28,8 +28,8 @@ def run(session: Session, place: Place) -> None:
         browser.run()
     finally:
         # A change is waited for; until then a signal asks it to stop.
-        browser.desk.close()
+        browser.worker.close()
         for number, handler in before.items():
             signal.signal(number, handler)
-    if browser.desk.unheard is not None:
-        raise browser.desk.unheard
+    if browser.worker.unheard is not None:
+        raise browser.worker.unheard

@@ -37,7 +37,7 @@ class Stopping:
         yield lambda: self.asked
 
 
-class Desk:
+class BackgroundWorker:
     """Does one piece of work after another on the sidecar of a place, in a thread of its own."""
 
     def __init__(self, session: Session, place: Place) -> None:
@@ -52,7 +52,7 @@ class Desk:
         self._trees: OrderedDict[str, Tree | LiveTree] = OrderedDict()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         # What only reads may be cut off; what changes is waited for in close().
-        self._thread = threading.Thread(target=self._work, name="gitsnap-desk", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="gitsnap-worker", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:

@@ -47,7 +47,7 @@ def import_(
     found = named.copies
     if at is not None and len(found) > 1:
         raise UsageError("--at goes with one copy only")
-    wanted = import_copies.Wanted(_moment(at), label, layout, pristine)
+    wanted = import_copies.ImportRequest(_moment(at), label, layout, pristine)
     place, created = session.place_to_snapshot()
     if created:
         session.tell_of_sidecar(place)

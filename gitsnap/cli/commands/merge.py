@@ -14,7 +14,7 @@ from gitsnap.core.errors import UsageError
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.merge import Plan
-    from gitsnap.ops.restore.merge import Done
+    from gitsnap.ops.restore.merge import MergeResult
 
 _SHOWN = 10
 
@@ -94,7 +94,7 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
         yield f"conflict {formatting.name(conflict.path)}: {formatting.name(conflict.reason)}{beside}"
 
 
-def _report(session: Session, done: Done, *, dry_run: bool) -> None:
+def _report(session: Session, done: MergeResult, *, dry_run: bool) -> None:
     terminal.work_is_done(answer_counts=done.restored is None)
     if session.options.json:
         session.out.document(_document(done, dry_run))
@@ -117,13 +117,13 @@ def _report(session: Session, done: Done, *, dry_run: bool) -> None:
         raise typer.Exit(3)
 
 
-def _counts(done: Done) -> str:
+def _counts(done: MergeResult) -> str:
     plan = done.plan
     pairs = ((plan.taken, "taken"), (plan.removed, "removed"), (plan.merged, "merged"), (plan.conflicts, "in conflict"))
     return ", ".join(f"{len(found):,} {word}" for found, word in pairs if found)
 
 
-def _tell(session: Session, done: Done) -> None:
+def _tell(session: Session, done: MergeResult) -> None:
     from gitsnap.cli.render import text
 
     restored = done.restored
@@ -143,7 +143,7 @@ def _tell(session: Session, done: Done) -> None:
         session.out.line(f"\nTo undo: {session.out.command('undo')}")
 
 
-def _document(done: Done, dry_run: bool) -> dict[str, object]:
+def _document(done: MergeResult, dry_run: bool) -> dict[str, object]:
     from gitsnap.cli.render.json import path, paths, problems
 
     plan, restored = done.plan, done.restored

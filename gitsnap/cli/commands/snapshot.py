@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.model import Snapshot
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.core.retention import Held
+    from gitsnap.core.retention import HeldBack
     from gitsnap.ops.restore.rollback import Restored
 
 
@@ -300,7 +300,7 @@ def prune(
     with session.open(changing=not dry_run) as (sidecar, settings):
         policy = Policy(keep_last, within, *counts) if given else None
 
-        def agreed(held: Held) -> bool:
+        def agreed(held: HeldBack) -> bool:
             if not yes and session.out.interactive:
                 session.out.warn(retention.told(held))
                 return session.out.ask("Remove them?")

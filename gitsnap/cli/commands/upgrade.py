@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
-    from gitsnap.ops.upgrade.result import Upgraded, Wanted
+    from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
     from gitsnap.sidecar.repository import Sidecar
 
 
@@ -59,11 +59,11 @@ def run(
     A snapshot, verified; the command; a second snapshot; the checks.
     """
     from gitsnap.core.upgrade import Outcome
-    from gitsnap.ops.upgrade.result import Wanted, broke_off, failed
+    from gitsnap.ops.upgrade.result import UpgradeRequest, broke_off, failed
 
     session: Session = context.obj
     policy = _policy(session, on_failure)
-    wanted = Wanted(
+    wanted = UpgradeRequest(
         command=_text(words),
         label=label,
         message=message,
@@ -91,9 +91,9 @@ def run(
 
 
 def _carry_out(
-    session: Session, wanted: Wanted, words: list[str], limit: float | None, watch: bool, events: str | None
+    session: Session, wanted: UpgradeRequest, words: list[str], limit: float | None, watch: bool, events: str | None
 ) -> Upgraded:
-    from gitsnap.ops.process.processes import Signals
+    from gitsnap.ops.process.processes import SignalWaiter
     from gitsnap.ops.store.locate import open_sidecar
     from gitsnap.ops.upgrade.lifecycle import Upgrade
     from gitsnap.ops.upgrade.run import Launch, findable
@@ -127,7 +127,7 @@ def _carry_out(
             quiet_stdout=session.options.json or events in ("-", "fd:1"),
             watch=_watcher(place.root, place.store, pre.id) if watch else (),
         )
-        with Signals() as signals:
+        with SignalWaiter() as signals:
             return operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
 
 

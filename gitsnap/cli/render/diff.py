@@ -135,7 +135,7 @@ def pieces(out: Terminal, those: Iterable[Piece], *, words_only: bool = False) -
         out.raw(p.text() for p in those)
     else:
         for piece in those:
-            out.lines(_dressed(out, piece, words_only=words_only))
+            out.lines(_styled(out, piece, words_only=words_only))
 
 
 def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]:
@@ -155,7 +155,7 @@ def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]
     return told
 
 
-def _dressed(out: Terminal, piece: Piece, *, words_only: bool) -> Iterator[str]:
+def _styled(out: Terminal, piece: Piece, *, words_only: bool) -> Iterator[str]:
     for line in piece.head.split(b"\n")[:-1]:
         yield out.style(("# " if piece.aside else "") + formatting.line(line), "bold")
     for line in piece.hunks.split(b"\n")[:-1]:

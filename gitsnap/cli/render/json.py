@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gitsnap.core.comparison import Change
     from gitsnap.core.keys import KeyChange
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.core.retention import Decision, Held
-    from gitsnap.ops.capture.request import Taken
+    from gitsnap.core.retention import Decision, HeldBack
+    from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.compare.diff import Difference
@@ -133,12 +133,12 @@ def shown(result: Shown) -> Document:
     }
 
 
-def held(found: Held | None) -> Document | None:
+def held(found: HeldBack | None) -> Document | None:
     """What retention does not remove before it is told to, and by which rules it would and would not."""
     return found.document() if found else None
 
 
-def taken(result: Taken) -> Document:
+def taken(result: Captured) -> Document:
     """`snapshot`."""
     return {
         "snapshot": snapshot(result.snapshot),
@@ -310,7 +310,7 @@ def plan_counts(plan: RestorePlan) -> dict[str, int]:
     return {
         "write": len(plan.written),
         "remove": len(plan.removed),
-        "metadata": len(plan.dressed),
+        "metadata": len(plan.metadata_only),
     }
 
 

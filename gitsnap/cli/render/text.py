@@ -16,9 +16,9 @@ from gitsnap.core.outcome import Outcome
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.core.retention import Decision, Held
+    from gitsnap.core.retention import Decision, HeldBack
     from gitsnap.ops.capture.hooks import HookResult
-    from gitsnap.ops.capture.request import Taken
+    from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.query.inspect import Shown
@@ -44,7 +44,7 @@ def initialised(out: Terminal, result: Initialised) -> None:
     out.line("Next: " + out.command('snapshot -m "before the upgrade"'))
 
 
-def taken(out: Terminal, result: Taken) -> None:
+def taken(out: Terminal, result: Captured) -> None:
     """`snapshot`: the id alone on stdout; the rest is beside it."""
     out.line(result.snapshot.id)
     s = result.snapshot
@@ -93,7 +93,7 @@ def pruned(out: Terminal, gone: list[Decision]) -> None:
         out.remark(f"retention removed {decision.snapshot.id}: {', '.join(decision.reasons)}")
 
 
-def held(out: Terminal, found: Held | None) -> None:
+def held(out: Terminal, found: HeldBack | None) -> None:
     """What retention has not removed, why, and how to tell it to."""
     if found is not None:
         from gitsnap.ops.store.retention import told
@@ -304,7 +304,7 @@ def plan_sum(steps: RestorePlan) -> Iterable[str]:
     write, remove = steps.written, steps.removed
     yield (
         f"Write {formatting.many(len(write), 'path')} ({formatting.size(steps.size())}), remove {len(remove):,}, "
-        f"set mode, owner or time of {len(steps.dressed):,} more."
+        f"set mode, owner or time of {len(steps.metadata_only):,} more."
     )
     yield "A safety snapshot is taken first: gitsnap undo reverses this."
 

@@ -14,7 +14,7 @@ from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, no
 from gitsnap.core.changelog import FileChange
 from gitsnap.core.comparison import Status
 from gitsnap.core.secrets import MASK
-from gitsnap.core.textdiff import Row, differing
+from gitsnap.core.textdiff import DiffRow, differing
 
 if TYPE_CHECKING:
     from gitsnap.ops.report.report import Report, TextDiff
@@ -144,7 +144,7 @@ def _gap() -> Html:
     return tag("tr", tag("td", "⋯", colspan=4), class_="gap")
 
 
-def _row(row: Row, lines: Sequence[Sequence[Sequence[Piece]]], one: int | None) -> Html:
+def _row(row: DiffRow, lines: Sequence[Sequence[Sequence[Piece]]], one: int | None) -> Html:
     """A row of the table; `one` is the side that there is alone."""
     sides = [lines[side][n - 1] if n is not None else None for side, n in enumerate((row.old, row.new))]
     marks: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])

@@ -15,7 +15,7 @@ from gitsnap.cli.report import chart, facts, html, sections
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.diffs import Diffs
 from gitsnap.cli.report.html import Html, tag
-from gitsnap.cli.report.tree import Tree
+from gitsnap.cli.report.tree import TreeView
 from gitsnap.cli.report.wording import STATUSES, Commands, path
 from gitsnap.core.comparison import Status
 
@@ -56,7 +56,7 @@ def page(report: Report, commands: Commands, *, secrets: bool) -> Page:
     budget.give_back(room)
     room_of_own, room = budget.share(_OWN), budget.share(_TREE)
     diffs = Diffs(report, numbers, commands, budget)
-    tree = Tree(report.components, numbers, diffs.anchors, commands, room)
+    tree = TreeView(report.components, numbers, diffs.anchors, commands, room)
     parts = [
         ("verdict", "Verdict", fixed[0]),
         ("yours", "Your files", _own(report, diffs, room_of_own)),
@@ -185,7 +185,7 @@ def _became(file: FileChange) -> str:
     return "renamed" if file.change.status is Status.RENAMED else STATUSES[file.change.status]
 
 
-def _files(report: Report, tree: Tree) -> Html:
+def _files(report: Report, tree: TreeView) -> Html:
     if not report.changes:
         return tag("section", tag("h2", "Files"), tag("p", "Nothing has changed."), id="files")
     return tag("section", tag("h2", "Files"), tree.draw(report.changes), id="files")

@@ -55,7 +55,7 @@ def _is_directory(change: Change) -> bool:
     return entry is not None and entry.type is Type.DIR
 
 
-class Tree:
+class TreeView:
     """Draws the tree. `numbers` are those of the components, `anchors` the ids of the diffs on the page."""
 
     def __init__(

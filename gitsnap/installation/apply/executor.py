@@ -1,8 +1,8 @@
 """Carrying out a plan: what is new is staged and synced first, then every name moves, one rename each.
 
 Nothing is unlinked while names move: what is replaced or removed goes into the stage, so that each move can be taken
-back. Moves and dressings can be repeated in either direction from wherever a crash left them (docs/internals/journal.md
-has the argument); a move tells by the inodes it finds whether it is done.
+back. Moves and changes of metadata can be repeated in either direction from wherever a crash left them
+(docs/internals/journal.md has the argument); a move tells by the inodes it finds whether it is done.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def refused(problem: Problem) -> bool:
 
 
 class Carrier:
-    """Moves the names of a record and dresses its paths, forward or backward, from wherever things stand.
+    """Moves the names of a record and sets the metadata of its paths, forward or backward, from wherever things stand.
 
     `first` says that nothing has been done yet: each path still has the old metadata of the record. `retiming` knows
     the contents that the directory had then.
@@ -87,12 +87,14 @@ class Carrier:
         """Set the metadata of the target; of `only` these paths, where they are given."""
         known = self._first and only is None
         done = self._retime(stop) if known else set()
-        dressings = ((d.path, d.old if known else None, d.new) for d in self._record.dressings if d.path not in done)
-        self._dress_all(dressings, stop, only)
+        metadata_changes = (
+            (d.path, d.old if known else None, d.new) for d in self._record.metadata_changes if d.path not in done
+        )
+        self._set_all_metadata(metadata_changes, stop, only)
 
     def dress_old(self, stop: Stop = go_on, only: Iterable[bytes] | None = None) -> None:
         """Set the metadata of the old state."""
-        self._dress_all(((d.path, None, d.old) for d in self._record.dressings), stop, only)
+        self._set_all_metadata(((d.path, None, d.old) for d in self._record.metadata_changes), stop, only)
 
     def sync(self) -> None:
         """Make all of it durable."""
@@ -102,10 +104,10 @@ class Carrier:
     def _close(self) -> None:
         """Before the first name moves, whichever way: each directory is as closed as the stricter of its two states.
 
-        They open when they are dressed, after the last name has moved and the files have their own modes.
+        They open when they get their metadata, after the last name has moved and the files have their own modes.
         """
         changed = False
-        for path, old, new in self._record.dressings:
+        for path, old, new in self._record.metadata_changes:
             if old is None or new is None or old.type is not _DIR or (wanted := closed(old, new)) is None:
                 continue
             # One that was removed meanwhile has nothing to hide.
@@ -229,7 +231,7 @@ class Carrier:
                     os.fchmod(parent, mode | 0o300)
         return parent, name
 
-    def _dress_all(
+    def _set_all_metadata(
         self, wanted: Iterable[tuple[bytes, Entry | None, Entry | None]], stop: Stop, only: Iterable[bytes] | None
     ) -> None:
         chosen = None if only is None else set(only)
@@ -253,7 +255,7 @@ class Carrier:
             return set()
         wanted = [
             (path, new.mtime_ns)
-            for path, old, new in self._record.dressings
+            for path, old, new in self._record.metadata_changes
             if old is not None and new is not None and new.type is _FILE and only_times(old, new)
         ]
         return self._retiming.set_all(self._dirs, wanted, lambda: _heed(stop))

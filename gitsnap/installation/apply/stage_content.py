@@ -14,13 +14,13 @@ from operator import attrgetter
 from gitsnap.core.content import beside
 from gitsnap.core.errors import IntegrityError, StopRequestedError
 from gitsnap.core.events import Observer
-from gitsnap.core.journal import Dressing, Motion, Move, Record
+from gitsnap.core.journal import MetadataChange, Motion, Move, Record
 from gitsnap.core.model import Entry, Inventory, Problem, Type
 from gitsnap.core.plan import Action, RestorePlan, Step
 from gitsnap.installation.apply.executor import Content, Stop, about, go_on, refusal
 from gitsnap.installation.apply.stage_dirs import Holders, Stages
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.disk import Disk, dress
+from gitsnap.installation.disk import Disk, set_metadata
 
 _BLOCK = 4096
 _ZEROS = bytes(_BLOCK)
@@ -39,7 +39,7 @@ def draft(record: Record, plan: RestorePlan, live: Inventory, dirs: Directories)
             motion = _MOTIONS.get(step.action) or (Motion.SWAP if step.replaces else Motion.IN)
             record.moves.append(_move(motion, step.path, number, holders.number(step.path), before))
     record.stages = holders.stages
-    record.dressings = _dressings(record, plan.steps, before)
+    record.metadata_changes = _metadata_changes(record, plan.steps, before)
 
 
 def _move(motion: Motion, path: bytes, slot: int, stage: int, before: dict[bytes, Entry]) -> Move:
@@ -50,24 +50,24 @@ def _move(motion: Motion, path: bytes, slot: int, stage: int, before: dict[bytes
     return Move(motion, path, slot, stage, size=size, mtime_ns=old.mtime_ns)
 
 
-def _dressings(record: Record, steps: Iterable[Step], before: dict[bytes, Entry]) -> list[Dressing]:
+def _metadata_changes(record: Record, steps: Iterable[Step], before: dict[bytes, Entry]) -> list[MetadataChange]:
     """Metadata that the plan sets, and those that its moves disturb: files first, then directories, deepest first."""
-    files: list[Dressing] = []
-    folders: dict[bytes, Dressing] = {}
+    files: list[MetadataChange] = []
+    folders: dict[bytes, MetadataChange] = {}
     for action, path, entry, *_ in steps:
         if action is _METADATA:
             old = before.get(path)
             if old is not None and (entry is None or old.type is not entry.type):
                 old = None
             if entry is not None and entry.type is _DIR:
-                folders[path] = Dressing(path, old, entry)
+                folders[path] = MetadataChange(path, old, entry)
             else:
-                files.append(Dressing(path, old, entry))
+                files.append(MetadataChange(path, old, entry))
     holders = {s.holder for s in record.stages}
     for path in {m.path.rpartition(b"/")[0] for m in record.moves} | {m.path for m in record.moves} | holders:
         old = before.get(path)
         if path not in folders and old is not None and old.type is _DIR:
-            folders[path] = Dressing(path, old, old if path in holders else None)
+            folders[path] = MetadataChange(path, old, old if path in holders else None)
     files.sort(key=_PATH)
     return [*files, *sorted(folders.values(), key=_PATH, reverse=True)]
 
@@ -128,7 +128,7 @@ class Stager:
             self._disk.symlink(fd, slot, entry.target)
         else:
             self._disk.special(fd, slot, entry)
-        self._refused(entry, dress(self._disk, fd, slot, entry))
+        self._refused(entry, set_metadata(self._disk, fd, slot, entry))
         return os.stat(slot, dir_fd=fd, follow_symlinks=False).st_ino
 
     def _write_file(self, fd: int, slot: bytes, entry: Entry) -> int:
@@ -154,7 +154,7 @@ class Stager:
                 "the stored content is not what the manifest says; nothing was changed", path=entry.path
             )
         if not ours:
-            self._refused(entry, dress(self._disk, fd, slot, entry))
+            self._refused(entry, set_metadata(self._disk, fd, slot, entry))
         return found.st_ino
 
     def _refused(self, entry: Entry, words: list[str]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gitsnap.core.content import WHOLE, Digests, Look, Outcome
+from gitsnap.core.content import WHOLE, Digests, Look, ReadResult
 from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Xattrs
 from gitsnap.core.sqlite import LIVE
@@ -37,7 +37,7 @@ class Readers(Protocol):
     def read(self, look: Look) -> None:
         """Take on one file; may wait for room."""
 
-    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
+    def done(self, *, everything: bool = False) -> Iterable[ReadResult]:
         """What became of the looks since; with `everything`, waits for all that were taken on."""
 
     def scouts(self, make: Callable[[Directories, Read], Scout]) -> None:
@@ -46,12 +46,12 @@ class Readers(Protocol):
     def walk(self, folder: bytes, device: int) -> bool:
         """Take on one directory; may wait for room. False where that is not worth while."""
 
-    def found(self, *, wait: bool = False) -> Iterable[Finding]:
+    def found(self, *, wait: bool = False) -> Iterable[DirectoryScan]:
         """What became of the directories since; with `wait`, of one at least, while any is under way."""
 
 
 @dataclass(slots=True)
-class Finding:
+class DirectoryScan:
     """What was found in some directories. `rows` belong to `paths`; those numbered in `unsettled` are not to be kept.
 
     `deeper` are the directories in them, with their devices; `walked` those that somebody else has to walk. `left` are
@@ -103,9 +103,9 @@ class Scout:
         # Bytes that were read for this finding.
         self._taken = 0
 
-    def look(self, folders: list[tuple[bytes, int]]) -> Finding:
+    def look(self, folders: list[tuple[bytes, int]]) -> DirectoryScan:
         """What is in these directories, given with their devices."""
-        out = Finding()
+        out = DirectoryScan()
         self._taken = 0
         for path, device in folders:
             if self._taken > self._enough:
@@ -128,7 +128,9 @@ class Scout:
                 self._name(out, fd, item, path, device, started)
         return out
 
-    def _name(self, out: Finding, fd: int, item: os.DirEntry[str], folder: bytes, device: int, started: int) -> None:
+    def _name(
+        self, out: DirectoryScan, fd: int, item: os.DirEntry[str], folder: bytes, device: int, started: int
+    ) -> None:
         name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
         path = folder + b"/" + name if folder else name
         try:
@@ -175,7 +177,14 @@ class Scout:
         return bool(cached[FLAGS] & CONTENT) and (self._stored is None or self._stored(cached[OID:SHA256]))
 
     def _directory(
-        self, out: Finding, fd: int, name: bytes, path: bytes, found: os.stat_result, expected: bytes, started: int
+        self,
+        out: DirectoryScan,
+        fd: int,
+        name: bytes,
+        path: bytes,
+        found: os.stat_result,
+        expected: bytes,
+        started: int,
     ) -> None:
         try:
             xattrs = attributes.read(fd, name)
@@ -187,7 +196,7 @@ class Scout:
             out.unsettled.append(len(out.paths) - 1)
         out.deeper.append((path, found.st_dev))
 
-    def _file(self, out: Finding, look: Look, path: bytes, found: os.stat_result, started: int) -> None:
+    def _file(self, out: DirectoryScan, look: Look, path: bytes, found: os.stat_result, started: int) -> None:
         if look.size > WHOLE or (out.read and self._taken + look.size > self._room):
             out.left.append((path, False))
             return
@@ -205,7 +214,7 @@ class Scout:
         out.read += 1
         out.size += look.size
 
-    def _record(self, out: Finding, path: bytes, new: Row, xattrs: Xattrs) -> None:
+    def _record(self, out: DirectoryScan, path: bytes, new: Row, xattrs: Xattrs) -> None:
         out.paths.append(path)
         out.rows.append(new)
         if xattrs:

@@ -22,7 +22,7 @@ from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
 from gitsnap.installation.owners import group_name, user_name
-from gitsnap.installation.scan.fast_path import Finding, Read, Readers, Scout
+from gitsnap.installation.scan.fast_path import DirectoryScan, Read, Readers, Scout
 from gitsnap.installation.scan.read_content import Intake, SinkFailed
 from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.sqlite.backup import Databases
@@ -320,7 +320,7 @@ class Scanner:
         turned, self._turned = self._turned, []
         return turned
 
-    def _take_in(self, finding: Finding) -> list[tuple[bytes, int]]:
+    def _take_in(self, finding: DirectoryScan) -> list[tuple[bytes, int]]:
         """Record what a scout has found, and take a closer look where it asks for one; the directories to walk next."""
         scan, known = self.scan, self._rows
         for path, row, fields in zip(finding.paths, finding.rows, unpack(finding.rows), strict=True):

@@ -21,7 +21,7 @@ from gitsnap.core.errors import exhausted
 from gitsnap.core.quantity import size as shown_size
 from gitsnap.core.sqlite import BESIDE, HEADER, JOURNAL, SHARED, WAL
 from gitsnap.installation.directories import names_in
-from gitsnap.installation.sqlite.locks import Held, ReadLocks
+from gitsnap.installation.sqlite.locks import LockedElsewhere, ReadLocks
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, key, open_file
 
 # A private copy's directory; sidecar.leftovers removes those that nobody holds locked.
@@ -90,7 +90,7 @@ class Databases:
             locks.take_database()
             calm = not locks.writer_at_work()
             locks.release()
-        except (Held, OSError) as error:
+        except (LockedElsewhere, OSError) as error:
             if exhausted(error):
                 raise
             return False
@@ -147,7 +147,7 @@ class Databases:
                     locks.take_database()
                     with suppress(FileNotFoundError):
                         locks.take_log(_regular(folder, name + SHARED))
-                except Held:
+                except LockedElsewhere:
                     locks.release()
                     if time.monotonic() >= deadline:
                         raise UnsettledError("somebody keeps it locked: no consistent image", locked=True) from None

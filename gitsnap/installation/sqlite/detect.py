@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gitsnap.core.content import Digests
 from gitsnap.core.sqlite import BESIDE, HEADER, LIVE
-from gitsnap.core.statcache import Held, StatCache
+from gitsnap.core.statcache import CachedImage, StatCache
 from gitsnap.installation.sqlite.backup import Databases, UnsettledError
 from gitsnap.installation.stable_read import key, open_file, pieces, settled
 
@@ -26,7 +26,7 @@ class Imaged:
 
     found: os.stat_result
     beside: dict[bytes, os.stat_result]
-    held: Held
+    held: CachedImage
     settled: bool
 
     @property
@@ -85,13 +85,19 @@ class Imager:
                 raise
             # Nobody is at work on it, as far as can be told, and its file is all there is to it.
             return None
-        held = Held(_keys(copy.found, copy.beside), size, *digests)
+        held = CachedImage(_keys(copy.found, copy.beside), size, *digests)
         parts = [copy.found, *(copy.beside[suffix] for suffix in LIVE if suffix in copy.beside)]
         still = all(settled(part, started) for part in parts)
         return self._imaged(path, copy.found, copy.beside, held, settled=still)
 
     def _imaged(
-        self, path: bytes, found: os.stat_result, beside: dict[bytes, os.stat_result], held: Held, *, settled: bool
+        self,
+        path: bytes,
+        found: os.stat_result,
+        beside: dict[bytes, os.stat_result],
+        held: CachedImage,
+        *,
+        settled: bool,
     ) -> Imaged:
         # Where no journal says anything, the files beside it are files.
         belongs = path in self._databases.known or _live(beside)

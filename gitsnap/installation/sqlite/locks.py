@@ -21,7 +21,7 @@ _CHECKPOINT, _LAST_READER = 121, 127
 _FLOCK = struct.Struct("hhqqi4x")
 
 
-class Held(Exception):  # noqa: N818 - a signal to try again, not a failure
+class LockedElsewhere(Exception):  # noqa: N818 - a signal to try again, not a failure
     """Somebody else holds a lock that is in the way."""
 
 
@@ -73,5 +73,5 @@ def _lock(file: int, kind: int, start: int, length: int) -> None:
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise Held from None
+            raise LockedElsewhere from None
         raise

@@ -54,7 +54,7 @@ class HookFailedError(GitsnapError):
     kind = "hook-failed"
 
 
-Report = Callable[[HookResult], None]
+HookObserver = Callable[[HookResult], None]
 
 
 class Around:
@@ -63,7 +63,7 @@ class Around:
     Use as a context manager: entering runs the first, leaving the second, whatever happened in between.
     """
 
-    def __init__(self, hooks: Hooks | None, directory: str, variables: Mapping[str, str], report: Report) -> None:
+    def __init__(self, hooks: Hooks | None, directory: str, variables: Mapping[str, str], report: HookObserver) -> None:
         self._hooks, self._directory, self._report = hooks or Hooks(), directory, report
         self._variables = dict(variables)
         self.results: list[HookResult] = []

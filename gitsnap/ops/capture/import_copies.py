@@ -34,7 +34,7 @@ PRISTINE = "pristine"
 
 
 @dataclass(slots=True, frozen=True)
-class Wanted:
+class ImportRequest:
     """How copies are to be taken in. Without `at` the time is read from the name, or is that of the newest file.
 
     `layout` None means: find out. `pristine` marks a copy as its maker shipped it, of the version `label`.
@@ -77,7 +77,7 @@ class _Copy:
 
 
 def take_in(
-    sidecar: Sidecar, named: Source, wanted: Wanted, settings: Settings, *, observer: Observer = SILENT
+    sidecar: Sidecar, named: Source, wanted: ImportRequest, settings: Settings, *, observer: Observer = SILENT
 ) -> Imported:
     """Import one copy (a directory, a tar or a zip file). Raises GitsnapError or OSError; there is no snapshot then.
 
@@ -136,7 +136,12 @@ def _as_directory(sidecar: Sidecar, source: str) -> Iterator[_Unpacked]:
 
 
 def _read(
-    unpacked: _Unpacked, named: Source, wanted: Wanted, settings: Settings, draft: publish.Draft, observer: Observer
+    unpacked: _Unpacked,
+    named: Source,
+    wanted: ImportRequest,
+    settings: Settings,
+    draft: publish.Draft,
+    observer: Observer,
 ) -> _Copy:
     root = unpacked.root
     layout = wanted.layout or ("claudio" if is_backup(root) else "tree")
@@ -210,7 +215,7 @@ def _twin(living: Sequence[Snapshot], copy: _Copy, notes: publish.Notes) -> Snap
 
 
 def _publish(
-    sidecar: Sidecar, draft: publish.Draft, copy: _Copy, notes: publish.Notes, wanted: Wanted, settings: Settings
+    sidecar: Sidecar, draft: publish.Draft, copy: _Copy, notes: publish.Notes, wanted: ImportRequest, settings: Settings
 ) -> Snapshot:
     when = copy.when.astimezone(settings.zone)
     tags = (PRISTINE,) if wanted.pristine else ()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 
-from gitsnap.core import legacy_layout as copies
+from gitsnap.core import legacy_layout
 from gitsnap.core.errors import UsageError
 
 _ARCHIVE = re.compile(r"\.(?:zip|tgz|tbz2?|txz|tar(?:\.[a-z0-9]+)?)$", re.IGNORECASE)
@@ -104,7 +104,7 @@ def _folder(path: str, here: Collection[str], depth: int) -> _Found | None:
             if deeper is not None:
                 found.copies += deeper.copies
                 found.beside += deeper.beside
-            elif alike or copies.time_in(name, UTC) is not None:
+            elif alike or legacy_layout.time_in(name, UTC) is not None:
                 found.copies.append(full)
             else:
                 other.append(full)

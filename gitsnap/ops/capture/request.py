@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitsnap.core.model import Kind, Problem, Snapshot
-from gitsnap.core.retention import Decision, Held
+from gitsnap.core.retention import Decision, HeldBack
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.core.settings import Settings
     from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.capture.hooks import HookResult
-    from gitsnap.ops.parallel.walk import Glance
+    from gitsnap.ops.parallel.walk import LookAside
     from gitsnap.sidecar.repository import Sidecar
 
 
@@ -42,8 +42,8 @@ class Capture:
 
     `excludes` decides by the `rules` what is left out. `needed` sees what was scanned, and may decline a snapshot of it
     or raise. `relied_on` names the objects (raw ids) that must surely be readable: they are read, where they are not
-    written now. `images` are databases that are images in what the caller compares it with. A `glance` spares a look
-    of our own, if it was taken by the same exclusions. `protect` are ids that retention must keep.
+    written now. `images` are databases that are images in what the caller compares it with. A `look_aside` spares a
+    look of our own, if it was taken by the same exclusions. `protect` are ids that retention must keep.
     """
 
     sidecar: Sidecar
@@ -56,7 +56,7 @@ class Capture:
     needed: Callable[[Scan], bool] = lambda _: True
     relied_on: Callable[[Scan], Iterable[bytes]] = lambda _: ()
     images: Collection[bytes] = ()
-    glance: Glance | None = None
+    look_aside: LookAside | None = None
     protect: Collection[str] = ()
 
     @property
@@ -66,7 +66,7 @@ class Capture:
 
 
 @dataclass(slots=True)
-class Taken:
+class Captured:
     """What came of it. `skipped` is true when nothing had changed and that was to be skipped; `snapshot` is then the
     one that holds this very state. `databases` were captured as consistent images. `held` is what
     retention does not remove before it is told to. `duration` is in seconds."""
@@ -82,6 +82,6 @@ class Taken:
     databases: list[bytes] = field(default_factory=list)
     excluded: int = 0
     pruned: list[Decision] = field(default_factory=list)
-    held: Held | None = None
+    held: HeldBack | None = None
     hooks: list[HookResult] = field(default_factory=list)
     duration: float = 0.0

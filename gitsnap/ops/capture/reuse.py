@@ -11,12 +11,12 @@ from gitsnap.core.order import newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.ops.capture import store
-from gitsnap.ops.capture.request import Capture, Taken
-from gitsnap.ops.parallel.walk import Company
+from gitsnap.ops.capture.request import Capture, Captured
+from gitsnap.ops.parallel.walk import ParallelWalk
 from gitsnap.sidecar import catalog, publish
 
 
-def take_unchanged(capture: Capture) -> Taken | None:
+def take_unchanged(capture: Capture) -> Captured | None:
     """A snapshot of a directory in which nothing has changed since the stat cache was written; None where that is not
     certain, or what would be shared is damaged. Nothing is read but names and times, and nothing is written but commits
     and notes trees."""
@@ -30,7 +30,7 @@ def take_unchanged(capture: Capture) -> Taken | None:
     observer.finished()
     if prior is None or left_out is None:
         return None
-    taken = Taken(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
+    taken = Captured(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
     last = newest(living) or prior
     if request.skip_unchanged and store.same(last, prior):
         taken.snapshot, taken.skipped = last, True
@@ -63,5 +63,5 @@ def left_out_unchanged(capture: Capture, cache: StatCache) -> Inventory | None:
         capture.excludes,
         restricted=capture.excludes is not nothing_excluded,
         databases=capture.settings.sqlite,
-        walk=Company(root).walk,
+        walk=ParallelWalk(root).walk,
     )

@@ -15,16 +15,16 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.capture import store
-from gitsnap.ops.capture.request import Capture, Taken
+from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.capture.reuse import left_out_unchanged
 from gitsnap.ops.live import damage, databases
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
-from gitsnap.ops.parallel.walk import Glance
+from gitsnap.ops.parallel.walk import LookAside
 from gitsnap.sidecar import catalog, publish
 
 
-def take_locked(capture: Capture) -> tuple[Taken, Scan]:
+def take_locked(capture: Capture) -> tuple[Captured, Scan]:
     """Take a snapshot for a caller who holds the lock.
 
     Stored objects are taken for whole until one shows that it is not, and the stat cache for true until what comes of
@@ -48,15 +48,15 @@ def take_locked(capture: Capture) -> tuple[Taken, Scan]:
     return taken, scan
 
 
-def _attempt(capture: Capture, *, sharing: bool) -> tuple[Taken, Scan, list[Snapshot]]:
+def _attempt(capture: Capture, *, sharing: bool) -> tuple[Captured, Scan, list[Snapshot]]:
     sidecar, request, observer = capture.sidecar, capture.request, capture.observer
-    glance = capture.glance if sharing else None
+    look_aside = capture.look_aside if sharing else None
     kept = databases.capturing(sidecar, capture.settings, capture.images)
     living = catalog.snapshots(sidecar)
-    draft = publish.Draft(sidecar, living, sidecar.load_cache() if glance is None else glance.cache)
+    draft = publish.Draft(sidecar, living, sidecar.load_cache() if look_aside is None else look_aside.cache)
     try:
         observer.started("reading")
-        scan = _unscanned(capture, draft, glance) if sharing and request.kind is Kind.SAFETY else None
+        scan = _unscanned(capture, draft, look_aside) if sharing and request.kind is Kind.SAFETY else None
         scan = scan or _scan(capture, draft, kept)
         observer.finished()
         if request.kind is Kind.MANUAL:
@@ -75,7 +75,7 @@ def _attempt(capture: Capture, *, sharing: bool) -> tuple[Taken, Scan, list[Snap
     return taken, scan, living
 
 
-def _keep(capture: Capture, draft: publish.Draft, scan: Scan, taken: Taken, *, sharing: bool) -> None:
+def _keep(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, *, sharing: bool) -> None:
     """Publish what was scanned, with the tree and notes of an earlier snapshot where these say the same."""
     sidecar, request = capture.sidecar, capture.request
     # Manual ones are the many that have to be quick, and nothing is about to be changed.
@@ -90,12 +90,12 @@ def _keep(capture: Capture, draft: publish.Draft, scan: Scan, taken: Taken, *, s
             store.share(capture, draft, prior, taken, lambda _: relied.require(trees))
 
 
-def _unscanned(capture: Capture, draft: publish.Draft, glance: Glance | None) -> Scan | None:
+def _unscanned(capture: Capture, draft: publish.Draft, look_aside: LookAside | None) -> Scan | None:
     """What a scan would find, where no name differs in any stat field from what a living snapshot holds."""
     sidecar, cache = capture.sidecar, draft.cache
     if sidecar.objects.damaged or cache.commit.hex() not in {s.commit for s in draft.living}:
         return None
-    known, left_out = glance.result() if glance is not None else (False, None)
+    known, left_out = look_aside.result() if look_aside is not None else (False, None)
     try:
         if not known:
             left_out = left_out_unchanged(capture, cache)
@@ -122,8 +122,8 @@ def _scan(capture: Capture, draft: publish.Draft, kept: Databases | None) -> Sca
         ).run()
 
 
-def _found(living: list[Snapshot], scan: Scan) -> Taken:
-    return Taken(
+def _found(living: list[Snapshot], scan: Scan) -> Captured:
+    return Captured(
         snapshot=newest(living) or _NOTHING,
         partial=scan.inventory.partial,
         sockets=scan.inventory.skipped,

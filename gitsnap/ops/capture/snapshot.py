@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
 from gitsnap.ops.capture import reuse
-from gitsnap.ops.capture.request import Capture, Request, Taken
+from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.live import exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.ops.capture.hooks import Report
+    from gitsnap.ops.capture.hooks import HookObserver
 
 
 def take(
@@ -23,8 +23,8 @@ def take(
     *,
     now: datetime,
     observer: Observer = SILENT,
-    report: Report = lambda _: None,
-) -> Taken:
+    report: HookObserver = lambda _: None,
+) -> Captured:
     """Take one snapshot of the sidecar's installation, between the hooks of the settings; `report` is told of each.
 
     Raises GitsnapError or OSError; no snapshot is visible then.
@@ -49,7 +49,7 @@ def take(
     return taken
 
 
-def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime, observer: Observer) -> Taken:
+def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime, observer: Observer) -> Captured:
     """Take one under the writer's lock."""
     with sidecar.writing(settings.lock_wait):
         rules = exclusions.current(sidecar.installation, settings)

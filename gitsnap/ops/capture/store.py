@@ -17,7 +17,7 @@ from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.scan.unchanged import seal
-from gitsnap.ops.capture.request import Capture, Request, Taken
+from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import consolidate, contents, publish
 from gitsnap.sidecar.repository import Sidecar
@@ -124,7 +124,7 @@ def holder(sidecar: Sidecar, draft: publish.Draft, scan: Scan) -> Snapshot | Non
 
 
 def share(
-    capture: Capture, draft: publish.Draft, prior: Snapshot, taken: Taken, also: publish.Check = lambda _: None
+    capture: Capture, draft: publish.Draft, prior: Snapshot, taken: Captured, also: publish.Check = lambda _: None
 ) -> None:
     """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `also` checks it further.
 
@@ -140,7 +140,7 @@ def share(
     _pin(capture, taken)
 
 
-def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Taken, relied: ReliedOn) -> None:
+def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, relied: ReliedOn) -> None:
     """Publish what was scanned, unless the newest snapshot says just the same and that is to be skipped.
 
     Raises GitsnapError; there is no snapshot then.
@@ -171,12 +171,12 @@ def _wanted(capture: Capture, draft: publish.Draft) -> Snapshot:
     return wanted(capture.sidecar, capture.request, draft.living, capture.when)
 
 
-def _pin(capture: Capture, taken: Taken) -> None:
+def _pin(capture: Capture, taken: Captured) -> None:
     if capture.request.pin:
         taken.snapshot = retention.pin_locked(capture.sidecar, taken.snapshot)
 
 
-def conclude(capture: Capture, living: Sequence[Snapshot], taken: Taken) -> None:
+def conclude(capture: Capture, living: Sequence[Snapshot], taken: Captured) -> None:
     """Let retention run over the `living` and what was taken beside them, and tidy up."""
     pruned = retention.prune_locked(
         capture.sidecar,

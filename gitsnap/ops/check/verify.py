@@ -20,7 +20,7 @@ from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live import damage, databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
-from gitsnap.ops.parallel.read_back import Held, Rereading
+from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, lost_refs, timeline
 from gitsnap.sidecar.git import refs
@@ -102,7 +102,7 @@ def verify(
 
 
 @dataclass(slots=True)
-class _Look:
+class _Findings:
     """What was found: by snapshot, of those that cannot be read at all and of those that were `chosen` of all that are
     `living`; of the timeline, and of the rest of the sidecar. `steady` tells that nobody changed the sidecar meanwhile.
     """
@@ -120,14 +120,14 @@ class _Look:
         """The snapshots with problems."""
         return [v for v in (*self.damaged.values(), *self.verdicts.values()) if not v.ok]
 
-    def take_in(self, gone: lost_refs.Vanished, only: _Look | None) -> None:
+    def take_in(self, gone: lost_refs.Vanished, only: _Findings | None) -> None:
         """What refs have been lost: all, or those that were missed in a look before."""
         for name, commit in gone.snapshots.items():
             if only is None or name in only.damaged:
                 self.damaged[name] = Verdict(name, problems=[Finding(b"", _VANISHED, commit)])
         self.flaws += [Finding(b"", f"the ref {ref} is lost", commit) for ref, commit in gone.notes.items()]
 
-    def confirmed_by(self, again: _Look) -> None:
+    def confirmed_by(self, again: _Findings) -> None:
         """Keep what a second look found as well. Of one that was steady, all; else what both have found."""
 
         def both(mine: list[Finding], others: list[Finding]) -> list[Finding]:
@@ -146,7 +146,7 @@ class _Look:
         self.steady = again.steady
 
 
-def _look(sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool) -> _Look:
+def _look(sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool) -> _Findings:
     """Look at what is chosen, and look again at what seems wrong while others are at work on the sidecar.
 
     What a gc moves, a removal takes or a snapshot adds between two reads looks like damage, but not twice.
@@ -164,8 +164,8 @@ def _look(sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, eve
 
 
 def _look_once(
-    sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool, only: _Look | None = None
-) -> _Look:
+    sidecar: Sidecar, selectors: Sequence[str], observer: Observer, *, everything: bool, only: _Findings | None = None
+) -> _Findings:
     """One look, or another at what was wrong with `only` that."""
     moment = integrity.moment(sidecar)
     living, damaged = catalog.survey(sidecar)
@@ -173,14 +173,14 @@ def _look_once(
     if only is not None:
         wrong = {v.snapshot for v in only.wrong}
         chosen, damaged = [s for s in chosen if s.id in wrong], [(name, e) for name, e in damaged if name in wrong]
-    look = _Look(living, chosen, {name: Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged})
+    look = _Findings(living, chosen, {name: Verdict(name, problems=[Finding(b"", e.message)]) for name, e in damaged})
     if not everything:
         look.damaged = {}
     elif only is None or only.damaged or only.flaws:
         look.take_in(lost_refs.look(sidecar), only)
     if not damaged and (only is None or only.stale):
         look.stale = _timeline_problems(sidecar, living)
-    known: dict[bytes, Held] = {}
+    known: dict[bytes, ReadBack] = {}
     observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
     look.verdicts = {s.id: _verify_one(sidecar, s, known, observer) for s in chosen}
     observer.finished()
@@ -225,7 +225,7 @@ def _lags(sidecar: Sidecar, tip: str | None) -> bool:
     return False
 
 
-def _verify_one(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, Held], observer: Observer) -> Verdict:
+def _verify_one(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, ReadBack], observer: Observer) -> Verdict:
     verdict = Verdict(snapshot.id)
     try:
         metadata, manifest = contents.metadata_text(sidecar, snapshot), contents.manifest_text(sidecar, snapshot)
@@ -269,7 +269,7 @@ def _link_problem(sidecar: Sidecar, entry: Entry) -> Finding | None:
     return Finding(entry.path, "the symlink's text differs", _text(entry.target), _text(actual))
 
 
-def _content_problem(entry: Entry, held: Mapping[bytes, Held]) -> Finding | None:
+def _content_problem(entry: Entry, held: Mapping[bytes, ReadBack]) -> Finding | None:
     expected = (entry.sha256 or b"").hex() or None
     # A path that the tree gives another type was not read, and is named for that.
     found = held.get(entry.oid or b"", "its content was not found")

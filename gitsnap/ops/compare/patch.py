@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.git_quote import quoted
 from gitsnap.core.model import Entry, Type
-from gitsnap.core.patchable import Part, git_mode, parts
+from gitsnap.core.patchable import FilePatch, git_mode, parts
 from gitsnap.core.quantity import size
 from gitsnap.core.xattrs import differing
 from gitsnap.ops.compare.scratch import scratch
-from gitsnap.ops.compare.text_detection import LARGEST, Read, Texts
+from gitsnap.ops.compare.text_detection import LARGEST, Read, TextDetector
 from gitsnap.sidecar.repository import Sidecar
 
 # How much is laid out for one run of git: that is held in memory, with what git says to it.
@@ -60,7 +60,7 @@ def _commented(text: bytes) -> bytes:
 
 def patch(changes: Sequence[Change], read: Read, sidecar: Sidecar, style: Style) -> Iterator[Piece]:
     """One piece or more for each change, in order."""
-    texts = Texts(read)
+    texts = TextDetector(read)
     filled = {parent for c in changes if c.new is not None for parent in [c.path.rpartition(b"/")[0]]}
     filled |= {parent for c in changes if c.old is not None for parent in [(c.old_path or c.path).rpartition(b"/")[0]]}
     split = list(parts(changes, texts.is_text))
@@ -77,7 +77,7 @@ def patch(changes: Sequence[Change], read: Read, sidecar: Sidecar, style: Style)
 
 def hunks(changes: Sequence[Change], read: Read, sidecar: Sidecar) -> dict[int, bytes]:
     """The hunks of every change between texts, by its number: with all of them in memory, from one run of git."""
-    texts = Texts(read)
+    texts = TextDetector(read)
     split = enumerate(parts(changes, texts.is_text))
     wanted = [(n, p) for n, found in split for p in found if p.content_differs and _drawable(p, texts)]
     out: dict[int, bytes] = {}
@@ -88,8 +88,8 @@ def hunks(changes: Sequence[Change], read: Read, sidecar: Sidecar) -> dict[int, 
     return out
 
 
-def _batches(rows: list[tuple[Change, list[Part]]]) -> Iterator[list[tuple[Change, list[Part]]]]:
-    batch: list[tuple[Change, list[Part]]] = []
+def _batches(rows: list[tuple[Change, list[FilePatch]]]) -> Iterator[list[tuple[Change, list[FilePatch]]]]:
+    batch: list[tuple[Change, list[FilePatch]]] = []
     total = 0
     for change, found in rows:
         batch.append((change, found))
@@ -101,11 +101,13 @@ def _batches(rows: list[tuple[Change, list[Part]]]) -> Iterator[list[tuple[Chang
         yield batch
 
 
-def _drawable(part: Part, texts: Texts) -> bool:
+def _drawable(part: FilePatch, texts: TextDetector) -> bool:
     return all(texts.is_text(side, e) for side, e in enumerate((part.old, part.new)) if e is not None)
 
 
-def _draw(wanted: Sequence[Part], texts: Texts, sidecar: Sidecar, style: Style) -> list[tuple[bytes, bytes]]:
+def _draw(
+    wanted: Sequence[FilePatch], texts: TextDetector, sidecar: Sidecar, style: Style
+) -> list[tuple[bytes, bytes]]:
     """The index line and the hunks of each part, from one run of git."""
     if not wanted:
         return []
@@ -131,7 +133,7 @@ def _draw(wanted: Sequence[Part], texts: Texts, sidecar: Sidecar, style: Style) 
     return found
 
 
-def _piece(part: Part, body: tuple[bytes, bytes] | None, notes: list[bytes], texts: Texts) -> Piece:
+def _piece(part: FilePatch, body: tuple[bytes, bytes] | None, notes: list[bytes], texts: TextDetector) -> Piece:
     shown = body is not None or not part.content_differs
     if not shown:
         notes = [_unshown(part, texts), *notes]
@@ -146,7 +148,7 @@ def _piece(part: Part, body: tuple[bytes, bytes] | None, notes: list[bytes], tex
     return Piece(part.change, head, hunks, tail, aside=not part.sayable)
 
 
-def _header(part: Part, index: bytes, *, bare: bool) -> bytes:
+def _header(part: FilePatch, index: bytes, *, bare: bool) -> bytes:
     old, new = git_mode(part.old), git_mode(part.new)
     change = part.change
     before = change.old_path or change.path
@@ -168,14 +170,14 @@ def _header(part: Part, index: bytes, *, bare: bool) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def _names(part: Part) -> tuple[bytes, bytes]:
+def _names(part: FilePatch) -> tuple[bytes, bytes]:
     old = quoted(b"a/", part.change.old_path or part.change.path) if part.old else b"/dev/null"
     new = quoted(b"b/", part.change.path) if part.new else b"/dev/null"
     # GNU patch ends a name at a blank unless a tab follows (git does the same).
     return tuple(n + b"\t" if b" " in n and not n.startswith(b'"') else n for n in (old, new))  # type: ignore[return-value]
 
 
-def _unshown(part: Part, texts: Texts) -> bytes:
+def _unshown(part: FilePatch, texts: TextDetector) -> bytes:
     """What contents are that cannot be shown line by line, and how large."""
     name = quoted(b"", part.change.path)
     said = []

@@ -13,7 +13,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Type
 from gitsnap.ops.compare.scratch import scratch
-from gitsnap.ops.compare.text_detection import LARGEST, Read, Texts
+from gitsnap.ops.compare.text_detection import LARGEST, Read, TextDetector
 from gitsnap.sidecar.repository import Sidecar
 
 # More than this are not looked at: a rename is a convenience, and what came and went is told without it as well.
@@ -34,7 +34,7 @@ def pair(changes: Sequence[Change], read: Read, sidecar: Sidecar, observer: Obse
     size = sum(map(_size, (*gone, *came)))
     if not gone or not came or len(gone) + len(came) > _MOST_FILES or size > _MOST_BYTES:
         return list(changes)
-    texts = Texts(read)
+    texts = TextDetector(read)
     try:
         pairs = {
             came[b].path: (gone[a], percent)
@@ -58,7 +58,7 @@ def pair(changes: Sequence[Change], read: Read, sidecar: Sidecar, observer: Obse
     return out
 
 
-def _is_text(texts: Texts, side: int, entry: Entry | None) -> bool:
+def _is_text(texts: TextDetector, side: int, entry: Entry | None) -> bool:
     return entry is not None and texts.is_text(side, entry)
 
 

@@ -14,7 +14,7 @@ LARGEST = 8 << 20
 Read = Callable[[int, Entry], Iterator[bytes]]
 
 
-class Texts:
+class TextDetector:
     """Tells texts from what is none, and remembers it."""
 
     def __init__(self, read: Read) -> None:

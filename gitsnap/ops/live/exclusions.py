@@ -20,7 +20,7 @@ _LARGEST = 1 << 20
 
 
 @dataclass(slots=True, frozen=True)
-class Texts:
+class RuleTexts:
     """The rules as they were read: those of `.gitsnapignore` and those of the configuration, which come last."""
 
     ignore: bytes
@@ -31,9 +31,9 @@ class Texts:
         return Exclusions.parse((".gitsnapignore", self.ignore), ("[capture] exclude", self.configured))
 
 
-def texts(root: str, settings: Settings) -> Texts:
+def texts(root: str, settings: Settings) -> RuleTexts:
     """The texts of the rules that hold now."""
-    return Texts(_ignore_file(root), "\n".join(settings.exclude).encode("utf-8", "surrogateescape"))
+    return RuleTexts(_ignore_file(root), "\n".join(settings.exclude).encode("utf-8", "surrogateescape"))
 
 
 def current(root: str, settings: Settings) -> Exclusions:
@@ -131,7 +131,7 @@ def for_comparison(root: str, settings: Settings, wanted: Inventory) -> Rollback
     return rules_for(texts(root, settings), wanted)
 
 
-def rules_for(present: Texts, wanted: Inventory) -> RollbackRules:
+def rules_for(present: RuleTexts, wanted: Inventory) -> RollbackRules:
     """The same where the texts are known already."""
     return RollbackRules(
         Exclusions.parse(("[capture] exclude", present.configured)),

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.core.upgrade import Outcome, Stage, Stored, upgrades
+from gitsnap.core.upgrade import Outcome, Stored, UpgradePhase, upgrades
 from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import upgrade_record as record
+from gitsnap.sidecar.state import upgrade_record
 from gitsnap.sidecar.state.upgrade_record import Underway
 
 
@@ -27,7 +27,7 @@ class CutShort:
 
     upgrade: str
     command: str
-    stage: Stage
+    stage: UpgradePhase
     stored: Stored | None
     exit_code: int | None = None
     problem: str = ""
@@ -39,50 +39,50 @@ def claim(sidecar: Sidecar, upgrade: str, command: str, wait: float) -> None:
     """Say that an upgrade begins; LockedError while another one lives."""
     me = processes.identify(os.getpid())
     assert me is not None
-    known = record.load(sidecar)
+    known = upgrade_record.load(sidecar)
     other = known.runner if known and _at_work(known) else None
-    record.claim(sidecar, Underway(upgrade, command, me), wait, other)
+    upgrade_record.claim(sidecar, Underway(upgrade, command, me), wait, other)
 
 
 def update(sidecar: Sidecar, *, child: int | None = None, **changes: object) -> None:
     """Say how far it has come, as far as it can be said. `child` is the number of the command's process."""
     with suppress(OSError):
-        known = record.load(sidecar)
+        known = upgrade_record.load(sidecar)
         if known is not None:
             if child is not None:
                 changes["child"] = processes.identify(child)
-            record.update(sidecar, known, **changes)  # type: ignore[arg-type]
+            upgrade_record.update(sidecar, known, **changes)  # type: ignore[arg-type]
 
 
 def started(sidecar: Sidecar) -> None:
     """Say that from now on the directory may be changed. Raises OSError: where that cannot be said, nothing may be."""
-    known = record.load(sidecar)
+    known = upgrade_record.load(sidecar)
     if known is None:
         raise FileNotFoundError(errno.ENOENT, "the record of the upgrade is gone", sidecar.path)
-    record.update(sidecar, known, strict=True, stage=Stage.COMMAND)
+    upgrade_record.update(sidecar, known, strict=True, stage=UpgradePhase.COMMAND)
 
 
 def clear(sidecar: Sidecar) -> None:
     """Say that it is over."""
-    record.clear(sidecar)
+    upgrade_record.clear(sidecar)
 
 
 def living(sidecar: Sidecar) -> str | None:
     """The id of the upgrade that is under way now, if there is one."""
-    known = record.load(sidecar) if record.present(sidecar) else None
+    known = upgrade_record.load(sidecar) if upgrade_record.present(sidecar) else None
     return known.upgrade if known and _at_work(known) else None
 
 
 def _at_work(known: Underway) -> bool:
     """Whether it goes on; a program that has run one that failed may live for long."""
-    return processes.alive(known.runner) and known.stage is not Stage.ROLLBACK_FAILED
+    return processes.alive(known.runner) and known.stage is not UpgradePhase.ROLLBACK_FAILED
 
 
 def settle(sidecar: Sidecar) -> None:
     """Say that whatever was cut short has been dealt with. An upgrade that lives is left alone."""
-    known = record.load(sidecar) if record.present(sidecar) else None
+    known = upgrade_record.load(sidecar) if upgrade_record.present(sidecar) else None
     if known is not None and not _at_work(known):
-        record.clear(sidecar)
+        upgrade_record.clear(sidecar)
 
 
 def look(sidecar: Sidecar) -> CutShort | None:
@@ -90,14 +90,14 @@ def look(sidecar: Sidecar) -> CutShort | None:
 
     Whoever has rolled it back, taken a snapshot, or run another upgrade since, has settled it.
     """
-    if not record.present(sidecar):
+    if not upgrade_record.present(sidecar):
         return None
-    known = record.load(sidecar)
+    known = upgrade_record.load(sidecar)
     if known is None or _at_work(known):
         return None
     living, _ = catalog.survey(sidecar)
     mine = next((u for u in upgrades(living) if u.id == known.upgrade), None)
-    if mine is None and known.stage is not Stage.SNAPSHOT:
+    if mine is None and known.stage is not UpgradePhase.SNAPSHOT:
         # It was deleted.
         return None
     stage, problem = known.stage, known.problem
@@ -106,7 +106,7 @@ def look(sidecar: Sidecar) -> CutShort | None:
             # Its end was recorded; what was cut short is saying so here.
             return None
         if mine.outcome is Outcome.ROLLBACK_FAILED:
-            stage, problem = Stage.ROLLBACK_FAILED, mine.failure
+            stage, problem = UpgradePhase.ROLLBACK_FAILED, mine.failure
     if mine is not None and _settled(mine, living, stage):
         return None
     running = known.child.pid if known.child and processes.alive(known.child) else None
@@ -114,8 +114,8 @@ def look(sidecar: Sidecar) -> CutShort | None:
     return CutShort(known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way)
 
 
-def _settled(mine: Stored, living: list[Snapshot], stage: Stage) -> bool:
-    if mine.safety and stage is not Stage.ROLLBACK_FAILED and stage is not Stage.ROLLBACK:
+def _settled(mine: Stored, living: list[Snapshot], stage: UpgradePhase) -> bool:
+    if mine.safety and stage is not UpgradePhase.ROLLBACK_FAILED and stage is not UpgradePhase.ROLLBACK:
         return True
     last = max(living.index(s) for s in (mine.pre, mine.post, *mine.safety) if s is not None)
     return any(s.kind is not Kind.SAFETY for s in living[last + 1 :])

@@ -13,7 +13,7 @@ from gitsnap.core.plan import same_content, same_metadata
 from gitsnap.core.statcache import Row, StatCache, cut
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan, hardlinks
-from gitsnap.ops.parallel.pool import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Pool, Work, processors
 
 _WORKERS = 4
 # Fewer entries are looked at in less time than it takes to start processes.
@@ -34,11 +34,11 @@ def confirmed(root: str, wanted: Inventory, known: StatCache, excludes: Excludes
     if workers < 2 or len(wanted.entries) < _WORTH_ENTRIES or wanted.images or wanted.partial:
         return None
     look = _Look(root, wanted, known, excludes)
-    with Crew(look.worker, workers) as crew:
+    with Pool(look.worker, workers) as pool:
         for start in range(0, len(look.folders), _PER_REQUEST):
-            if not look.take(crew.hand_over(start), observer):
+            if not look.take(pool.hand_over(start), observer):
                 return None
-        if not look.take(crew.finish(), observer) or list(crew.lost()):
+        if not look.take(pool.finish(), observer) or list(pool.lost()):
             return None
     return look.scan()
 

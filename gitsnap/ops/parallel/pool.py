@@ -1,10 +1,10 @@
-"""A crew: forked processes that share work which holds the interpreter's lock for too long to be shared by threads.
+"""A pool: forked processes that share work which holds the interpreter's lock for too long to be shared by threads.
 
 The workers are copies of this process. They take requests from a pipe and answer through another one, print nothing,
-keep no files open of their own beyond the work, and end when their requests end: with the crew, or with this process,
+keep no files open of their own beyond the work, and end when their requests end: with the pool, or with this process,
 however that ends. What a worker that died had in hand comes back as unanswered.
 
-Giving back the memory of a large copy takes the kernel longer than some of the work. So a crew that is closed waits
+Giving back the memory of a large copy takes the kernel longer than some of the work. So a pool that is closed waits
 until its workers have let go of their files, and of the locks that come with them; `reap` waits for the rest.
 """
 
@@ -28,7 +28,7 @@ LARGEST_REQUEST = 30_000
 _AHEAD = 2
 _HEAD = struct.Struct("<QQ")
 _PIPE_BYTES = 1 << 20
-# Workers of crews that were closed, and that may still be ending.
+# Workers of pools that were closed, and that may still be ending.
 _ending: list[int] = []
 
 # Until a worker has made up its mind about them, it must not act as the copy of its parent that it is.
@@ -53,7 +53,7 @@ class _Worker:
         self.unanswered: deque[Any] = deque()
 
 
-class Crew:
+class Pool:
     """`size` workers, each of which does what `prepare()` returns. Close it, or use it as a context manager.
 
     A worker has at most `ahead` requests in hand; that many of them must fit into a pipe (64 KiB) together.
@@ -73,7 +73,7 @@ class Crew:
             self.close()
             raise
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,7 +163,7 @@ class Crew:
 
 
 def reap(*, wait: bool = True) -> None:
-    """Take leave of the workers of crews that were closed; with `wait`, of all of them."""
+    """Take leave of the workers of pools that were closed; with `wait`, of all of them."""
     for pid in list(_ending):
         try:
             ended, _ = os.waitpid(pid, 0 if wait else os.WNOHANG)

@@ -8,7 +8,7 @@ from typing import Any
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.plan import Action, RestorePlan
-from gitsnap.ops.parallel.pool import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Pool, Work, processors
 from gitsnap.sidecar.git.objects import ObjectStore
 
 _WORKERS = 3
@@ -32,24 +32,24 @@ class Prefetching:
         self._under_way: set[int] = set()
         self._coming: set[bytes] = set()
         self._held: dict[bytes, bytes] = {}
-        self._crew: Crew | None = None
+        self._pool: Pool | None = None
         # This process has its hands full with writing.
         workers = min(processors() - 1, _WORKERS)
         if workers > 0 and _worth_while(self._batches):
             self._window = workers * _AHEAD
-            self._crew = Crew(self._prepare, workers, ahead=_AHEAD)
+            self._pool = Pool(self._prepare, workers, ahead=_AHEAD)
             try:
                 self._hand_over()
             except BaseException:
-                self._crew.close()
+                self._pool.close()
                 raise
 
     def __enter__(self) -> Prefetching:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._crew is not None:
-            self._crew.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def content(self, entry: Entry) -> Iterator[bytes]:
         """The content of a file in pieces, to be compared with its SHA-256; raises IntegrityError."""
@@ -78,18 +78,18 @@ class Prefetching:
 
     def _hand_over(self) -> None:
         """Have the next batches read, but never so many that a slow one among them lets the rest pile up here."""
-        assert self._crew is not None
+        assert self._pool is not None
         while self._next < min(len(self._batches), min(self._under_way, default=self._next) + self._window):
             number, self._next = self._next, self._next + 1
             self._under_way.add(number)
             self._coming.update(oid for oid, _ in self._batches[number])
-            self._record(self._crew.hand_over(number))
+            self._record(self._pool.hand_over(number))
 
     def _take(self) -> None:
         """Wait for an answer, and have other batches read in its place."""
-        assert self._crew is not None
-        self._record(self._crew.answers(wait=True))
-        for number in self._crew.lost():
+        assert self._pool is not None
+        self._record(self._pool.answers(wait=True))
+        for number in self._pool.lost():
             self._done(number)
         self._hand_over()
 

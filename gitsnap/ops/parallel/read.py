@@ -9,19 +9,19 @@ from typing import Any
 
 from isal.isal_zlib import crc32
 
-from gitsnap.core.content import Digests, Look, Outcome, SizeChanged
+from gitsnap.core.content import Digests, Look, ReadResult, SizeChanged
 from gitsnap.core.model import Xattrs
 from gitsnap.core.sqlite import HEADER
 from gitsnap.core.statcache import ROW_BYTES, Row, cut
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan.fast_path import Finding, Read, Scout
+from gitsnap.installation.scan.fast_path import DirectoryScan, Read, Scout
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, read_whole
-from gitsnap.ops.parallel.pool import LARGEST_REQUEST, Crew, processors
+from gitsnap.ops.parallel.pool import LARGEST_REQUEST, Pool, processors
 from gitsnap.sidecar.git.pack_write import PackWriter, digest_blob, pack_blob
 
 _WORKERS = 4
-_FIELDS = attrgetter(*(f.name for f in fields(Finding)))
+_FIELDS = attrgetter(*(f.name for f in fields(DirectoryScan)))
 # Kinds of requests.
 _LOOKS, _FOLDERS = 0, 1
 _BATCH_FOLDERS = 8
@@ -46,13 +46,13 @@ class DigestingReaders:
         self._batch: list[Look] = []
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[ReadResult] = []
         self._make: Callable[[Directories, Read], Scout] | None = None
         self._folders: list[tuple[bytes, int]] = []
         # Directories that workers have in hand, and what has become of others.
         self._walking = 0
-        self._findings: list[Finding] = []
-        self._crew: Crew | None = None
+        self._findings: list[DirectoryScan] = []
+        self._pool: Pool | None = None
         self._workers = min(processors(), _WORKERS)
 
     def read(self, look: Look) -> None:
@@ -63,17 +63,17 @@ class DigestingReaders:
         if len(self._batch) >= _BATCH_FILES or self._size >= _BATCH_BYTES or self._letters > LARGEST_REQUEST // 2:
             self._send()
 
-    def done(self, *, everything: bool = False) -> Iterable[Outcome]:
+    def done(self, *, everything: bool = False) -> Iterable[ReadResult]:
         """What became of the looks since."""
         if everything:
             self._send()
-            if self._crew is None:
+            if self._pool is None:
                 # Not worth while: the walk reads them itself.
                 waiting, self._waiting = self._waiting, []
-                return [Outcome(look.number, None, tried=False) for batch in waiting for look in batch]
-            self._take(self._crew.finish())
-        elif self._crew is not None:
-            self._take(self._crew.answers())
+                return [ReadResult(look.number, None, tried=False) for batch in waiting for look in batch]
+            self._take(self._pool.finish())
+        elif self._pool is not None:
+            self._take(self._pool.answers())
         self._take_lost()
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
@@ -84,7 +84,7 @@ class DigestingReaders:
 
     def walk(self, folder: bytes, device: int) -> bool:
         """Take on one directory; may wait for room. False where that is not worth while."""
-        if self._crew is None:
+        if self._pool is None:
             if self._make is None or self._workers < 2 or len(self._known) < _WORTH_ENTRIES:
                 return False
             self._start()
@@ -93,24 +93,24 @@ class DigestingReaders:
             self._send_folders()
         return True
 
-    def found(self, *, wait: bool = False) -> Iterable[Finding]:
+    def found(self, *, wait: bool = False) -> Iterable[DirectoryScan]:
         """What became of the directories since; with `wait`, of one at least, while any is under way."""
         if wait:
             self._send_folders()
-        if self._crew is not None:
-            self._take(self._crew.answers())
+        if self._pool is not None:
+            self._take(self._pool.answers())
             while wait and self._walking and not self._findings:
-                self._take(self._crew.answers(wait=True))
+                self._take(self._pool.answers(wait=True))
                 self._take_lost()
         findings, self._findings = self._findings, []
         return findings
 
     def _send_folders(self) -> None:
         if self._folders:
-            assert self._crew is not None
+            assert self._pool is not None
             folders, self._folders = self._folders, []
             self._walking += 1
-            self._take(self._crew.hand_over((_FOLDERS, folders)))
+            self._take(self._pool.hand_over((_FOLDERS, folders)))
 
     def _send(self) -> None:
         if not self._batch:
@@ -119,18 +119,18 @@ class DigestingReaders:
         self._total_bytes += self._size
         self._waiting.append(self._batch)
         self._batch, self._size, self._letters = [], 0, 0
-        if self._crew is None:
+        if self._pool is None:
             if self._workers < 2 or (self._total_files < _WORTH_FILES and self._total_bytes < _WORTH_BYTES):
                 return
             self._start()
-        assert self._crew is not None
+        assert self._pool is not None
         for batch in self._waiting:
-            self._take(self._crew.hand_over((_LOOKS, [tuple(look) for look in batch])))
+            self._take(self._pool.hand_over((_LOOKS, [tuple(look) for look in batch])))
         self._waiting = []
 
     def _start(self) -> None:
         self._get_ready()
-        self._crew = Crew(self._prepare, self._workers)
+        self._pool = Pool(self._prepare, self._workers)
 
     def _take(self, answers: Iterator[tuple[Any, Any, bytes]]) -> None:
         for (kind, _), answer, data in answers:
@@ -140,16 +140,16 @@ class DigestingReaders:
             at = 0
             for number, oid, sha256, size, crc, xattrs in answer:
                 if oid is None:
-                    self._outcomes.append(Outcome(number, None))
+                    self._outcomes.append(ReadResult(number, None))
                     continue
                 if size:
                     self._adopt(oid, data[at : at + size], crc)
                     at += size
-                self._outcomes.append(Outcome(number, Digests(oid, sha256), xattrs))
+                self._outcomes.append(ReadResult(number, Digests(oid, sha256), xattrs))
 
     def _take_finding(self, answer: Any, data: bytes) -> None:
         about, blobs = answer
-        finding, count = Finding(*about), len(about[0])
+        finding, count = DirectoryScan(*about), len(about[0])
         at = count * ROW_BYTES
         finding.rows = cut(data[:at])
         for oid, size, crc in blobs:
@@ -161,12 +161,12 @@ class DigestingReaders:
 
     def _take_lost(self) -> None:
         """What no worker lived to do is left to the walk."""
-        for kind, batch in self._crew.lost() if self._crew is not None else ():
+        for kind, batch in self._pool.lost() if self._pool is not None else ():
             if kind == _FOLDERS:
                 self._walking -= 1
-                self._findings.append(Finding(walked=batch))
+                self._findings.append(DirectoryScan(walked=batch))
             else:
-                self._outcomes += [Outcome(Look(*look).number, None, tried=False) for look in batch]
+                self._outcomes += [ReadResult(Look(*look).number, None, tried=False) for look in batch]
 
     def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
         """What a worker does, with its own descriptors of the directories."""
@@ -203,9 +203,9 @@ class DigestingReaders:
 
     def close(self) -> None:
         """End the workers."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def _get_ready(self) -> None:
         """Do once what every worker would have to do."""

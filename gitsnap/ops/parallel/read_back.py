@@ -9,7 +9,7 @@ from typing import Any
 from gitsnap.core.content import WORTHWHILE, beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
-from gitsnap.ops.parallel.pool import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Pool, Work, processors
 from gitsnap.sidecar.git.objects import ObjectStore
 
 _WORKERS = 4
@@ -20,7 +20,7 @@ _WORTH_OBJECTS = 300
 _AHEAD = 1000
 
 # A blob's size and SHA-256, or what is wrong with it.
-Held = tuple[int, bytes] | str
+ReadBack = tuple[int, bytes] | str
 
 
 class Rereading:
@@ -35,29 +35,29 @@ class Rereading:
         self,
         store: ObjectStore,
         oids: Iterable[bytes],
-        known: dict[bytes, Held],
+        known: dict[bytes, ReadBack],
         observer: Observer,
         kind: bytes | None = b"blob",
     ) -> None:
         self._store, self._known, self._observer, self._kind = store, known, observer, kind
         self._small, self._large = store.in_order({oid for oid in oids if oid not in known})
-        self._crew: Crew | None = None
+        self._pool: Pool | None = None
         workers = min(processors(), _WORKERS)
         if workers > 1 and len(self._small) >= _WORTH_OBJECTS:
-            self._crew = Crew(self._prepare, workers, ahead=_AHEAD)
+            self._pool = Pool(self._prepare, workers, ahead=_AHEAD)
             try:
                 for start in range(0, len(self._small), _PER_REQUEST):
-                    self._take(self._crew.hand_over(start))
+                    self._take(self._pool.hand_over(start))
             except BaseException:
-                self._crew.close()
+                self._pool.close()
                 raise
 
     def __enter__(self) -> Rereading:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._crew is not None:
-            self._crew.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _prepare(self) -> Work:
         def work(start: int) -> tuple[Any, bytes]:
@@ -65,31 +65,31 @@ class Rereading:
 
         return work
 
-    def _take(self, answers: Iterator[tuple[int, Sequence[Held], bytes]]) -> None:
+    def _take(self, answers: Iterator[tuple[int, Sequence[ReadBack], bytes]]) -> None:
         for start, found, _ in answers:
             self._record(self._small[start : start + _PER_REQUEST], found)
 
-    def _record(self, oids: Sequence[bytes], found: Sequence[Held]) -> None:
+    def _record(self, oids: Sequence[bytes], found: Sequence[ReadBack]) -> None:
         for oid, held in zip(oids, found, strict=True):
             self._known[oid] = held
             self._observer.advanced(1, 0 if isinstance(held, str) else held[0])
 
-    def finish(self) -> dict[bytes, Held]:
+    def finish(self) -> dict[bytes, ReadBack]:
         """What every blob holds."""
         for oid in self._large:
             self._known[oid] = _reread_large(self._store, oid, self._observer, self._kind)
             self._observer.advanced(1)
         starts: Iterable[int] = range(0, len(self._small), _PER_REQUEST)
-        if self._crew is not None:
-            self._take(self._crew.finish())
-            starts = self._crew.lost()
+        if self._pool is not None:
+            self._take(self._pool.finish())
+            starts = self._pool.lost()
         for start in starts:
             for oid in self._small[start : start + _PER_REQUEST]:
                 self._record([oid], [_reread(self._store, oid, self._kind)])
         return self._known
 
 
-def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> Held:
+def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> ReadBack:
     try:
         content = store.read(oid, kind)[1]
     except IntegrityError as error:
@@ -97,7 +97,7 @@ def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> Held:
     return len(content), hashlib.sha256(content).digest() if kind is not None else b""
 
 
-def _reread_large(store: ObjectStore, oid: bytes, observer: Observer, kind: bytes | None) -> Held:
+def _reread_large(store: ObjectStore, oid: bytes, observer: Observer, kind: bytes | None) -> ReadBack:
     if kind is None and store.as_written(oid):
         # Whoever only wants to know whether it can be read need not wait until it is inflated.
         return 0, b""

@@ -13,7 +13,7 @@ from gitsnap.core.statcache import Row, cut
 from gitsnap.installation.apply.times import Retime, Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
-from gitsnap.ops.parallel.pool import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Pool, Work, processors
 
 _WORKERS = 4
 # Fewer get their times in less time than it takes to start processes.
@@ -41,11 +41,11 @@ class Retimers(Retiming):
                 done.update(wanted[start + at][0] for at in times)
                 self.rows.update((wanted[start + at][0], row) for at, row in zip(rows, cut(data), strict=True))
 
-        with Crew(self._worker(wanted), workers) as crew:
+        with Pool(self._worker(wanted), workers) as pool:
             for start in range(0, len(wanted), _PER_REQUEST):
                 heed()
-                take(crew.hand_over(start))
-            take(crew.finish())
+                take(pool.hand_over(start))
+            take(pool.finish())
         # What a worker that died had in hand is not among them.
         return done
 

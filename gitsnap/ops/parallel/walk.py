@@ -10,7 +10,7 @@ from gitsnap.core.model import Inventory
 from gitsnap.core.statcache import Packed, StatCache
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.scan.unchanged import look, unchanged, walk
-from gitsnap.ops.parallel.pool import Crew, Work, processors
+from gitsnap.ops.parallel.pool import Pool, Work, processors
 
 if TYPE_CHECKING:
     from gitsnap.core.exclusion import Excludes
@@ -23,7 +23,7 @@ _ENOUGH = 400
 _PER_REQUEST = 2
 
 
-class Company:
+class ParallelWalk:
     """Walks like installation.still.walk, below the directory `root`, with as many processes as are of use."""
 
     def __init__(self, root: str) -> None:
@@ -67,25 +67,25 @@ class Company:
 
         seen = 0
         parts = [folders[at : at + _PER_REQUEST] for at in range(0, len(folders), _PER_REQUEST)]
-        with Crew(prepare, workers) as crew:
-            answers = chain(chain.from_iterable(map(crew.hand_over, parts)), crew.finish())
+        with Pool(prepare, workers) as pool:
+            answers = chain(chain.from_iterable(map(pool.hand_over, parts)), pool.finish())
             for _, (count, excluded, skipped), _ in answers:
                 if count < 0:
                     return None
                 seen += count
                 left_out.excluded += excluded
                 left_out.skipped += skipped
-            return seen, [folder for part in crew.lost() for folder in part]
+            return seen, [folder for part in pool.lost() for folder in part]
 
 
-class Glance:
+class LookAside:
     """A look by another process, while this one does something else: whether a directory from which no rule leaves out
     anything is what the stat cache says. Close it.
     """
 
     def __init__(self, root: str, cache: StatCache, *, databases: bool) -> None:
         self.cache = cache
-        self._crew: Crew | None = None
+        self._pool: Pool | None = None
         if processors() < 2 or len(cache.rows) < _WORTH_ENTRIES:
             return
 
@@ -96,15 +96,15 @@ class Glance:
 
             return work
 
-        self._crew = Crew(prepare, 1)
+        self._pool = Pool(prepare, 1)
         # A worker that has only just been made has nothing to answer.
-        list(self._crew.hand_over(0))
+        list(self._pool.hand_over(0))
 
     def result(self) -> tuple[bool, Inventory | None]:
         """Whether it could be found out; and what was left out of a directory that is as it was, None of another."""
-        if self._crew is None:
+        if self._pool is None:
             return False, None
-        answers = list(self._crew.finish())
+        answers = list(self._pool.finish())
         self.close()
         if not answers:
             return False, None
@@ -113,6 +113,6 @@ class Glance:
 
     def close(self) -> None:
         """End the look."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None

@@ -56,7 +56,7 @@ class Polling:
         return found
 
 
-class Signals:
+class SignalWaiter:
     """A waiter for the main thread. While it is entered, signals interrupt nothing: they wait for the next `until`.
 
     Signals that were ignored when the program started (nohup) stay ignored.
@@ -67,7 +67,7 @@ class Signals:
         self._before: dict[int, Any] = {}
         self._waited: set[int] = set()
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> SignalWaiter:
         for number in _HEARD:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)

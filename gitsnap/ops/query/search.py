@@ -12,7 +12,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.walk_snapshots import Held, walk
+from gitsnap.sidecar.walk_snapshots import Occurrence, walk
 
 # Of one version of a file: more lines are only counted, longer ones are cut.
 MOST_LINES, LONGEST = 1_000, 500
@@ -23,7 +23,7 @@ Finds = Callable[[bytes], bool]
 
 
 @dataclass(slots=True, frozen=True)
-class Line:
+class MatchingLine:
     """A line that matches, without its end."""
 
     number: int
@@ -39,7 +39,7 @@ class Found:
 
     path: bytes
     snapshots: list[str]
-    lines: list[Line] = field(default_factory=list)
+    lines: list[MatchingLine] = field(default_factory=list)
     more: int = 0
     binary: bool = False
 
@@ -93,7 +93,7 @@ def search(
     def enters(path: bytes) -> bool:
         return not paths or any(p == b"" or _within(path, p) or _within(p, path) for p in paths)
 
-    def wanted(held: Held) -> bool:
+    def wanted(held: Occurrence) -> bool:
         return held.mode != trees.LINK and (not paths or any(_within(held.path, p) for p in paths))
 
     contents = {held.oid for held in walk(sidecar, living, enters) if wanted(held)}
@@ -174,7 +174,7 @@ def _matches(pieces: Iterable[bytes], finds: Finds, literal: bytes | None) -> bo
     return hit
 
 
-def _lines(pieces: Iterable[bytes], finds: Finds, literal: bytes | None = None) -> Iterator[Line]:
+def _lines(pieces: Iterable[bytes], finds: Finds, literal: bytes | None = None) -> Iterator[MatchingLine]:
     """The lines that match, of a content in pieces. Lines without end are searched in overlapping parts."""
     rest, number = b"", 1
     for piece in pieces:
@@ -183,17 +183,19 @@ def _lines(pieces: Iterable[bytes], finds: Finds, literal: bytes | None = None) 
             end = block.rfind(b"\n") + 1
             whole, rest = block[:end], block[end:]
             if literal is None or literal in whole:
-                yield from (Line(n, text) for n, text in enumerate(whole.split(b"\n")[:-1], number) if finds(text))
+                yield from (
+                    MatchingLine(n, text) for n, text in enumerate(whole.split(b"\n")[:-1], number) if finds(text)
+                )
             number += whole.count(b"\n")
             if len(rest) > 2 * _BLOCK:
                 if finds(rest):
-                    yield Line(number, rest)
+                    yield MatchingLine(number, rest)
                 rest = rest[-_BLOCK:]
     if rest and finds(rest):
-        yield Line(number, rest)
+        yield MatchingLine(number, rest)
 
 
-def _told(sidecar: Sidecar, versions: list[Held], finds: Finds) -> Iterator[tuple[Found, list[int]]]:
+def _told(sidecar: Sidecar, versions: list[Occurrence], finds: Finds) -> Iterator[tuple[Found, list[int]]]:
     """Each path's versions; those in which the same lines match, wherever they stand, are told as one."""
     known: dict[tuple[bool, tuple[bytes, ...], int], tuple[Found, list[int]]] = {}
     for held in versions:
@@ -209,7 +211,7 @@ def _told(sidecar: Sidecar, versions: list[Held], finds: Finds) -> Iterator[tupl
         yield found, sorted(numbers)
 
 
-def _look(sidecar: Sidecar, held: Held, finds: Finds) -> Found:
+def _look(sidecar: Sidecar, held: Occurrence, finds: Finds) -> Found:
     found = Found(held.path, [])
     seen: list[int] = [0]
 
@@ -226,7 +228,7 @@ def _look(sidecar: Sidecar, held: Held, finds: Finds) -> Found:
             found.lines, found.more = [], 0
             return found
         if len(found.lines) < MOST_LINES:
-            found.lines.append(Line(line.number, line.text[:LONGEST].rstrip(b"\r")))
+            found.lines.append(MatchingLine(line.number, line.text[:LONGEST].rstrip(b"\r")))
         else:
             found.more += 1
     return found

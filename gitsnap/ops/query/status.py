@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.retention import Decision, Held
+from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops.compare.components import Tally, tally
@@ -47,7 +47,7 @@ class State:
     components: dict[str, Tally] = field(default_factory=dict)
     upgrade: str | None = None
     damaged: dict[str, Damage] = field(default_factory=dict)
-    held: Held | None = None
+    held: HeldBack | None = None
 
     @property
     def last_upgrade(self) -> Stored | None:

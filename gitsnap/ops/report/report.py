@@ -12,7 +12,7 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
-from gitsnap.core.textdiff import Row, rows
+from gitsnap.core.textdiff import DiffRow, rows
 from gitsnap.ops.capture import pristine
 from gitsnap.ops.compare import components, diff, patch
 from gitsnap.ops.report import changelog, redaction
@@ -46,7 +46,7 @@ class TextDiff:
     """
 
     file: FileChange
-    hunks: list[list[Row]] = field(default_factory=list)
+    hunks: list[list[DiffRow]] = field(default_factory=list)
     old: Sequence[str] = ()
     new: Sequence[str] = ()
     unended: tuple[bool, bool] = (False, False)
@@ -63,7 +63,7 @@ class Report:
     sides: tuple[Side, Side]
     changes: Sequence[Change]
     components: Mapping[str, tuple[str, ...]]
-    texts: Texts
+    texts: ChangedLines
     episode: Episode | None = None
     partial: Sequence[Problem] = ()
 
@@ -95,7 +95,7 @@ def report(
         sides=(_side(sidecar, found.old), _side(sidecar, found.new)),
         changes=found.comparison.changes,
         components=settings.components,
-        texts=Texts(sidecar, contents.read, secrets, observer),
+        texts=ChangedLines(sidecar, contents.read, secrets, observer),
         episode=episode,
         partial=found.partial,
     )
@@ -110,7 +110,7 @@ def _side(sidecar: Sidecar, name: str) -> Side:
     return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed)
 
 
-class Texts:
+class ChangedLines:
     """The changed lines of files, some files at a time."""
 
     def __init__(self, sidecar: Sidecar, read: changelog.Read, secrets: bool, observer: Observer) -> None:

@@ -23,7 +23,7 @@ from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live.feasible import require_space
 from gitsnap.ops.parallel.prefetch import Prefetching
-from gitsnap.ops.parallel.read_back import Held, Rereading
+from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.restore.transaction import Transaction, Unjournaled
@@ -116,7 +116,7 @@ def _what_is_whole(
     return found.snapshot, inventory, lost, found.proven
 
 
-def _damage(entry: Entry, held: Mapping[bytes, Held]) -> Problem | None:
+def _damage(entry: Entry, held: Mapping[bytes, ReadBack]) -> Problem | None:
     """Why a file cannot come out; None where it is whole: its size and digest are known then."""
     if entry.oid is None:
         return Problem(entry.path, "its content was not found")

@@ -16,7 +16,7 @@ from gitsnap.core import coverage
 from gitsnap.core.comparison import compare
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Observer
-from gitsnap.core.merge import Conflict, Plan, Verdict, Way, judge
+from gitsnap.core.merge import Conflict, MergedPath, Plan, Way, judge
 from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
@@ -40,7 +40,7 @@ SUFFIX = b".gitsnap-conflict"
 
 
 @dataclass(slots=True)
-class Done:
+class MergeResult:
     """What was merged, from which upgrade, and the rollback that put it in place (None: nothing was touched)."""
 
     upgrade: str
@@ -73,7 +73,7 @@ def keep_edits(
     dry_run: bool = False,
     confirm: Confirm | None = None,
     observer: Observer = SILENT,
-) -> Done:
+) -> MergeResult:
     """Undo an upgrade (by default the latest) and keep what was changed since. Raises GitsnapError."""
     of = _upgrade(sidecar, selector)
     if of.post is None:
@@ -95,7 +95,7 @@ def carry(
     dry_run: bool = False,
     confirm: Confirm | None = None,
     observer: Observer = SILENT,
-) -> Done:
+) -> MergeResult:
     """Bring what was customised before an upgrade onto what the upgrade has installed.
 
     `origin` is the pristine copy of the version before the upgrade; by default the one most like it. Raises
@@ -135,10 +135,10 @@ class _Merging:
         self._images: Collection[bytes] = ()
         self._only = Only(frozenset())
 
-    def run(self, dry_run: bool, confirm: Confirm | None) -> Done:
+    def run(self, dry_run: bool, confirm: Confirm | None) -> MergeResult:
         """Merge, ask, publish the result as a snapshot, and bring the directory to it."""
         started = time.monotonic()
-        result = Done(self._of.id, self._plan)
+        result = MergeResult(self._of.id, self._plan)
         with self._sidecar.writing(self._settings.lock_wait):
             living = catalog.snapshots(self._sidecar)
             draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache())
@@ -160,8 +160,8 @@ class _Merging:
         job = None
         try:
             with self._sidecar.writing(self._settings.lock_wait):
-                doing = rollback.Doing(self._now, observer=self._observer, interrupts=UNGUARDED)
-                job = rollback.Job(self._sidecar, snapshot, self._settings, doing, only=self._only)
+                options = rollback.RollbackOptions(self._now, observer=self._observer, interrupts=UNGUARDED)
+                job = rollback.Rollback(self._sidecar, snapshot, self._settings, options, only=self._only)
                 return job.run()
         except BaseException as cause:
             # Where nothing was touched, nothing is left of the attempt.
@@ -211,7 +211,7 @@ class _Merging:
         self._only = Only(changed, {path: here.get(path) for path in changed})
         return merged
 
-    def _told(self, verdicts: list[Verdict], base: Inventory, theirs: Inventory) -> Iterator[Verdict]:
+    def _told(self, verdicts: list[MergedPath], base: Inventory, theirs: Inventory) -> Iterator[MergedPath]:
         """Those of which both sides tell: what one of them left out or could not read says nothing of the other."""
         sides = [(exclusions.told_by(side), side) for side in (base, theirs)]
         for v in verdicts:
@@ -221,7 +221,7 @@ class _Merging:
             elif (why := coverage.why_unread(untold, v.path)) is not None:
                 self._plan.unknown.append(why)
 
-    def _compose(self, ours: Inventory, verdicts: list[Verdict], draft: publish.Draft) -> Inventory:
+    def _compose(self, ours: Inventory, verdicts: list[MergedPath], draft: publish.Draft) -> Inventory:
         entries = ours.by_path()
         changed: set[bytes] = set()
         for verdict in verdicts:
@@ -238,7 +238,7 @@ class _Merging:
         merged = [entries[p] for p in sorted(entries)]
         return replace(ours, entries=merged, hardlinks=links, images=_images(ours, entries))
 
-    def _settle(self, v: Verdict, entries: dict[bytes, Entry], draft: publish.Draft) -> Entry | None:
+    def _settle(self, v: MergedPath, entries: dict[bytes, Entry], draft: publish.Draft) -> Entry | None:
         """What the path will be; None when it will not be there."""
         plan = self._plan
         if v.way is Way.TAKE:
@@ -253,18 +253,18 @@ class _Merging:
             return v.ours if v.ours is not None and v.ours.type is Type.DIR else None
         found = self._merge_file(v) if v.way is Way.MERGE else None
         if found is not None and not found.conflict:
-            dressed = self._dressed(v)
-            if dressed == v.ours and hashlib.sha256(found.data).digest() == v.ours.sha256:
+            wanted = self._with_metadata(v)
+            if wanted == v.ours and hashlib.sha256(found.data).digest() == v.ours.sha256:
                 # It was merged before.
                 return v.ours
             plan.merged.append(v.path)
-            return self._stored(v.path, dressed, found.data, draft)
+            return self._stored(v.path, wanted, found.data, draft)
         reason = v.reason or (found.conflict if found else "was changed on both sides, and is no text")
         beside = self._beside(v, found.data if found else None, entries, draft)
         plan.conflicts.append(Conflict(v.path, reason, beside))
         return v.ours
 
-    def _merge_file(self, v: Verdict) -> Merged | None:
+    def _merge_file(self, v: MergedPath) -> Merged | None:
         """The merged content; None where there is no merging it."""
         assert v.ours is not None
         assert v.theirs is not None
@@ -276,7 +276,7 @@ class _Merging:
         base = self._stored_bytes(v.base) if v.base is not None else b""
         return merge_content(v.path, base, ours, self._stored_bytes(v.theirs), self._sides.names)
 
-    def _dressed(self, v: Verdict) -> Entry:
+    def _with_metadata(self, v: MergedPath) -> Entry:
         """Ours, with the mode and owner of theirs where only they changed them."""
         assert v.ours is not None
         if not self._sides.metadata or v.base is None or v.theirs is None:
@@ -302,7 +302,7 @@ class _Merging:
         )
 
     def _beside(
-        self, v: Verdict, marked: bytes | None, entries: dict[bytes, Entry], draft: publish.Draft
+        self, v: MergedPath, marked: bytes | None, entries: dict[bytes, Entry], draft: publish.Draft
     ) -> bytes | None:
         """Put the other version, or both with marks, beside the file; where, or None when there is none to put."""
         model = v.theirs if v.theirs is not None and v.theirs.type is Type.FILE else None
@@ -318,14 +318,14 @@ class _Merging:
             entries[name] = replace(model, path=name)
         return name
 
-    def _drop_emptied(self, entries: dict[bytes, Entry], verdicts: list[Verdict]) -> None:
+    def _drop_emptied(self, entries: dict[bytes, Entry], verdicts: list[MergedPath]) -> None:
         for v in reversed(verdicts):
             gone = v.way is Way.REMOVE and v.ours is not None and v.ours.type is Type.DIR
             if gone and not any(p.startswith(v.path + b"/") for p in entries):
                 self._plan.removed.append(v.path)
                 del entries[v.path]
 
-    def _give_way(self, entries: dict[bytes, Entry], verdicts: list[Verdict]) -> None:
+    def _give_way(self, entries: dict[bytes, Entry], verdicts: list[MergedPath]) -> None:
         """What was taken goes back where it and what is here cannot both be: a file here, and files below it there."""
         for v in reversed(verdicts):
             if v.way is not Way.TAKE or v.path not in entries:
@@ -373,7 +373,7 @@ def _above(path: bytes) -> Iterator[bytes]:
         yield path
 
 
-def _is_dir(verdict: Verdict) -> bool:
+def _is_dir(verdict: MergedPath) -> bool:
     return any(e is not None and e.type is Type.DIR for e in (verdict.ours, verdict.theirs))
 
 

@@ -24,9 +24,18 @@ from gitsnap.installation.apply import give_up, orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.compare import components
-from gitsnap.ops.live.exclusions import Texts
-from gitsnap.ops.parallel.read_back import Held, Rereading
-from gitsnap.ops.restore.rollback import Confirm, Doing, Job, Restored, check, open_transaction, reach_of, settled
+from gitsnap.ops.live.exclusions import RuleTexts
+from gitsnap.ops.parallel.read_back import ReadBack, Rereading
+from gitsnap.ops.restore.rollback import (
+    Confirm,
+    Restored,
+    Rollback,
+    RollbackOptions,
+    check,
+    open_transaction,
+    reach_of,
+    settled,
+)
 from gitsnap.ops.restore.target import Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
@@ -83,20 +92,22 @@ def recover(
     directory lies in the place of the one in which the rollback was interrupted, or none; PendingRecoveryError without
     a direction. Where the snapshot is damaged, journal and stage lead there alone, and it is said to be unverified.
     """
-    doing = Doing(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
+    options = RollbackOptions(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
     started = time.monotonic()
     with sidecar.writing(settings.lock_wait, recovering=True):
         if direction is Direction.GIVE_UP:
-            result = _give_up(sidecar, doing)
+            result = _give_up(sidecar, options)
         else:
-            result = _Recovery(sidecar, settings, doing, direction).run()
+            result = _Recovery(sidecar, settings, options, direction).run()
     result.duration = time.monotonic() - started
     return result
 
 
 class _Recovery:
-    def __init__(self, sidecar: Sidecar, settings: Settings, doing: Doing, direction: Direction | None) -> None:
-        self._sidecar, self._settings, self._doing = sidecar, settings, doing
+    def __init__(
+        self, sidecar: Sidecar, settings: Settings, options: RollbackOptions, direction: Direction | None
+    ) -> None:
+        self._sidecar, self._settings, self._options = sidecar, settings, options
         self._asked = direction
         self._journal = JournalFile(sidecar)
 
@@ -113,8 +124,8 @@ class _Recovery:
         # It may have been moved since.
         record.root = os.fsencode(self._sidecar.installation)
         with (
-            self._doing.interrupts.deferred() as stop,
-            open_transaction(self._sidecar, record, self._doing) as transaction,
+            self._options.interrupts.deferred() as stop,
+            open_transaction(self._sidecar, record, self._options) as transaction,
         ):
             try:
                 transaction.resume(phase)
@@ -135,7 +146,7 @@ class _Recovery:
             with suppress(IntegrityError):
                 known |= set(contents.manifest(self._sidecar, snapshot).digests.values())
         kept = stage_dirs.clear(
-            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside(), "no snapshot"
+            self._sidecar.installation, self._options.disk, left, _unknown_to(known), self._beside(), "no snapshot"
         )
         return Recovered(cleared=left, incomplete=kept)
 
@@ -219,7 +230,7 @@ class _Recovery:
             living = catalog.snapshots(self._sidecar)
             target = catalog.resolve(living, record.target)
             before = [s for s in living if s.id != record.safety]
-            outcomes.follow(self._sidecar, before, target, self._doing.now, recovering=True)
+            outcomes.follow(self._sidecar, before, target, self._options.now, recovering=True)
 
     def _forward(self, phase: Phase) -> bool:
         if self._asked is not None:
@@ -233,7 +244,7 @@ class _Recovery:
     def _target(self, record: Record, name: str) -> Target:
         snapshot, sqlite = self._snapshot(name), self._settings.sqlite
         only = self._only(record.target, record.safety, record.leaving)
-        texts = Texts(record.ignore, record.exclude)
+        texts = RuleTexts(record.ignore, record.exclude)
         return Target(self._sidecar, snapshot, texts, record.paths, record.part, sqlite=sqlite, only=only)
 
     def _snapshot(self, name: str) -> Snapshot:
@@ -246,7 +257,7 @@ class _Recovery:
         return merged_paths(self._sidecar, self._snapshot(target), self._snapshot(safety), leaving)
 
     def _differences(self, aim: Target, record: Record) -> list[Problem]:
-        scan = check(self._sidecar, aim, StatCache(), self._doing.observer, record.stage_paths())
+        scan = check(self._sidecar, aim, StatCache(), self._options.observer, record.stage_paths())
         return aim.differences(scan.inventory)
 
     def _conclude(self, result: Recovered, record: Record, name: str) -> None:
@@ -273,8 +284,8 @@ class _Recovery:
     ) -> Recovered:
         """Reach a snapshot by comparing everything with it, in a rollback of its own."""
         snapshot = self._snapshot(name)
-        doing, reversing = replace(self._doing, hidden=hidden), snapshot.kind is Kind.SAFETY
-        job = Job(self._sidecar, snapshot, self._settings, doing, paths, part, reversing=reversing, only=only)
+        options, reversing = replace(self._options, hidden=hidden), snapshot.kind is Kind.SAFETY
+        job = Rollback(self._sidecar, snapshot, self._settings, options, paths, part, reversing=reversing, only=only)
         restored = job.run()
         result.moved, result.verified = True, restored.verified
         result.incomplete += restored.incomplete
@@ -321,7 +332,7 @@ class _Recovery:
         self._journal.set_aside()
         self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left), only)
         result.incomplete += stage_dirs.clear(
-            self._sidecar.installation, self._doing.disk, left, _unknown_to(known), self._beside()
+            self._sidecar.installation, self._options.disk, left, _unknown_to(known), self._beside()
         )
         self._journal.forget()
 
@@ -336,11 +347,11 @@ class _Recovery:
 
     def _digests(self, name: str) -> set[bytes]:
         snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
-        target = Target(self._sidecar, snapshot, Texts(b"", b""))
+        target = Target(self._sidecar, snapshot, RuleTexts(b"", b""))
         return {e.sha256 for e in target.wanted.entries if e.sha256}
 
 
-def _is_held(entry: Entry, held: Held | None) -> bool:
+def _is_held(entry: Entry, held: ReadBack | None) -> bool:
     return held is not None and not isinstance(held, str) and (entry.sha256 is None or held[1] == entry.sha256)
 
 
@@ -378,7 +389,7 @@ def _giving_up_named() -> Iterator[None]:
         raise
 
 
-def _give_up(sidecar: Sidecar, doing: Doing) -> Recovered:
+def _give_up(sidecar: Sidecar, options: RollbackOptions) -> Recovered:
     """Leave the directory as it is, keep all that the stages hold outside, and forget the journal."""
     journal, root = JournalFile(sidecar), sidecar.installation
     record = None
@@ -399,7 +410,7 @@ def _give_up(sidecar: Sidecar, doing: Doing) -> Recovered:
     for text, data in texts.items():
         files.replace(os.path.join(kept, text), data, sidecar.scratch)
     paths = {b"%d" % m.slot: m.path for m in record.moves} if record else {}
-    result.incomplete += give_up.take_out(root, doing.disk, left, paths, os.path.join(kept, "stage")) if there else []
+    result.incomplete += give_up.take_out(root, options.disk, left, paths, os.path.join(kept, "stage")) if there else []
     if record:
         result.incomplete += [
             Problem(path, "this stage is not here: it is where the directory is that the rollback was interrupted in")
@@ -437,13 +448,13 @@ def undo(
 
     Takes a safety snapshot as well, so that it can be undone in turn. Raises NoSuchSnapshotError when there is none.
     """
-    doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
+    options = RollbackOptions(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         safety = last_safety(catalog.snapshots(sidecar))
         reach = reach_of(safety.command)
         part = component_of_snapshot(sidecar, safety, reach.component, settings)
         only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
-        return Job(sidecar, safety, settings, doing, reach.paths, part, reversing=True, only=only).run()
+        return Rollback(sidecar, safety, settings, options, reach.paths, part, reversing=True, only=only).run()
 
 
 def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> Only:

@@ -16,7 +16,7 @@ from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan, same_content
-from gitsnap.core.retention import Decision, Held
+from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.upgrade import undone_again
@@ -29,12 +29,12 @@ from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import databases, exclusions
-from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read import DigestingReaders
-from gitsnap.ops.parallel.walk import Glance
+from gitsnap.ops.parallel.walk import LookAside
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
@@ -68,7 +68,7 @@ class Restored:
     verified: bool = False
     incomplete: list[Problem] = field(default_factory=list)
     pruned: list[Decision] = field(default_factory=list)
-    held: Held | None = None
+    held: HeldBack | None = None
     duration: float = 0.0
     paths: tuple[bytes, ...] = ()
     component: str = ""
@@ -103,7 +103,7 @@ Confirm = Callable[[Snapshot, RestorePlan], bool]
 
 
 @dataclass(slots=True, frozen=True)
-class Doing:
+class RollbackOptions:
     """How a rollback is to be done: by whom it is asked, shown, stopped, and through which port it writes."""
 
     now: datetime
@@ -136,16 +136,16 @@ def rollback(
     anything was touched when the target is damaged, a path is unknown, or content could not be kept safe. An error
     half way puts the old state back; PendingRecoveryError when that failed as well, or an earlier rollback is open.
     """
-    doing = Doing(now, dry_run, confirm, disk or Disk(), observer, interrupts)
+    options = RollbackOptions(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
-        job = Job(sidecar, target, settings, doing, paths, part)
+        job = Rollback(sidecar, target, settings, options, paths, part)
         require_paths(paths, job.target.wanted, target)
         return job.run()
 
 
-class Job:
+class Rollback:
     """One rollback, for a caller who holds the writer's lock."""
 
     def __init__(
@@ -153,7 +153,7 @@ class Job:
         sidecar: Sidecar,
         target: Snapshot,
         settings: Settings,
-        doing: Doing,
+        options: RollbackOptions,
         paths: Sequence[bytes] = (),
         part: Part | None = None,
         *,
@@ -162,9 +162,9 @@ class Job:
     ) -> None:
         self._leaving: tuple[bytes, ...] | None = None
         self._finished = False
-        self._sidecar, self._settings, self._doing = sidecar, settings, doing
+        self._sidecar, self._settings, self._options = sidecar, settings, options
         texts = exclusions.texts(sidecar.installation, settings)
-        self._glance = self._look_aside(texts, whole=not (paths or part))
+        self._look_aside = self._start_look_aside(texts, whole=not (paths or part))
         try:
             self.target = Target(
                 sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
@@ -173,18 +173,18 @@ class Job:
             self.close()
             raise
 
-    def _look_aside(self, texts: Texts, *, whole: bool) -> Glance | None:
+    def _start_look_aside(self, texts: RuleTexts, *, whole: bool) -> LookAside | None:
         """Have somebody look, while the target is read, whether the directory is what the last snapshot holds.
 
         Not where rules leave anything out, which depends on the target, or where somebody is asked first, which takes
         longer than a look is worth.
         """
-        doing = self._doing
-        if not whole or doing.dry_run or doing.confirm or doing.hidden or texts.parse():
+        options = self._options
+        if not whole or options.dry_run or options.confirm or options.hidden or texts.parse():
             return None
         if directory.missing(self._sidecar.installation):
             return None
-        return Glance(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
+        return LookAside(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
 
     @property
     def finished(self) -> bool:
@@ -193,8 +193,8 @@ class Job:
 
     def close(self) -> None:
         """End what is under way."""
-        if self._glance is not None:
-            self._glance.close()
+        if self._look_aside is not None:
+            self._look_aside.close()
 
     def run(self) -> Restored:
         """Plan, ask, keep safe, carry out, check."""
@@ -202,14 +202,14 @@ class Job:
             return self._run()
 
     def _run(self) -> Restored:
-        started, doing = time.monotonic(), self._doing
+        started, options = time.monotonic(), self._options
         before = catalog.snapshots(self._sidecar)
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
         result.unrecorded = self.target.unrecorded
-        if doing.dry_run or doing.confirm:
+        if options.dry_run or options.confirm:
             result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
-            if doing.dry_run or (doing.confirm and not doing.confirm(self.target.snapshot, result.plan)):
+            if options.dry_run or (options.confirm and not options.confirm(self.target.snapshot, result.plan)):
                 result.duration = time.monotonic() - started
                 return result
             started = time.monotonic()
@@ -217,9 +217,9 @@ class Job:
             scan = self._keep_safe(result)
         self._carry_out(result, scan)
         if result.verified and not (self.target.paths or self.target.part):
-            outcomes.follow(self._sidecar, before, self.target.snapshot, doing.now)
+            outcomes.follow(self._sidecar, before, self.target.snapshot, options.now)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
-        pruned = retention.prune_locked(self._sidecar, self._settings, now=doing.now, protected=keep)
+        pruned = retention.prune_locked(self._sidecar, self._settings, now=options.now, protected=keep)
         result.pruned += pruned.gone
         result.held = pruned.held
         result.duration = time.monotonic() - started
@@ -247,7 +247,7 @@ class Job:
         """The directory as it is, nothing stored. One that is gone is an empty one."""
         if directory.missing(self._sidecar.installation):
             return Scan(Inventory([Entry(b"", Type.DIR, 0o700, os.geteuid(), os.getegid())]))
-        cache, observer = self._sidecar.load_cache(), self._doing.observer
+        cache, observer = self._sidecar.load_cache(), self._options.observer
         # As the safety snapshot will see it.
         kept = databases.capturing(self._sidecar, self._settings, self.target.wanted.images)
         return look(self._sidecar, self.target, "comparing", cache, observer, databases=kept)
@@ -285,15 +285,15 @@ class Job:
             self._sidecar,
             request,
             self._settings,
-            self._doing.now,
-            self._doing.observer,
+            self._options.now,
+            self._options.observer,
             rules=list(self.target.texts.parse().rules),
-            excludes=self.target.excludes(self._doing.hidden),
+            excludes=self.target.excludes(self._options.hidden),
             protect=(target.id,),
             needed=needed,
             relied_on=lambda scan: replaced(result.plan, scan.inventory),
             images=self.target.wanted.images,
-            glance=self._glance,
+            look_aside=self._look_aside,
         )
         taken, scan = take_locked(capture)
         result.pruned += taken.pruned
@@ -310,9 +310,9 @@ class Job:
     def _carry_out(self, result: Restored, scan: Scan) -> None:
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""
         cache = StatCache(safety, scan.rows, scan.xattrs, images=scan.images)
-        hidden = self._doing.hidden
+        hidden = self._options.hidden
         if result.safety is None:
-            after = check(self._sidecar, self.target, cache, self._doing.observer, hidden)
+            after = check(self._sidecar, self.target, cache, self._options.observer, hidden)
             result.incomplete += [*result.plan.kept, *self.target.unread(), *self.target.unlooked(after.inventory)]
             result.conclude(self.target.differences(after.inventory), self.target.explained)
         else:
@@ -327,17 +327,17 @@ class Job:
             self._sidecar.save_cache(StatCache(commit, rows, after.xattrs, images=images))
 
     def _apply(self, result: Restored, safety: Snapshot, scan: Scan, cache: StatCache) -> Scan:
-        doing, sidecar = self._doing, self._sidecar
+        options, sidecar = self._options, self._sidecar
         record = self._record(safety)
 
         def look_again(target: Target, known: StatCache) -> Scan:
-            return check(sidecar, target, known, doing.observer, doing.hidden | record.stage_paths())
+            return check(sidecar, target, known, options.observer, options.hidden | record.stage_paths())
 
         def old_state() -> list[Problem]:
             before = Target(sidecar, safety, self.target.texts, sqlite=self.target.sqlite)
             return before.differences(look_again(before, cache).inventory)
 
-        with doing.interrupts.deferred() as stop, open_transaction(sidecar, record, doing) as transaction:
+        with options.interrupts.deferred() as stop, open_transaction(sidecar, record, options) as transaction:
             with Prefetching(sidecar.objects, result.plan) as ahead:
                 transaction.prepare(result.plan, scan.inventory.on_disk(), ahead.content, stop)
             transaction.forward(old_state, stop, first=True, known=cache)
@@ -360,7 +360,7 @@ class Job:
         texts = self.target.texts
         return Record(
             os.urandom(6).hex(),
-            self._doing.now.astimezone(UTC).isoformat(timespec="seconds"),
+            self._options.now.astimezone(UTC).isoformat(timespec="seconds"),
             root,
             os.stat(root).st_ino,
             self.target.snapshot.id,
@@ -373,10 +373,10 @@ class Job:
         )
 
 
-def open_transaction(sidecar: Sidecar, record: Record, doing: Doing) -> Transaction:
+def open_transaction(sidecar: Sidecar, record: Record, options: RollbackOptions) -> Transaction:
     """The transaction of a record, with its journal in the sidecar."""
     beside = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-conflicts-{record.transaction}")
-    return Transaction(record, JournalFile(sidecar), doing.disk, beside, doing.observer)
+    return Transaction(record, JournalFile(sidecar), options.disk, beside, options.observer)
 
 
 def look(

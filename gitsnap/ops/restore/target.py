@@ -15,7 +15,7 @@ from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothin
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.live import exclusions
-from gitsnap.ops.live.exclusions import Texts
+from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.feasible import explained, feasible
 from gitsnap.ops.live.pending import without
 from gitsnap.sidecar import contents
@@ -56,7 +56,7 @@ class Target:
         self,
         sidecar: Sidecar,
         snapshot: Snapshot,
-        texts: Texts,
+        texts: RuleTexts,
         paths: Sequence[bytes] = (),
         part: Part | None = None,
         *,

@@ -110,7 +110,7 @@ class Transaction:
         try:
             draft(record, plan, live, self._dirs)
             # Until the decision only the stages matter.
-            self._journal.begin(replace(record, moves=[], dressings=[]))
+            self._journal.begin(replace(record, moves=[], metadata_changes=[]))
             self._stages = Stages(self._disk, self._dirs, record.stage_name, record.stages)
             self._stages.make()
             record.stages = self._stages.stages

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
-from gitsnap.core.retention import Decision, Held, Policy, Rules, decide, describe, hold
+from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
 from gitsnap.sidecar import catalog, gc, lost_refs, publish
 from gitsnap.sidecar.git import refs
@@ -31,7 +31,7 @@ class Pruned:
     """What retention did after a snapshot: the decisions on those that went, or why nothing goes for now."""
 
     gone: list[Decision]
-    held: Held | None = None
+    held: HeldBack | None = None
 
 
 class RulesChangedError(GitsnapError):
@@ -48,7 +48,7 @@ def prune(
     *,
     now: datetime,
     dry_run: bool,
-    agreed: Callable[[Held], bool] = lambda _: True,
+    agreed: Callable[[HeldBack], bool] = lambda _: True,
 ) -> list[Decision]:
     """Apply a policy (or only say what it would do); a decision for every snapshot, newest first.
 
@@ -71,7 +71,7 @@ def prune(
     return decisions
 
 
-def told(held: Held) -> str:
+def told(held: HeldBack) -> str:
     """What was held back, and why, in a sentence for people."""
     many = len(held.snapshots)
     what = f"retention would remove {many} snapshot{'s' * (many != 1)}"
@@ -138,7 +138,7 @@ def _held(
     now: datetime,
     zone: tzinfo,
     protected: Collection[str],
-) -> Held | None:
+) -> HeldBack | None:
     """What has to wait of a removal by the `wanted` rules."""
     going = [d.snapshot for d in decisions if not d.keep]
     followed = retention_rules.load(sidecar)

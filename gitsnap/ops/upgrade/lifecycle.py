@@ -20,10 +20,20 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.outcome import Ending
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import CheckResult, Event, Moment, OnFailure, Outcome, Stage, Tell, upgrade_id, upgrades
+from gitsnap.core.upgrade import (
+    CheckResult,
+    Event,
+    Moment,
+    OnFailure,
+    Outcome,
+    Tell,
+    UpgradePhase,
+    upgrade_id,
+    upgrades,
+)
 from gitsnap.installation import root as directory
 from gitsnap.ops.capture.hooks import HookFailedError, HookResult
-from gitsnap.ops.capture.request import Request, Taken
+from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.live import in_progress
@@ -35,7 +45,7 @@ from gitsnap.ops.restore.rollback import Restored
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.progress import Reporting
-from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, Wanted
+from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, UpgradeRequest
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import disk_reserve, register
@@ -58,7 +68,7 @@ class Upgrade:
     def __init__(
         self,
         sidecar: Sidecar,
-        wanted: Wanted,
+        wanted: UpgradeRequest,
         settings: Settings,
         *,
         clock: Clock,
@@ -113,7 +123,7 @@ class Upgrade:
             self._forsake(pre)
             raise
         self.result = Upgraded(self.id, pre, wanted.command)
-        in_progress.update(self.sidecar, stage=Stage.READY, pre=pre.id)
+        in_progress.update(self.sidecar, stage=UpgradePhase.READY, pre=pre.id)
         self._reserve = disk_reserve.hold(self.sidecar)
         return pre
 
@@ -139,7 +149,7 @@ class Upgrade:
             raise GitsnapError(problem, kind="io", path=self.sidecar.path) from None
         self._is_started = True
 
-    def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Taken:
+    def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Captured:
         wanted = self._wanted
         word = "before" if kind is Kind.PRE else "after"
         request = Request(
@@ -250,15 +260,15 @@ class Upgrade:
         quiesce: Callable[[], None],
     ) -> None:
         disk_reserve.release(self._reserve)
-        in_progress.update(self.sidecar, stage=Stage.POST, exit_code=result.exit_code, problem=result.failure)
+        in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=result.exit_code, problem=result.failure)
         self._take_post(result)
         if not result.failure and self._wanted.checks:
-            in_progress.update(self.sidecar, stage=Stage.CHECKS)
+            in_progress.update(self.sidecar, stage=UpgradePhase.CHECKS)
             variables = dict(environ if environ is not None else os.environ) | self.variables
             where = Surroundings(self.sidecar.installation, variables, self._wanted.check_timeout, umask)
             self._check(result, where, waiter)
         if result.failure and self._rolls_back(result.failure, ask):
-            in_progress.update(self.sidecar, stage=Stage.ROLLBACK, problem=result.failure)
+            in_progress.update(self.sidecar, stage=UpgradePhase.ROLLBACK, problem=result.failure)
             self._roll_back(result, quiesce)
         elif result.doubts:
             result.verified = False
@@ -283,7 +293,7 @@ class Upgrade:
                 result.verified, result.broke_off = False, result.broke_off or problem
         if result.outcome is Outcome.ROLLBACK_FAILED:
             problem = f"{result.failure}; {result.rollback_error}"
-            in_progress.update(self.sidecar, stage=Stage.ROLLBACK_FAILED, problem=problem)
+            in_progress.update(self.sidecar, stage=UpgradePhase.ROLLBACK_FAILED, problem=problem)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ class BrokeOffError(GitsnapError):
 
 
 @dataclass(slots=True, frozen=True)
-class Wanted:
+class UpgradeRequest:
     """An upgrade that is asked for. `command` is its text for people and trailers; `check_timeout` is in seconds.
 
     With `incomplete`, a first snapshot that lacks paths is good enough.

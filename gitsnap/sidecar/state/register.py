@@ -33,7 +33,7 @@ _GONE = re.compile(rf"gone ({ID.pattern})")
 
 
 @dataclass(slots=True, frozen=True)
-class Taken:
+class Registered:
     """One line: where the snapshot stands in the order (None: not known), its commit, the upgrade it belongs to."""
 
     sequence: int | None
@@ -46,7 +46,7 @@ class Register:
     """What is written down, by id. `gone` were removed. `whole` is false where a line cannot be read; one that a crash
     has cut off does not count."""
 
-    taken: Mapping[str, Taken]
+    taken: Mapping[str, Registered]
     gone: frozenset[str]
     whole: bool = True
 
@@ -70,7 +70,7 @@ def load(sidecar: Sidecar) -> Register:
 
 @lru_cache(maxsize=1)
 def _parse(data: bytes) -> Register:
-    taken: dict[str, Taken] = {}
+    taken: dict[str, Registered] = {}
     gone: set[str] = set()
     *lines, _cut_off = data.decode("ascii", "replace").split("\n")
     whole = True
@@ -82,7 +82,9 @@ def _parse(data: bytes) -> Register:
             number, name, commit, upgrade = found.groups()
             # A ref that came back, by hand say, is written down again.
             gone.discard(name)
-            taken[name] = Taken(None if number == "-" else int(number), commit, None if upgrade == "-" else upgrade)
+            taken[name] = Registered(
+                None if number == "-" else int(number), commit, None if upgrade == "-" else upgrade
+            )
         elif found := _GONE.fullmatch(text):
             gone.add(found[1])
     return Register(taken, frozenset(gone), whole)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from gitsnap.core.errors import LockedError
-from gitsnap.core.upgrade import Process, Stage
+from gitsnap.core.upgrade import Process, UpgradePhase
 from gitsnap.sidecar import files, locks
 from gitsnap.sidecar.repository import Sidecar
 
@@ -25,7 +25,7 @@ class Underway:
     upgrade: str
     command: str
     runner: Process
-    stage: Stage = Stage.SNAPSHOT
+    stage: UpgradePhase = UpgradePhase.SNAPSHOT
     pre: str | None = None
     child: Process | None = None
     exit_code: int | None = None
@@ -40,7 +40,7 @@ def load(sidecar: Sidecar) -> Underway | None:
     try:
         found = json.loads(data)
         processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
-        return Underway(**{**found, **processes, "stage": Stage(found["stage"])})
+        return Underway(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -11,7 +11,7 @@ import pytest
 
 from gitsnap.core.model import Entry, Type
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.disk import Disk, dress
+from gitsnap.installation.disk import Disk, set_metadata
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_read_only_entry_gets_and_loses_user_attributes(folder: int, kind: Typ
     found = os.stat(path)
     entry = Entry(b"entry", kind, 0o444, found.st_uid, found.st_gid, mtime_ns=5, xattrs=(("user.note", b"hello"),))
     for _ in range(2):
-        assert dress(Disk(), folder, b"entry", entry) == []
+        assert set_metadata(Disk(), folder, b"entry", entry) == []
         after = os.stat(path)
         assert (after.st_mode & 0o7777, after.st_mtime_ns) == (0o444, 5)
         assert os.listxattr(path) == ["user.note"]
@@ -59,7 +59,7 @@ def test_an_acl_that_cannot_be_set_gives_the_group_nothing(tmp_path: Path) -> No
     acl = (("system.posix_acl_access", b"an ACL"),)
     entry = Entry(b"f", Type.FILE, 0o664, found.st_uid, found.st_gid, mtime_ns=5, xattrs=acl)
     with Directories(str(tmp_path)) as dirs:
-        assert dress(NoLists(), dirs.root, b"f", entry) == ["extended attribute system.posix_acl_access"]
+        assert set_metadata(NoLists(), dirs.root, b"f", entry) == ["extended attribute system.posix_acl_access"]
     assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o604
 
 
@@ -79,7 +79,7 @@ def test_another_group_never_meets_the_wrong_mode(before: int, after: int, tmp_p
     os.chown(tmp_path / "f", 1001, 2001)
     (tmp_path / "f").chmod(before)
     with Directories(str(tmp_path)) as dirs:
-        assert dress(Looking(), dirs.root, b"f", Entry(b"f", Type.FILE, after, 1002, 2002)) == []
+        assert set_metadata(Looking(), dirs.root, b"f", Entry(b"f", Type.FILE, after, 1002, 2002)) == []
     assert seen
     assert all(mode & ~(before & after) == 0 for mode in seen)
     found = (tmp_path / "f").stat()

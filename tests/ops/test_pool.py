@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gitsnap.ops.parallel.pool import Crew, Work, reap
+from gitsnap.ops.parallel.pool import Pool, Work, reap
 from tests.support.processes import in_child
 
 
@@ -37,18 +37,18 @@ def squaring(spoil: Callable[[int], None] = lambda _: None) -> Callable[[], Work
     return prepare
 
 
-def all_of(crew: Crew, requests: range) -> tuple[dict[int, tuple[int, int]], list[int]]:
+def all_of(pool: Pool, requests: range) -> tuple[dict[int, tuple[int, int]], list[int]]:
     found: dict[int, tuple[int, int]] = {}
     for request in requests:
-        found |= {r: (a, len(d)) for r, a, d in crew.hand_over(request)}
-    found |= {r: (a, len(d)) for r, a, d in crew.finish()}
-    return found, sorted(crew.lost())
+        found |= {r: (a, len(d)) for r, a, d in pool.hand_over(request)}
+    found |= {r: (a, len(d)) for r, a, d in pool.finish()}
+    return found, sorted(pool.lost())
 
 
 def test_every_request_is_answered_once_and_nobody_is_left() -> None:
     def work() -> tuple[bool, list[int], list[int], int]:
-        with Crew(squaring(), 3) as crew:
-            found, lost = all_of(crew, range(500))
+        with Pool(squaring(), 3) as pool:
+            found, lost = all_of(pool, range(500))
             there = len(children())
         return found == {n: (n * n, len(str(n)) * 50_000) for n in range(500)}, lost, left(), there
 
@@ -62,12 +62,12 @@ def test_a_closed_crew_holds_no_lock(tmp_path: Path) -> None:
         with open(tmp_path / "lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             ballast = [bytearray(1 << 20) for _ in range(200)]
-            crew = Crew(squaring(lambda _: ballast.clear()), 2)
-            found, lost = all_of(crew, range(20))
+            pool = Pool(squaring(lambda _: ballast.clear()), 2)
+            found, lost = all_of(pool, range(20))
         with open(tmp_path / "lock", "rb") as again:
             with pytest.raises(BlockingIOError):
                 fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            crew.close()
+            pool.close()
             fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return len(found) == 20 and not lost and left() == []
 
@@ -83,8 +83,8 @@ def test_what_a_worker_had_in_hand_when_it_died_is_lost_and_nothing_else(end: st
             os.kill(os.getpid(), signal.SIGKILL)
 
     def work() -> tuple[int, bool, bool, list[int]]:
-        with Crew(squaring(spoil), 2) as crew:
-            found, lost = all_of(crew, range(200))
+        with Pool(squaring(spoil), 2) as pool:
+            found, lost = all_of(pool, range(200))
         return len(found) + len(lost), 100 in lost, len(lost) <= 2, left()
 
     assert in_child(work, seconds=300) == (200, True, True, [])
@@ -92,8 +92,8 @@ def test_what_a_worker_had_in_hand_when_it_died_is_lost_and_nothing_else(end: st
 
 def test_when_all_are_dead_everything_is_lost_and_nothing_hangs() -> None:
     def work() -> tuple[int, int, list[int]]:
-        with Crew(squaring(lambda _: os._exit(1)), 2) as crew:
-            found, lost = all_of(crew, range(50))
+        with Pool(squaring(lambda _: os._exit(1)), 2) as pool:
+            found, lost = all_of(pool, range(50))
         return len(found), len(lost), left()
 
     assert in_child(work, seconds=300) == (0, 50, [])
@@ -103,10 +103,10 @@ def test_workers_outlive_a_ctrl_c_but_not_their_parent() -> None:
     started, tell = os.pipe()
     parent = os.fork()
     if parent == 0:
-        crew = Crew(squaring(), 2)
+        pool = Pool(squaring(), 2)
         for worker in children():
             os.kill(worker, signal.SIGINT)
-        found, lost = all_of(crew, range(20))
+        found, lost = all_of(pool, range(20))
         os.write(tell, b" ".join(b"%d" % pid for pid in [*children(), len(found), len(lost)]))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(parent, 0)
