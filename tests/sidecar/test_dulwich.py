@@ -140,3 +140,17 @@ def test_no_hook_and_no_include_and_no_other_directory_comes_in(store: Path, tmp
         assert opened.get_config().sections() != []
         assert parse_commit(opened, b"refs/heads/timeline")
     assert not (tmp_path / "ran").exists()
+
+
+def test_what_dulwich_adds_is_there_for_everybody(sidecar: Sidecar, store: Path) -> None:
+    blob = Blob.from_string(b"brought in")
+    tree = Tree()
+    tree.add(b"new", 0o100644, blob.id)
+    pack = sidecar.object_store.add_objects([(blob, None), (tree, None)])
+    assert pack is not None
+    assert sidecar.object_store[tree.id] == tree
+    assert git(store, "cat-file", "blob", blob.id.decode()).stdout == b"brought in"
+    again = sidecar.object_store.add_objects([(blob, None), (tree, None)])
+    assert again is pack
+    git(store, "fsck", "--full", "--strict")
+    assert oct(os.stat(pack.path).st_mode & 0o077) == "0o0"

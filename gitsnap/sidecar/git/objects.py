@@ -129,11 +129,18 @@ class ObjectStore(DiskObjectStore):
                 yield self[sha]  # type: ignore[index]
 
     def _complete_pack(self, *arguments: Any, **named: Any) -> Any:
-        """What came by add_pack() or add_thin_pack() is durable, directory and all, before anything names it."""
-        pack = super()._complete_pack(*arguments, **named)
+        """What came by add_pack() or add_thin_pack() is private, and durable, directory and all, before anything names
+        it."""
+        made = super()._complete_pack(*arguments, **named)
+        if isinstance(made, Pack):
+            return made
+        name = os.path.basename(os.fspath(made.index.path))  # type: ignore[attr-defined]
+        made.close()
+        for path in (name, f"{name[:-4]}.pack"):
+            os.chmod(os.path.join(self._dir, "pack", path), 0o400)
         sync_directory(os.path.join(self._dir, "pack"))
         self.refresh()
-        return pack
+        return self._packs[name]
 
     def missing(self, oids: set[bytes]) -> set[bytes]:
         """Which of these there are no objects for."""
