@@ -98,12 +98,12 @@ def _dispatch(arguments: list[str]) -> int:
         find,
         git,
         import_,
-        look,
         merge,
         recover,
         report,
+        run,
         snapshot,
-        upgrade,
+        status,
     )
     from gitsnap.cli.process import prepare_process
 

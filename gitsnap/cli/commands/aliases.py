@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from gitsnap.cli.app import Selector, command
-from gitsnap.cli.commands import look
 from gitsnap.cli.commands import snapshot as change
+from gitsnap.cli.commands import status as look
 from gitsnap.core.errors import UsageError
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Nothing here asks: it changes nothing.")]

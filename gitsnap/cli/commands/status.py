@@ -47,7 +47,7 @@ def show(context: typer.Context, snapshot: Selector = "latest") -> None:
     session: Session = context.obj
     with session.open() as (sidecar, settings):
         if snapshot != "latest" and means_upgrade(sidecar, snapshot):
-            from gitsnap.cli.commands.upgrade import show_upgrade
+            from gitsnap.cli.commands.run import show_upgrade
 
             return show_upgrade(session, sidecar, settings, snapshot)
         result = inspect.show(sidecar, snapshot, settings.components)
