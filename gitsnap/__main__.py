@@ -14,6 +14,8 @@ from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
+    from gitsnap.cli.arguments import Line
+
 # An installation of a million files is a few million objects that all stay: looking through them for garbage again and
 # again would take a tenth of the time.
 _YOUNG_OBJECTS = 200_000
@@ -87,29 +89,12 @@ def _dispatch(arguments: list[str]) -> int:
     import typer
     from typer._click.exceptions import ClickException, NoSuchOption
 
-    from gitsnap.cli.app import app, only
-    from gitsnap.cli.arguments import arrange
-
-    # They register the commands, in the order of the help.
-    from gitsnap.cli.commands import (  # noqa: F401
-        aliases,
-        config,
-        diff,
-        find,
-        git,
-        import_,
-        merge,
-        recover,
-        report,
-        run,
-        snapshot,
-        status,
-    )
+    from gitsnap.cli.app import parse
     from gitsnap.cli.process import prepare_process
 
     prepare_process()
-    command = typer.main.get_command(only(app, arguments))
-    words = arrange(arguments, command) or ["--help"]
+    command, line = parse(arguments)
+    words = line.arranged() or ["--help"]
     try:
         outcome = command.main(words, prog_name="gitsnap", standalone_mode=False)
     except ClickException as error:
@@ -171,14 +156,26 @@ def _from_bug(error: Exception, arguments: list[str]) -> GitsnapError:
     )
 
 
+def _taken_apart(arguments: list[str]) -> Line:
+    """The arguments, even where the commands cannot be loaded: that may be what has failed."""
+    with suppress(Exception):
+        from gitsnap.cli.app import parse
+
+        return parse(arguments)[1]
+    from gitsnap.cli.arguments import take_apart
+
+    return take_apart(arguments)
+
+
 def _fail(error: GitsnapError, arguments: list[str]) -> int:
-    from gitsnap.cli.arguments import in_place, wants_json
+    from gitsnap.cli.arguments import in_place
     from gitsnap.cli.render import terminal
 
     terminal.clear()
 
-    error.hint = error.hint and in_place(error.hint, arguments)
-    if wants_json(arguments):
+    line = _taken_apart(arguments)
+    error.hint = error.hint and in_place(error.hint, line.placing)
+    if line.json:
         from gitsnap.cli.render import json
 
         report = json.encode(json.failure(error))

@@ -1,22 +1,70 @@
-"""The application and its global options; the commands are in start, change, look and aliases."""
+"""The application, its global options, and how a command is registered."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from copy import copy
-from typing import Annotated, TypeVar
+from enum import Enum, auto
+from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.main import get_command_name
+from typer.core import TyperGroup
 
 from gitsnap import __version__
-from gitsnap.cli.arguments import command_name
+from gitsnap.cli import registry
+from gitsnap.cli.arguments import Line, command_name, take_apart
 
 _ANYWHERE = "Global options (-C, --store, --json, -q, -v, --no-color, --lock-wait) may stand here, too."
 
+
+class Group(Enum):
+    """What commands are for, in the order of the help."""
+
+    UPGRADE = "To upgrade"
+    KEEP = "To keep"
+    BRING_BACK = "To bring back"
+    LOOK = "To look"
+    TIDY_UP = "To tidy up"
+    CHECK = "To check"
+
+
+class Follows(Enum):
+    """What may come after a command's name."""
+
+    # Its options and arguments, in any order.
+    OWN = auto()
+    # Its options, then somebody else's command line.
+    COMMAND_LINE = auto()
+    # Somebody else's words alone, `--help` among them.
+    FOREIGN = auto()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same, for the parser."""
+        if self is Follows.OWN:
+            return {}
+        foreign = {"ignore_unknown_options": True, "help_option_names": []} if self is Follows.FOREIGN else {}
+        return {"allow_interspersed_args": False, **foreign}
+
+
+class _Commands(TyperGroup):
+    """The commands, which the help shows in their groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        shown = {name: c for name, c in self.commands.items() if not c.hidden}
+        wide = max(map(len, shown), default=0)
+        limit = formatter.width - 6 - wide
+        for group in Group:
+            rows = [(f"{n:{wide}}", c.get_short_help_str(limit)) for n, c in shown.items() if _places[n][0] is group]
+            if rows:
+                with formatter.section(group.value):
+                    formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="gitsnap",
+    cls=_Commands,
     help="The undo button for upgrades: snapshot a directory, prove it is whole, bring it back exactly.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done but incomplete, 10 not protected, 11 locked, 12 damaged.",
     no_args_is_help=True,
@@ -26,43 +74,70 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Selector = Annotated[
-    str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, a commit, latest, latest~N.")
-]
-
-
-# What `changelog` and `report` have in common.
-Sides = Annotated[list[str] | None, typer.Argument(metavar="[UPGRADE | A B]", help="Default: the latest upgrade.")]
-OneComponent = Annotated[str | None, typer.Option("--component", metavar="NAME", help="Only this component.")]
-ShowSecrets = Annotated[
-    bool, typer.Option("--show-secrets", help="Show values of keys that look like passwords and tokens, too.")
-]
-
 Function = TypeVar("Function", bound=Callable[..., None])
+# Where each command that was loaded stands in the help.
+_places: dict[str, tuple[Group | None, int]] = {}
 
 
-def command(name: str | None = None, *, hidden: bool = False) -> Callable[[Function], Function]:
+def command(
+    group: Group | None, order: int = 0, *, name: str | None = None, follows: Follows = Follows.OWN
+) -> Callable[[Function], Function]:
     """Register a command. Its function is a few lines: read the arguments, call one operation, render the result.
 
     Operations and renderers are imported in those functions: help and completion load none.
+
+    group, order: its place in the help, most used first; None for one that works and is not shown.
+    name: only where it is not that of its module.
     """
-    return app.command(name, epilog=_ANYWHERE, hidden=hidden)
+
+    def register(function: Function) -> Function:
+        typed = name or registry.name_of(function.__module__)
+        _places[typed] = group, order
+        own = follows is not Follows.FOREIGN
+        return app.command(
+            typed,
+            epilog=_ANYWHERE if own else None,
+            hidden=group is None,
+            add_help_option=own,
+            context_settings=follows.settings,
+        )(function)
+
+    return register
 
 
-def only(whole: typer.Typer, arguments: list[str]) -> typer.Typer:
-    """The application with no command but the one that the arguments name: making all of them takes 20 ms.
+def parse(arguments: list[str]) -> tuple[Any, Line]:
+    """The application as the parser takes it, and the arguments taken apart for it.
 
-    The whole where they name none, or one that there is not: help and mistakes need to know all.
+    It has no command but the one that is named: making all of them takes 20 ms. Where none is named, or one that there
+    is not, it has all: help and mistakes need to know them.
     """
     name = command_name(arguments)
-    found = [
-        c for c in whole.registered_commands if c.callback and (c.name or get_command_name(c.callback.__name__)) == name
-    ]
-    if not found:
-        return whole
-    lean = copy(whole)
-    lean.registered_commands = found
-    return lean
+    group = whole() if name is None else _only(name) or whole()
+    return group, take_apart(arguments, group.commands.get(name))
+
+
+def whole() -> Any:
+    """The application as the parser takes it, with all commands in the order of the help."""
+    registry.load_all()
+    groups = list(Group)
+
+    def place(name: str) -> tuple[int, int]:
+        group, order = _places[name]
+        return (len(groups) if group is None else groups.index(group)), order
+
+    return _with(sorted(app.registered_commands, key=lambda c: place(c.name or "")))
+
+
+def _only(name: str) -> Any:
+    registry.load(name)
+    found = [c for c in app.registered_commands if c.name == name]
+    return _with(found) if found else None
+
+
+def _with(commands: list[Any]) -> Any:
+    lean = copy(app)
+    lean.registered_commands = commands
+    return typer.main.get_command(lean)
 
 
 def _version(wanted: bool) -> None:

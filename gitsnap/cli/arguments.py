@@ -3,119 +3,118 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any
 
+from gitsnap.cli import registry
 from gitsnap.core.errors import UsageError
 
 FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--no-color"})
 VALUED = {"-C": "a directory", "--store": "a path", "--lock-wait": "a number of seconds"}
-# What hints name as the next thing to type; not the words of a sentence, nor what is the same anywhere.
-_COMMANDS = re.compile(
-    r"\bgitsnap (?=(?:list|ls|show|find|status|diff|verify|doctor|snapshot|rollback|undo|recover|delete|unpin|gc"
-    r"|history|changelog|report|search|log|blame)\b(?! --help))"
-)
+# A command with this option has paths after `--`: each of them becomes one.
+AFTER_DASHES = "--path"
 _JOINED = re.compile("-[qv]+")
-# What follows these names is somebody else's command line.
-_FOREIGN = frozenset({"git"})
-# After these names and their own options comes somebody else's command line, with `--` before it or without.
-_COMMANDS_FOLLOW = frozenset({"run"})
-# After these names' `--` come paths.
-_PATHS_FOLLOW = frozenset({"diff", "search"})
-_VALUES_OF_RUN = frozenset(
-    {"--label", "-m", "--message", "--check", "--check-timeout", "--timeout", "--on-failure", "--events"}
-)
+_HELP = frozenset({"-h", "--help"})
 
 
-def arrange(arguments: list[str], group: Any) -> list[str]:
-    """The arguments with all global options first, and the paths of `diff` and `search` after `--` as options.
+@dataclass
+class Line:
+    """A command line, taken apart. What does not parse is kept as it is: the parser says what is wrong.
 
-    `group` is the command group; its commands' options tell which words are values and not options.
+    before: the global options in front of the command's name, with their values; hoisted: those behind it.
+    own: the words that are the command's. missing: a global option at the end whose value is not there.
     """
-    before, rest = _until_command(arguments)
-    if not rest and before and before[-1] in VALUED:
-        _missing(before[-1])
-    if not rest or rest[0] in _FOREIGN:
-        return before + rest
-    name, *rest = rest
-    command = group.commands.get(name)
-    if command is None:
-        return [*before, name, *rest]
-    takes_value = {o for p in command.params if not getattr(p, "is_flag", True) for o in p.opts if o.startswith("-")}
-    hoisted: list[str] = []
-    kept: list[str] = []
-    words = iter(rest)
-    for word in words:
-        if word == "--":
-            tail = list(words)
-            kept += [f"--path={p}" for p in tail] if name in _PATHS_FOLLOW else ["--", *tail]
-        elif word in FLAGS or _JOINED.fullmatch(word):
-            hoisted.append(word)
-        elif word in VALUED:
-            hoisted += [word, *(_next(words) or _missing(word))]
-        elif word.startswith(("--store=", "--lock-wait=")) or (word.startswith("-C") and len(word) > 2):
-            hoisted.append(word)
-        elif word in takes_value:
-            kept += [word, *_next(words)]
-        elif name in _COMMANDS_FOLLOW and not word.startswith("-"):
-            # The rest is that command's own, whatever its options are called.
-            kept += ["--", word, *words]
-        else:
-            kept.append(word)
-    return [*before, *hoisted, name, *kept]
+
+    before: list[str]
+    name: str | None = None
+    hoisted: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
+    missing: str | None = None
+
+    @property
+    def json(self) -> bool:
+        """Whether errors are for a program."""
+        return "--json" in self.before or "--json" in self.hoisted
+
+    @property
+    def placing(self) -> list[str]:
+        """-C and --store with their values, as they were typed."""
+        words, found = self.before + self.hoisted, []
+        for at, word in enumerate(words):
+            if word in ("-C", "--store"):
+                found += words[at : at + 2]
+            elif word.startswith("--store=") or (word.startswith("-C") and len(word) > 2):
+                found.append(word)
+        return found
+
+    def arranged(self) -> list[str]:
+        """The words with all global options first. UsageError where the value of one is missing."""
+        if self.missing is not None:
+            raise UsageError(f"{self.missing} needs {VALUED[self.missing]}", hint="gitsnap --help")
+        return [*self.before, *self.hoisted, *([] if self.name is None else [self.name]), *self.own]
 
 
 def command_name(arguments: list[str]) -> str | None:
-    """The command that is named, if one is."""
-    rest = _until_command(arguments)[1]
-    return rest[0] if rest else None
-
-
-def wants_json(arguments: list[str]) -> bool:
-    """Whether errors are for a program; asked when the arguments may not have parsed."""
+    """The command that is named; None where there is none, or where the help of all is asked for."""
     before, rest = _until_command(arguments)
-    if rest[:1] and rest[0] in _FOREIGN:
-        rest = []
-    return "--json" in [*before, *_own(rest)]
+    return rest[0] if rest and _HELP.isdisjoint(before) else None
 
 
-def _own(words: list[str]) -> list[str]:
-    """The words that are gitsnap's: those before `--`, and of `run` those before its command."""
-    end = words.index("--") if "--" in words else len(words)
-    if words[:1] and words[0] in _COMMANDS_FOLLOW:
-        at = 1
-        while at < end and words[at].startswith("-"):
-            at += 2 if words[at] in VALUED or words[at] in _VALUES_OF_RUN else 1
-        end = min(end, at)
-    return words[:end]
+def take_apart(arguments: list[str], command: Any = None) -> Line:
+    """Which words are global options, and which the command's own.
+
+    `command` is the parser's; its parameters tell which words are values, its settings what may follow them. None where
+    there is no such command.
+    """
+    before, rest = _until_command(arguments)
+    line = Line(before)
+    if not rest:
+        line.missing = before[-1] if before and before[-1] in VALUED else None
+        return line
+    line.name, *rest = rest
+    settings = getattr(command, "context_settings", {})
+    if settings.get("ignore_unknown_options"):
+        # Somebody else's options, all of them.
+        line.own = rest
+        return line
+    others_follow = settings.get("allow_interspersed_args") is False
+    parameters = getattr(command, "params", ())
+    paths_follow = any(AFTER_DASHES in p.opts for p in parameters)
+    takes_value = {o for p in parameters if not getattr(p, "is_flag", True) for o in p.opts}
+    words = iter(rest)
+    for word in words:
+        if word == "--":
+            line.own += [f"{AFTER_DASHES}={p}" for p in words] if paths_follow else ["--", *words]
+        elif word in FLAGS or _JOINED.fullmatch(word):
+            line.hoisted.append(word)
+        elif word in VALUED:
+            value = next(words, None)
+            line.hoisted += [word] if value is None else [word, value]
+            line.missing = word if value is None else None
+        elif word.startswith(("--store=", "--lock-wait=")) or (word.startswith("-C") and len(word) > 2):
+            line.hoisted.append(word)
+        elif word in takes_value:
+            value = next(words, None)
+            line.own += [word] if value is None else [word, value]
+        elif others_follow and not word.startswith("-"):
+            # The rest is that command's own, whatever its options are called.
+            line.own += ["--", word, *words]
+        else:
+            line.own.append(word)
+    return line
 
 
-def in_place(hint: str, arguments: list[str]) -> str:
-    """A hint whose gitsnap commands point to the place that these arguments point to, ready to be copied."""
+def in_place(hint: str, placing: list[str]) -> str:
+    """A hint whose gitsnap commands point to the place that these options name, ready to be copied.
+
+    What is the same anywhere, as `--help`, stays as it is.
+    """
     import shlex
 
-    typed = _placing(arguments)
-    return _COMMANDS.sub(lambda match: f"gitsnap {shlex.join(typed)} ", hint) if typed else hint
-
-
-def _placing(arguments: list[str]) -> list[str]:
-    """-C and --store with their values, as they were typed."""
-    before, rest = _until_command(arguments)
-    own = before + _own(rest)
-    found = []
-    for at, word in enumerate(own):
-        if word in ("-C", "--store"):
-            found += own[at : at + 2]
-        elif word.startswith("--store=") or (word.startswith("-C") and len(word) > 2):
-            found.append(word)
-    return found
-
-
-def _missing(option: str) -> NoReturn:
-    raise UsageError(f"{option} needs {VALUED[option]}", hint="gitsnap --help")
-
-
-def _next(words: Any) -> list[str]:
-    return [w for w in [next(words, None)] if w is not None]
+    if not placing or "gitsnap " not in hint:
+        return hint
+    commands = re.compile(rf"\bgitsnap (?=(?:{'|'.join(map(re.escape, registry.names()))})\b(?! --help))")
+    return commands.sub(lambda _: f"gitsnap {shlex.join(placing)} ", hint)
 
 
 def _until_command(arguments: list[str]) -> tuple[list[str], list[str]]:

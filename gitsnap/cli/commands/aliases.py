@@ -6,37 +6,38 @@ from typing import Annotated
 
 import typer
 
-from gitsnap.cli.app import Selector, command
-from gitsnap.cli.commands import snapshot as change
-from gitsnap.cli.commands import status as look
+from gitsnap.cli.app import command
+from gitsnap.cli.commands.list import list_
+from gitsnap.cli.commands.prune import prune
+from gitsnap.cli.commands.snapshot import snapshot as take_snapshot
+from gitsnap.cli.commands.verify import verify
+from gitsnap.cli.parameters import Selector
 from gitsnap.core.errors import UsageError
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Nothing here asks: it changes nothing.")]
 
 
-@command("create-backup", hidden=True)
+@command(group=None, name="create-backup")
 def create_backup(
     context: typer.Context, type_: Annotated[str, typer.Argument(metavar="[TYPE]")] = "", force: Force = False
 ) -> None:
     """Take a snapshot (the old coordinator's name for it; TYPE becomes the label)."""
-    from gitsnap.ops.capture.request import Request
-
-    change.take_snapshot(context.obj, Request(label=type_))
+    take_snapshot(context, label=type_)
 
 
-@command("validate-backup", hidden=True)
+@command(group=None, name="validate-backup")
 def validate_backup(context: typer.Context, snapshot: Selector, force: Force = False) -> None:
     """Verify a snapshot (the old coordinator's name for it)."""
-    look.verify(context, [snapshot], all_=False, live=False)
+    verify(context, [snapshot], all_=False, live=False)
 
 
-@command("list-backups", hidden=True)
+@command(group=None, name="list-backups")
 def list_backups(context: typer.Context) -> None:
     """List the snapshots (the old coordinator's name for it)."""
-    look.list_(context)
+    list_(context)
 
 
-@command("cleanup", hidden=True)
+@command(group=None, name="cleanup")
 def cleanup(
     context: typer.Context,
     keep: Annotated[int | None, typer.Option("--keep", "--keep-last", metavar="N", help="The last N.")] = None,
@@ -46,4 +47,4 @@ def cleanup(
     """Prune by the configured rules (the old coordinator's name for it)."""
     if keep is not None and keep < 1:
         raise UsageError(f"--keep {keep}: at least one has to stay")
-    change.prune(context, keep_last=keep, keep_within=None, dry_run=dry_run)
+    prune(context, keep_last=keep, keep_within=None, dry_run=dry_run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import command
+from gitsnap.cli.app import Group, command
 from gitsnap.cli.render import formatting
 from gitsnap.core.errors import UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ACTIONS = ("list", "set", "remove", "preset", "test")
 
 
-@command()
+@command(group=Group.TIDY_UP, order=60)
 def config(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(metavar="components")],

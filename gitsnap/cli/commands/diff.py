@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import command
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes
 from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command()
+@command(group=Group.LOOK, order=40)
 def diff(
     context: typer.Context,
     sides: Annotated[
@@ -29,9 +30,9 @@ def diff(
     unified: Annotated[int, typer.Option("-U", "--unified", metavar="N", min=0, help="Lines around changes.")] = 3,
     no_renames: Annotated[bool, typer.Option("--no-renames", help="Only renames without any change.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there are changes.")] = False,
-    component: Annotated[str | None, typer.Option("--component", metavar="NAME", help="Only this component.")] = None,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")] = False,
-    path: Annotated[list[str] | None, typer.Option("--path", hidden=True, help="What stands after `--`.")] = None,
+    component: OneComponent = None,
+    no_pager: NoPager = False,
+    path: PathsAfterDashes = None,
 ) -> None:
     """Show what changed between two snapshots, or since one."""
     from gitsnap.cli.pager import paged

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import app
+from gitsnap.cli.app import Follows, Group, command
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@app.command(
-    "git",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
-    add_help_option=False,
-)
+@command(group=Group.LOOK, order=150, follows=Follows.FOREIGN)
 def git(
     context: typer.Context, arguments: Annotated[list[str] | None, typer.Argument(metavar="ARGS...")] = None
 ) -> None:

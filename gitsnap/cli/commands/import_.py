@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import command
+from gitsnap.cli.app import Group, command
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.import_copies import Imported
 
 
-@command("import")
+@command(group=Group.KEEP, order=30)
 def import_(
     context: typer.Context,
     copies: Annotated[list[str], typer.Argument(metavar="DIR...", help="Directories, tar or zip files.")],

@@ -1,4 +1,4 @@
-"""Commands that settle an interrupted rollback, or reverse the last one."""
+"""`recover`: an interrupted rollback, settled."""
 
 from __future__ import annotations
 
@@ -6,43 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import command
+from gitsnap.cli.app import Group, command
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command()
-def undo(
-    context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
-) -> None:
-    """Reverse the last rollback or restore. Can itself be undone."""
-    from gitsnap.cli.commands.snapshot import confirmation, report
-    from gitsnap.cli.interrupts import Signals
-    from gitsnap.ops.live import in_progress
-    from gitsnap.ops.restore.recover import undo as operation
-
-    session: Session = context.obj
-    asks = not yes and not dry_run and session.out.interactive
-    with session.open(changing=True, gone=True) as (sidecar, settings):
-        result = operation(
-            sidecar,
-            settings,
-            now=session.now,
-            dry_run=dry_run,
-            confirm=confirmation(session, sidecar.installation) if asks else None,
-            observer=session.out.progress(),
-            interrupts=Signals(),
-        )
-        if result.applied and result.verified:
-            in_progress.settle(sidecar)
-    report(session, result, dry_run=dry_run)
-
-
-@command()
+@command(group=Group.BRING_BACK, order=40)
 def recover(
     context: typer.Context,
     finish: Annotated[bool, typer.Option("--finish", help="End with what the rollback was to bring back.")] = False,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, command
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides
 from gitsnap.core.errors import GitsnapError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _TRY = "gitsnap report -o report.html"
 
 
-@command()
+@command(group=Group.LOOK, order=140)
 def report(
     context: typer.Context,
     sides: Sides = None,

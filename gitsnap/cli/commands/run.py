@@ -1,4 +1,4 @@
-"""Commands about upgrades: run one, and look at those that were."""
+"""`run`: a command as an upgrade."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gitsnap.cli.app import OneComponent, ShowSecrets, Sides, command
+from gitsnap.cli.app import Follows, Group, command
 from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gitsnap.cli.session import Session
-    from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
     from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
-    from gitsnap.sidecar.repository import Sidecar
 
 
-@command()
+@command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE)
 def run(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
@@ -231,74 +229,3 @@ def _exit_code(result: Upgraded) -> int:
     if code < 0:
         return 128 - code
     return code or int(bool(result.failure))
-
-
-@command()
-def history(context: typer.Context) -> None:
-    """List upgrades, rollbacks and snapshots, oldest first."""
-    from gitsnap.cli.render import json_upgrade, upgrade
-    from gitsnap.core.retention import describe
-    from gitsnap.ops.report import history as operation
-
-    session: Session = context.obj
-    with session.open() as (sidecar, settings):
-        found = operation.history(sidecar, settings)
-    if session.options.json:
-        session.out.document(json_upgrade.history(found, describe(settings.retention)))
-    else:
-        upgrade.history(session.out, found)
-
-
-def show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, selector: str) -> None:
-    """`show`, of an upgrade."""
-    from gitsnap.cli.render import json_upgrade, upgrade
-    from gitsnap.ops.report import history as operation
-
-    found = operation.history(sidecar, settings)
-    wanted = operation.upgrade_of(sidecar, selector).id
-    episode = next(e for e in found.episodes if e.upgrade and e.upgrade.id == wanted)
-    verified = episode.snapshot.id in found.verified
-    if session.options.json:
-        session.out.document(json_upgrade.upgrade(episode, verified))
-    else:
-        upgrade.upgrade(session.out, episode, verified)
-
-
-@command()
-def changelog(
-    context: typer.Context,
-    sides: Sides = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json or text.")] = "text",
-    component: OneComponent = None,
-    show_secrets: ShowSecrets = False,
-) -> None:
-    """Tell what an upgrade changed: packages, keys and files."""
-    from gitsnap.cli.render import changelog as changelog_text
-    from gitsnap.cli.render import json_changelog
-    from gitsnap.ops.capture import pristine
-    from gitsnap.ops.report import changelog as operation
-    from gitsnap.ops.report import history as past
-
-    session: Session = context.obj
-    if form not in ("md", "json", "text"):
-        raise UsageError(f"--format: '{form}' is none of md, json, text")
-    if sides is not None and len(sides) > 2:
-        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap changelog A B")
-    with session.open() as (sidecar, settings):
-        episode, (old, new) = past.sides(sidecar, sides or [], settings)
-        log = operation.changelog(
-            sidecar,
-            old,
-            new,
-            settings,
-            component=component,
-            pristine=pristine.digests(sidecar, episode.snapshot) if episode else None,
-            observer=session.out.progress(),
-        )
-    if session.options.json or form == "json":
-        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets))
-    else:
-        plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
-        style = changelog_text.Markdown() if form == "md" else plain
-        told = changelog_text.lines(log, episode, style, secrets=show_secrets)
-        session.out.lines(line for block in told for line in block.split("\n"))

@@ -1,13 +1,12 @@
-"""`rollback --keep-edits` and `carry`: three versions made into one."""
+"""Three versions made into one, by `rollback --keep-edits` and `carry`: what they ask, and what they tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from gitsnap.cli.app import command
 from gitsnap.cli.render import formatting, terminal
 from gitsnap.core.errors import UsageError
 
@@ -19,52 +18,8 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-@command()
-def carry(
-    context: typer.Context,
-    upgrade: Annotated[str | None, typer.Argument(metavar="[UPGRADE]", help="Default: the latest upgrade.")] = None,
-    origin: Annotated[
-        str | None, typer.Option("--from", metavar="SNAPSHOT", help="The pristine copy that you had customised.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
-) -> None:
-    """Bring your customisations onto the new version."""
-    from gitsnap.ops.restore.merge import carry as operation
-
-    session: Session = context.obj
-    with session.open() as (sidecar, settings):
-        done = operation(
-            sidecar,
-            upgrade,
-            settings,
-            now=session.now,
-            origin=origin,
-            dry_run=dry_run,
-            confirm=_asking(session, dry_run=dry_run, yes=yes),
-            observer=session.out.progress(),
-        )
-    _report(session, done, dry_run=dry_run)
-
-
-def undo_upgrade(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
-    """`rollback --keep-edits`."""
-    from gitsnap.ops.restore.merge import keep_edits
-
-    with session.open() as (sidecar, settings):
-        done = keep_edits(
-            sidecar,
-            selector,
-            settings,
-            now=session.now,
-            dry_run=dry_run,
-            confirm=_asking(session, dry_run=dry_run, yes=yes),
-            observer=session.out.progress(),
-        )
-    _report(session, done, dry_run=dry_run)
-
-
-def _asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bool] | None:
+def asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bool] | None:
+    """What shows a plan and asks whether to go ahead; None where nobody is to be asked."""
     if yes or dry_run:
         return None
     if not session.out.interactive:
@@ -94,7 +49,8 @@ def _lines(plan: Plan, most: int | None = None) -> Iterable[str]:
         yield f"conflict {formatting.name(conflict.path)}: {formatting.name(conflict.reason)}{beside}"
 
 
-def _report(session: Session, done: MergeResult, *, dry_run: bool) -> None:
+def report(session: Session, done: MergeResult, *, dry_run: bool) -> None:
+    """Tell what was made of the versions, and leave with the exit code that says so."""
     terminal.work_is_done(answer_counts=done.restored is None)
     if session.options.json:
         session.out.document(_document(done, dry_run))

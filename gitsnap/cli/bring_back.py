@@ -1,0 +1,120 @@
+"""A directory goes back, by `rollback`, `restore` and `undo`: what they ask, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitsnap.cli.render import terminal
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+    from gitsnap.core.model import Snapshot
+    from gitsnap.core.plan import RestorePlan
+    from gitsnap.ops.restore.rollback import Restored
+
+
+def bring_back(
+    session: Session,
+    snapshot: str | None,
+    paths: list[str],
+    *,
+    dry_run: bool,
+    yes: bool,
+    component: str | None = None,
+) -> None:
+    """Bring the directory, these paths of it or this component back to a snapshot, and tell of it."""
+    from gitsnap.cli.interrupts import Signals
+    from gitsnap.ops.compare import components
+    from gitsnap.ops.live import in_progress
+    from gitsnap.ops.restore.rollback import rollback as operation
+    from gitsnap.sidecar import catalog
+
+    asked = not yes and not dry_run
+    if asked and not session.out.interactive:
+        with session.open(gone=True) as (sidecar, _):
+            # What is wrong with the request itself comes first.
+            known = catalog.snapshots(sidecar)
+            _ = catalog.default_target(known) if snapshot is None else catalog.choose(sidecar, snapshot, known)
+        raise UsageError(
+            "a rollback asks first, and there is no terminal to ask on", hint="add --yes, or --dry-run to see the plan"
+        )
+    with session.open(changing=True, gone=True) as (sidecar, settings):
+        raw = [session.inside(p, sidecar.installation) for p in paths]
+        upgrade = in_progress.living(sidecar)
+        if upgrade is not None and upgrade != session.environ.get("GITSNAP_UPGRADE"):
+            session.out.warn(f"the upgrade {upgrade} is under way, and may write to what is brought back")
+        result = operation(
+            sidecar,
+            snapshot,
+            settings,
+            now=session.now,
+            paths=raw,
+            dry_run=dry_run,
+            confirm=confirmation(session, sidecar.installation, snapshot) if asked else None,
+            observer=session.out.progress(),
+            interrupts=Signals(),
+            part=components.part(sidecar, snapshot, component, settings) if component is not None else None,
+        )
+        if result.verified and not paths and component is None:
+            in_progress.settle(sidecar)
+    if snapshot is not None and snapshot.startswith("latest") and not asked:
+        _mention_before(session, result.target)
+    report(session, result, [component] if component is not None else paths, dry_run=dry_run)
+
+
+def _mention_before(session: Session, target: Snapshot) -> None:
+    """Who types `latest` right after an upgrade may well mean the state before it."""
+    from gitsnap.core.model import Kind
+
+    if target.kind is Kind.POST and target.upgrade:
+        before = session.out.command(f"rollback {target.upgrade}@pre")
+        session.out.remark(f"latest is what the upgrade left; before it: {before}")
+
+
+def confirmation(
+    session: Session, directory: str, selector: str | None = None
+) -> Callable[[Snapshot, RestorePlan], bool]:
+    """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot."""
+    from gitsnap.cli.render import formatting, text
+
+    def confirm(target: Snapshot, plan: RestorePlan) -> bool:
+        if not plan.steps:
+            return True
+        text.plan(session.out, target, plan)
+        if selector is not None and selector.startswith("latest"):
+            _mention_before(session, target)
+        session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
+        return session.out.ask("Go ahead?")
+
+    return confirm
+
+
+def report(
+    session: Session,
+    result: Restored,
+    paths: Sequence[str] = (),
+    destination: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
+    """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
+    from gitsnap.cli.render import json, text
+
+    terminal.work_is_done(answer_counts=not result.applied)
+    if not dry_run and not result.applied:
+        session.out.warn("Nothing was touched.")
+        raise typer.Exit(1)
+    if session.options.json:
+        session.out.document(json.restored(result, steps=not result.applied))
+    elif result.applied:
+        text.restored(session.out, result, paths, destination)
+    else:
+        text.steps(session.out, result)
+    if result.applied and not result.verified and not result.salvaged:
+        raise typer.Exit(1)
+    if result.applied and (result.incomplete or not result.verified):
+        raise typer.Exit(3)

@@ -1,0 +1,42 @@
+"""`carry`: your customisations onto the new version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli import merge
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Yes
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.BRING_BACK, order=50)
+def carry(
+    context: typer.Context,
+    upgrade: Annotated[str | None, typer.Argument(metavar="[UPGRADE]", help="Default: the latest upgrade.")] = None,
+    origin: Annotated[
+        str | None, typer.Option("--from", metavar="SNAPSHOT", help="The pristine copy that you had customised.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would be done.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Bring your customisations onto the new version."""
+    from gitsnap.ops.restore.merge import carry as operation
+
+    session: Session = context.obj
+    with session.open() as (sidecar, settings):
+        done = operation(
+            sidecar,
+            upgrade,
+            settings,
+            now=session.now,
+            origin=origin,
+            dry_run=dry_run,
+            confirm=merge.asking(session, dry_run=dry_run, yes=yes),
+            observer=session.out.progress(),
+        )
+    merge.report(session, done, dry_run=dry_run)

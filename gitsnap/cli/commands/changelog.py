@@ -1,0 +1,54 @@
+"""`changelog`: what an upgrade changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.LOOK, order=130)
+def changelog(
+    context: typer.Context,
+    sides: Sides = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json or text.")] = "text",
+    component: OneComponent = None,
+    show_secrets: ShowSecrets = False,
+) -> None:
+    """Tell what an upgrade changed: packages, keys and files."""
+    from gitsnap.cli.render import changelog as changelog_text
+    from gitsnap.cli.render import json_changelog
+    from gitsnap.ops.capture import pristine
+    from gitsnap.ops.report import changelog as operation
+    from gitsnap.ops.report import history as past
+
+    session: Session = context.obj
+    if form not in ("md", "json", "text"):
+        raise UsageError(f"--format: '{form}' is none of md, json, text")
+    if sides is not None and len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap changelog A B")
+    with session.open() as (sidecar, settings):
+        episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        log = operation.changelog(
+            sidecar,
+            old,
+            new,
+            settings,
+            component=component,
+            pristine=pristine.digests(sidecar, episode.snapshot) if episode else None,
+            observer=session.out.progress(),
+        )
+    if session.options.json or form == "json":
+        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets))
+    else:
+        plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
+        style = changelog_text.Markdown() if form == "md" else plain
+        told = changelog_text.lines(log, episode, style, secrets=show_secrets)
+        session.out.lines(line for block in told for line in block.split("\n"))

@@ -1,0 +1,33 @@
+"""`doctor`: what is wrong here, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitsnap.cli.app import Group, command
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.CHECK, order=20)
+def doctor(context: typer.Context) -> None:
+    """Check installation, sidecar, permissions and versions."""
+    from gitsnap.cli.render import json, text
+    from gitsnap.core.errors import NoSidecarError
+    from gitsnap.ops.check.doctor import examine
+
+    session: Session = context.obj
+    try:
+        place = session.place()
+    except NoSidecarError:
+        place = None
+    found = examine(place)
+    if session.options.json:
+        session.out.document(json.checks(found))
+    else:
+        text.checks(session.out, found)
+    if any(c.ok is False for c in found):
+        raise typer.Exit(1)

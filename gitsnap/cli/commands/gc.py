@@ -1,0 +1,27 @@
+"""`gc`: the space of what no snapshot needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitsnap.cli.app import Group, command
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.TIDY_UP, order=50)
+def gc(context: typer.Context) -> None:
+    """Give back the space of what no snapshot needs."""
+    from gitsnap.cli.render import json, text
+    from gitsnap.ops.store import retention
+
+    session: Session = context.obj
+    with session.open(changing=True) as (sidecar, settings):
+        result = retention.collect(sidecar, settings)
+    if session.options.json:
+        session.out.document(json.collected(result))
+    else:
+        text.collected(session.out, result)

@@ -1,0 +1,28 @@
+"""`history`: upgrades, rollbacks and snapshots as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitsnap.cli.app import Group, command
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.LOOK, order=120)
+def history(context: typer.Context) -> None:
+    """List upgrades, rollbacks and snapshots, oldest first."""
+    from gitsnap.cli.render import json_upgrade, upgrade
+    from gitsnap.core.retention import describe
+    from gitsnap.ops.report import history as operation
+
+    session: Session = context.obj
+    with session.open() as (sidecar, settings):
+        found = operation.history(sidecar, settings)
+    if session.options.json:
+        session.out.document(json_upgrade.history(found, describe(settings.retention)))
+    else:
+        upgrade.history(session.out, found)

@@ -1,0 +1,36 @@
+"""`list`: the snapshots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gitsnap.cli.app import Group, command
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.LOOK, order=10)
+def list_(context: typer.Context) -> None:
+    """List the snapshots, oldest first."""
+    from gitsnap.cli.render import json, text
+    from gitsnap.ops.live import damage
+    from gitsnap.sidecar import catalog
+
+    session: Session = context.obj
+    with session.open(tells_damage=True) as (sidecar, _):
+        found, damaged = catalog.survey(sidecar)
+        known = damage.known(sidecar, found)
+    if session.options.json:
+        session.out.document(json.listing(found, damaged, known))
+    else:
+        if found or not damaged:
+            text.listing(session.out, found, known)
+        for name, error in damaged:
+            session.out.warn(f"damaged: {name}: {error.message}")
+        if damaged and not found:
+            raise catalog.all_lost(damaged)
+    if damaged:
+        raise typer.Exit(12)

@@ -1,0 +1,36 @@
+"""`log`: one path's life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import NoPager, Path
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.LOOK, order=90)
+def log(
+    context: typer.Context,
+    path: Path,
+    patch: Annotated[bool, typer.Option("-p", "--patch", help="With what each changed, line by line.")] = False,
+    no_pager: NoPager = False,
+) -> None:
+    """Show one path's life through the snapshots, newest first."""
+    from gitsnap.cli.pager import paged
+    from gitsnap.cli.render import find, json_find
+    from gitsnap.ops.query import log as lives
+
+    session: Session = context.obj
+    with session.open() as (sidecar, _):
+        raw = session.inside(path, sidecar.installation)
+        found = lives.log(sidecar, raw)
+        if session.options.json:
+            session.out.document(json_find.lives(raw, found))
+            return
+        with paged(session, wanted=not no_pager):
+            find.lives(session.out, found, sidecar if patch else None)

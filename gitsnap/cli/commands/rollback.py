@@ -1,0 +1,57 @@
+"""`rollback`: the whole directory as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.bring_back import bring_back
+from gitsnap.cli.parameters import OnlyComponent, PrintPlan, Yes
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.BRING_BACK, order=10)
+def rollback(
+    context: typer.Context,
+    snapshot: Annotated[
+        str | None, typer.Argument(metavar="[SNAPSHOT]", help="Default: before the last upgrade, else the latest.")
+    ] = None,
+    dry_run: PrintPlan = False,
+    yes: Yes = False,
+    component: OnlyComponent = None,
+    keep_edits: Annotated[
+        bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
+) -> None:
+    """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
+    # As the old coordinator called it.
+    yes = yes or force
+    if keep_edits:
+        if component is not None:
+            raise UsageError("--keep-edits does not go with --component")
+        _keep_edits(context.obj, snapshot, dry_run=dry_run, yes=yes)
+        return
+    bring_back(context.obj, snapshot, [], dry_run=dry_run, yes=yes, component=component)
+
+
+def _keep_edits(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
+    from gitsnap.cli import merge
+    from gitsnap.ops.restore.merge import keep_edits
+
+    with session.open() as (sidecar, settings):
+        done = keep_edits(
+            sidecar,
+            selector,
+            settings,
+            now=session.now,
+            dry_run=dry_run,
+            confirm=merge.asking(session, dry_run=dry_run, yes=yes),
+            observer=session.out.progress(),
+        )
+    merge.report(session, done, dry_run=dry_run)

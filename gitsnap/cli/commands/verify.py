@@ -1,0 +1,43 @@
+"""`verify`: every byte read again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.CHECK, order=10)
+def verify(
+    context: typer.Context,
+    snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Compare the directory with the snapshot instead.")] = False,
+) -> None:
+    """Read every byte of a snapshot again, compare with its manifest."""
+    from gitsnap.cli.render import json, text
+    from gitsnap.ops.check import verify as operation
+
+    session: Session = context.obj
+    if all_ and (snapshots or live):
+        raise UsageError("--all goes with neither a snapshot nor --live")
+    wanted, progress = snapshots or ["latest"], session.out.progress()
+    with session.open(tells_damage=True) as (sidecar, settings):
+        if live:
+            verdicts = [operation.verify_live(sidecar, s, settings, observer=progress) for s in wanted]
+        else:
+            verdicts = operation.verify(sidecar, wanted, settings, now=session.now, everything=all_, observer=progress)
+    if session.options.json:
+        session.out.document(json.verdicts(verdicts))
+    else:
+        text.verdicts(session.out, verdicts, live)
+    if not all(v.ok for v in verdicts):
+        raise typer.Exit(1 if live else 12)
+    if any(v.unread for v in verdicts):
+        raise typer.Exit(3)

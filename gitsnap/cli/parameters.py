@@ -1,0 +1,27 @@
+"""Arguments and options that several commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gitsnap.cli.arguments import AFTER_DASHES
+
+Selector = Annotated[
+    str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, a commit, latest, latest~N.")
+]
+Path = Annotated[str, typer.Argument(metavar="PATH", help="Relative to where you stand, or to DIR of -C.")]
+# A command that takes these has paths after `--`.
+PathsAfterDashes = Annotated[list[str] | None, typer.Option(AFTER_DASHES, hidden=True, help="What stands after `--`.")]
+Sides = Annotated[list[str] | None, typer.Argument(metavar="[UPGRADE | A B]", help="Default: the latest upgrade.")]
+OneComponent = Annotated[str | None, typer.Option("--component", metavar="NAME", help="Only this component.")]
+OnlyComponent = Annotated[
+    str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
+]
+PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+ShowSecrets = Annotated[
+    bool, typer.Option("--show-secrets", help="Show values of keys that look like passwords and tokens, too.")
+]
+NoPager = Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")]
