@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from copy import copy
 from enum import Enum, auto
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -116,6 +117,7 @@ def parse(arguments: list[str]) -> tuple[Any, Line]:
     return group, take_apart(arguments, group.commands.get(name))
 
 
+@cache
 def whole() -> Any:
     """The application as the parser takes it, with all commands in the order of the help."""
     registry.load_all()

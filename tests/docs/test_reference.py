@@ -12,10 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import typer
-
 import gitsnap.cli
-from gitsnap.cli.app import app
+from gitsnap.cli.app import whole
 from gitsnap.core import errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +27,7 @@ def group() -> Any:
     """The application with every command that any module registers, whoever loads it."""
     for module in pkgutil.walk_packages(gitsnap.cli.__path__, "gitsnap.cli."):
         importlib.import_module(module.name)
-    return typer.main.get_command(app)
+    return whole()
 
 
 def commands(*, hidden: bool = False) -> dict[str, Any]:
@@ -73,8 +71,8 @@ def test_every_exit_code_has_a_row() -> None:
 
 def test_the_program_has_every_command_that_a_module_registers() -> None:
     """In a process that has loaded no more than the program itself does."""
-    ask = "run(['--help']); print(json.dumps(sorted(typer.main.get_command(app).commands)))"
-    code = f"import json, typer; from gitsnap.__main__ import run; from gitsnap.cli.app import app; {ask}"
+    ask = "run(['--help']); print(json.dumps(sorted(c.name for c in app.registered_commands)))"
+    code = f"import json; from gitsnap.__main__ import run; from gitsnap.cli.app import app; {ask}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == sorted(group().commands)
     assert len(commands()) > 30
@@ -85,6 +83,17 @@ def test_every_command_has_a_section_and_stands_in_the_overview() -> None:
     assert [name for name in commands() if name not in sections()] == []
     assert [name for name in commands() if not re.search(rf"\[[^]]*\b{name}\b[^]]*\]\(#", overview)] == []
     assert [name for name in commands(hidden=True) if f"`{name}" not in sections()["Aliases"]] == []
+
+
+def test_the_overview_and_the_help_have_one_order() -> None:
+    heads, _, cells = (re.split(r" *\| *", line.strip("| ")) for line in sections()[""].splitlines() if line[:1] == "|")
+    shown = subprocess.run([sys.executable, "-m", "gitsnap", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
+    found = {}
+    for head, body in re.findall(r"(?m)^(To .+):\n((?:  .+\n)+)", shown):
+        found[head] = re.findall(r"(?m)^  (\S+)", body)
+    told = [re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", cell).replace(" and ", ", ").split(", ") for cell in cells]
+    assert found == dict(zip(heads, told, strict=True))
+    assert list(found) == heads
 
 
 def test_every_option_is_in_the_section_of_its_command() -> None:
