@@ -256,7 +256,7 @@ def test_a_rollback_confirmed_is_verified(upgraded: Path) -> None:
         await who.until("restored the directory to ")
         assert "verified" in who.all()
         await who.press("escape")
-        await who.until("rolled-back")
+        await who.until("upgrade to-2, reverted")
         # Its safety snapshot belongs to the upgrade, which stands where it was.
         kinds = [next(k for k in ("now", "upgrade", "safety", "post", "pre", "manual") if k in r) for r in who.rows()]
         assert kinds == ["now", "upgrade", "safety", "post", "pre", "manual"]

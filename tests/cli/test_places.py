@@ -125,7 +125,7 @@ def test_a_command_that_is_where_one_stands(app: Path, tmp_path: Path) -> None:
 def test_the_old_coordinators_options(app: Path) -> None:
     run_gitsnap("-C", app, "create-backup", "comprehensive", "--force")
     name = document("-C", app, "list")["snapshots"][-1]["id"]
-    # The snapshot of the fixture may be of the same second, which numbers this one.
+    # With a number behind it, where it is the second of one second.
     assert "Z-comprehensive" in name
     run_gitsnap("-C", app, "validate-backup", name, "--force")
     (app / "V").write_text("2\n")

@@ -68,7 +68,9 @@ def _told(episode: Episode, of: Stored) -> str:
     code = of.exit_code
     ended = f"The command exited with {code}" if code is not None else "How the command ended is not known"
     if of.failure:
-        ended = f"{ended}; the upgrade failed: {formatting.name(mask_text(of.failure))}"
+        why = formatting.name(mask_text(of.failure))
+        own = why.startswith("the command ")
+        ended = why[:1].upper() + why[1:] if own else f"{ended}; the upgrade failed: {why}"
     if episode.status == "kept":
         return f"{ended}, and what it left was kept."
     if episode.status in ("rolled-back", "reverted") and not of.safety:
