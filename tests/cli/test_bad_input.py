@@ -425,9 +425,9 @@ class TestFullDisks:
             if command != "diff" and not command.startswith("report"):  # They need room for what they compare.
                 run_gitsnap(*place, *command.split(), check=1 if "--live" in command else 0)
         run_gitsnap(*place, "gc", check=False)
-        # What a gc gives back may do for a deletion, and for a pin: all of it, or nothing.
-        if run_gitsnap(*place, "delete", "latest", check=False).returncode == 0:
-            listed["snapshots"].pop()
+        # What a gc gives back is not enough, and half a deletion would be none.
+        told = refused(*place, "delete", "latest", code=1, kind="no-space")
+        assert f"no snapshot was removed: the file system of the sidecar, mounted at {small_disk}, is full" in told
         if run_gitsnap(*place, "pin", "latest", check=False).returncode == 0:
             listed["snapshots"][-1]["pinned"] = True
         (small_disk / "filler").unlink()
@@ -435,6 +435,22 @@ class TestFullDisks:
         assert document(*place, "list") == listed
         assert parse(run_gitsnap(*place, "verify", "--all", "--json").stdout)
         assert run_gitsnap(*place, "git", "fsck", "--full", "--strict").stderr == ""
+
+    def test_a_snapshot_that_leaves_no_room_for_retention_is_taken(self, app: Path, small_disk: Path) -> None:
+        store = small_disk / "store.git"
+        shutil.move(sidecar_of(app), store)
+        place = ("-C", app, "--store", store)
+        (store / "gitsnap.toml").write_text("[retention]\nkeep-last = 1\n")
+        run_gitsnap(*place, "prune", "--yes")
+        (app / "new").write_text("new\n")
+        leave(small_disk, 120_000)
+        taken = run_gitsnap(*place, "snapshot").stdout.strip()
+        assert [s["id"] for s in document(*place, "list")["snapshots"]][-1] == taken
+        assert len(document(*place, "list")["snapshots"]) == 2
+        (small_disk / "filler").unlink()
+        (app / "new").write_text("newer\n")
+        taken = run_gitsnap(*place, "snapshot").stdout.strip()
+        assert [s["id"] for s in document(*place, "list")["snapshots"]] == [taken]
 
     def test_the_installation_s(self, small_disk: Path, gitsnap_home: Path, tmp_path: Path) -> None:
         app = build_app(small_disk / "app")

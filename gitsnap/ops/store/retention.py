@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +13,14 @@ from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
+from gitsnap.installation.mounts import mount_point
 from gitsnap.sidecar import catalog, gc, lost_refs, publish
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import growth, register, retention_rules, seal, verifications
+from gitsnap.sidecar.state import disk_reserve, growth, register, retention_rules, seal, verifications
+
+# Timeline, notes, reflogs and locks, and the objects that they point to: a few blocks each.
+_ROOM = 128 << 10
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,7 +123,13 @@ def prune_locked(
         if held:
             return Pruned([], held)
         going = [d for d in decisions if not d.keep]
-        _withdraw(sidecar, decisions, now)
+        try:
+            _withdraw(sidecar, decisions, now)
+        except GitsnapError as error:
+            if error.kind != "no-space":
+                raise
+            # What the caller has done is done, and this is for the next time.
+            return Pruned([])
     if followed is None or going or policy.covers(followed.policy):
         # Weaker ones are not followed before they have cost something: until then it may be the loss of better ones.
         retention_rules.store(sidecar, settings.rules)
@@ -167,7 +178,26 @@ def _decide(
 def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) -> None:
     gone = [d.snapshot for d in decisions if not d.keep]
     if gone:
+        _see_room(sidecar)
         publish.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
+
+
+def _see_room(sidecar: Sidecar) -> None:
+    """GitsnapError where the disk is too full to remove snapshots: half of it would be done, and told as a failure."""
+    ledgers = (sidecar.own("seal"), os.path.join(sidecar.path, "packed-refs"))
+    size = _ROOM + 2 * sum(os.path.getsize(p) for p in ledgers if os.path.exists(p))
+    try:
+        disk_reserve.need(sidecar, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            # Whatever it is, the removal itself will tell.
+            return
+        raise GitsnapError(
+            f"no snapshot was removed: the file system of the sidecar, mounted at {mount_point(sidecar.path)}, is full",
+            kind="no-space",
+            path=sidecar.path,
+            hint=f"removing takes {size // 1000} kB for a moment; make room and try again",
+        ) from error
 
 
 def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime) -> list[str]:
@@ -187,6 +217,7 @@ def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, no
                 kind="pinned",
                 hint=f"gitsnap unpin {pinned[0]}",
             )
+        _see_room(sidecar)
         register.let_go(sidecar, lost)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
         with seal.changing(sidecar, dict.fromkeys(given_up)):

@@ -9,6 +9,7 @@ from gitsnap.sidecar import files
 from gitsnap.sidecar.repository import Sidecar
 
 _PREFIX = "reserve-"
+_ROOM = "room-"
 _LARGEST = 64 << 20
 # Of what is free: what is held back must not be what makes the upgrade fail.
 _SHARE = 0.1
@@ -37,6 +38,20 @@ def hold(sidecar: Sidecar) -> str | None:
     finally:
         os.close(fd)
     return path
+
+
+def need(sidecar: Sidecar, size: int) -> None:
+    """See that there is room for `size` bytes; OSError where there is not.
+
+    For what has to be done as a whole, and can otherwise be left for later.
+    """
+    path = os.path.join(sidecar.scratch, f"{_ROOM}{os.getpid()}")
+    fd = files.private_create(path)
+    try:
+        os.posix_fallocate(fd, 0, size)
+    finally:
+        os.close(fd)
+        os.unlink(path)
 
 
 def release(path: str | None) -> None:
