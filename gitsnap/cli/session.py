@@ -156,6 +156,11 @@ class Session:
             self.out.remark(
                 f"{formatting.name(place.root)} was {formatting.name(place.was)}, and has its snapshots again"
             )
+            typed = self.options.typed_store
+            if typed is not None and not os.path.lexists(os.path.join(self.cwd, typed)):
+                # It goes by the directory's name now: what is to be typed next finds it by that.
+                self.options = replace(self.options, typed_store=None)
+                self.out = Terminal(self.options)
         return place, created
 
     def tell_of_sidecar(self, place: Place) -> None:

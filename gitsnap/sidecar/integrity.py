@@ -1,7 +1,7 @@
 """What a flipped bit could change without any object being damaged: git's own files, their digests, and the refs.
 
-Snapshots are verified by ops.verify, byte by byte. Here is the rest: files that must hold exactly what gitsnap writes,
-files that end in a digest of themselves, and the seal over the refs.
+Snapshots are verified by ops.check.verify, byte by byte. Here is the rest: files that must hold exactly what gitsnap
+writes, files that end in a digest of themselves, and the seal over the refs.
 """
 
 from __future__ import annotations

@@ -404,8 +404,8 @@ def take_kinds(app: Path, *kinds: str) -> list[str]:
         from datetime import UTC, datetime
         from gitsnap.core.model import Kind
         from gitsnap.core.settings import Settings
-        from gitsnap.ops.request import Request
-        from gitsnap.ops.snapshot import take
+        from gitsnap.ops.capture.request import Request
+        from gitsnap.ops.capture.snapshot import take
         from gitsnap.sidecar.repository import Sidecar
         now = datetime.now(UTC)
         with Sidecar({str(sidecar_of(app))!r}) as sidecar:
@@ -610,9 +610,13 @@ class TestGlobalOptions:
         assert run_gitsnap("--version", home=tmp_path).stdout.startswith("gitsnap ")
         top = run_gitsnap(home=tmp_path)
         assert top.stdout == run_gitsnap("--help", home=tmp_path).stdout == run_gitsnap("-h", home=tmp_path).stdout
-        assert "..." not in top.stdout.partition("Commands:")[2]
-        names = [line.split()[0] for line in top.stdout.partition("Commands:\n")[2].splitlines() if line[2:3].isalpha()]
-        for name in [*(n for n in names if n not in ("Exit", "protected,", "git")), "create-backup", "cleanup"]:
+        listed, _, codes = top.stdout.partition("To upgrade:\n")[2].partition("\n\n  Exit codes: ")
+        assert "..." not in listed
+        assert codes.startswith("0 done")
+        names = [line.split()[0] for line in listed.splitlines() if line[2:3].isalpha()]
+        assert names[0] == "run"
+        assert len(names) > 30
+        for name in [*(n for n in names if n != "git"), "create-backup", "cleanup"]:
             shown = run_gitsnap(name, "--help", home=tmp_path).stdout
             assert shown.startswith(f"Usage: gitsnap {name}")
             assert max(map(len, shown.splitlines())) <= 80

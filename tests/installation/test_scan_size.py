@@ -126,7 +126,7 @@ def test_descriptors_stay_few_and_right_however_many_directories(where: Path) ->
 
 
 def test_a_directory_of_many_entries_comes_back(where: Path) -> None:
-    """More than any of the ways to share work out needs to begin (ops.looking, readers, retimers, confirming)."""
+    """More than any of the ways to share work out needs to begin (ops.parallel: walk, read, set_times, match)."""
     app = where / "app"
     wide = app / "wide"
     wide.mkdir(parents=True)

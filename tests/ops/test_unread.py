@@ -71,6 +71,22 @@ def test_a_rollback_leaves_it_alone_and_names_it(top: Path) -> None:
     as_user(work)
 
 
+def test_it_is_foreseen_and_named_once_where_it_still_cannot_be_read(top: Path) -> None:
+    def work() -> None:
+        place, first = closed(top)
+        with place:
+            (place.root / "secret").chmod(0)
+            (place.root / "a").write_text("2\n")
+            planned = place.rollback(first, dry_run=True).plan
+            assert told(planned.foreseen) == [(b"secret", REASON), (b"z", REASON)]
+            for _ in range(2):
+                done = place.rollback(first)
+                assert done.verified
+                assert told(done.incomplete) == [(b"secret", REASON), (b"z", REASON)]
+
+    as_user(work)
+
+
 def test_whoever_compares_says_so(top: Path) -> None:
     def work() -> None:
         place, first = closed(top)

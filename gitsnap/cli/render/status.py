@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gitsnap.cli.render import diff, formatting
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.model import Kind
+from gitsnap.core.outcome import Outcome
 from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
 
@@ -44,7 +45,8 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     if result.upgrade is not None:
         yield "upgrade", f"{formatting.name(result.upgrade)} is under way", "yellow"
     elif (last := result.last_upgrade) is not None and last.outcome is not None:
-        because = f": {formatting.name(last.failure)}" if last.failure else ""
+        joint = ", although " if last.outcome is Outcome.KEPT else ": "
+        because = f"{joint}{formatting.name(last.failure)}" if last.failure else ""
         yield "last upgrade", f"{last.id} {formatting.OUTCOMES[last.outcome]}{because}", ""
     latest, taken = result.latest, result.snapshots
     if latest is None or result.since is None:

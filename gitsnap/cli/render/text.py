@@ -112,7 +112,8 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
     """Every path of a partial result, by name."""
     rows = list(problems)
     if rows:
-        out.warn(f"{formatting.many(len(rows), 'path')} {what}:")
+        # More than one thing may be said of a path.
+        out.warn(f"{formatting.many(len({p.path for p in rows}), 'path')} {what}:")
     for problem in rows:
         out.warn(f"  {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}")
 

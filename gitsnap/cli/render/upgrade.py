@@ -226,6 +226,7 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
     counts = "nothing"
     if changed and changed.files:
         counts = f"{changed.added:,} added, {changed.removed:,} removed, {changed.modified:,} modified"
+    again = ", and brought back since" if of.outcome is Outcome.KEPT else ""
     rows = [
         ("upgrade", out.style(of.id, "bold")),
         ("began", f"{formatting.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
@@ -236,7 +237,7 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         ("because", formatting.name(of.failure)),
         ("before", f"{of.pre.id}{' (verified)' if verified else ''}"),
         ("after", of.post.id if of.post else "no snapshot"),
-        *(("undone", f"{formatting.when(s.created)}, what was there is {s.id}") for s in of.safety),
+        *(("undone", f"{formatting.when(s.created)}{again}, what was there is {s.id}") for s in of.safety),
         ("files", counts if changed else ""),
         ("in", ", ".join(map(formatting.name, changed.components)) if changed else ""),
         ("previous", episode.previous or ""),

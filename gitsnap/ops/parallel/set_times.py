@@ -1,4 +1,4 @@
-"""Setting the times of many files in several processes, each under its lease (installation.retiming)."""
+"""Setting the times of many files in several processes, each under its lease (installation.apply.times)."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.outcome import Outcome
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.ops.live import damage, in_progress
@@ -143,10 +144,11 @@ def means_upgrade(sidecar: Sidecar, selector: str) -> bool:
 def _episode(snapshot: Snapshot, known: Mapping[str, Stored]) -> Episode | None:
     upgrade = known.get(snapshot.upgrade or "")
     if upgrade is not None:
-        # Post and safety snapshots are told with their pre; a rollback by hand, later, is an episode of its own.
+        # Post and safety snapshots are told with their pre; a rollback by hand, later, is an episode of its own. So is
+        # the first, where it was undone since: the upgrade's line says that it stands.
         if snapshot is upgrade.pre:
             return Episode(snapshot, upgrade)
-        if snapshot.kind is not Kind.SAFETY or snapshot is upgrade.safety[0]:
+        if snapshot.kind is not Kind.SAFETY or (snapshot is upgrade.safety[0] and upgrade.outcome is not Outcome.KEPT):
             return None
     episode = Episode(snapshot)
     if snapshot.kind is Kind.SAFETY and (match := _CAME_BACK.fullmatch(snapshot.message)):

@@ -104,6 +104,7 @@ class Target:
                 path=lost[0],
                 hint="stop what is writing them, or make them readable, and try again; nothing was touched",
             )
+        plan.foreseen += self.unread()
         return plan
 
     @property
@@ -134,7 +135,7 @@ class Target:
     def differences(self, found: Inventory) -> list[Problem]:
         """Where the directory is not what it shall be."""
         if found.entries is self.wanted.entries:
-            # It has been compared name by name (ops.confirming).
+            # It has been compared name by name (ops.parallel.match).
             return []
         return differences(self.wanted, found, self._scope(found), self._protected)
 
@@ -143,9 +144,11 @@ class Target:
         return [p for p in unread(self.wanted) if self._asked_for(p.path)]
 
     def unlooked(self, found: Inventory) -> list[Problem]:
-        """What is there now, could not be looked at, and is nothing that the snapshot holds."""
-        seen = {e.path for e in found.entries} if found.partial else set()
-        return [p for p in found.partial if p.path not in self.held and p.path not in seen and self._asked_for(p.path)]
+        """What is there now, could not be looked at, and is nothing that the snapshot holds or names as unread."""
+        if not found.partial:
+            return []
+        told = {*self.held, *(e.path for e in found.entries), *(p.path for p in self.wanted.partial)}
+        return [p for p in found.partial if p.path not in told and self._asked_for(p.path)]
 
     def explained(self, wrong: Iterable[Problem]) -> list[Problem]:
         """Those of the differences that nothing could have been done about, with the reason for each."""
