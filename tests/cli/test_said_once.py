@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import pytest
+
 from tests.cli.helpers import document
 from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
 
@@ -47,3 +49,21 @@ def test_an_upgrade_that_stands_again(installation: Path) -> None:
     run_gitsnap("-C", installation, "undo", "-y")
     assert types() == ["upgrade", "rollback", "rollback"]
     assert "brought back since" in run_gitsnap("-C", installation, "show", "two").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "command", "why"),
+    [
+        ((), "exit 3", "exit code 3"),
+        ((), "kill -TERM $$", "the command was ended by SIGTERM"),
+        (("--timeout", "0.2"), "sleep 60", "the command took longer than 0.2 s"),
+        (("--check", "exit 4"), "true", "the check 'exit 4' exited with 4"),
+    ],
+)
+def test_why_an_upgrade_failed(installation: Path, options: tuple[str, ...], command: str, why: str) -> None:
+    run_gitsnap("-C", installation, "run", *options, "--", "sh", "-c", command, check=20)
+    history = run_gitsnap("-C", installation, "history").stdout
+    assert history.endswith(f" ({why})\n")
+    head = run_gitsnap("-C", installation, "changelog").stdout.splitlines()[1]
+    assert head.endswith(why.replace("exit code 3", "rolled-back, the command exited with 3"))
+    assert "exit code" not in head

@@ -133,7 +133,7 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
         yield style.title(f"What the upgrade {of.label} changed")
         code = of.exit_code
         told = [formatting.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
-        told += [f"exit code {code}" if code else "", episode.status]
+        told += [f"exit code {code}" if code and not of.failure else "", episode.status]
         told += [formatting.name(of.failure if secrets else mask_text(of.failure))]
         shown = of.pre.command or ""
         shown = shown if secrets else mask_text(shown)

@@ -211,9 +211,9 @@ def _seconds(length: float | None) -> str:
 def _told(episode: Episode) -> str:
     assert episode.upgrade is not None
     command = formatting.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
-    code = episode.upgrade.exit_code
-    if episode.upgrade.failure and not code:
-        return f"{command} ({formatting.name(episode.upgrade.failure)})"
+    code, failure = episode.upgrade.exit_code, episode.upgrade.failure
+    if failure and failure != f"the command exited with {code}":
+        return f"{command} ({formatting.name(failure)})"
     return command + (f" (exit code {code})" if code else "")
 
 
