@@ -81,7 +81,6 @@ def test_a_ref_before_its_objects(scene: Scene, monkeypatch: pytest.MonkeyPatch)
     mutant(
         monkeypatch,
         "import gitsnap.sidecar.git.pack_write as p, os\n"
-        "from gitsnap.sidecar import seal, refs\n"
         "original = p.PackWriter.finish\n"
         "class Late:\n"
         "    oids = frozenset()\n"
