@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, LockedError
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import OnFailure, Stored, upgrades
 from gitsnap.ops.live import in_progress
@@ -246,3 +246,38 @@ def clean(place: Protected) -> None:
         ["git", "--git-dir", place.sidecar.path, "fsck", "--full", "--strict"], capture_output=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_what_an_upgrade_may_have_to_go_back_to_stays_while_it_is_under_way(place: Protected) -> None:
+    """Others take snapshots meanwhile, prune and delete."""
+    place.keep(keep_last=1)
+    upgrade = begin(place, UpgradeRequest("do it"))
+    assert upgrade.result
+    pre = upgrade.result.pre.id
+    for number in range(3):
+        (place.root / "file").write_text(f"half way {number}\n")
+        place.take()
+    # The newest that is verified stays anyway, and that is another one now.
+    assert place.verify()
+    place.prune(1)
+    assert pre in [s.id for s in place.snapshots()]
+    with pytest.raises(LockedError, match="under way; nothing was deleted"):
+        place.delete(place.snapshots()[-1].id, pre)
+    assert pre in [s.id for s in place.snapshots()]
+    assert upgrade.finish("it was no good", waiter=Polling()).outcome is Outcome.ROLLED_BACK
+    assert (place.root / "file").read_text() == "one\n"
+    place.delete(pre)
+
+
+def test_a_damaged_one_is_not_given_up_either_while_its_upgrade_is_under_way(place: Protected) -> None:
+    upgrade = begin(place, UpgradeRequest("do it"))
+    assert upgrade.result
+    pre = upgrade.result.pre.id
+    ref = place.store / refs.SNAPSHOTS / pre
+    whole = ref.read_text()
+    ref.write_text("damaged")
+    with pytest.raises(LockedError):
+        place.delete(pre)
+    ref.write_text(whole)
+    (place.root / "file").write_text("two\n")
+    assert upgrade.finish("it was no good", waiter=Polling()).outcome is Outcome.ROLLED_BACK

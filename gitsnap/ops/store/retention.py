@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
+from gitsnap.ops.live import in_progress
 from gitsnap.sidecar import catalog, gc, lost_refs, publish
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -171,6 +172,9 @@ def _decide(
     living: Sequence[Snapshot] | None = None,
 ) -> list[Decision]:
     living = catalog.snapshots(sidecar) if living is None else living
+    # What the one that is being run may have to go back to.
+    running = in_progress.living(sidecar)
+    protected = {*protected, *(s.id for s in living if running is not None and s.upgrade == running)}
     verified = verifications.newest_verified(sidecar, living)
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
 
@@ -200,10 +204,13 @@ def _see_room(sidecar: Sidecar) -> None:
         ) from error
 
 
-def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime) -> list[str]:
+def delete(
+    sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime, by: str | None = None
+) -> list[str]:
     """Remove named snapshots, damaged ones as well; the ids. GitsnapError, removing none, when one is pinned.
 
-    A damaged one is named by its id or a unique prefix of it, and goes even when it is pinned.
+    A damaged one is named by its id or a unique prefix of it, and goes even when it is pinned. LockedError for one of
+    an upgrade that is under way, unless it is that one (`by`) which gives it up.
     """
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
@@ -217,6 +224,7 @@ def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, no
                 kind="pinned",
                 hint=f"gitsnap unpin {pinned[0]}",
             )
+        _refuse_what_is_needed(sidecar, lost, gone, by)
         _see_room(sidecar)
         register.let_go(sidecar, lost)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
@@ -227,6 +235,22 @@ def delete(sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, no
             del sidecar.damaged[name]
         publish.withdraw(sidecar, living, gone, now)
     return [*lost, *(s.id for s in gone)]
+
+
+def _refuse_what_is_needed(sidecar: Sidecar, lost: Sequence[str], gone: Sequence[Snapshot], by: str | None) -> None:
+    """LockedError where an upgrade that is being run may have to go back to one of these."""
+    running = in_progress.living(sidecar)
+    if running is None or running == by:
+        return
+    taken = register.load(sidecar).taken if lost else {}
+    of = {name: taken[name].upgrade for name in lost if name in taken} | {s.id: s.upgrade for s in gone}
+    needed = [name for name, upgrade in of.items() if upgrade == running]
+    if needed:
+        raise LockedError(
+            f"{', '.join(needed)} belong{'s' * (len(needed) == 1)} to the upgrade {running}, which is under way; "
+            "nothing was deleted",
+            hint="wait until it is done: gitsnap status",
+        )
 
 
 def _lost_one(living: catalog.Living, selector: str) -> str | None:

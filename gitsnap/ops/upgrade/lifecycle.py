@@ -130,7 +130,7 @@ class Upgrade:
     def _forsake(self, pre: Snapshot | None) -> None:
         """Nothing was started, so nothing may look as if it had been."""
         if pre is not None:
-            retention.delete(self.sidecar, [pre.id], self._settings, now=self._clock())
+            retention.delete(self.sidecar, [pre.id], self._settings, now=self._clock(), by=self.id)
         in_progress.clear(self.sidecar)
 
     def start(self) -> None:
@@ -166,7 +166,7 @@ class Upgrade:
 
         taken = take(self.sidecar, request, self._settings, now=now, observer=self._observer, report=report)
         if taken.partial and kind is Kind.PRE and not wanted.incomplete:
-            retention.delete(self.sidecar, [taken.snapshot.id], self._settings, now=now)
+            retention.delete(self.sidecar, [taken.snapshot.id], self._settings, now=now, by=self.id)
             raise IncompleteError(
                 f"{len(taken.partial)} path{'s' * (len(taken.partial) != 1)} could not be captured: "
                 f"{taken.partial[0].reason}; nothing was started",
