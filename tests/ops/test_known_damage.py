@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Kind
 from gitsnap.ops.check import verify
 from gitsnap.ops.live import damage
 from gitsnap.ops.parallel.pool import processors
@@ -216,3 +218,17 @@ def test_a_verification_beside_snapshots_and_gcs_of_git_s_finds_nothing(it: Dama
         churning.sidecar.close()
     assert failures == []
     assert it.known() == {}
+
+
+def test_what_was_verified_and_is_damaged_since_is_not_what_retention_keeps_for_being_whole(it: Damaged) -> None:
+    """The last that is whole stays, whoever has met the damage of a later one."""
+    it.verify()
+    older, newer = it.ids
+    it.damage("timeline:file")
+    (it.root / "file").write_text("three")
+    with pytest.raises(IntegrityError):
+        it.rollback(newer)
+    damage.note(it.sidecar, it.now, "rollback")
+    last = it.take().snapshot.id
+    it.prune(1)
+    assert [s.id for s in it.snapshots() if s.kind is not Kind.SAFETY] == [older, last]

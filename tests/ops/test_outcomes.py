@@ -24,6 +24,7 @@ from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 from gitsnap.ops.upgrade.run import Launch, run
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.state import upgrade_record
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import same_tree
 
@@ -189,7 +190,7 @@ def test_kept_and_not_recorded_is_no_success(place: Protected) -> None:
     assert "could not be recorded" in result.broke_off
     assert not result.verified
     # In a process that has ended, it would be told from now on.
-    assert in_progress.record.load(place.sidecar) is not None
+    assert upgrade_record.load(place.sidecar) is not None
     assert status(place) in ("unknown", "running")
 
 

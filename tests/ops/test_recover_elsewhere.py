@@ -14,6 +14,7 @@ from gitsnap.core.errors import IntegrityError, PendingRecoveryError, StopReques
 from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.restore.recover import Direction, Recovered
 from tests.support.inprocess import Protected, bare_git, workspace
+from tests.support.installation import run_gitsnap
 
 FILES = ("a", "b", "lib/c", "lib/d")
 ENDS = pytest.mark.parametrize("end", [Direction.FINISH, Direction.REVERT])
@@ -160,6 +161,19 @@ def test_given_up_in_another_directory_it_leaves_that_alone(
         assert any("this stage is not here" in p.reason for p in result.incomplete)
     it.root.mkdir(exist_ok=True)
     it.assert_usable()
+
+
+@pytest.mark.parametrize("option", ["--finish", "--revert", "--give-up"])
+def test_every_way_is_open_by_the_command_where_the_directory_is_gone(it: Interrupted, option: str) -> None:
+    gone(it)
+    here, target = ("-C", it.root), it.ids()[0]
+    assert "recover --give-up" in run_gitsnap(*here, "recover", home=it.top / "home", check=14).stderr
+    assert "recover" in run_gitsnap(*here, "rollback", "-y", home=it.top / "home", check=14).stderr
+    run_gitsnap(*here, "recover", option, home=it.top / "home")
+    if option != "--give-up":
+        assert read(it.root) == (it.old if option == "--finish" else it.new)
+    run_gitsnap(*here, "rollback", target, "-y", home=it.top / "home")
+    assert read(it.root) == it.old
 
 
 @pytest.mark.parametrize("journal", ["whole", "truncated"])

@@ -37,7 +37,7 @@ def recover(
         raise UsageError("--finish, --revert and --give-up do not go with each other")
     direction = Direction.FINISH if finish else Direction.REVERT if revert else None
     direction = Direction.GIVE_UP if give_up else direction
-    with session.open(changing=True) as (sidecar, settings):
+    with session.open(changing=True, gone=True) as (sidecar, settings):
         result = operation(
             sidecar,
             direction,

@@ -133,7 +133,7 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "in step" if fits else "out of step with the snapshots",
         None if fits else "the next snapshot rebuilds it",
     )
-    newest = verifications.newest_verified(sidecar, living)
+    newest = verifications.newest_verified(sidecar, living, damage.known(sidecar, living))
     yield Check(
         "verified",
         bool(newest) or None,

@@ -14,7 +14,7 @@ from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
-from gitsnap.ops.live import in_progress
+from gitsnap.ops.live import damage, in_progress
 from gitsnap.sidecar import catalog, gc, lost_refs, publish
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -175,7 +175,7 @@ def _decide(
     # What the one that is being run may have to go back to.
     running = in_progress.living(sidecar)
     protected = {*protected, *(s.id for s in living if running is not None and s.upgrade == running)}
-    verified = verifications.newest_verified(sidecar, living)
+    verified = verifications.newest_verified(sidecar, living, damage.known(sidecar, living))
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from gitsnap.core.model import Snapshot
@@ -37,7 +37,10 @@ def record(
         files.replace(sidecar.own(_FILE), text.encode(), sidecar.scratch)
 
 
-def newest_verified(sidecar: Sidecar, living: Sequence[Snapshot]) -> str | None:
-    """The id of the newest snapshot (they are in order of time) that passed."""
+def newest_verified(sidecar: Sidecar, living: Sequence[Snapshot], damaged: Collection[str]) -> str | None:
+    """The id of the newest snapshot (they are in order) that passed, and of which no damage is known since.
+
+    `damaged` are ids.
+    """
     known = load(sidecar)
-    return next((s.id for s in reversed(living) if s.commit in known), None)
+    return next((s.id for s in reversed(living) if s.commit in known and s.id not in damaged), None)
