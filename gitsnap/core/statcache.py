@@ -159,8 +159,8 @@ class StatCache:
     """Rows by path, valid for the snapshot `commit` (raw object id): all their blobs are reachable from it.
 
     `trees` are the ids of that snapshot's trees. `whole`, unless it is empty, says that the rows are the whole
-    snapshot, and what else it depends on (see installation.still). `images` are those of databases; the rows of the
-    files that they were made from have no content.
+    snapshot, and what else it depends on (see installation.scan.unchanged). `images` are those of databases; the rows
+    of the files that they were made from have no content.
     """
 
     commit: bytes = bytes(20)

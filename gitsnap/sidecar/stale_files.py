@@ -17,7 +17,7 @@ from gitsnap.sidecar.git import locks
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
 _WRITERS = ("pack-", "ref-")
-# Private copies of databases (installation.databases): directories, each locked by whoever uses it.
+# Private copies of databases (installation.sqlite.backup): directories, each locked by whoever uses it.
 _IMAGES = "image-"
 _MARK = "git-at-work"
 # A lock that a living git holds goes within this time, in seconds; one that stays belonged to the git that was killed.

@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_named(top: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda: os._exit(9), lambda: 1 / 0])
 def test_workers_that_die(top: Path, spoil: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine, parent, looks = read.Scout, [0], [0]
+    genuine, parent, looks = read.FastPath, [0], [0]
 
     class Dying(genuine):  # type: ignore[misc,valid-type]
         def look(self, folders: list[tuple[bytes, int]]) -> object:
@@ -222,7 +222,7 @@ def test_workers_that_die(top: Path, spoil: Callable[[], object], monkeypatch: p
                 spoil()
             return super().look(folders)
 
-    monkeypatch.setattr(scanning, "Scout", Dying)
+    monkeypatch.setattr(scanning, "FastPath", Dying)
 
     def work() -> int:
         parent[0] = os.getpid()

@@ -32,7 +32,7 @@ _CURSOR = Style(reverse=True)
 
 @dataclass(slots=True, frozen=True)
 class ListRow:
-    """One line: plain text (safe to show, see words.name), what it stands for, and one of the styles above."""
+    """One line: plain text (safe to show, see formatting.name), what it stands for, and one of the styles above."""
 
     text: str
     what: Any = None

@@ -1,4 +1,4 @@
-"""The quick half of a scan, for processes that share one: rows of everything that needs no closer look.
+"""The quick half of a scan, in the walk itself and in processes that share one: rows of what needs no closer look.
 
 What does, is left to the walk: what is hard-linked, large, neither file nor directory, or changes under our hands.
 """
@@ -27,8 +27,9 @@ _KIND = 0o170000
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LIVE = tuple(map(bytes.decode, LIVE))
 
-# Reads, and stores where that is needed, one small file; no digests where something was wrong with it.
-Read = Callable[[Look], tuple[Digests | None, Xattrs]]
+# Reads, and stores where that is needed, one small file, looked at after the moment that is named; no digests where
+# something was wrong with it, None where somebody else takes care of it.
+Read = Callable[[Look, os.stat_result, int], tuple[Digests | None, Xattrs] | None]
 
 
 class Readers(Protocol):
@@ -40,8 +41,8 @@ class Readers(Protocol):
     def done(self, *, everything: bool = False) -> Iterable[ReadResult]:
         """What became of the looks since; with `everything`, waits for all that were taken on."""
 
-    def scouts(self, make: Callable[[Directories, Read], Scout]) -> None:
-        """How a scout is made, should one be wanted."""
+    def prepare_walk(self, make: Callable[[Directories, Read], FastPath]) -> None:
+        """How directories are looked at, should any be walked here."""
 
     def walk(self, folder: bytes, device: int) -> bool:
         """Take on one directory; may wait for room. False where that is not worth while."""
@@ -53,6 +54,7 @@ class Readers(Protocol):
 @dataclass(slots=True)
 class DirectoryScan:
     """What was found in some directories. `rows` belong to `paths`; those numbered in `unsettled` are not to be kept.
+    `fresh` counts the others that the stat cache did not have.
 
     `deeper` are the directories in them, with their devices; `walked` those that somebody else has to walk. `left` are
     paths that need a closer look, and whether they were tried. `size` is in bytes.
@@ -72,15 +74,18 @@ class DirectoryScan:
     files: int = 0
     size: int = 0
     read: int = 0
+    fresh: int = 0
     oids: dict[bytes, bytes] = field(default_factory=dict)
 
 
-class Scout:
+class FastPath:
     """Looks at directories, one by one. `known` are the rows of the stat cache, and `xattrs` what belongs to them.
 
     `stored` is asked whether a digest in there may be relied on; without it, it may. `excludes`, unless it is None, is
     asked about each name. With `databases`, directories in which there may be some in use are left to the walk. When
-    `enough` bytes have been read for one finding, no other directory is begun; no more than `room` are read.
+    `enough` bytes have been read for one answer, no other directory is begun; no more than `room` are read.
+
+    Nearly all of a large installation goes through here, so it is written for speed.
     """
 
     def __init__(
@@ -100,7 +105,7 @@ class Scout:
         self._dirs, self._known, self._xattrs, self._read = dirs, known, xattrs, read
         self._stored, self._excludes, self._mounts = stored, excludes, mounts
         self._databases, self._enough, self._room = databases, enough, room
-        # Bytes that were read for this finding.
+        # Bytes that were read for this answer.
         self._taken = 0
 
     def look(self, folders: list[tuple[bytes, int]]) -> DirectoryScan:
@@ -125,12 +130,13 @@ class Scout:
                 out.walked.append((path, device))
                 continue
             for item in names:
-                self._name(out, fd, item, path, device, started)
+                self.name(out, fd, item, path, device, started)
         return out
 
-    def _name(
+    def name(
         self, out: DirectoryScan, fd: int, item: os.DirEntry[str], folder: bytes, device: int, started: int
     ) -> None:
+        """What one name in a directory is. `started` is a moment before the directory was listed, in ns."""
         name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
         path = folder + b"/" + name if folder else name
         try:
@@ -191,9 +197,8 @@ class Scout:
         except OSError:
             out.left.append((path, False))
             return
-        self._record(out, path, row(expected, content=None, sparse=False, xattrs=bool(xattrs)), xattrs)
-        if not settled(found, started):
-            out.unsettled.append(len(out.paths) - 1)
+        new = row(expected, content=None, sparse=False, xattrs=bool(xattrs))
+        self._record(out, path, new, xattrs, calm=settled(found, started))
         out.deeper.append((path, found.st_dev))
 
     def _file(self, out: DirectoryScan, look: Look, path: bytes, found: os.stat_result, started: int) -> None:
@@ -202,19 +207,25 @@ class Scout:
             return
         twice = not settled(found, started, COARSE_NS)
         self._taken += look.size
-        digests, xattrs = self._read(look._replace(twice=twice))
+        answer = self._read(look._replace(twice=twice), found, started)
+        if answer is None:
+            return
+        digests, xattrs = answer
         if digests is None:
             out.left.append((path, True))
             return
         sparse = found.st_blocks * 512 < found.st_size
-        self._record(out, path, row(look.key, content=digests, sparse=sparse, xattrs=bool(xattrs)), xattrs)
-        if twice and not settled(found, started):
-            out.unsettled.append(len(out.paths) - 1)
+        new = row(look.key, content=digests, sparse=sparse, xattrs=bool(xattrs))
+        self._record(out, path, new, xattrs, calm=not twice or settled(found, started))
         out.files += 1
         out.read += 1
         out.size += look.size
 
-    def _record(self, out: DirectoryScan, path: bytes, new: Row, xattrs: Xattrs) -> None:
+    def _record(self, out: DirectoryScan, path: bytes, new: Row, xattrs: Xattrs, *, calm: bool) -> None:
+        if calm:
+            out.fresh += self._known.get(path) != new
+        else:
+            out.unsettled.append(len(out.paths))
         out.paths.append(path)
         out.rows.append(new)
         if xattrs:

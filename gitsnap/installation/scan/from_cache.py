@@ -17,7 +17,7 @@ _TOLD = frozenset({_FILE, _DIR, _LINK})
 
 
 def remembered(root: str, cache: StatCache, left_out: Inventory, *, databases: bool) -> Scan | None:
-    """The scan of a directory of which `installation.still.unchanged` says that the cache knows all of it, and what was
+    """The scan of a directory of which `unchanged` (installation.scan) says that the cache knows it all, and what was
     `left_out` of it. `databases` tells whether those in use are captured as images.
 
     None where rows do not tell everything: of databases in use, hard links, FIFOs and devices; and where a symlink is

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -16,13 +14,12 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Problem, Type
 from gitsnap.core.sqlite import beside as names_beside
-from gitsnap.core.statcache import CONTENT, FLAGS, OID, SHA256, SPARSE, XATTRS, Row, StatCache, pack_key, unpack
+from gitsnap.core.statcache import Row, StatCache, unpack
 from gitsnap.installation import mounts
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
-from gitsnap.installation.owners import group_name, user_name
-from gitsnap.installation.scan.fast_path import DirectoryScan, Read, Readers, Scout
+from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers
 from gitsnap.installation.scan.read_content import Intake, SinkFailed
 from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.sqlite.backup import Databases
@@ -31,14 +28,11 @@ from gitsnap.installation.sqlite.record import Images, drop_what_images_hold
 from gitsnap.installation.stable_read import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
 from gitsnap.installation.stable_read import settled as _settled
 
-_KIND = 0o170000
-_QUICK = {stat.S_IFREG: Type.FILE, stat.S_IFDIR: Type.DIR}
-_ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _TRIES = 3
 # A page, the least that a SQLite database can be.
 _SMALLEST = 512
 _LARGE = 1 << 24
-# Bytes that a scout reads before it tells what it has found, and at most.
+# Bytes that a worker reads before it tells what it has found, and at most.
 _ENOUGH, _ROOM = 1 << 20, 1 << 22
 
 
@@ -85,6 +79,8 @@ class Scanner:
         self._restricted = excludes is not nothing_excluded
         self._handed = 0
         self._pending: dict[int, _Pending] = {}
+        # Files that were read or handed over from one directory, and their bytes.
+        self._taken_on = [0, 0]
         self._turned: list[tuple[bytes, int]] = []
         self._recording = Recording(self._rows, databases=databases is not None)
         self.scan = self._recording.scan
@@ -101,7 +97,7 @@ class Scanner:
         """Walk everything; raises OSError only when the root itself cannot be read, or from the sink."""
         try:
             with self._dirs:
-                self._mounts = mounts.below(self._dirs.root)
+                self._begin()
                 self._walk([self._root()])
         except SinkFailed as failed:
             raise failed.cause from None
@@ -115,13 +111,17 @@ class Scanner:
         """
         try:
             with self._dirs:
-                self._mounts = mounts.below(self._dirs.root)
+                self._begin()
                 for folder in folders:
                     self._directory(*(self._root() if not folder else (folder, os.fstat(self._dirs.fd(folder)).st_dev)))
                 self._collect(everything=True)
         except SinkFailed as failed:
             raise failed.cause from None
         return self._finished()
+
+    def _begin(self) -> None:
+        self._mounts = mounts.below(self._dirs.root)
+        self._fast_path = self._make_fast_path(self._dirs, self._take_on)
 
     def _root(self) -> tuple[bytes, int]:
         """Record the root itself; its path and device."""
@@ -136,7 +136,7 @@ class Scanner:
 
     def _walk(self, pending: list[tuple[bytes, int]]) -> None:
         if self._readers is not None:
-            self._readers.scouts(self._scout)
+            self._readers.prepare_walk(self._make_fast_path)
         while pending:
             while pending:
                 folder = pending.pop()
@@ -145,8 +145,8 @@ class Scanner:
                 pending += self._collect()
             pending += self._collect(everything=True)
 
-    def _scout(self, dirs: Directories, read: Read) -> Scout:
-        return Scout(
+    def _make_fast_path(self, dirs: Directories, read: Read) -> FastPath:
+        return FastPath(
             dirs,
             self._rows,
             self._cache.xattrs,
@@ -185,28 +185,15 @@ class Scanner:
                 raise
             return []
         prefix = path + b"/" if path else b""
-        deeper: list[tuple[bytes, int]] = []
-        files = size = 0
-        taken = self._take_images(fd, prefix, [item.name for item in names]) if self._images is not None else ()
+        taken: Collection[str] = ()
+        if self._images is not None:
+            taken = set(map(os.fsdecode, self._take_images(fd, prefix, [item.name for item in names])))
+        out, self._taken_on = DirectoryScan(), [0, 0]
         for item in names:
-            name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
-            if taken and name in taken:
-                continue
-            self._intake.seen = 0
-            found = self._entered(fd, item, path, name, prefix + name, started)
-            if found is None:
-                continue
-            kind = found.st_mode & _KIND
-            if kind == stat.S_IFREG:
-                files += 1
-                size += max(found.st_size - self._intake.seen, 0)
-            elif kind == stat.S_IFDIR:
-                deeper.append((prefix + name, found.st_dev))
-            # Overlays give files other device numbers than directories.
-            if (kind == stat.S_IFDIR and found.st_dev != device) or (self._mounts and prefix + name in self._mounts):
-                self.scan.mounts.append(prefix + name)
-        self._observer.advanced(files, size)
-        return deeper
+            if item.name not in taken:
+                self._fast_path.name(out, fd, item, path, device, started)
+        out.files, out.size = out.files + self._taken_on[0], out.size + self._taken_on[1]
+        return self._take_in(out)
 
     def _take_images(self, fd: int, prefix: bytes, names: list[str]) -> set[bytes]:
         """Capture the databases in a directory that are in use; the names that need no other look."""
@@ -225,18 +212,6 @@ class Scanner:
             self.scan.mounts += [prefix + name for name in taken if prefix + name in self._mounts]
         return taken
 
-    def _entered(
-        self, fd: int, item: os.DirEntry[str], folder: bytes, name: bytes, path: bytes, started: int
-    ) -> os.stat_result | None:
-        """Record one name in a directory, the quick way or the slow one; what it is, when it was recorded."""
-        try:
-            found = item.stat(follow_symlinks=False)
-        except OSError:
-            return self._name(fd, name, path)
-        if self._restricted and self._left_out(path, found):
-            return None
-        return found if self._quick(found, folder, name, path, started) else self._name(fd, name, path, found, started)
-
     def _left_out(self, path: bytes, found: os.stat_result) -> bool:
         is_dir = stat.S_ISDIR(found.st_mode)
         if not self._excludes(path, is_dir):
@@ -244,53 +219,35 @@ class Scanner:
         self.scan.inventory.excluded.append(path + b"/" if is_dir else path)
         return True
 
-    def _quick(self, found: os.stat_result, folder: bytes, name: bytes, path: bytes, started: int) -> bool:
-        """Record a file or directory that the cache vouches for, or that a reader takes on; nothing else.
+    def _take_on(self, look: Look, found: os.stat_result, started: int) -> None:
+        """Have a small file read beside the walk, where there is a reader, else read it now."""
+        path = look.folder + b"/" + look.name if look.folder else look.name
+        self._intake.seen = 0
+        if self._hand_over(look, path, found, started):
+            recorded: os.stat_result | None = found
+        else:
+            recorded = self._name(self._dirs.fd(look.folder), look.name, path, found, started)
+            self._turn(path, recorded)
+        if recorded is not None and stat.S_ISREG(recorded.st_mode):
+            self._taken_on[0] += 1
+            self._taken_on[1] += max(recorded.st_size - self._intake.seen, 0)
 
-        Nearly all of a large installation goes through here, so it is written for speed.
-        """
-        mode = found.st_mode
-        kind = _QUICK.get(mode & _KIND)
-        is_file = kind is Type.FILE
-        if kind is None or (is_file and found.st_nlink > 1):
+    def _hand_over(self, look: Look, path: bytes, found: os.stat_result, started: int) -> bool:
+        """Have a reader read the file, where there is one."""
+        if self._readers is None:
             return False
-        uid, gid = found.st_uid, found.st_gid
-        try:
-            expected = pack_key(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, mode, uid, gid)
-        except struct.error:
-            return False
-        entry = Entry(path, kind, mode & 0o7777, uid, gid, user_name(uid), group_name(gid), found.st_mtime_ns)
-        cached = self._rows.get(path)
-        if cached is None or not cached.startswith(expected):
-            return is_file and self._hand_over(entry, folder, name, found, expected, started)
-        flags = cached[FLAGS]
-        if is_file:
-            oid = cached[OID:SHA256]
-            if not flags & CONTENT or (self._stored is not None and not self._stored(oid)):
-                return False
-            entry.size, entry.oid, entry.sha256 = found.st_size, oid, cached[SHA256:]
-            entry.sparse = bool(flags & SPARSE)
-        if flags & XATTRS:
-            entry.xattrs = self._cache.xattrs.get(path, ())
-            self.scan.xattrs[path] = entry.xattrs
-        self.scan.inventory.entries.append(entry)
-        self.scan.rows[path] = cached
-        return True
-
-    def _hand_over(
-        self, entry: Entry, folder: bytes, name: bytes, found: os.stat_result, expected: bytes, started: int
-    ) -> bool:
-        """Have a reader read the file, where there is one and it is small enough."""
-        if self._readers is None or found.st_size > WHOLE:
-            return False
-        entry.size = found.st_size
+        entry = entry_of(path, found, Type.FILE)
+        entry.sparse = found.st_blocks * 512 < found.st_size
         number = self._handed
         self._handed += 1
-        entry.sparse = found.st_blocks * 512 < found.st_size
-        twice = not _settled(found, started, COARSE_NS)
-        self._pending[number] = _Pending(entry, expected, not twice or _settled(found, started))
-        self._readers.read(Look(number, folder, name, found.st_size, expected, twice))
+        self._pending[number] = _Pending(entry, look.key, not look.twice or _settled(found, started))
+        self._readers.read(look._replace(number=number))
         return True
+
+    def _turn(self, path: bytes, recorded: os.stat_result | None) -> None:
+        """Walk what was a file and is a directory now, or whose attributes somebody could not read."""
+        if recorded is not None and stat.S_ISDIR(recorded.st_mode):
+            self._turned.append((path, recorded.st_dev))
 
     def _collect(self, *, everything: bool = False) -> list[tuple[bytes, int]]:
         """Record what the readers are done with; the directories to walk next."""
@@ -321,8 +278,9 @@ class Scanner:
         return turned
 
     def _take_in(self, finding: DirectoryScan) -> list[tuple[bytes, int]]:
-        """Record what a scout has found, and take a closer look where it asks for one; the directories to walk next."""
-        scan, known = self.scan, self._rows
+        """Record what the fast path has found, and look more closely where it asks for that; the directories to walk
+        next."""
+        scan = self.scan
         for path, row, fields in zip(finding.paths, finding.rows, unpack(finding.rows), strict=True):
             xattrs = finding.xattrs.get(path, ())
             entry = entry_from(path, fields, xattrs)
@@ -332,11 +290,11 @@ class Scanner:
             if xattrs:
                 scan.xattrs[path] = xattrs
             scan.rows[path] = row
-            scan.fresh += known.get(path) != row
         for number in finding.unsettled:
             path = finding.paths[number]
-            scan.fresh -= known.get(path) != scan.rows.pop(path)
+            del scan.rows[path]
             scan.xattrs.pop(path, None)
+        scan.fresh += finding.fresh
         scan.read += finding.read
         scan.inventory.excluded += finding.excluded
         scan.mounts += finding.mounts
@@ -345,13 +303,14 @@ class Scanner:
             if tried:
                 self._suspect.add(path)
             self._left(path, tried=tried)
-        deeper = list(finding.deeper)
+        turned, self._turned = self._turned, []
+        deeper = [*finding.deeper, *turned]
         for folder in finding.walked:
             deeper += self._directory(*folder)
         return deeper
 
     def _left(self, path: bytes, *, tried: bool) -> None:
-        """Record what a scout has left to us: perhaps it only had no room for it."""
+        """Record what the fast path has left to us: perhaps it only had no room for it."""
         self._intake.seen = 0
         found = self._again(path, quick=not tried)
         if found is not None and stat.S_ISREG(found.st_mode):
@@ -364,16 +323,19 @@ class Scanner:
         except OSError as error:
             self._recording.partial(path, error)
             return None
+        found, started = None, time.time_ns()
         if quick:
-            started = time.time_ns()
             with suppress(OSError):
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                if self._quick(found, folder, name, path, started):
-                    return found
-        recorded = self._name(fd, name, path)
-        if recorded is not None and stat.S_ISDIR(recorded.st_mode):
-            # What was a file is a directory now, or somebody could not read its attributes.
-            self._turned.append((path, os.fstat(fd).st_dev))
+                if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size <= WHOLE:
+                    twice = not _settled(found, started, COARSE_NS)
+                    look = Look(0, folder, name, found.st_size, key(found), twice)
+                    if self._hand_over(look, path, found, started):
+                        return found
+        # Of what is a directory now, the exclusions were asked as of something else.
+        known = None if found is None or stat.S_ISDIR(found.st_mode) else found
+        recorded = self._name(fd, name, path, known, started)
+        self._turn(path, recorded)
         return recorded
 
     def _name(

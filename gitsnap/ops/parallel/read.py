@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from operator import attrgetter
@@ -15,7 +16,7 @@ from gitsnap.core.sqlite import HEADER
 from gitsnap.core.statcache import ROW_BYTES, Row, cut
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan.fast_path import DirectoryScan, Read, Scout
+from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, read_whole
 from gitsnap.ops.parallel.pool import LARGEST_REQUEST, Pool, processors
 from gitsnap.sidecar.git.pack_write import PackWriter, digest_blob, pack_blob
@@ -47,7 +48,7 @@ class DigestingReaders:
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
         self._outcomes: list[ReadResult] = []
-        self._make: Callable[[Directories, Read], Scout] | None = None
+        self._make: Callable[[Directories, Read], FastPath] | None = None
         self._folders: list[tuple[bytes, int]] = []
         # Directories that workers have in hand, and what has become of others.
         self._walking = 0
@@ -78,8 +79,8 @@ class DigestingReaders:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def scouts(self, make: Callable[[Directories, Read], Scout]) -> None:
-        """How a scout is made, should one be wanted."""
+    def prepare_walk(self, make: Callable[[Directories, Read], FastPath]) -> None:
+        """How directories are looked at, should any be walked here."""
         self._make = make
 
     def walk(self, folder: bytes, device: int) -> bool:
@@ -175,7 +176,7 @@ class DigestingReaders:
         blobs: list[tuple[bytes, int, int]] = []
         packed: list[bytes] = []
 
-        def read(look: Look) -> tuple[Digests | None, Xattrs]:
+        def read(look: Look, _found: os.stat_result, _started: int) -> tuple[Digests | None, Xattrs]:
             (_, oid, sha256, size, crc, xattrs), entry = _one(dirs, look, known, kept, sent)
             if oid is None:
                 return None, ()
@@ -184,13 +185,13 @@ class DigestingReaders:
                 packed.append(entry)
             return Digests(oid, sha256), xattrs
 
-        scout = self._make(dirs, read) if self._make is not None else None
+        fast_path = self._make(dirs, read) if self._make is not None else None
 
         def work(request: tuple[int, list[Any]]) -> tuple[Any, bytes]:
             kind, batch = request
             if kind == _FOLDERS:
-                assert scout is not None
-                found = scout.look(batch)
+                assert fast_path is not None
+                found = fast_path.look(batch)
                 rows, found.rows = found.rows, []
                 answer = (_FIELDS(found), list(blobs)), b"".join([*rows, *packed])
                 blobs.clear()

@@ -24,7 +24,7 @@ _PER_REQUEST = 2
 
 
 class ParallelWalk:
-    """Walks like installation.still.walk, below the directory `root`, with as many processes as are of use."""
+    """Walks like installation.scan.unchanged.walk, below the directory `root`, with as many processes as are of use."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -32,7 +32,7 @@ class ParallelWalk:
     def walk(
         self, dirs: Directories, folders: list[bytes], rows: Packed, left_out: Inventory, excludes: Excludes | None
     ) -> int:
-        """The same as installation.still.walk."""
+        """The same as installation.scan.unchanged.walk."""
         workers = min(processors(), _WORKERS)
         if workers < 2 or len(rows) < _WORTH_ENTRIES:
             return walk(dirs, folders, rows, left_out, excludes)
