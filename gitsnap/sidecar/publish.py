@@ -25,7 +25,7 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, reflog, register, seal
 
 
-class Kept:
+class KeptObjects:
     """Knows which objects live refs keep, so that only those count as already stored.
 
     What merely lies in some pack may be waiting for a gc to take it away. The full walk happens only when something
@@ -130,7 +130,7 @@ class Draft:
         self._sidecar = sidecar
         self.living, self.cache = list(living), cache
         alive = cache.commit.hex() in {s.commit for s in living}
-        self._kept = Kept(sidecar, living, cache if alive else None)
+        self._kept = KeptObjects(sidecar, living, cache if alive else None)
         # Asked about every file, so only with need: what a living snapshot holds is kept unless something is damaged.
         self.stored: Callable[[bytes], bool] | None = self.keeps if not alive or sidecar.objects.damaged else None
         self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)

@@ -16,7 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 from gitsnap.cli.browse.app import Browser
-from gitsnap.cli.browse.rollback_screen import Bringing
+from gitsnap.cli.browse.rollback_screen import RollbackScreen
 from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.browse.widgets import Line
 from gitsnap.cli.render import formatting
@@ -289,7 +289,7 @@ def test_nobody_leaves_in_the_middle(upgraded: Path) -> None:
         await who.press("y")
         await who.happens(there.is_set)
         await who.press("q", "escape")
-        assert isinstance(who.browser.screen, Bringing)
+        assert isinstance(who.browser.screen, RollbackScreen)
         assert "wait for it" in who.line("notice")
         go_on.set()
         await who.until("restored the directory")

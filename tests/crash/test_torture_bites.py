@@ -296,10 +296,10 @@ def _slowly(file: int, size: int) -> bytes:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_directories_that_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers of other users see what comes back before its directory has its mode; and after a kill."""
-    monkeypatch.setattr(gitsnap.installation.apply.executor.Carrier, "_close", lambda _: None)
+    monkeypatch.setattr(gitsnap.installation.apply.executor.Executor, "_close", lambda _: None)
     # A race, which a busy machine may not run into at the first try.
     assert any(private.watched_rollbacks(Share(6)).lost for _ in range(10))
-    mutant(monkeypatch, "from gitsnap.installation.apply.executor import Carrier\nCarrier._close = lambda _: None")
+    mutant(monkeypatch, "from gitsnap.installation.apply.executor import Executor\nExecutor._close = lambda _: None")
     assert any("read" in complaint for complaint in private.rollback_killed(Share(24)).lost)
 
 

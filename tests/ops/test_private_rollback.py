@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitsnap.core.errors import GitsnapError
-from gitsnap.installation.apply.executor import Carrier
+from gitsnap.installation.apply.executor import Executor
 from gitsnap.ops.restore import recover as recovery
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.recover import Direction
@@ -111,6 +111,6 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
 
 
 def test_the_readers_see_what_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Carrier, "_close", lambda _: None)
+    monkeypatch.setattr(Executor, "_close", lambda _: None)
     with private.upgraded() as (case, protected), pytest.raises(AssertionError, match="ann read"):
         rollback(case, protected)

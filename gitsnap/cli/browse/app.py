@@ -9,10 +9,10 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from gitsnap.cli.browse.diff_screen import Differing
-from gitsnap.cli.browse.files_screen import Files
-from gitsnap.cli.browse.rollback_screen import Bringing
-from gitsnap.cli.browse.snapshots_screen import Snapshots
+from gitsnap.cli.browse.diff_screen import DiffScreen
+from gitsnap.cli.browse.files_screen import FilesScreen
+from gitsnap.cli.browse.rollback_screen import RollbackScreen
+from gitsnap.cli.browse.snapshots_screen import SnapshotsScreen
 from gitsnap.cli.browse.worker import BackgroundWorker
 from gitsnap.cli.session import Session
 from gitsnap.ops.compare.diff import NOW
@@ -47,15 +47,15 @@ class Browser(App[None]):
     def on_mount(self) -> None:
         """The snapshots come first."""
         self._loop = asyncio.get_running_loop()
-        self.push_screen(Snapshots())
+        self.push_screen(SnapshotsScreen())
 
     def show_tree(self, side: str) -> None:
         """The files of a snapshot, or those there are now."""
-        self.push_screen(Files(side))
+        self.push_screen(FilesScreen(side))
 
     def show_difference(self, old: str, new: str, path: bytes | None = None) -> None:
         """What differs."""
-        self.push_screen(Differing(old, new, path))
+        self.push_screen(DiffScreen(old, new, path))
 
     def compare(self, side: str, path: bytes | None = None) -> None:
         """The mark with this side; without a mark, this side with now (and now with the latest snapshot)."""
@@ -68,7 +68,7 @@ class Browser(App[None]):
 
     def bring_back(self, side: str, paths: Sequence[bytes]) -> None:
         """Roll back, or restore paths."""
-        self.push_screen(Bringing(side, paths))
+        self.push_screen(RollbackScreen(side, paths))
 
     def action_leave(self) -> None:
         """Quit, unless a change is at work."""
@@ -99,5 +99,5 @@ class Browser(App[None]):
             screen.stop()
         self.exit()
 
-    def _bringing(self) -> Bringing | None:
-        return next((s for s in self.screen_stack if isinstance(s, Bringing)), None)
+    def _bringing(self) -> RollbackScreen | None:
+        return next((s for s in self.screen_stack if isinstance(s, RollbackScreen)), None)

@@ -22,7 +22,7 @@ _LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}
 _MOST = 1 << 20
 
 
-class Differing(RowsScreen):
+class DiffScreen(RowsScreen):
     """All that differs."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"))
@@ -74,7 +74,7 @@ class Differing(RowsScreen):
     def _open(self, change: Change) -> None:
         # Nothing is listed, and so opened, before they are there.
         assert self._contents is not None
-        self.app.push_screen(Patch(self._sides[0], change, self._contents))
+        self.app.push_screen(PatchScreen(self._sides[0], change, self._contents))
 
     def action_restore(self) -> None:
         """Bring the path back as it is on the first side."""
@@ -82,7 +82,7 @@ class Differing(RowsScreen):
             restore(self, self._sides[0], self.rows.row.what)
 
 
-class Patch(RowsScreen):
+class PatchScreen(RowsScreen):
     """One path's change."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(Binding("r", "restore", "Restore"), opens=False)

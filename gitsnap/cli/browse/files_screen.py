@@ -21,7 +21,7 @@ _MOST = 256 << 10
 _DUMPED = 512
 
 
-class Files(RowsScreen):
+class FilesScreen(RowsScreen):
     """One directory of a tree."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(
@@ -74,7 +74,7 @@ class Files(RowsScreen):
         if entry.type is Type.DIR:
             self._show(entry.path)
         else:
-            self.app.push_screen(Content(self._side, entry))
+            self.app.push_screen(ContentScreen(self._side, entry))
 
     def action_back(self) -> None:
         """One directory up, and from the top to the snapshots."""
@@ -110,7 +110,7 @@ def _row(e: Entry) -> ListRow:
     return ListRow(line, e, "place" if e.type is Type.DIR else "")
 
 
-class Content(RowsScreen):
+class ContentScreen(RowsScreen):
     """The beginning of a file."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(

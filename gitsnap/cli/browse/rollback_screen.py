@@ -26,7 +26,7 @@ from gitsnap.sidecar.repository import Sidecar
 _MOST = 10_000
 
 
-class Bringing(RowsScreen):
+class RollbackScreen(RowsScreen):
     """Plan, question, progress, result: one screen, which nobody leaves in the middle."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -18,7 +18,7 @@ from gitsnap.ops.compare.diff import NOW
 from gitsnap.ops.query.browse import Group, Overview, overview
 
 
-class Snapshots(RowsScreen):
+class SnapshotsScreen(RowsScreen):
     """All there is to browse."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys(

@@ -47,7 +47,7 @@ def refused(problem: Problem) -> bool:
     return problem.reason.endswith(_NOT_PERMITTED)
 
 
-class Carrier:
+class Executor:
     """Moves the names of a record and sets the metadata of its paths, forward or backward, from wherever things stand.
 
     `first` says that nothing has been done yet: each path still has the old metadata of the record. `retiming` knows

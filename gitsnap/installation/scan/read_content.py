@@ -34,7 +34,7 @@ class SinkFailed(Exception):  # noqa: N818 - carried past the code that forgives
         self.cause = cause
 
 
-class Intake:
+class ContentReader:
     """Reads what the stat cache does not vouch for. `stored` is asked whether a digest that the cache remembers may be
     relied on; without it, it may. `seen` counts the bytes of which the observer was told since it was last set to 0.
 

@@ -20,7 +20,7 @@ from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
 from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers
-from gitsnap.installation.scan.read_content import Intake, SinkFailed
+from gitsnap.installation.scan.read_content import ContentReader, SinkFailed
 from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.detect import Imager
@@ -84,7 +84,7 @@ class Scanner:
         self._turned: list[tuple[bytes, int]] = []
         self._recording = Recording(self._rows, databases=databases is not None)
         self.scan = self._recording.scan
-        self._intake = Intake(sink, stored, self.scan, observer, leases=leases)
+        self._intake = ContentReader(sink, stored, self.scan, observer, leases=leases)
         self._images: Images | None = None
         if databases is not None:
             imager = Imager(databases, self._cache, stored, self._intake.store_image)

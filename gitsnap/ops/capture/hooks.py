@@ -57,7 +57,7 @@ class HookFailedError(GitsnapError):
 HookObserver = Callable[[HookResult], None]
 
 
-class Around:
+class SnapshotHooks:
     """The hooks around one snapshot of the installation at `directory`. `variables` tell them of it.
 
     Use as a context manager: entering runs the first, leaving the second, whatever happened in between.
@@ -68,7 +68,7 @@ class Around:
         self._variables = dict(variables)
         self.results: list[HookResult] = []
 
-    def __enter__(self) -> Around:
+    def __enter__(self) -> SnapshotHooks:
         """Raises HookFailedError; what was begun is ended by the second hook all the same."""
         if self._hooks.before:
             try:

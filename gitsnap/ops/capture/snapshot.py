@@ -32,7 +32,7 @@ def take(
     if settings.hooks is None:
         return _take(sidecar, request, settings, now, observer)
     # Most installations have none, and whoever runs a hook needs much that nobody else does.
-    from gitsnap.ops.capture.hooks import Around
+    from gitsnap.ops.capture.hooks import SnapshotHooks
 
     variables = {
         "GITSNAP_DIR": sidecar.installation,
@@ -41,7 +41,7 @@ def take(
         "GITSNAP_LABEL": request.label,
         "GITSNAP_UPGRADE": request.upgrade or "",
     }
-    with Around(settings.hooks, sidecar.installation, variables, report) as hooks:
+    with SnapshotHooks(settings.hooks, sidecar.installation, variables, report) as hooks:
         # It is taken when the first hook is done, and what that one has taken itself comes before it.
         taken = _take(sidecar, request, settings, now + hooks.elapsed, observer)
         hooks.done("unchanged" if taken.skipped else "taken", taken.snapshot.id)

@@ -17,7 +17,7 @@ from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
-from gitsnap.sidecar.state.upgrade_record import Underway
+from gitsnap.sidecar.state.upgrade_record import UpgradeRecord
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,7 +41,7 @@ def claim(sidecar: Sidecar, upgrade: str, command: str, wait: float) -> None:
     assert me is not None
     known = upgrade_record.load(sidecar)
     other = known.runner if known and _at_work(known) else None
-    upgrade_record.claim(sidecar, Underway(upgrade, command, me), wait, other)
+    upgrade_record.claim(sidecar, UpgradeRecord(upgrade, command, me), wait, other)
 
 
 def update(sidecar: Sidecar, *, child: int | None = None, **changes: object) -> None:
@@ -73,7 +73,7 @@ def living(sidecar: Sidecar) -> str | None:
     return known.upgrade if known and _at_work(known) else None
 
 
-def _at_work(known: Underway) -> bool:
+def _at_work(known: UpgradeRecord) -> bool:
     """Whether it goes on; a program that has run one that failed may live for long."""
     return processes.alive(known.runner) and known.stage is not UpgradePhase.ROLLBACK_FAILED
 

@@ -19,7 +19,7 @@ from gitsnap.core.model import Inventory, Problem
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.statcache import Row, StatCache
 from gitsnap.installation.apply.conflicts import Rescue
-from gitsnap.installation.apply.executor import Carrier, Content, Stop, go_on
+from gitsnap.installation.apply.executor import Content, Executor, Stop, go_on
 from gitsnap.installation.apply.stage_content import Stager, draft
 from gitsnap.installation.apply.stage_dirs import Stages
 from gitsnap.installation.apply.times import Retiming
@@ -245,8 +245,8 @@ class Transaction:
         self._journal.advance(self._phase, phase)
         self._phase = phase
 
-    def _carrier(self, *, first: bool = False, retiming: Retiming | None = None) -> Carrier:
-        return Carrier(
+    def _carrier(self, *, first: bool = False, retiming: Retiming | None = None) -> Executor:
+        return Executor(
             self._disk, self._dirs, self._stages, self.record, self._observer, first=first, retiming=retiming
         )
 

@@ -26,7 +26,7 @@ _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
 _OWN = 1 << 26
 
 
-class Written(NamedTuple):
+class WrittenPack(NamedTuple):
     """Packs in their places, held by their `.keep` files until the refs that need them stand."""
 
     names: tuple[str, ...]
@@ -125,7 +125,7 @@ class PackWriter:
     def _drop(self, pack: PackFile, start: int) -> None:
         pack.rewind(start) if pack is self._pack else pack.abandon()
 
-    def finish(self) -> Written | None:
+    def finish(self) -> WrittenPack | None:
         """Complete, sync and name the packs; None when there was nothing to write. The writer is closed then.
 
         A `.keep` file is there before an index, so that no git running beside us can take a pack away before its refs
@@ -140,7 +140,7 @@ class PackWriter:
         folder = os.path.join(self._objects, "pack")
         sync_directory(folder)
         keeps = tuple(os.path.join(folder, f"pack-{name}.keep") for name in names)
-        return Written(tuple(names), keeps, frozenset().union(*(pack.index for pack in packs)))
+        return WrittenPack(tuple(names), keeps, frozenset().union(*(pack.index for pack in packs)))
 
     def abandon(self) -> None:
         """Drop everything written. Harmless after finish()."""

@@ -19,7 +19,7 @@ _FILE = "upgrade.json"
 
 
 @dataclass(slots=True, frozen=True)
-class Underway:
+class UpgradeRecord:
     """What is going on. `child` is the command's process, `exit_code` what it ended with."""
 
     upgrade: str
@@ -32,7 +32,7 @@ class Underway:
     problem: str = ""
 
 
-def load(sidecar: Sidecar) -> Underway | None:
+def load(sidecar: Sidecar) -> UpgradeRecord | None:
     """The record, or None when there is none or it cannot be read."""
     data = files.read(sidecar.own(_FILE))
     if data is None:
@@ -40,7 +40,7 @@ def load(sidecar: Sidecar) -> Underway | None:
     try:
         found = json.loads(data)
         processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
-        return Underway(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
+        return UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -50,7 +50,7 @@ def present(sidecar: Sidecar) -> bool:
     return os.path.exists(sidecar.own(_FILE))
 
 
-def claim(sidecar: Sidecar, record: Underway, wait: float, running: Process | None) -> None:
+def claim(sidecar: Sidecar, record: UpgradeRecord, wait: float, running: Process | None) -> None:
     """Write the first record; LockedError when `running`, the process of the one that is there, still lives."""
     with locks.hold(sidecar.own("upgrade.lock"), exclusive=True, wait=wait):
         if running is not None:
@@ -61,7 +61,7 @@ def claim(sidecar: Sidecar, record: Underway, wait: float, running: Process | No
         _write(sidecar, record)
 
 
-def update(sidecar: Sidecar, record: Underway, *, strict: bool = False, **changes: object) -> Underway:
+def update(sidecar: Sidecar, record: UpgradeRecord, *, strict: bool = False, **changes: object) -> UpgradeRecord:
     """Write it anew with changes. A full disk keeps the older record: it says less, and nothing wrong.
 
     Unless the change is what others must know before anything happens: `strict` raises OSError.
@@ -81,5 +81,5 @@ def clear(sidecar: Sidecar) -> None:
         os.unlink(sidecar.own(_FILE))
 
 
-def _write(sidecar: Sidecar, record: Underway) -> None:
+def _write(sidecar: Sidecar, record: UpgradeRecord) -> None:
     files.replace(sidecar.own(_FILE), json.dumps(asdict(record)).encode(), sidecar.scratch)
