@@ -170,10 +170,11 @@ def test_objects_elsewhere_are_not_looked_for(app: Path, tmp_path: Path) -> None
         assert "alternates" in run_gitsnap("-C", app, *command.split(), check=12).stderr
 
 
-@pytest.mark.parametrize("where", ["refs/heads/pipe", "packed-refs", "objects/info/packs", "refs/heads/link"])
+@pytest.mark.parametrize("where", ["refs/heads/pipe", "packed-refs", "objects/info/packs", "refs/heads/link", "objects/ab/c"])
 def test_what_git_would_wait_for(app: Path, where: str) -> None:
     path = sidecar_of(app) / where
     path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
     if path.name == "link":
         path.symlink_to("/dev/zero")
     else:
@@ -181,6 +182,16 @@ def test_what_git_would_wait_for(app: Path, where: str) -> None:
     said = run_gitsnap("-C", app, "gc", check=12).stderr
     assert str(path) in said
     assert "git would wait" in said or "is no regular file" in said
+
+
+@pytest.mark.parametrize("command", ["gc", "doctor"])
+def test_refs_that_lead_elsewhere_are_not_followed(app: Path, tmp_path: Path, command: str) -> None:
+    """git goes through all that is behind a link below refs, be it the whole file system."""
+    link = sidecar_of(app) / "refs/gitsnap/snapshots/all"
+    link.symlink_to(tmp_path)
+    done = run_gitsnap("-C", app, command, check=False)
+    assert done.returncode == (12 if command == "gc" else 1)
+    assert f"{link} leads to a directory" in done.stdout + done.stderr
 
 
 def test_gc_works_through_links(app: Path) -> None:

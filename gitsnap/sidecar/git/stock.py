@@ -208,23 +208,27 @@ def _require_plain(store: str, *, refs: bool) -> None:
                 path=path,
                 hint="`gitsnap verify --all` tells whether anything is missing without it; then remove it",
             )
-    for top in ("objects/pack", "objects/info", *(_LED_TO if refs else ())):
-        for path in _special(os.path.join(store, top)):
-            raise IntegrityError(f"{path} is neither a file nor a directory: git would wait for it", path=path)
+    for top in ("objects", *(_LED_TO if refs else ())):
+        for path, why in _special(os.path.join(store, top), into_links=top == "refs"):
+            raise IntegrityError(f"{path} {why}", path=path)
 
 
-def _special(top: str) -> Iterator[str]:
-    """What is there but regular files and directories, links followed; no directory behind a link is entered."""
+def _special(top: str, *, into_links: bool) -> Iterator[tuple[str, str]]:
+    """What is there but regular files and directories, links followed, and why that will not do; no directory behind
+    a link is entered. With `into_links` git would enter it, and so it will not do either."""
     left = [top]
     while left:
         path = left.pop()
         with suppress(FileNotFoundError):
             mode = os.stat(path).st_mode
-            if stat.S_ISDIR(mode) and (path == top or not os.path.islink(path)):
+            linked = path != top and os.path.islink(path)
+            if stat.S_ISDIR(mode) and not linked:
                 with os.scandir(path) as found:
                     left += [e.path for e in found if e.is_symlink() or not e.is_file()]
+            elif stat.S_ISDIR(mode) and into_links:
+                yield path, "leads to a directory: git would look for refs in all that is below that"
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                yield path
+                yield path, "is neither a file nor a directory: git would wait for it"
 
 
 def run(
