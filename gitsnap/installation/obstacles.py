@@ -126,10 +126,12 @@ class Obstacles:
             return None
         if step.action is _METADATA and (foreign := self._foreign(live)):
             return foreign
+        # What stays where it is keeps what it has; what is written anew is the user's.
+        stays = live if step.action is _METADATA else None
         refused = []
-        if entry.uid != self._user:
+        if entry.uid != (stays.uid if stays else self._user):
             refused.append(f"owner {entry.uname or entry.uid}")
-        if entry.gid not in self._groups:
+        if entry.gid not in self._groups and not (stays and stays.gid == entry.gid):
             refused.append(f"group {entry.gname or group_name(entry.gid) or entry.gid}")
         return f"only root can give it its {' and '.join(refused)}" if refused else None
 

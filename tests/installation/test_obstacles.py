@@ -237,6 +237,26 @@ def test_owners_that_only_root_can_give_are_foreseen() -> None:
         assert as_user(work) == {"f": "only root can give it its owner root and group root"}
 
 
+def test_a_directory_that_stays_keeps_the_group_that_only_root_could_give() -> None:
+    with workspace() as where:
+        where.chmod(0o711)
+        app, home = where / "app", where / "home"
+        home.mkdir()
+        write(app, "d/f", "1")
+        give(app, home, app / "d", app / "d/f")
+        os.chown(app / "d", -1, 0)
+        load_all()
+
+        def work() -> dict[str, str]:
+            with Protected(app, home) as protected:
+                first = protected.take().snapshot.id
+                (app / "d").chmod(0o700)
+                foreseen = reasons(protected.rollback(first, dry_run=True).plan.foreseen)
+                return foreseen | reasons(protected.rollback(first).incomplete)
+
+        assert as_user(work) == {}
+
+
 def test_too_little_space_is_foreseen_on_the_file_system_that_lacks_it(site: Site) -> None:
     point = site.mount("small", "-t", "tmpfs", "-o", "size=256k", "tmpfs")
     (point / "big").write_bytes(os.urandom(150_000))
