@@ -22,6 +22,27 @@ from gitsnap.sidecar.git.repo import Repository
 
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
+# In these gitsnap makes, empties and removes files.
+_WRITTEN_IN = (
+    "gitsnap",
+    "gitsnap/tmp",
+    "objects",
+    "objects/pack",
+    "objects/info",
+    "info",
+    "refs",
+    "refs/heads",
+    "refs/gitsnap",
+    "refs/gitsnap/snapshots",
+    "refs/gitsnap/pins",
+    "refs/gitsnap/upgrades",
+    "refs/notes",
+    "refs/notes/gitsnap",
+    "logs",
+    "logs/refs",
+    "logs/refs/notes",
+    "logs/refs/notes/gitsnap",
+)
 
 
 class Sidecar(Repository):
@@ -29,6 +50,7 @@ class Sidecar(Repository):
 
     def __init__(self, path: str) -> None:
         _check_private(path)
+        _require_directories(path)
         settings = dict(gitconfig.read(path))
         super().__init__(path, settings)
         version = settings.get("gitsnap.formatversion", "")
@@ -269,3 +291,16 @@ def _check_private(path: str) -> None:
             path=path,
             hint=f"chmod 700 {path}, after checking who changed it",
         )
+
+
+def _require_directories(path: str) -> None:
+    """Raise IntegrityError where a directory is a link: a sidecar from elsewhere could have anybody's files removed."""
+    for name in _WRITTEN_IN:
+        place = os.path.join(path, name)
+        with suppress(OSError):
+            if stat.S_ISLNK(os.lstat(place).st_mode):
+                raise IntegrityError(
+                    f"{place} is a link: gitsnap would write and remove files wherever it leads",
+                    path=place,
+                    hint="if you made it, put the directory itself in its place",
+                )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from gitsnap.core.errors import LockedError
+from gitsnap.sidecar import files
 
 _POLL = 0.02
 _GC = "gc.pid"
@@ -58,7 +59,7 @@ def _collecting(git_dir: str) -> str | None:
     """The path of gc.pid, where a git that collects is alive, or may be on another machine."""
     path = os.path.join(git_dir, _GC)
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(files.opened(path), encoding="utf-8", errors="replace") as file:
             number, _, host = file.read(300).strip().partition(" ")
             age = time.time() - os.fstat(file.fileno()).st_mtime
     except OSError:

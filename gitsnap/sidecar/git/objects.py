@@ -32,6 +32,15 @@ _CACHE_BYTES = 24 << 20
 # Of a blob whose size nobody has said, more is not held at once.
 _HELD = 512 << 20
 _HEAD = 4096
+_NOT_READABLE = (
+    errno.EIO,
+    errno.EUCLEAN,
+    errno.ENODATA,
+    errno.EBADMSG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)
 _LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
 
 
@@ -455,8 +464,9 @@ def _raw(name: bytes) -> bytes:
 
 
 def _unreadable(error: OSError) -> OSError | IntegrityError:
-    """What a disk cannot read is damaged; what a process lacks (descriptors, memory) is no property of the object."""
-    if error.errno not in (errno.EIO, errno.EUCLEAN, errno.ENODATA, errno.EBADMSG):
+    """What a disk cannot read, or is no file, is damaged; what a process lacks (descriptors, memory) is no property of
+    the object."""
+    if error.errno not in _NOT_READABLE:
         return error
     return IntegrityError(f"it cannot be read: {error.strerror}", path=error.filename)
 

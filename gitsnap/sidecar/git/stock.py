@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.sidecar import files
 from gitsnap.sidecar.git import config, locks
 
 _SETTINGS = (
@@ -184,8 +185,8 @@ def room(store: str, *, refs: bool) -> Iterator[Room]:
         os.mkdir(os.path.join(folder, "info"))
         head = b"ref: refs/heads/none\n"
         if refs:
-            with suppress(OSError), open(os.path.join(store, "HEAD"), "rb") as file:
-                written = file.read(5000)
+            with suppress(OSError, IntegrityError):
+                written = files.read(os.path.join(store, "HEAD")) or b""
                 head = written if _HEAD.fullmatch(written) else head
         else:
             os.mkdir(os.path.join(folder, "refs"))
