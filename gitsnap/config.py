@@ -146,7 +146,7 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
 
     try:
         table = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}", path=path) from None
     unknown = table.keys() - _TABLES
     if unknown:

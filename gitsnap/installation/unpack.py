@@ -6,6 +6,7 @@ records of each name is told beside.
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
 import struct
@@ -25,6 +26,20 @@ _XATTR = "SCHILY.xattr."
 # Info-ZIP's extended timestamp (extrafld.txt): flags, then the time of the last change in seconds.
 _TIMESTAMP = 0x5455
 
+# What the readers raise for archives that are damaged, or made to be: of numbers and names that are none, too.
+_BAD = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+)
+
 Facts = dict[bytes, Recorded]
 
 
@@ -39,7 +54,12 @@ def unpack(archive: str, folder: str) -> Facts:
         if zipfile.is_zipfile(archive):
             return _unzip(archive, folder)
         raise GitsnapError(f"{archive} is neither a tar nor a zip file", kind="no-such-copy", path=archive)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except _BAD as error:
+        raise GitsnapError(f"{archive} cannot be unpacked: {error}", kind="bad-archive", path=archive) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # What gzip and bz2 say of data that is damaged.
         raise GitsnapError(f"{archive} cannot be unpacked: {error}", kind="bad-archive", path=archive) from None
 
 

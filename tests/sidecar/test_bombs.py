@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
 from tests.torture import forge
 from tests.torture.forge import DIR, FILE, Forge, Forged, a_file, listing, meta
@@ -122,3 +124,20 @@ def test_a_delta_to_more_than_a_tree_can_be(installation: Path, forged: Forge) -
     loose.unlink()
     assert zlib.crc32(delta)
     assert "makes 314572800 bytes" in run_gitsnap("-C", installation, "show", check=12).stderr
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_says_to_be_a_commit_is_no_larger_than_one_whoever_asks(
+    installation: Path, forged: Forge, packed: bool
+) -> None:
+    size = 20 << 20
+    content = bytes(size)
+    oid = hashlib.sha1(b"commit %d\0" % size + content, usedforsecurity=False).digest()
+    if packed:
+        forged.pack([(oid, forge.entry(1, size, content))])
+    else:
+        forged.object(b"commit", content)
+    with Sidecar(str(forged.store)) as sidecar:
+        assert not sidecar.objects.readable(oid)
+        with pytest.raises(IntegrityError, match=f"claims {size} bytes"):
+            sidecar.objects.read(oid)

@@ -192,7 +192,7 @@ def _told(root: str) -> dict[str, str]:
             for entry in listed:
                 if str(entry.get("backup_location", "")).rstrip("/").endswith(os.path.basename(root)):
                     return {k: v for k, v in entry.items() if isinstance(v, str)}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return {}
 

@@ -58,7 +58,7 @@ def _says(text: str, wanted: Mapping[str, Any]) -> bool:
     """Whether the text is TOML for these tables; an empty one may be missing."""
     try:
         return {"components": {}} | tomllib.loads(text) == wanted
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return False
 
 
@@ -69,7 +69,7 @@ def _text(sidecar: Sidecar) -> str:
 def _parsed(text: str, sidecar: Sidecar) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{sidecar.path}/{FILE} is not valid TOML: {error}") from None
 
 

@@ -215,7 +215,7 @@ class ObjectStore(DiskObjectStore):
 
     def _read(self, oid: bytes, expected: bytes | None, most: int | None) -> tuple[bytes, bytes]:
         found = self._find(oid)
-        most = limits.WHOLE[expected or b"blob"] if most is None else most
+        most = limits.WHOLE[expected] if most is None and expected is not None else most
         try:
             kind, content = self._whole(oid, found, most)
         except IntegrityError as error:
@@ -224,9 +224,13 @@ class ObjectStore(DiskObjectStore):
             raise IntegrityError(f"object {oid.hex()} is a {kind.decode()}, not a {expected.decode()}")
         return kind, content
 
-    def _whole(self, oid: bytes, found: tuple[Pack, int] | None, most: int) -> tuple[bytes, bytes]:
-        """(type, content) of one copy: the one in a pack, or (None) the loose one."""
+    def _whole(self, oid: bytes, found: tuple[Pack, int] | None, most: int | None) -> tuple[bytes, bytes]:
+        """(type, content) of one copy: the one in a pack, or (None) the loose one. Without `most`, what it says to be
+        is the measure."""
         try:
+            if most is None:
+                said = TYPES.get(found[0].data.header(found[1])[0], b"blob") if found else b"blob"
+                most = limits.WHOLE[said]
             if found is None:
                 kind, content = self._read_loose(oid, most)
             else:
@@ -239,7 +243,7 @@ class ObjectStore(DiskObjectStore):
         return kind, content
 
     def _other_copy(
-        self, oid: bytes, first: tuple[Pack, int] | None, error: IntegrityError, most: int
+        self, oid: bytes, first: tuple[Pack, int] | None, error: IntegrityError, most: int | None
     ) -> tuple[bytes, bytes]:
         for copy in self._copies(oid):
             if copy != first:
@@ -446,7 +450,7 @@ class ObjectStore(DiskObjectStore):
                 plain = inflater.decompress(file.read(_HEAD), 64)
                 head = _LOOSE_HEADER.match(plain)
                 size = int(head[2]) if head else 0
-                if size > most:
+                if head and size > min(most, limits.WHOLE[head[1]]):
                     raise IntegrityError(f"object {oid.hex()} claims {size} bytes")
                 # Deflated data is hardly ever longer than the plain.
                 data = inflater.unconsumed_tail + file.read(size + (size >> 9) + _HEAD)

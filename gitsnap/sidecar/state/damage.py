@@ -56,7 +56,7 @@ def load(sidecar: Sidecar) -> dict[str, Damage]:
             found[str(row["commit"])] = Damage(
                 datetime.fromisoformat(row["found"]), str(row["by"]), int(row["count"]), problems
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue
     return found
 

@@ -29,7 +29,7 @@ def load(sidecar: Sidecar) -> Rules | None:
         policy: dict[str, Any] = found["policy"]
         within = policy.pop("keep_within")
         rules = Rules(Policy(keep_within=within and timedelta(seconds=within), **policy), found["source"])
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, UsageError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, UsageError):
         return None
     return rules if rules.source in SOURCES else None
 

@@ -40,9 +40,22 @@ def load(sidecar: Sidecar) -> UpgradeRecord | None:
     try:
         found = json.loads(data)
         processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
-        return UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
-    except (ValueError, TypeError, KeyError):
+        record = UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: UpgradeRecord) -> bool:
+    """Whether everything in it is what we would have written: the sidecar may come from elsewhere."""
+    texts = (record.upgrade, record.command, record.problem, record.pre or "")
+    numbers = [n for p in (record.runner, record.child) if p for n in (p.pid, p.start)]
+    return (
+        record.runner is not None
+        and all(type(text) is str for text in (*texts, *(p.boot for p in (record.runner, record.child) if p)))
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and type(record.exit_code) in (int, type(None))
+    )
 
 
 def present(sidecar: Sidecar) -> bool:
