@@ -13,7 +13,7 @@ from gitsnap import config
 from gitsnap.cli.render import terminal
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
-from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
@@ -77,6 +77,11 @@ class Session:
                 yield sidecar, self.settings(place)
                 if changing:
                     terminal.work_is_done()
+            except GitsnapError as error:
+                # What was not found may lie in a snapshot that could not be read.
+                if not tells_damage and not isinstance(error, IntegrityError):
+                    self.warn_of_damage(sidecar)
+                raise
             finally:
                 self._note_damage(sidecar)
             if not tells_damage:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,32 @@ def test_an_object_that_is_no_file_is_damaged(installation: Path) -> None:
         pack.unlink()
     (store / "objects" / commit[:2] / commit[2:]).mkdir(parents=True)
     assert "Is a directory" in run_gitsnap("-C", installation, "list", check=12).stderr
+
+
+def test_an_index_that_is_cut_short_meanwhile_ends_no_process(installation: Path) -> None:
+    take_snapshot(installation)
+    store = sidecar_of(installation)
+    code = (
+        "import os, sys\n"
+        "from gitsnap.sidecar.repository import Sidecar\n"
+        "sidecar = Sidecar(sys.argv[1])\n"
+        "ids = set(sidecar.objects.ids())\n"
+        "for pack in sidecar.objects.packs:\n"
+        "    os.chmod(pack.path[:-5] + '.idx', 0o600)\n"
+        "    os.truncate(pack.path[:-5] + '.idx', 0)\n"
+        "print(len(ids), len(sidecar.objects.missing(ids)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, store], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    count, missing = map(int, done.stdout.split())
+    assert count > 0 == missing
+
+
+def test_what_is_not_found_may_lie_in_what_could_not_be_read(installation: Path) -> None:
+    take_snapshot(installation)
+    store = sidecar_of(installation)
+    for pack in (store / "objects/pack").iterdir():
+        pack.unlink()
+    said = run_gitsnap("-C", installation, "log", "nowhere", check=1).stderr
+    assert "no snapshot holds 'nowhere'" in said
+    assert "is damaged" in said

@@ -20,7 +20,7 @@ from dulwich.pack import OFS_DELTA, REF_DELTA, PackIndex2, UnpackedObject, bisec
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.git.deflate import IsalError, inflated
 from gitsnap.sidecar.git.deltas import LARGEST
 
@@ -34,21 +34,21 @@ _CACHE = 1 << 20
 
 
 class Index(PackIndex2):
-    """The index of a pack, mapped; IntegrityError for one that is no index."""
+    """The index of a pack, held in memory: one that is mapped and cut short meanwhile, or on a disk that fails, would
+    end the process (SIGBUS). IntegrityError for what is no index."""
 
     def __init__(self, path: str) -> None:
         # What dulwich's closes when it goes: there from the start, whatever fails.
         with open(files.opened(path), "rb") as file:
             self._file = file
             try:
-                contents = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                super().__init__(path, SHA1, file=file, contents=contents)  # type: ignore[arg-type]
+                contents = file.read(limits.PER_PATH_FILE)
+                super().__init__(path, SHA1, file=file, contents=contents)
             except (ValueError, AssertionError, struct.error, IndexError) as error:
                 raise IntegrityError(f"pack index is damaged or of an unknown version: {error}", path=path) from None
         if len(contents) < self._pack_offset_largetable_offset + 2 * _TRAILER or self._fan_out_table != sorted(
             self._fan_out_table
         ):
-            contents.close()
             raise IntegrityError("pack index is damaged or of an unknown version", path=path)
         self._large_count = (len(contents) - 2 * _TRAILER - self._pack_offset_largetable_offset) // 8
         self._lookups = 0
