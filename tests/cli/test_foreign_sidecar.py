@@ -170,7 +170,9 @@ def test_objects_elsewhere_are_not_looked_for(app: Path, tmp_path: Path) -> None
         assert "alternates" in run_gitsnap("-C", app, *command.split(), check=12).stderr
 
 
-@pytest.mark.parametrize("where", ["refs/heads/pipe", "packed-refs", "objects/info/packs", "refs/heads/link", "objects/ab/c"])
+@pytest.mark.parametrize(
+    "where", ["refs/heads/pipe", "packed-refs", "objects/info/packs", "refs/heads/link", "objects/ab/c"]
+)
 def test_what_git_would_wait_for(app: Path, where: str) -> None:
     path = sidecar_of(app) / where
     path.unlink(missing_ok=True)

@@ -16,13 +16,14 @@ DEEP = b"[" * 100_000
 PROCESS = b'{"pid": 1, "boot": "b", "start": 2}'
 STRANGE = {
     "a number for a name": b'{"upgrade": 5, "command": "c", "runner": %s, "child": null, "stage": "command"}' % PROCESS,
-    "a list for a command": b'{"upgrade": "u", "command": [1], "runner": %s, "child": null, "stage": "command"}' % PROCESS,
+    "a list for a command": b'{"upgrade": "u", "command": [1], "runner": %s, "child": null, "stage": "command"}'
+    % PROCESS,
     "a text for a number": b'{"upgrade": "u", "command": "c", "runner": {"pid": "x", "boot": "b", "start": 2}, '
     b'"child": null, "stage": "command"}',
     "no number of a process": b'{"upgrade": "u", "command": "c", "runner": {"pid": -1, "boot": "b", "start": 2}, '
     b'"child": null, "stage": "command"}',
-    "a text for an exit code": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "command", "exit_code": "x"}'
-    % PROCESS,
+    "a text for an exit code": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "command", '
+    b'"exit_code": "x"}' % PROCESS,
     "nobody who runs it": b'{"upgrade": "u", "command": "c", "runner": null, "child": null, "stage": "command"}',
     "a list": b"[]",
     "deep": DEEP,
