@@ -16,6 +16,11 @@ from gitsnap.core.outcome import Outcome as Outcome
 
 _LOOK = "`gitsnap history` shows the upgrades"
 
+# The command of a snapshot that holds what came of undoing an upgrade, with the edits since; the upgrade's id follows.
+KEEPING_EDITS = "gitsnap rollback --keep-edits "
+# In the command of the safety snapshot before a merge: what others wrote to follows.
+LEAVING = "--leaving"
+
 Facts = Mapping[str, Any]
 
 
@@ -229,13 +234,23 @@ def _follow(
         if s.kind is Kind.PRE and s.upgrade is not None:
             now |= {s.upgrade}
         elif s.kind is Kind.SAFETY and s.id not in failed:
-            command, _, target = (s.command or "").rpartition(" ")
-            # As ops.restore.rollback writes it for a whole directory; paths and components leave an upgrade what it is.
-            if command == "gitsnap rollback":
+            target = _whole(s.command or "")
+            if target:
                 then = held.get(target, now - {s.upgrade or ""})
                 takers |= dict.fromkeys(now - then, s.id)
                 now = then
+        elif s.kind is Kind.MANUAL and (s.command or "").startswith(KEEPING_EDITS):
+            # A merge publishes first what its rollback will put in place.
+            held[s.id] = now - {(s.command or "").removeprefix(KEEPING_EDITS)}
     return held, now, takers
+
+
+def _whole(command: str) -> str:
+    """What a safety snapshot's command brought back, as ops.restore.rollback writes it; empty where that was not a
+    whole directory: paths and components leave an upgrade what it is."""
+    words = command.split()
+    whole = words[:2] == ["gitsnap", "rollback"] and words[3:4] in ([], [LEAVING])
+    return words[2] if whole and len(words) > 2 else ""
 
 
 def undone_again(snapshots: Sequence[Snapshot], safety: Snapshot) -> str | None:

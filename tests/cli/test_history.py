@@ -126,6 +126,32 @@ def test_an_undone_rollback_leaves_the_upgrade_in_force(installation: Path) -> N
     assert stands() == ("kept", "post")
 
 
+def test_an_upgrade_undone_by_a_merge_is_reverted(installation: Path) -> None:
+    """And stands again, where that is undone; one of which a conflict leaves a part is still there."""
+    shop = installation / "config/shop.ini"
+    change = "sed -i s/8080/80/ config/shop.ini; echo new >new"
+    run_gitsnap("-C", installation, "run", "--label", "two", "--", "sh", "-c", change)
+
+    def stands() -> str:
+        return str(document("-C", installation, "show", "two")["status"])
+
+    (installation / "mine").write_text("mine\n")
+    run_gitsnap("-C", installation, "rollback", "--keep-edits", "-y")
+    assert not (installation / "new").exists()
+    assert (installation / "mine").exists()
+    assert stands() == "reverted"
+    after = take_snapshot(installation)
+    run_gitsnap("-C", installation, "undo", "-y")
+    assert stands() == "kept"
+    run_gitsnap("-C", installation, "rollback", "-y", after)
+    assert stands() == "reverted"
+    run_gitsnap("-C", installation, "rollback", "-y", "two@post")
+    assert stands() == "kept"
+    shop.write_text("port = 8081\n")
+    run_gitsnap("-C", installation, "rollback", "--keep-edits", "-y", check=13)
+    assert stands() == "kept"
+
+
 def test_the_ways_back_after_an_upgrade_are_told_apart(installation: Path) -> None:
     run_upgrade(installation, "two", "echo 2 >VERSION")
     (installation / "config/shop.ini").write_text("edited")

@@ -19,7 +19,7 @@ from gitsnap.core.events import SILENT, UNGUARDED, Observer
 from gitsnap.core.merge import Conflict, MergedPath, Plan, Way, judge
 from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
+from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.stable_read import read_file
@@ -59,6 +59,7 @@ class _Sides:
     metadata: bool
     message: str
     names: tuple[str, str]
+    undoes: bool = False
 
 
 Confirm = Callable[[Plan], bool]
@@ -81,7 +82,7 @@ def keep_edits(
             f"the upgrade {of.id} was cut short: what it did and what was done since cannot be told apart",
             hint=f"gitsnap rollback {of.id}@pre",
         )
-    sides = _Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"))
+    sides = _Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"), True)
     return _Merging(sidecar, of, sides, settings, now, observer).run(dry_run, confirm)
 
 
@@ -354,7 +355,10 @@ class _Merging:
 
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
         when = self._now.astimezone(self._settings.zone)
-        request = Request(message=self._sides.message, label="merged")
+        # Where anything of it stays, the upgrade is not undone.
+        undone = self._sides.undoes and not self._plan.conflicts and not self._plan.unknown and not self._plan.kept
+        command = KEEPING_EDITS + self._of.id if undone else None
+        request = Request(message=self._sides.message, label="merged", command=command)
         wanted = store.wanted(self._sidecar, request, living, when)
         return draft.publish(wanted, merged, publish.notes_of(merged), when).snapshot
 

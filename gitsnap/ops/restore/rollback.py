@@ -19,7 +19,7 @@ from gitsnap.core.plan import RestorePlan, same_content
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.core.upgrade import undone_again
+from gitsnap.core.upgrade import LEAVING, undone_again
 from gitsnap.installation import root as directory
 from gitsnap.installation.apply.executor import refused
 from gitsnap.installation.disk import Disk
@@ -42,7 +42,6 @@ from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
-_LEAVING = "--leaving"
 # Those of some differences that nothing could have been done about, with the reason for each.
 Explain = Callable[[list[Problem]], list[Problem]]
 
@@ -429,7 +428,7 @@ def command_line(
     Nobody types the one that puts a merge in place: it names what others wrote to and was left alone.
     """
     if leaving is not None:
-        return shlex.join(["gitsnap", "rollback", target, _LEAVING, *map(os.fsdecode, leaving)])
+        return shlex.join(["gitsnap", "rollback", target, LEAVING, *map(os.fsdecode, leaving)])
     if part is not None:
         return shlex.join(["gitsnap", "rollback", target, "--component", part.name])
     if not paths:
@@ -469,6 +468,6 @@ def reach_of(command: str | None) -> Reach:
     named = tuple(map(os.fsencode, words[4:]))
     if words[3:4] == ["--component"]:
         return Reach(component=words[4])
-    if words[3:4] == [_LEAVING]:
+    if words[3:4] == [LEAVING]:
         return Reach(leaving=named)
     return Reach(named) if words[3:4] == ["--"] else Reach()
