@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import NoSuchSnapshotError
-from gitsnap.ops.restore import recover
+from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError
+from gitsnap.installation.disk import Disk
+from gitsnap.ops.report import history
+from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.restore.rollback import Restored
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, same_tree, upgrade
@@ -84,3 +88,42 @@ def test_what_was_changed_since_under_the_other_name_stays(place: Protected) -> 
     assert undo(place).verified
     assert (place.root / "config/shop.ini").read_text() == "changed under both names\n"
     assert (place.root / "config/shop.default").read_text() == "an edit after the restore\n"
+
+
+class FailsOnce(Disk):
+    """Has an error the first time that it stages content, or moves a name."""
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def _fail(self, what: str) -> None:
+        if what == self._when:
+            self._when = ""
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def create(self, parent: int, name: bytes) -> int:
+        self._fail("staging")
+        return super().create(parent, name)
+
+    def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
+        self._fail("moving")
+        super().exchange(stage, slot, parent, name)
+
+
+@pytest.mark.parametrize("when", ["staging", "moving"])
+def test_a_rollback_that_came_to_nothing_is_not_the_last_one(place: Protected, when: str) -> None:
+    """However often it is tried: it neither stands between undo and the last one, nor in the history."""
+    first = place.take().snapshot.id
+    upgrade(place.root)
+    precious = copy_tree(place.root, place.root.parent / "precious")
+    last = place.rollback(first).safety
+    assert last
+    known = [s.id for s in place.snapshots()]
+    for _ in range(2):
+        with pytest.raises(GitsnapError, match="nothing was changed" if when == "staging" else "put back"):
+            rollback.rollback(place.sidecar, last.id, place.settings, now=place.now, disk=FailsOnce(when))
+        assert [s.id for s in place.snapshots()] == known
+    assert len([e for e in history.history(place.sidecar, place.settings).episodes if e.type == "rollback"]) == 1
+    assert undo(place).verified
+    same_tree(precious, place.root)
+    place.assert_sound()

@@ -6,12 +6,13 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gitsnap.core.component import Part
 from gitsnap.core.content import Digesting
+from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
@@ -38,7 +39,7 @@ from gitsnap.ops.parallel.walk import LookAside
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
@@ -337,9 +338,14 @@ class Rollback:
             return before.differences(look_again(before, cache).inventory)
 
         with options.interrupts.deferred() as stop, open_transaction(sidecar, record, options) as transaction:
-            with Prefetching(sidecar.objects, result.plan) as ahead:
-                transaction.prepare(result.plan, scan.inventory.on_disk(), ahead.content, stop)
-            transaction.forward(old_state, stop, first=True, known=cache)
+            try:
+                with Prefetching(sidecar.objects, result.plan) as ahead:
+                    transaction.prepare(result.plan, scan.inventory.on_disk(), ahead.content, stop)
+                transaction.forward(old_state, stop, first=True, known=cache)
+            except BaseException:
+                if transaction.came_to_nothing:
+                    self._take_back(safety)
+                raise
             known = replace(cache, rows={**cache.rows, **transaction.rows})
             with transaction.checking():
                 after = look_again(self.target, known)
@@ -353,6 +359,13 @@ class Rollback:
             result.incomplete += (p for p in transaction.finish(forward=True) if not (p.path in kept and refused(p)))
         result.conclude(wrong, self.target.explained)
         return after
+
+    def _take_back(self, safety: Snapshot) -> None:
+        """The rollback came to nothing: the directory is what its safety snapshot holds. With that, undo would reverse
+        this one and not the last that was carried out, and whoever tries again would push out what that one kept."""
+        # Where it cannot be removed, it is one snapshot too many.
+        with suppress(OSError, GitsnapError):
+            publish.withdraw(self._sidecar, catalog.snapshots(self._sidecar), [safety], self._options.now)
 
     def _record(self, safety: Snapshot) -> Record:
         root = os.fsencode(self._sidecar.installation)

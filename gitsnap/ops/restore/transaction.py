@@ -91,6 +91,8 @@ class Transaction:
         self.rows: dict[bytes, Row] = {}
         # What is in the stages of these paths is held by no snapshot: it is kept when they go.
         self.lost: Container[bytes] = ()
+        # After an error: whether the directory is as it was before, and nothing is pending.
+        self.came_to_nothing = False
 
     def __enter__(self) -> Transaction:
         self._dirs = Directories(self.record.root)
@@ -133,6 +135,7 @@ class Transaction:
             self._stages.remove(lambda *_: None, untouched=True)
             self._stages.sync_holders()
             self._journal.remove()
+            self.came_to_nothing = True
         except (OSError, GitsnapError) as second:
             if not (self._journal.there() or self._stages.present):
                 # There is nothing to take back: the cause alone is to be told.
@@ -188,6 +191,7 @@ class Transaction:
                 hint="when the cause is mended, `gitsnap recover` brings the directory to the target, "
                 "`gitsnap recover --revert` puts it back",
             ) from cause
+        self.came_to_nothing = not wrong and not kept
         raise _put_back(cause, wrong, kept) from cause
 
     def backward(self, stop: Stop = go_on) -> None:
