@@ -163,6 +163,33 @@ def test_given_up_in_another_directory_it_leaves_that_alone(
     it.assert_usable()
 
 
+@pytest.mark.parametrize("became", ["moved", "moved, another in its place", "copied, the first one gone"])
+def test_a_directory_elsewhere_is_known_by_the_stage_that_lies_in_it(it: Interrupted, became: str) -> None:
+    """Half way between two states, it is like neither."""
+    place, home = it.top / "elsewhere", it.top / "home"
+    if became.startswith("copied"):
+        shutil.copytree(it.root, place)
+        shutil.rmtree(it.root)
+    else:
+        it.root.rename(place)
+    if "another" in became:
+        it.root.mkdir()
+    told = run_gitsnap("-C", place, "status", home=home, check=10).stderr
+    assert it.place.store in told
+    if "another" not in became:
+        # As it says.
+        run_gitsnap("-C", place, "--store", it.place.store, "init", home=home)
+        run_gitsnap("-C", place, "status", home=home)
+        run_gitsnap("-C", place, "recover", "--revert", home=home)
+        assert read(place) == it.new
+
+
+def test_a_copy_of_a_directory_that_is_still_there_is_none_of_it(it: Interrupted) -> None:
+    shutil.copytree(it.root, it.top / "copy")
+    told = run_gitsnap("-C", it.top / "copy", "status", home=it.top / "home", check=10).stderr
+    assert it.place.store not in told
+
+
 @pytest.mark.parametrize("option", ["--finish", "--revert", "--give-up"])
 def test_every_way_is_open_by_the_command_where_the_directory_is_gone(it: Interrupted, option: str) -> None:
     gone(it)

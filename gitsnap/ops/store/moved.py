@@ -9,7 +9,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.statcache import StatCache, unpack
 from gitsnap.sidecar.repository import Sidecar
 
@@ -76,6 +76,10 @@ def _compare(root: str, sidecar: Sidecar) -> Former | None:
     if was == root:
         # Taken over already, but for the name under which it would be found.
         return Former(was, sidecar.path, moved=True)
+    if (inode := _interrupted_in(root, sidecar)) is not None:
+        # Between two states it need not look like either.
+        moved, there_now = os.lstat(root).st_ino == inode, os.path.lexists(was)
+        return Former(was, sidecar.path, moved=moved, replaced=there_now) if moved or not there_now else None
     cache = sidecar.load_cache()
     recorded = _inode_of(cache)
     try:
@@ -92,6 +96,21 @@ def _compare(root: str, sidecar: Sidecar) -> Former | None:
     if there:
         return Former(was, sidecar.path, moved=True, replaced=True) if moved else None
     return Former(was, sidecar.path, moved=moved) if alike else None
+
+
+def _interrupted_in(root: str, sidecar: Sidecar) -> int | None:
+    """The inode of the directory in which the sidecar's rollback was interrupted, where its stage lies in this one."""
+    if sidecar.pending is None:
+        return None
+    # Imported late, as below.
+    from gitsnap.sidecar.state.journal_file import JournalFile
+
+    here, found = os.fsencode(root), None
+    with suppress(IntegrityError):
+        found = JournalFile(sidecar).load()
+    if found is None or not any(os.path.lexists(os.path.join(here, path)) for path in found[1].stage_paths()):
+        return None
+    return found[1].root_inode
 
 
 def _as_in_latest(root: str, sidecar: Sidecar) -> bool:
