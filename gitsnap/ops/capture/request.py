@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gitsnap.core.settings import Settings
     from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.capture.hooks import HookResult
-    from gitsnap.ops.parallel.walk import LookAside
     from gitsnap.sidecar.repository import Sidecar
 
 
@@ -42,8 +41,8 @@ class Capture:
 
     `excludes` decides by the `rules` what is left out. `needed` sees what was scanned, and may decline a snapshot of it
     or raise. `relied_on` names the objects (raw ids) that must surely be readable: they are read, where they are not
-    written now. `images` are databases that are images in what the caller compares it with. A `look_aside` spares a
-    look of our own, if it was taken by the same exclusions. `protect` are ids that retention must keep.
+    written now. `images` are databases that are images in what the caller compares it with. `protect` are ids that
+    retention must keep.
     """
 
     sidecar: Sidecar
@@ -56,7 +55,6 @@ class Capture:
     needed: Callable[[Scan], bool] = lambda _: True
     relied_on: Callable[[Scan], Iterable[bytes]] = lambda _: ()
     images: Collection[bytes] = ()
-    look_aside: LookAside | None = None
     protect: Collection[str] = ()
 
     @property

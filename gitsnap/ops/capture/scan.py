@@ -20,7 +20,6 @@ from gitsnap.ops.capture.reuse import left_out_unchanged
 from gitsnap.ops.live import damage, databases
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
-from gitsnap.ops.parallel.walk import LookAside
 from gitsnap.sidecar import catalog, publish
 
 
@@ -50,13 +49,12 @@ def take_locked(capture: Capture) -> tuple[Captured, Scan]:
 
 def _attempt(capture: Capture, *, sharing: bool) -> tuple[Captured, Scan, list[Snapshot]]:
     sidecar, request, observer = capture.sidecar, capture.request, capture.observer
-    look_aside = capture.look_aside if sharing else None
     kept = databases.capturing(sidecar, capture.settings, capture.images)
     living = catalog.snapshots(sidecar)
-    draft = publish.Draft(sidecar, living, sidecar.load_cache() if look_aside is None else look_aside.cache)
+    draft = publish.Draft(sidecar, living, sidecar.load_cache())
     try:
         observer.started("reading")
-        scan = _unscanned(capture, draft, look_aside) if sharing and request.kind is Kind.SAFETY else None
+        scan = _unscanned(capture, draft) if sharing and request.kind is Kind.SAFETY else None
         scan = scan or _scan(capture, draft, kept)
         observer.finished()
         if request.kind is Kind.MANUAL:
@@ -90,15 +88,13 @@ def _keep(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, *
             store.share(capture, draft, prior, taken, lambda _: relied.require(trees))
 
 
-def _unscanned(capture: Capture, draft: publish.Draft, look_aside: LookAside | None) -> Scan | None:
+def _unscanned(capture: Capture, draft: publish.Draft) -> Scan | None:
     """What a scan would find, where no name differs in any stat field from what a living snapshot holds."""
     sidecar, cache = capture.sidecar, draft.cache
     if sidecar.objects.damaged or cache.commit.hex() not in {s.commit for s in draft.living}:
         return None
-    known, left_out = look_aside.result() if look_aside is not None else (False, None)
     try:
-        if not known:
-            left_out = left_out_unchanged(capture, cache)
+        left_out = left_out_unchanged(capture, cache)
         if left_out is None:
             return None
         return remembered(sidecar.installation, cache, left_out, databases=capture.settings.sqlite)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Inventory
-from gitsnap.core.statcache import Packed, StatCache
+from gitsnap.core.statcache import Packed
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan.unchanged import look, unchanged, walk
+from gitsnap.installation.scan.unchanged import look, walk
 from gitsnap.ops.parallel.pool import Pool, Work, processors
 
 if TYPE_CHECKING:
@@ -76,43 +75,3 @@ class ParallelWalk:
                 left_out.excluded += excluded
                 left_out.skipped += skipped
             return seen, [folder for part in pool.lost() for folder in part]
-
-
-class LookAside:
-    """A look by another process, while this one does something else: whether a directory from which no rule leaves out
-    anything is what the stat cache says. Close it.
-    """
-
-    def __init__(self, root: str, cache: StatCache, *, databases: bool) -> None:
-        self.cache = cache
-        self._pool: Pool | None = None
-        if processors() < 2 or len(cache.rows) < _WORTH_ENTRIES:
-            return
-
-        def prepare() -> Work:
-            def work(_: int) -> tuple[Any, bytes]:
-                found = unchanged(root, cache, [], nothing_excluded, restricted=False, databases=databases)
-                return None if found is None else found.skipped, b""
-
-            return work
-
-        self._pool = Pool(prepare, 1)
-        # A worker that has only just been made has nothing to answer.
-        list(self._pool.hand_over(0))
-
-    def result(self) -> tuple[bool, Inventory | None]:
-        """Whether it could be found out; and what was left out of a directory that is as it was, None of another."""
-        if self._pool is None:
-            return False, None
-        answers = list(self._pool.finish())
-        self.close()
-        if not answers:
-            return False, None
-        skipped = answers[0][1]
-        return True, None if skipped is None else Inventory(skipped=skipped)
-
-    def close(self) -> None:
-        """End the look."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None

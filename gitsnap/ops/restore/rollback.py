@@ -30,12 +30,10 @@ from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import databases, exclusions
-from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read import DigestingReaders
-from gitsnap.ops.parallel.walk import LookAside
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
@@ -164,44 +162,17 @@ class Rollback:
         self._finished = False
         self._sidecar, self._settings, self._options = sidecar, settings, options
         texts = exclusions.texts(sidecar.installation, settings)
-        self._look_aside = self._start_look_aside(texts, whole=not (paths or part))
-        try:
-            self.target = Target(
-                sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
-            )
-        except BaseException:
-            self.close()
-            raise
-
-    def _start_look_aside(self, texts: RuleTexts, *, whole: bool) -> LookAside | None:
-        """Have somebody look, while the target is read, whether the directory is what the last snapshot holds.
-
-        Not where rules leave anything out, which depends on the target, or where somebody is asked first, which takes
-        longer than a look is worth.
-        """
-        options = self._options
-        if not whole or options.dry_run or options.confirm or options.hidden or texts.parse():
-            return None
-        if directory.missing(self._sidecar.installation):
-            return None
-        return LookAside(self._sidecar.installation, self._sidecar.load_cache(), databases=self._settings.sqlite)
+        self.target = Target(
+            sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
+        )
 
     @property
     def finished(self) -> bool:
         """Whether the directory was brought to the target, whatever went wrong afterwards."""
         return self._finished
 
-    def close(self) -> None:
-        """End what is under way."""
-        if self._look_aside is not None:
-            self._look_aside.close()
-
     def run(self) -> Restored:
         """Plan, ask, keep safe, carry out, check."""
-        with closing(self):
-            return self._run()
-
-    def _run(self) -> Restored:
         started, options = time.monotonic(), self._options
         before = catalog.snapshots(self._sidecar)
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
@@ -293,7 +264,6 @@ class Rollback:
             needed=needed,
             relied_on=lambda scan: replaced(result.plan, scan.inventory),
             images=self.target.wanted.images,
-            look_aside=self._look_aside,
         )
         taken, scan = take_locked(capture)
         result.pruned += taken.pruned
