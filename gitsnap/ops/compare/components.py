@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Comparison, Status
 from gitsnap.core.component import Part, component_of, glob, part_named
-from gitsnap.core.content import Digests
+from gitsnap.core.content import Discarding
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
@@ -97,14 +97,6 @@ def _is_top_directory(change: Change) -> bool:
     return entry is not None and entry.type is Type.DIR and change.path != b"" and b"/" not in change.path
 
 
-class _Unread:
-    """Takes no content: only names and sizes are wanted."""
-
-    def add_blob(self, size: int, chunks: object) -> Digests:
-        """Pretend."""
-        return Digests(bytes(20), bytes(32))
-
-
 def _look(root: str, settings: Settings) -> Inventory:
     rules = exclusions.current(root, settings)
-    return Scanner(root, _Unread(), excludes=exclusions.as_predicate(rules)).run().inventory
+    return Scanner(root, Discarding(), excludes=exclusions.as_predicate(rules)).run().inventory
