@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -106,7 +107,8 @@ class RollbackScreen(RowsScreen):
         self._answered.wait()
         return self._agreed
 
-    def on_bringing_asked(self, event: Asked) -> None:
+    @on(Asked)
+    def show_plan(self, event: Asked) -> None:
         """Show the plan."""
         if self._answered.is_set():
             return
