@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,11 @@ MANIFESTS = "refs/notes/gitsnap/manifest"
 
 def sidecars_below(where: Path) -> Iterator[Path]:
     """The directories below `where` that are sidecars, whatever they are called."""
-    for own in sorted(where.rglob("gitsnap")):
-        if own.is_dir() and (own.parent / "objects/pack").is_dir() and (own.parent / "config").is_file():
-            yield own.parent
+    # Not Path.rglob(), which fails at paths that are longer than any may be: tests make such.
+    for folder, names, files in os.walk(where):
+        if {"gitsnap", "objects", "refs"} <= set(names) and "config" in files:
+            names.clear()
+            yield Path(folder)
 
 
 def reads(repository: Path) -> int:
