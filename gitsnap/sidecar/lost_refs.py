@@ -17,12 +17,11 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import commits, refs
-from gitsnap.sidecar.git.pack_read import Pack
+from gitsnap.sidecar.git.pack_read import OFS_DELTA, REF_DELTA, Pack
 from gitsnap.sidecar.git.pack_write import COMMIT
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import reflog, register
 
-_OFFSET_DELTA, _ID_DELTA = 6, 7
 _NOTES = re.compile(rb"(manifest|metadata) of (\d{1,9}) snapshots\n")
 _LOST = re.compile(r"its ref is lost; gitsnap wrote: (refs/\S+) ([0-9a-f]{40})")
 
@@ -86,10 +85,7 @@ def _commits(sidecar: Sidecar) -> Iterator[str]:
         if not os.path.exists(pack.path[:-5] + ".keep"):
             with suppress(IntegrityError):
                 yield from _in_pack(pack)
-    folder = os.path.join(sidecar.path, "objects")
-    for two in os.listdir(folder):
-        if re.fullmatch("[0-9a-f]{2}", two):
-            yield from (two + rest for rest in os.listdir(os.path.join(folder, two)) if len(rest) == 38)
+    yield from (oid.hex() for oid in sidecar.objects.loose_ids())
 
 
 def _in_pack(pack: Pack) -> Iterator[str]:
@@ -101,10 +97,10 @@ def _in_pack(pack: Pack) -> Iterator[str]:
         while start not in kinds:
             chain.append(start)
             number, _, _, base = pack.data.header(start)
-            if number == _OFFSET_DELTA and isinstance(base, int) and base < start:
+            if number == OFS_DELTA and isinstance(base, int) and base < start:
                 start = base
             elif (
-                number == _ID_DELTA and isinstance(base, bytes) and (at := pack.index.find(base)) not in (None, *chain)
+                number == REF_DELTA and isinstance(base, bytes) and (at := pack.index.find(base)) not in (None, *chain)
             ):
                 start = at or 0
             else:

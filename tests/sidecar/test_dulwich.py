@@ -80,6 +80,10 @@ def test_what_dulwich_gets_is_verified_and_another_copy_is_taken(sidecar: Sideca
         assert opened.object_store.get_raw(blob)[1] == whole.data
         with pytest.raises(KeyError):
             opened.object_store.get_raw(b"1" * 40)
+    # Whole as a file, and not what its name says.
+    loose.write_bytes(Blob.from_string(b"another").as_legacy_object())
+    with Sidecar(str(store)) as opened, pytest.raises(IntegrityError):
+        opened.object_store.get_raw(blob)
 
 
 def test_an_object_store_elsewhere_is_no_part_of_it(sidecar: Sidecar, store: Path, tmp_path: Path) -> None:
@@ -93,6 +97,7 @@ def test_an_object_store_elsewhere_is_no_part_of_it(sidecar: Sidecar, store: Pat
     with Repo(str(store)) as stock:
         assert blob.id in stock.object_store
     assert blob.id not in sidecar.object_store
+    assert blob.id not in set(sidecar.object_store)
 
 
 @pytest.mark.parametrize("how", ["loose", "packed"])
@@ -136,6 +141,7 @@ def test_no_hook_and_no_include_and_no_other_directory_comes_in(store: Path, tmp
     with Sidecar(str(store)) as opened:
         assert opened.installation == str(store.parent.parent / "app")
         assert opened.hooks == {}
+        assert opened.commondir() == str(store)
         assert opened.bare
         assert opened.get_config().sections() != []
         assert parse_commit(opened, b"refs/heads/timeline")

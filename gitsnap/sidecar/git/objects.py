@@ -103,8 +103,11 @@ class ObjectStore(DiskObjectStore):
         """The ids of all objects, whatever their type; some more than once."""
         for pack in self.packs:
             yield from pack.index.oids()
-        for oid in self._iter_loose_objects():
-            yield _raw(oid)
+        yield from self.loose_ids()
+
+    def loose_ids(self) -> Iterator[bytes]:
+        """The ids of the objects that have files of their own."""
+        return map(_raw, self._iter_loose_objects())
 
     @property
     def packs(self) -> list[Pack]:  # type: ignore[override]

@@ -16,7 +16,9 @@ from typing import Any
 
 from dulwich import pack as dulwich_pack
 from dulwich.object_format import SHA1
-from dulwich.pack import OFS_DELTA, REF_DELTA, PackIndex2, UnpackedObject, bisect_find_sha, unpack_object
+from dulwich.pack import OFS_DELTA as OFS_DELTA
+from dulwich.pack import REF_DELTA as REF_DELTA
+from dulwich.pack import PackIndex2, UnpackedObject, bisect_find_sha, unpack_object
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.errors import IntegrityError

@@ -30,7 +30,7 @@ class Repository(Repo):
             if section == "gitsnap":
                 self._settings.set(section.encode(), key.encode(), os.fsencode(value))
         store = ObjectStore(os.path.join(path, "objects"))
-        super().__init__(path, object_store=store, bare=True, commondir=path)
+        super().__init__(path, object_store=store, bare=True)
         self.hooks.clear()
         self.refs = Refs(path)
 
@@ -39,5 +39,5 @@ class Repository(Repo):
         return self._settings
 
     def get_named_file(self, path: str | bytes | os.PathLike[str], basedir: str | None = None) -> BinaryIO | None:
-        """None: neither grafts nor a shallow history change what a snapshot is."""
+        """None: no other directory is common, and neither grafts nor a shallow history change what a snapshot is."""
         return None
