@@ -22,7 +22,9 @@ _METADATA = Action.METADATA
 _FLAGS = 0x100 | 0x800 | 0x4000  # SYMLINK_NOFOLLOW, NO_AUTOMOUNT, DONT_SYNC
 _WANTED = 0x1 | 0x2 | 0x8  # TYPE, MODE, UID
 _STATX = struct.Struct("<IIQIIIH")
+_STATX_SIZE = 256
 _IMMUTABLE, _APPEND = 0x10, 0x20
+_BARS = _IMMUTABLE | _APPEND
 _WORDS = ((_IMMUTABLE, "immutable", "-i"), (_APPEND, "append-only", "-a"))
 _statx = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
 
@@ -37,6 +39,7 @@ class Obstacles:
         self._groups = {os.getegid(), *os.getgroups()}
         self._closed: dict[bytes, str | None] = {}
         self._mounted: dict[bytes, str | None] = {}
+        self._statx = ctypes.create_string_buffer(_STATX_SIZE)
 
     def __enter__(self) -> Obstacles:
         return self
@@ -106,10 +109,10 @@ class Obstacles:
             return read_only
         try:
             parent, name = self._dirs.parent(path) if path else (self._dirs.root, b".")
-            attributes, mode, uid = _look(parent, name)
+            attributes, mode, uid = _look(parent, name, self._statx)
         except OSError:
             return None
-        named = _named(attributes)
+        named = _named(attributes) if attributes & _BARS else None
         if named or not moved or not self._user or uid == self._user:
             return f"is {named}" if named else None
         holder = os.fstat(parent)
@@ -171,7 +174,7 @@ def bars(fd: int) -> str | None:
 
     Raises OSError.
     """
-    attributes, _, uid = _look(fd, b".")
+    attributes, _, uid = _look(fd, b".", ctypes.create_string_buffer(_STATX_SIZE))
     named = _named(attributes)
     if named:
         return f"is {named}"
@@ -193,12 +196,10 @@ def _writable(parent: int, name: bytes) -> bool:
     return os.access(name, os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True)
 
 
-def _look(parent: int, name: bytes) -> tuple[int, int, int]:
+def _look(parent: int, name: bytes, buffer: ctypes.Array[ctypes.c_char]) -> tuple[int, int, int]:
     """The attributes, mode and owner of a name; no attributes where the system cannot tell them. Raises OSError."""
-    if _statx is not None:
-        buffer = ctypes.create_string_buffer(256)
-        if _statx(parent, name, _FLAGS, _WANTED, buffer) == 0:
-            _, _, attributes, _, uid, _, mode = _STATX.unpack_from(buffer)
-            return attributes, mode, uid
+    if _statx is not None and _statx(parent, name, _FLAGS, _WANTED, buffer) == 0:
+        _, _, attributes, _, uid, _, mode = _STATX.unpack_from(buffer)
+        return attributes, mode, uid
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     return 0, found.st_mode, found.st_uid
