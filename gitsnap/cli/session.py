@@ -13,7 +13,7 @@ from gitsnap import config
 from gitsnap.cli.render import terminal
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
-from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, NoSuchPathError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
@@ -78,6 +78,7 @@ class Session:
                 if changing:
                     terminal.work_is_done()
             except GitsnapError as error:
+                self._as_typed(error, sidecar.installation)
                 # What was not found may lie in a snapshot that could not be read.
                 if not tells_damage and not isinstance(error, IntegrityError):
                     self.warn_of_damage(sidecar)
@@ -203,13 +204,24 @@ class Session:
                 below = b""
         if below is None:
             away = f"is not inside {root}" if path.startswith("/") else "leads out of the installation"
-            here = self._standing(root)
-            raise UsageError(
-                f"{path} {away}",
-                path=path,
-                hint="paths are relative to its root" if here == root else f"paths are relative to {here}",
-            )
+            raise UsageError(f"{path} {away}", path=path, hint=self._counting(root))
         return below
+
+    def typed(self, path: bytes, root: str) -> str:
+        """A path below the installation as one that a person types, quoted: what `inside` makes it of."""
+        found = os.path.relpath(os.path.join(os.fsencode(root), path), os.fsencode(self._standing(root)))
+        return shlex.quote(os.fsdecode(found if not found.startswith(b"-") else b"./" + found))
+
+    def _as_typed(self, error: GitsnapError, root: str) -> None:
+        """Make a hint about a path true where one stands."""
+        if isinstance(error, NoSuchPathError):
+            error.hint = f"{error.hint}; {self._counting(root)}"
+        elif error.kind == "not-a-file" and error.hint and isinstance(error.path, bytes):
+            error.hint = f"{error.hint} {self.typed(error.path, root)}" if error.path else error.hint
+
+    def _counting(self, root: str) -> str:
+        here = self._standing(root)
+        return f"paths count from {'the root' if here == root else here}"
 
     def _standing(self, root: str) -> str:
         """Where in the installation one stands."""

@@ -53,6 +53,12 @@ class NoSuchSnapshotError(GitsnapError):
     kind = "no-such-snapshot"
 
 
+class NoSuchPathError(GitsnapError):
+    """No snapshot that is meant holds `path`. From where paths count that are typed, the command line adds."""
+
+    kind = "no-such-path"
+
+
 class NoSidecarError(GitsnapError):
     """The directory is not protected: there is no sidecar for it."""
 

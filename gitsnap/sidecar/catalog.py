@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from gitsnap.core.coverage import why_unread
-from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchPathError, NoSuchSnapshotError
 from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Inventory, Kind, Snapshot, is_label
 from gitsnap.core.order import in_order
@@ -352,9 +352,8 @@ def not_held(snapshot: Snapshot, path: bytes, inventory: Inventory) -> GitsnapEr
             hint="another snapshot may: gitsnap list",
         )
     name = shlex.quote(os.fsdecode(path.rpartition(b"/")[2]))
-    return GitsnapError(
+    return NoSuchPathError(
         f"snapshot {snapshot.id} does not hold '{os.fsdecode(path)}'",
-        kind="no-such-path",
         path=path,
-        hint=f"`gitsnap find {name}` looks for it; paths count from the root",
+        hint=f"`gitsnap find {name}` looks for it",
     )

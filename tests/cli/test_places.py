@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_what_lies_outside_is_refused(app: Path, path: str) -> None:
         told = run_gitsnap(*command, named, cwd=app / "config", check=2)
         away = f"is not inside {app}" if named.startswith("/") else "leads out of the installation"
         assert f"{named} {away}" in told.stderr
-        assert f"paths are relative to {app}/config" in told.stderr
+        assert f"paths count from {app}/config" in told.stderr
 
 
 def test_dot_brings_back_no_more_than_what_is_here(app: Path) -> None:
@@ -95,6 +96,43 @@ def test_every_reader_of_paths(app: Path) -> None:
     assert "config/shop.ini 1" in said("blame", "shop.ini")
     assert said("search", "1", "--", "sub").splitlines()[0].startswith("config/sub/x")
     assert "added" in said("log", "shop.ini")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("cat", "latest"), ("ls", "latest"), ("restore", "latest"), ("blame",), ("log",), ("search", "x"), ("diff", "--")],
+    ids=lambda words: words[0],
+)
+def test_a_hint_tells_from_where_paths_count(app: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    here = app / "config"
+    words = (*words, "--", "nope") if words[0] == "search" else (*words, "nope")
+    assert run_gitsnap(*words, cwd=here, check=1).stderr.endswith(f"; paths count from {here}\n")
+    for options, cwd in (((), app), (("-C", app), here), (("-C", app), tmp_path)):
+        told = run_gitsnap(*options, *words, cwd=cwd, check=1).stderr
+        assert told.endswith("; paths count from the root\n"), cwd
+
+
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [("config", "sub"), (".", "config/sub"), ("config/sub", "."), ("config/sub", ".."), ("config", "a b")],
+)
+def test_what_a_hint_types_for_a_path_works_there(app: Path, where: str, path: str) -> None:
+    (app / "config/a b").mkdir()
+    take_snapshot(app)
+    hint = run_gitsnap("cat", "latest", path, cwd=app / where, check=1).stderr.splitlines()[1]
+    _, *words = shlex.split(hint)
+    assert words[2:] == [path]
+    run_gitsnap(*words, cwd=app / where)
+
+
+@pytest.mark.parametrize(
+    ("where", "path"), [("config", "shop.ini"), (".", "config/shop.ini"), ("config/sub", "../shop.ini")]
+)
+def test_dashes_are_suggested_for_what_is_there(app: Path, where: str, path: str) -> None:
+    hint = run_gitsnap("diff", path, cwd=app / where, check=1).stderr.splitlines()[1]
+    assert hint == f"  gitsnap diff -- {path}"
+    (app / "config/shop.ini").write_text("2\n")
+    assert "shop.ini" in run_gitsnap(*shlex.split(hint)[1:], cwd=app / where).stdout
 
 
 def test_the_command_runs_where_c_says(app: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +53,7 @@ def diff(
                 sidecar, *chosen, settings, paths=raw, similar=not no_renames, observer=session.out.progress()
             )
         except NoSuchSnapshotError as error:
-            _suggest_path(error, sides or [], sidecar.installation)
+            _suggest_path(error, sides or [], session, sidecar.installation)
             raise
         if component is not None:
             components.narrow(result, sidecar, component, settings)
@@ -80,9 +81,13 @@ def _check(**given: bool) -> None:
         raise UsageError("-z goes with --name-status only", hint="gitsnap diff --help")
 
 
-def _suggest_path(error: NoSuchSnapshotError, sides: list[str], root: str) -> None:
+def _suggest_path(error: NoSuchSnapshotError, sides: list[str], session: Session, root: str) -> None:
     """Whoever names a path where a snapshot belongs has left out the dashes."""
-    found = [side for side in sides if os.path.lexists(os.path.join(root, side))]
+    found = []
+    for side in sides:
+        with suppress(UsageError):
+            if os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root))):
+                found.append(side)
     if found:
         rest = [side for side in sides if side not in found]
         error.hint = shlex.join(["gitsnap", "diff", *rest, "--", *found])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.comparison import Change, Comparison, Status, compare
 from gitsnap.core.content import CHUNK, Digesting
 from gitsnap.core.coverage import Coverage, beyond, unread
-from gitsnap.core.errors import GitsnapError, UsageError, exhausted
+from gitsnap.core.errors import NoSuchPathError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.keys import KeyChange
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
@@ -144,11 +144,8 @@ def _require_known(paths: Sequence[bytes], old: Inventory, new: Inventory) -> No
     known = {e.path for side in (old, new) for e in side.entries}
     for path in paths:
         if path not in known:
-            raise GitsnapError(
-                f"neither side holds '{os.fsdecode(path)}'",
-                kind="no-such-path",
-                path=path,
-                hint="paths are relative to the installation's root; `gitsnap find GLOB` looks for names",
+            raise NoSuchPathError(
+                f"neither side holds '{os.fsdecode(path)}'", path=path, hint="`gitsnap find GLOB` looks for names"
             )
 
 

@@ -106,7 +106,8 @@ def cat(sidecar: Sidecar, selector: str, path: bytes) -> Iterator[bytes]:
             f"'{os.fsdecode(path) or '.'}' is a {entry.type.noun} in {snapshot.id}, not a file",
             kind="not-a-file",
             path=path,
-            hint=f"gitsnap ls {snapshot.id} {os.fsdecode(path)}".rstrip() if entry.type is Type.DIR else None,
+            # The path, as it is to be typed, is for the command line to add.
+            hint=f"gitsnap ls {snapshot.id}" if entry.type is Type.DIR else None,
         )
     return sidecar.objects.blob(entry.oid, entry.size if entry.type is Type.FILE else None)
 

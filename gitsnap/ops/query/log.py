@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gitsnap.core.comparison import Change, Status
-from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.errors import IntegrityError, NoSuchPathError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.plan import differing_metadata
 from gitsnap.ops.compare.patch import Piece, Style, patch
@@ -46,11 +46,8 @@ def log(sidecar: Sidecar, path: bytes) -> list[Life]:
     living = catalog.snapshots(sidecar)
     out = _states(told, living, path)
     if not out:
-        raise GitsnapError(
-            f"no snapshot holds '{os.fsdecode(path)}'",
-            kind="no-such-path",
-            path=path,
-            hint="`gitsnap find GLOB` looks for names",
+        raise NoSuchPathError(
+            f"no snapshot holds '{os.fsdecode(path)}'", path=path, hint="`gitsnap find GLOB` looks for names"
         )
     names = {path}
     while out[0].old_path is not None and out[0].old_path not in names and len(names) < _MOST_NAMES:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
+from gitsnap.core.errors import IntegrityError, NoSuchPathError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import trees
@@ -118,11 +118,8 @@ def _require_known(
     if not paths or contents:
         return
     if not any(_within(held.path, p) for held in walk(sidecar, living, enters) for p in paths):
-        raise GitsnapError(
-            "no snapshot holds such a path",
-            kind="no-such-path",
-            path=paths[0],
-            hint="paths are relative to the installation's root; `gitsnap find GLOB` looks for names",
+        raise NoSuchPathError(
+            "no snapshot holds such a path", path=paths[0], hint="`gitsnap find GLOB` looks for names"
         )
 
 
