@@ -32,7 +32,7 @@ from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import locate
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, UpgradeRequest, broke_off, failed

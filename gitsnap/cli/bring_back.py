@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.model import Snapshot
     from gitsnap.core.plan import RestorePlan
-    from gitsnap.ops.restore.rollback import Restored
+    from gitsnap.ops.restore.result import Restored
 
 
 def bring_back(

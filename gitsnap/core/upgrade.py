@@ -185,7 +185,7 @@ def _came_back(safety: Snapshot, found: dict[str, Stored], held: dict[str, set[s
         found[safety.upgrade].safety.append(safety)
         found[safety.upgrade].rolled_back = True
         return
-    # As gitsnap.ops.restore.rollback writes it for a whole directory; paths and components leave an upgrade what it is.
+    # As gitsnap.ops.restore.safety writes it for a whole directory; paths and components leave an upgrade what it is.
     command, _, target = (safety.command or "").rpartition(" ")
     if command != "gitsnap rollback":
         return
@@ -246,7 +246,7 @@ def _follow(
 
 
 def _whole(command: str) -> str:
-    """What a safety snapshot's command brought back, as ops.restore.rollback writes it; empty where that was not a
+    """What a safety snapshot's command brought back, as ops.restore.safety writes it; empty where that was not a
     whole directory: paths and components leave an upgrade what it is."""
     words = command.split()
     whole = words[:2] == ["gitsnap", "rollback"] and words[3:4] in ([], [LEAVING])

@@ -15,7 +15,7 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.model import Problem
 from gitsnap.core.plan import Action, RestorePlan, Step
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from tests.cli.helpers import document, refused
 from tests.support.inprocess import Protected
 from tests.support.installation import REPOSITORY, run_gitsnap, take_snapshot

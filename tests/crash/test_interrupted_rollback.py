@@ -16,7 +16,8 @@ from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.installation import disk as disks
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.recover import Direction, recover
+from gitsnap.ops.restore.recover import recover
+from gitsnap.ops.restore.result import Direction
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
 from tests.support.processes import in_child

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import GitsnapError
-from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore.result import Direction
 from tests.support.inprocess import workspace
 from tests.support.installation import remove_tree, run_gitsnap
 from tests.torture import carried, upgraded

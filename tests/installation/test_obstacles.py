@@ -16,7 +16,8 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Problem
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.recover import Direction, recover
+from gitsnap.ops.restore.recover import recover
+from gitsnap.ops.restore.result import Direction
 from tests.installation.test_mounts import Site
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, run_gitsnap, take_snapshot

@@ -10,9 +10,9 @@ from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError, PendingRecove
 from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.restore import merge, recover, rollback
+from gitsnap.ops.restore import merge, recover, rollback, undo
 from gitsnap.ops.restore.merge import MergeResult
-from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore.result import Direction
 from tests.support.inprocess import Protected, workspace
 
 
@@ -70,7 +70,7 @@ def test_undo_takes_back_what_the_merge_changed_and_no_more(place: Protected) ->
     keep_edits(place, lambda: write(place, log="later\n"))
     write(place, log="much later\n", data="later\n")
     for code in ("2\n", "1\n", "2\n"):
-        done = recover.undo(place.sidecar, place.settings, now=place.now)
+        done = undo.undo(place.sidecar, place.settings, now=place.now)
         assert done.verified
         assert held(place).get("code") == code
         assert ("new" in held(place)) is (code == "2\n")
@@ -83,7 +83,7 @@ def test_where_the_merged_state_is_gone_undo_says_what_is_left(place: Protected)
     assert done.snapshot is not None
     place.delete(done.snapshot.id)
     with pytest.raises(NoSuchSnapshotError, match="not known any more") as refused:
-        recover.undo(place.sidecar, place.settings, now=place.now)
+        undo.undo(place.sidecar, place.settings, now=place.now)
     assert "gitsnap rollback" in str(refused.value.hint)
 
 

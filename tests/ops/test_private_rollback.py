@@ -14,7 +14,8 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.installation.apply.executor import Executor
 from gitsnap.ops.restore import recover as recovery
 from gitsnap.ops.restore import rollback as restore
-from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore import undo
+from gitsnap.ops.restore.result import Direction
 from tests.support.inprocess import SETTINGS, Protected
 from tests.support.installation import differences
 from tests.support.readers import Readers
@@ -47,7 +48,7 @@ def test_there_and_back(upgraded: Upgraded) -> None:
     rollback(case, protected)
     assert differences(case.top / "then", case.app) == ""
     readers = Readers(USERS, case.app, case.states)
-    recovery.undo(protected.sidecar, SETTINGS, now=protected.now, disk=Watched(readers))
+    undo.undo(protected.sidecar, SETTINGS, now=protected.now, disk=Watched(readers))
     assert readers.stop() == []
     assert differences(case.top / "now", case.app) == ""
 
@@ -58,7 +59,7 @@ def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
     counting = Counting()
     target = protected.snapshots()[0].id
     restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
     assert differences(case.top / "now", case.app) == ""
     with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
         rollback(case, protected, int(counting.calls * share))
@@ -71,7 +72,7 @@ def test_recovered(upgraded: Upgraded, way: Direction) -> None:
     target = protected.snapshots()[0].id
     counting = Counting()
     restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
     for share in (0.55, 0.8):
         with pytest.raises(KeyboardInterrupt):
             restore.rollback(
@@ -84,7 +85,7 @@ def test_recovered(upgraded: Upgraded, way: Direction) -> None:
         wanted = "then" if way is Direction.FINISH else "now"
         assert differences(case.top / wanted, case.app) == ""
         if way is Direction.FINISH:
-            recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+            undo.undo(protected.sidecar, SETTINGS, now=protected.now)
 
 
 @pytest.mark.parametrize("share", [0.55, 0.8])
@@ -94,7 +95,7 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
     target = protected.snapshots()[0].id
     counting = Counting()
     restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
     with pytest.raises(KeyboardInterrupt):
         restore.rollback(
             protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))

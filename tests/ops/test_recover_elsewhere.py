@@ -12,7 +12,7 @@ import pytest
 
 from gitsnap.core.errors import IntegrityError, PendingRecoveryError, StopRequestedError
 from gitsnap.ops.restore import recover, rollback
-from gitsnap.ops.restore.recover import Direction, Recovered
+from gitsnap.ops.restore.result import Direction, Recovered
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap
 

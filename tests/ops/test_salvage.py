@@ -11,7 +11,7 @@ import pytest
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.ops.restore import export
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap, same_tree

@@ -12,8 +12,9 @@ import pytest
 from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.report import history
-from gitsnap.ops.restore import recover, rollback
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore import undo as undoing
+from gitsnap.ops.restore.result import Restored
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, same_tree, upgrade
 
@@ -25,7 +26,7 @@ def place() -> Iterator[Protected]:
 
 
 def undo(place: Protected) -> Restored:
-    return recover.undo(place.sidecar, place.settings, now=place.now)
+    return undoing.undo(place.sidecar, place.settings, now=place.now)
 
 
 def test_nothing_to_undo(place: Protected) -> None:

@@ -16,7 +16,7 @@ from gitsnap.ops.capture import import_copies, snapshot, store
 from gitsnap.ops.capture.import_sources import Source
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
-from gitsnap.ops.restore import recover, rollback
+from gitsnap.ops.restore import rollback, undo
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, lost_refs
 from gitsnap.sidecar.git import refs
@@ -56,7 +56,7 @@ class TestOrder:
         for n, content in enumerate(("wrong clock", "precious")):
             (place.root / "f").write_text(content)
             rollback.rollback(place.sidecar, first, place.settings, now=START + timedelta(days=2 - n))
-        recover.undo(place.sidecar, place.settings, now=START)
+        undo.undo(place.sidecar, place.settings, now=START)
         assert (place.root / "f").read_text() == "precious"
 
     def test_what_was_just_taken_outlives_retention(self, place: Protected) -> None:

@@ -23,7 +23,7 @@ from gitsnap.ops.check import verify
 from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import locate, retention
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar

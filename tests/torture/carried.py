@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore.result import Direction
 from tests.crash import faults
 from tests.crash.faults import Call, FaultNeverFiredError, Mode, Outcome
 from tests.support.inprocess import workspace

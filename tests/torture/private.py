@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitsnap.installation.disk import Disk
-from gitsnap.ops.restore import recover as recovery
-from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore import undo
+from gitsnap.ops.restore.result import Direction
 from tests.crash import faults
 from tests.crash.faults import Mode, Outcome
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -253,7 +253,7 @@ def watched_rollbacks(share: Share) -> Tally:
                 if way == "rollback":
                     protected.rollback(first)
                 else:
-                    recovery.undo(protected.sidecar, SETTINGS, now=protected.now)
+                    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
                 wrong.append(differences(case.top / tree, case.app) or None)
             # Who has a directory open when it closes goes on listing it, which no mode can forbid.
             read = readers.stop(names=False)

@@ -18,7 +18,7 @@ from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
 from gitsnap.ops.restore import recover as recovery
-from gitsnap.ops.restore.recover import Direction, Recovered
+from gitsnap.ops.restore.result import Direction, Recovered
 from gitsnap.sidecar.repository import Sidecar
 from tests.crash import faults
 from tests.crash.faults import Call, Mode, Outcome

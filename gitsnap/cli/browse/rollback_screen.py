@@ -21,7 +21,8 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
 from gitsnap.ops.live import in_progress
-from gitsnap.ops.restore.rollback import Restored, rollback
+from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.restore.rollback import rollback
 from gitsnap.sidecar.repository import Sidecar
 
 _MOST = 10_000

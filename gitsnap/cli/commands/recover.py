@@ -29,8 +29,8 @@ def recover(
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json, text
     from gitsnap.ops.live import in_progress
-    from gitsnap.ops.restore.recover import Direction
     from gitsnap.ops.restore.recover import recover as operation
+    from gitsnap.ops.restore.result import Direction
 
     session: Session = context.obj
     if finish + revert + give_up > 1:

@@ -23,7 +23,7 @@ def undo(
     from gitsnap.cli.bring_back import confirmation, report
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.live import in_progress
-    from gitsnap.ops.restore.recover import undo as operation
+    from gitsnap.ops.restore.undo import undo as operation
 
     session: Session = context.obj
     asks = not yes and not dry_run and session.out.interactive

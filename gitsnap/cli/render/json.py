@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.live.pending import Pending
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.query.status import State
-    from gitsnap.ops.restore.recover import Recovered
-    from gitsnap.ops.restore.rollback import Restored
+    from gitsnap.ops.restore.result import Recovered, Restored
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.retention import Collected
     from gitsnap.sidecar.state.damage import Damage

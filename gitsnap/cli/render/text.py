@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.query.inspect import Shown
-    from gitsnap.ops.restore.recover import Recovered
-    from gitsnap.ops.restore.rollback import Restored
+    from gitsnap.ops.restore.result import Recovered, Restored
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.retention import Collected
     from gitsnap.sidecar.state.damage import Damage

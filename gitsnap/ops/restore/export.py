@@ -24,7 +24,7 @@ from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live.feasible import require_space
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.restore.transaction import Transaction, Unjournaled
 from gitsnap.sidecar import catalog, contents, salvage

@@ -29,7 +29,7 @@ from gitsnap.ops.compare.structured import LARGEST, Merged, merge_content
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Only
 from gitsnap.ops.restore.transaction import said
 from gitsnap.ops.store import retention

@@ -1,4 +1,4 @@
-"""Settling a rollback that was interrupted, and reversing one that was not."""
+"""Settling a rollback that was interrupted: by its journal, or by comparing everything with a snapshot."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import stat
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 
 from gitsnap.core.component import Part
 from gitsnap.core.content import CHUNK
@@ -20,59 +19,22 @@ from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.apply import give_up, orphan_stages, stage_dirs
+from gitsnap.installation.apply import orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
 from gitsnap.installation.disk import Disk
-from gitsnap.ops.compare import components
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
-from gitsnap.ops.restore.rollback import (
-    Confirm,
-    Restored,
-    Rollback,
-    RollbackOptions,
-    check,
-    open_transaction,
-    reach_of,
-    settled,
-)
+from gitsnap.ops.restore.give_up import give_up
+from gitsnap.ops.restore.result import Direction, Recovered, settled
+from gitsnap.ops.restore.rollback import Rollback, RollbackOptions, open_transaction
+from gitsnap.ops.restore.safety import component_of_snapshot, last_safety, reach_of
+from gitsnap.ops.restore.scan import check
 from gitsnap.ops.restore.target import Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
-from gitsnap.sidecar import catalog, contents, files
-from gitsnap.sidecar.catalog import Living
+from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
-
-
-class Direction(StrEnum):
-    """Which of the two states a recovery is to end with; or that it is given up, with what is there left as it is."""
-
-    FINISH = "finish"
-    REVERT = "revert"
-    GIVE_UP = "give-up"
-
-
-@dataclass(slots=True)
-class Recovered:
-    """What was settled. `direction` is None where there was nothing to settle; the ids are those of the rollback.
-
-    `cleared` are stages without a journal that were removed. `moved` tells whether names of the installation were
-    moved: false where it was untouched or done already. `unverified` says why the directory could not be compared with
-    the snapshot that it was brought to; `kept` is where everything lies that the stages held, where it was given up.
-    """
-
-    direction: Direction | None = None
-    transaction: str | None = None
-    target: str | None = None
-    safety: str | None = None
-    moved: bool = False
-    verified: bool = True
-    incomplete: list[Problem] = field(default_factory=list)
-    cleared: list[bytes] = field(default_factory=list)
-    duration: float = 0.0
-    unverified: str | None = None
-    kept: str | None = None
 
 
 def recover(
@@ -96,7 +58,7 @@ def recover(
     started = time.monotonic()
     with sidecar.writing(settings.lock_wait, recovering=True):
         if direction is Direction.GIVE_UP:
-            result = _give_up(sidecar, options)
+            result = give_up(sidecar, options)
         else:
             result = _Recovery(sidecar, settings, options, direction).run()
     result.duration = time.monotonic() - started
@@ -389,38 +351,6 @@ def _giving_up_named() -> Iterator[None]:
         raise
 
 
-def _give_up(sidecar: Sidecar, options: RollbackOptions) -> Recovered:
-    """Leave the directory as it is, keep all that the stages hold outside, and forget the journal."""
-    journal, root = JournalFile(sidecar), sidecar.installation
-    record = None
-    with suppress(IntegrityError):
-        found = journal.load()
-        record = found[1] if found else None
-    texts, there = journal.texts(), os.path.isdir(root)
-    left = stage_dirs.left_behind(root) if there else []
-    if not texts and not left:
-        return Recovered()
-    name = record.transaction if record else os.urandom(6).hex()
-    kept = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-given-up-{name}")
-    os.makedirs(kept, mode=0o700, exist_ok=True)
-    result = Recovered(Direction.GIVE_UP, verified=False, kept=kept)
-    result.unverified = "it was given up: the directory may be between two states"
-    if record:
-        result.transaction, result.target, result.safety = record.transaction, record.target, record.safety
-    for text, data in texts.items():
-        files.replace(os.path.join(kept, text), data, sidecar.scratch)
-    paths = {b"%d" % m.slot: m.path for m in record.moves} if record else {}
-    result.incomplete += give_up.take_out(root, options.disk, left, paths, os.path.join(kept, "stage")) if there else []
-    if record:
-        result.incomplete += [
-            Problem(path, "this stage is not here: it is where the directory is that the rollback was interrupted in")
-            for path in sorted(record.stage_paths() - set(left))
-        ]
-    journal.remove()
-    journal.forget()
-    return result
-
-
 def _unknown_to(known: set[bytes]) -> Callable[[int], bool]:
     """Tells of an open file whether none of the digests is its own."""
 
@@ -431,60 +361,3 @@ def _unknown_to(known: set[bytes]) -> Callable[[int], bool]:
         return digest.digest() not in known
 
     return unknown
-
-
-def undo(
-    sidecar: Sidecar,
-    settings: Settings,
-    *,
-    now: datetime,
-    dry_run: bool = False,
-    confirm: Confirm | None = None,
-    disk: Disk | None = None,
-    observer: Observer = SILENT,
-    interrupts: Interrupts = UNGUARDED,
-) -> Restored:
-    """Reverse the last rollback, restore or undo: bring back what its safety snapshot holds, as far as it reached.
-
-    Takes a safety snapshot as well, so that it can be undone in turn. Raises NoSuchSnapshotError when there is none.
-    """
-    options = RollbackOptions(now, dry_run, confirm, disk or Disk(), observer, interrupts)
-    with sidecar.writing(settings.lock_wait):
-        safety = last_safety(catalog.snapshots(sidecar))
-        reach = reach_of(safety.command)
-        part = component_of_snapshot(sidecar, safety, reach.component, settings)
-        only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
-        return Rollback(sidecar, safety, settings, options, reach.paths, part, reversing=True, only=only).run()
-
-
-def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> Only:
-    """What the merge before which a safety snapshot was taken has changed."""
-    name = (safety.command or "").split()[2]
-    try:
-        target = catalog.resolve(catalog.snapshots(sidecar), name)
-    except NoSuchSnapshotError as error:
-        raise NoSuchSnapshotError(
-            f"what the last merge changed is not known any more: {error.message}",
-            hint=f"gitsnap rollback {safety.id} brings the whole directory back to what it was before it",
-        ) from None
-    return merged_paths(sidecar, target, safety, leaving)
-
-
-def component_of_snapshot(
-    sidecar: Sidecar, snapshot: Snapshot, component: str | None, settings: Settings
-) -> Part | None:
-    """The component of this name as the configuration and a snapshot have it; None for none."""
-    return components.part(sidecar, snapshot.id, component, settings) if component is not None else None
-
-
-def last_safety(living: Living) -> Snapshot:
-    """The safety snapshot of the last rollback or restore; NoSuchSnapshotError when there is none.
-
-    Raises IntegrityError where the very one that is meant may be damaged.
-    """
-    for snapshot in reversed(living):
-        if snapshot.kind is Kind.SAFETY:
-            return catalog.require_certain(living, snapshot)
-    raise NoSuchSnapshotError(
-        "there is nothing to undo: no rollback or restore has left a safety snapshot", hint="`gitsnap list` shows all"
-    )

@@ -3,99 +3,39 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gitsnap.core.component import Part
-from gitsnap.core.content import Digesting
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
-from gitsnap.core.plan import RestorePlan, same_content
-from gitsnap.core.retention import Decision, HeldBack
+from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
-from gitsnap.core.upgrade import LEAVING, undone_again
+from gitsnap.core.upgrade import undone_again
 from gitsnap.installation import root as directory
 from gitsnap.installation.apply.executor import refused
 from gitsnap.installation.disk import Disk
-from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan_result import Scan
-from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.feasible import require_space, require_way_in
-from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.prefetch import Prefetching
-from gitsnap.ops.parallel.read import DigestingReaders
+from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.restore.safety import command_line
+from gitsnap.ops.restore.scan import check, look, written_meanwhile
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.sidecar import catalog, publish
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
-
-# Those of some differences that nothing could have been done about, with the reason for each.
-Explain = Callable[[list[Problem]], list[Problem]]
-
-
-@dataclass(slots=True)
-class Restored:
-    """What was done, or would be.
-
-    `incomplete` names what could not be brought back exactly, and why; `verified` tells that everything else was
-    compared with the manifest afterwards. `salvaged` says that it was made of what is whole of a snapshot:
-    what is not is named, too. `duration` is in seconds. `paths` and `component` tell what was asked for
-    where that is not everything. `in_use` are databases among what was replaced that had journals beside them: whoever
-    has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
-    `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
-    `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
-    which stood in its place.
-    """
-
-    target: Snapshot
-    plan: RestorePlan
-    safety: Snapshot | None = None
-    applied: bool = False
-    verified: bool = False
-    incomplete: list[Problem] = field(default_factory=list)
-    pruned: list[Decision] = field(default_factory=list)
-    held: HeldBack | None = None
-    duration: float = 0.0
-    paths: tuple[bytes, ...] = ()
-    component: str = ""
-    in_use: list[bytes] = field(default_factory=list)
-    salvaged: bool = False
-    left_alone: list[bytes] = field(default_factory=list)
-    unrecorded: dict[str, int] = field(default_factory=dict)
-    beyond: list[bytes] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
-    aside: str | None = None
-
-    def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
-        """Take in where the directory differs from the target afterwards."""
-        self.incomplete, unexplained = settled(self.incomplete, wrong, explain)
-        self.incomplete += unexplained
-        self.verified = not unexplained
-
-
-def settled(incomplete: list[Problem], wrong: list[Problem], explain: Explain) -> tuple[list[Problem], list[Problem]]:
-    """What is known to have stayed incomplete, once each, and what else differs without an explanation."""
-    known = list(dict.fromkeys(incomplete))
-    named = {p.path for p in known}
-    rest = [p for p in wrong if p.path not in named]
-    if rest:
-        found = explain(rest)
-        named = {p.path for p in found}
-        known, rest = known + found, [p for p in rest if p.path not in named]
-    return known, rest
-
 
 Confirm = Callable[[Snapshot, RestorePlan], bool]
 
@@ -359,98 +299,3 @@ def open_transaction(sidecar: Sidecar, record: Record, options: RollbackOptions)
     """The transaction of a record, with its journal in the sidecar."""
     beside = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-conflicts-{record.transaction}")
     return Transaction(record, JournalFile(sidecar), options.disk, beside, options.observer)
-
-
-def look(
-    sidecar: Sidecar,
-    target: Target,
-    phase: str,
-    cache: StatCache,
-    observer: Observer,
-    hidden: frozenset[bytes] = frozenset(),
-    *,
-    databases: Databases | None,
-) -> Scan:
-    """Scan the directory by the rules of a target, nothing stored."""
-    observer.started(phase)
-    excludes = target.excludes(hidden)
-    with closing(DigestingReaders(sidecar.installation, cache.rows)) as readers:
-        scan = Scanner(
-            sidecar.installation,
-            Digesting(),
-            cache=cache,
-            excludes=excludes,
-            readers=readers,
-            databases=databases,
-            observer=observer,
-            # What has just been written is ours, and nobody should be at work on it.
-            leases=True,
-        ).run()
-    observer.finished()
-    return scan
-
-
-def check(sidecar: Sidecar, target: Target, cache: StatCache, observer: Observer, hidden: frozenset[bytes]) -> Scan:
-    """Look at what has become of the directory, to compare it with the target."""
-    if target.whole:
-        excludes = target.excludes(hidden)
-        observer.started("checking")
-        scan = confirmed(sidecar.installation, target.wanted, cache, excludes, observer)
-        observer.finished()
-        if scan is not None:
-            return scan
-    as_held = databases.comparing(sidecar, target.wanted, sqlite=target.sqlite)
-    return look(sidecar, target, "checking", cache, observer, hidden, databases=as_held)
-
-
-def command_line(
-    target: str, paths: Sequence[bytes] = (), part: Part | None = None, leaving: Sequence[bytes] | None = None
-) -> str:
-    """What to type for the same rollback or restore; undo reads it back from the safety snapshot.
-
-    Nobody types the one that puts a merge in place: it names what others wrote to and was left alone.
-    """
-    if leaving is not None:
-        return shlex.join(["gitsnap", "rollback", target, LEAVING, *map(os.fsdecode, leaving)])
-    if part is not None:
-        return shlex.join(["gitsnap", "rollback", target, "--component", part.name])
-    if not paths:
-        return f"gitsnap rollback {target}"
-    return shlex.join(["gitsnap", "restore", target, "--", *map(os.fsdecode, paths)])
-
-
-def written_meanwhile(wrong: list[Problem], plan: RestorePlan, before: Inventory, after: Inventory) -> list[Problem]:
-    """Of what is not as it shall be, the files that nothing was to be done to, and that others have written to since
-    the directory was looked at: they were as the target has them."""
-    if not wrong:
-        return []
-    ours, was, now = {s.path for s in plan.steps}, before.by_path(), after.by_path()
-    return [
-        Problem(p.path, "was written to meanwhile, and was left alone")
-        for p in wrong
-        if p.path not in ours
-        and (a := was.get(p.path)) is not None
-        and (b := now.get(p.path)) is not None
-        and a.type is b.type is Type.FILE
-        and not same_content(a, b)
-    ]
-
-
-@dataclass(slots=True, frozen=True)
-class Reach:
-    """What a command line written by `command_line` is about: paths, a component, or a merge that left paths alone."""
-
-    paths: tuple[bytes, ...] = ()
-    component: str | None = None
-    leaving: tuple[bytes, ...] | None = None
-
-
-def reach_of(command: str | None) -> Reach:
-    """Read a command line back."""
-    words = shlex.split(command or "")
-    named = tuple(map(os.fsencode, words[4:]))
-    if words[3:4] == ["--component"]:
-        return Reach(component=words[4])
-    if words[3:4] == [LEAVING]:
-        return Reach(leaving=named)
-    return Reach(named) if words[3:4] == ["--"] else Reach()

@@ -41,7 +41,7 @@ from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.progress import Reporting

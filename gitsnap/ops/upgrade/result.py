@@ -10,7 +10,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.outcome import Ending
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
-from gitsnap.ops.restore.rollback import Restored
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.upgrade.checks import Check
 
 
