@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.keys import KeyChange
 from gitsnap.core.model import Entry, Type
+from gitsnap.core.packages.model import Edited, PackageChange
 
 
 @dataclass(slots=True)
@@ -28,25 +28,18 @@ class FileChange:
     yours: bool | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Package:
-    """An installed package that came, went, or has another version; `files` is how many of its files changed."""
-
-    name: str
-    where: bytes
-    old: str | None
-    new: str | None
-    files: int = 0
-
-
 @dataclass(slots=True)
 class Changelog:
-    """The changes from one state to another. `within` counts the changed files that belong to `packages`."""
+    """The changes from one state to another. `within` counts the changed files that belong to `packages`.
+
+    `edited` are the files of packages that somebody changed by hand; they are among `files`, too.
+    """
 
     old: str
     new: str
     files: list[FileChange] = field(default_factory=list)
-    packages: list[Package] = field(default_factory=list)
+    packages: list[PackageChange] = field(default_factory=list)
+    edited: list[Edited] = field(default_factory=list)
     within: int = 0
     grown: int = 0
     summary: dict[str, int] = field(default_factory=dict)
@@ -102,20 +95,6 @@ class Changelog:
 LOCK_FILES = frozenset(
     b"package-lock.json .package-lock.json npm-shrinkwrap.json composer.lock poetry.lock uv.lock Cargo.lock".split()
 )
-_NPM = re.compile(rb"((?:.*/)?node_modules/(?:@[^/]+/)?[^/]+)/package\.json")
-_PYTHON = re.compile(rb"((?:.*/)?([^/]+)-([^/-]+)\.(?:dist|egg)-info)/(?:METADATA|PKG-INFO)")
-
-
-def npm_package(path: bytes) -> bytes | None:
-    """The package's directory, if `path` is the package.json of an installed npm package."""
-    match = _NPM.fullmatch(path)
-    return match[1] if match else None
-
-
-def python_package(path: bytes) -> tuple[bytes, str, str] | None:
-    """(directory of its metadata, name, version), if `path` is the METADATA of an installed Python package."""
-    match = _PYTHON.fullmatch(path)
-    return (match[1], match[2].decode("utf-8", "replace"), match[3].decode("utf-8", "replace")) if match else None
 
 
 def innermost(path: bytes, tops: Container[bytes]) -> bytes | None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
-from gitsnap.core.changelog import LOCK_FILES, FileChange, Package, folded
+from gitsnap.core.changelog import LOCK_FILES, FileChange, folded
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, shown_path
 from gitsnap.core.model import Type
+from gitsnap.core.packages.model import Direction, Kind, PackageChange
 from gitsnap.core.secrets import MASK, mask_text
 
 if TYPE_CHECKING:
@@ -149,45 +150,68 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
 
 
 def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
-    groups = [
-        ("updated", [p for p in log.packages if p.old and p.new]),
-        ("new", [p for p in log.packages if not p.old]),
-        ("gone", [p for p in log.packages if not p.new]),
-    ]
-    counts = ", ".join(f"{len(found):,} {word}" for word, found in groups if found)
-    yield style.section(f"Packages: {counts}")
-    in_them = f"{formatting.many(log.within, 'changed file')} in them" if log.within else ""
-    if in_them:
-        yield f"{in_them}, not listed below.\n"
-    updated = groups[0][1]
+    groups = {title: found for title, found in package_groups(log.packages) if found}
+    yield style.section(f"Packages: {', '.join(f'{len(found):,} {title}' for title, found in groups.items())}")
+    if log.within:
+        yield f"{formatting.many(log.within, 'changed file')} in them, not listed below.\n"
+    updated = [p for title, found in groups.items() if title in TABLED for p in found]
     if updated:
-        ordered = sorted(updated, key=lambda p: (is_nested(p), not is_major(p), p.name))
-        rows = [(package_name(p), p.old or "", p.new or "", "major" if is_major(p) else "") for p in ordered]
+        rows = [(package_name(p), p.old or "", p.new or "", package_remark(p)) for p in updated]
         yield from style.rows(("Package", "Before", "After", ""), rows[:_SHOWN_PACKAGES])
         if len(rows) > _SHOWN_PACKAGES:
             yield f"… and {len(rows) - _SHOWN_PACKAGES:,} more"
-    for title, found in groups[1:]:
-        if found:
+    for title, found in groups.items():
+        if title not in TABLED:
             yield style.group(title.capitalize())
-            yield style.list([f"{package_name(p)} {p.new or p.old}" for p in found])
+            yield style.list([package_line(p) for p in found])
 
 
-def is_nested(package: Package) -> bool:
-    """Whether a package was installed for another one alone."""
-    return package.where.count(b"node_modules/") > 1
+# The groups whose packages have two versions to show beside each other.
+TABLED = ("down", "updated")
+_GROUPS = {
+    "down": (Direction.DOWN,),
+    "updated": (Direction.UP, Direction.CHANGED),
+    "new": (Direction.NEW,),
+    "gone": (Direction.GONE,),
+    "moved": (Direction.MOVED,),
+    "rebuilt": (Direction.REBUILT,),
+}
 
 
-def package_name(package: Package) -> str:
-    """Its name, and which one it was installed for where there is one."""
-    holder = (
-        package.where.rpartition(b"/node_modules/")[0].rpartition(b"node_modules/")[2] if is_nested(package) else b""
-    )
-    return formatting.name(package.name) + (f" (in {formatting.name(holder)})" if holder else "")
+def package_groups(packages: Sequence[PackageChange]) -> Iterator[tuple[str, list[PackageChange]]]:
+    """The packages by what became of them, with a word for each group; what other packages brought comes last."""
+    for title, directions in _GROUPS.items():
+        found = [p for p in packages if p.direction in directions and p.kind is not Kind.VENDORED]
+        yield title, sorted(found, key=lambda p: (not is_major(p), p.name.lower(), p.where))
+    yield "inside others", [p for p in packages if p.kind is Kind.VENDORED]
 
 
-def is_major(package: Package) -> bool:
+def package_remark(package: PackageChange) -> str:
+    """What is to be known of a package's change beside the versions: down, or major."""
+    if package.direction is Direction.DOWN:
+        return "down"
+    return "major" if is_major(package) else ""
+
+
+def package_line(package: PackageChange) -> str:
+    """A package and its version, or both versions."""
+    versions = dict.fromkeys(v for v in (package.old, package.new) if v)
+    told = f"{package_name(package)} {' → '.join(versions)}"
+    if package.kind is Kind.VENDORED and package.direction in (Direction.NEW, Direction.GONE):
+        return f"{told} {package.direction.value}"
+    return told
+
+
+def package_name(package: PackageChange) -> str:
+    """Its name, and the package that it is in where there is one."""
+    return formatting.name(package.name) + (f" (in {formatting.name(package.holder)})" if package.holder else "")
+
+
+def is_major(package: PackageChange) -> bool:
     """Whether the first number that may break things differs: the major one, or the minor one below 1.0."""
-    sides = [(v or "").lstrip("v").split(".") for v in (package.old, package.new)]
+    if package.old is None or package.new is None:
+        return False
+    sides = [v.lstrip("v").split(".") for v in (package.old, package.new)]
     return sides[0][0] != sides[1][0] or (sides[0][0] == "0" and sides[0][1:2] != sides[1][1:2])
 
 

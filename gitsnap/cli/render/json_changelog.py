@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, change
+from gitsnap.cli.render.json import Document, change, path
 from gitsnap.core.changelog import FileChange
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
+    from gitsnap.core.packages.model import PackageChange
     from gitsnap.core.settings import Settings
     from gitsnap.ops.report.history import Episode
 from gitsnap.cli.render.json_keys import key_document
@@ -17,7 +18,6 @@ from gitsnap.cli.render.json_keys import key_document
 def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:
     """`changelog --format json`."""
     from gitsnap.cli.render import json_upgrade
-    from gitsnap.cli.render.json import path
 
     return {
         "from": log.old,
@@ -25,13 +25,25 @@ def document(log: Changelog, episode: Episode | None, settings: Settings, *, sec
         "upgrade": json_upgrade.episode(episode) if episode else None,
         "summary": log.summary,
         "bytes": log.grown,
-        "packages": [
-            {"name": p.name, **path(p.where, "where"), "old": p.old, "new": p.new, "files": p.files}
-            for p in log.packages
-        ],
+        "packages": [_package(p) for p in log.packages],
+        "edited": [{**path(e.path), "package": e.package, "before": e.before} for e in log.edited],
         "components": {
             name: [_file_document(f, settings, secrets) for f in found] for name, found in log.components().items()
         },
+    }
+
+
+def _package(package: PackageChange) -> Document:
+    return {
+        "ecosystem": package.ecosystem,
+        "name": package.name,
+        **path(package.where, "where"),
+        "old": package.old,
+        "new": package.new,
+        "direction": package.direction.value,
+        "files": package.files,
+        "kind": package.kind.value,
+        "holder": package.holder or None,
     }
 
 

@@ -8,8 +8,9 @@ from gitsnap.cli.render import changelog, formatting
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, more, path
-from gitsnap.core.changelog import Changelog, FileChange, Package
+from gitsnap.core.changelog import Changelog, FileChange
 from gitsnap.core.keys import KeyChange, shown_path
+from gitsnap.core.packages.model import PackageChange
 from gitsnap.core.secrets import MASK
 
 # What a file costs beside its name and keys.
@@ -23,11 +24,9 @@ def packages(log: Changelog, budget: Budget) -> Html | None:
     """The packages that have another version, came, or went."""
     if not log.packages:
         return None
-    updated = [p for p in log.packages if p.old and p.new]
-    groups = (("New", [p for p in log.packages if not p.old]), ("Gone", [p for p in log.packages if not p.new]))
-    counts = [f"{len(updated):,} updated"] if updated else []
-    counts += [f"{len(found):,} {title.lower()}" for title, found in groups if found]
-    told = [", ".join(counts) + "."]
+    groups = {title: found for title, found in changelog.package_groups(log.packages) if found}
+    updated = [p for title, found in groups.items() if title in changelog.TABLED for p in found]
+    told = [", ".join(f"{len(found):,} {title}" for title, found in groups.items()) + "."]
     if log.within:
         told.append(f"{formatting.many(log.within, 'changed file')} belong to them.")
     return tag(
@@ -35,46 +34,42 @@ def packages(log: Changelog, budget: Budget) -> Html | None:
         tag("h2", "Packages"),
         tag("p", " ".join(told)),
         _updated(updated, budget) if updated else None,
-        *(_listed(title, found, budget) for title, found in groups if found),
+        *(_listed(title, found, budget) for title, found in groups.items() if title not in changelog.TABLED),
         id="packages",
     )
 
 
-def _updated(found: Sequence[Package], budget: Budget) -> Html:
-    ordered = sorted(found, key=lambda p: (changelog.is_nested(p), not changelog.is_major(p), p.name, p.where))
-    rows = list(fitting(map(_package_row, ordered), budget))
+def _updated(found: Sequence[PackageChange], budget: Budget) -> Html:
+    rows = list(fitting(map(_package_row, found), budget))
     head = tag("tr", *(tag("th", h, scope="col") for h in ("Package", "Before", "After", "")))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="versions")
-    left = len(ordered) - len(rows)
+    left = len(found) - len(rows)
     folded = tag("div", table, class_="wide", tabindex=0)
     if len(rows) > 40:
         folded = tag("details", tag("summary", f"All {len(rows):,} updated packages"), folded, open=len(rows) <= 60)
     return tag("div", folded, more(left, "package") if left else None)
 
 
-def _package_row(package: Package) -> Html:
-    major = changelog.is_major(package)
+def _package_row(package: PackageChange) -> Html:
+    remark = changelog.package_remark(package)
     return tag(
         "tr",
         tag("th", _clipped(changelog.package_name(package)), scope="row"),
         tag("td", _clipped(package.old or "")),
         tag("td", _clipped(package.new or "")),
-        tag("td", tag("span", "major", class_="badge") if major else None),
+        tag("td", tag("span", remark, class_="badge") if remark else None),
         class_="it",
         data_s="modified",
     )
 
 
-def _listed(title: str, found: Sequence[Package], budget: Budget) -> Html:
-    items = (
-        tag("li", _clipped(changelog.package_name(p)), " ", tag("span", _clipped(p.new or p.old or ""), class_="c"))
-        for p in found
-    )
+def _listed(title: str, found: Sequence[PackageChange], budget: Budget) -> Html:
+    items = (tag("li", _clipped(changelog.package_line(p))) for p in found)
     rows = list(fitting(items, budget))
     left = len(found) - len(rows)
     return tag(
         "details",
-        tag("summary", f"{title}: {formatting.many(len(found), 'package')}"),
+        tag("summary", f"{title.capitalize()}: {formatting.many(len(found), 'package')}"),
         tag("ul", *rows, class_="columns"),
         more(left, "package") if left else None,
     )

@@ -33,7 +33,7 @@ class Difference:
     """The changes between two states, named by snapshot ids or `now`. `retimed` counts files whose time alone differs.
 
     `partial` names what could not be read: of the live directory now, and of a snapshot when it was taken.
-    `beyond` is what one side holds and the other, a foreign copy, does not cover.
+    `beyond` is what one side holds and the other, a foreign copy, does not cover. `entries` are all of either state.
     """
 
     old: str
@@ -42,6 +42,7 @@ class Difference:
     retimed: int = 0
     partial: list[Problem] = field(default_factory=list)
     beyond: list[bytes] = field(default_factory=list)
+    entries: tuple[list[Entry], list[Entry]] = ([], [])
 
 
 def diff(
@@ -76,7 +77,8 @@ def diff(
     partial = {p.path: p for side in (*stored.values(), live) for p in _unread(side, live) if _asked(p.path, paths)}
     untold = {p for a, b in (sides, reversed(sides)) for p in beyond(a, b) if _asked(p, paths)}
     unread_paths = sorted(partial.values(), key=lambda p: p.path)
-    return Difference(ids[0], ids[1], comparison, retimed, unread_paths, sorted(untold)), reader
+    entries = sides[0].entries, sides[1].entries
+    return Difference(ids[0], ids[1], comparison, retimed, unread_paths, sorted(untold), entries), reader
 
 
 def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:

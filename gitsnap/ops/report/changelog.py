@@ -8,12 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from gitsnap.core.changelog import (
     Changelog,
     FileChange,
-    Package,
     count_lines,
-    innermost,
     is_content,
-    npm_package,
-    python_package,
     size_of,
 )
 from gitsnap.core.comparison import Change, Status
@@ -22,7 +18,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.filetype import HEAD, file_type
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.settings import Settings
-from gitsnap.ops.compare import components, diff, structured
+from gitsnap.ops.compare import components, diff, packages, structured
 from gitsnap.sidecar.repository import Sidecar
 
 _LARGEST_TEXT = 1 << 20
@@ -56,15 +52,19 @@ def told(found: diff.Difference, read: Read, settings: Settings, pristine: Mappi
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, summary=_summary(changes))
     log.grown = sum(size_of(c.new) - size_of(c.old) for c in changes)
-    log.packages, tops = _packages(changes, read)
+    of_packages = packages.compare(found.entries, changes, read)
+    log.packages, log.edited = of_packages.changes, of_packages.edited
+    before = {e.path for e in log.edited if e.before}
     for change in changes:
-        if innermost(change.path, tops) is not None:
+        if change.path in of_packages.within:
             log.within += _is_file(change)
             continue
         file = FileChange(change, component_of(change.path, settings.components))
         _look_inside(file, read)
         if pristine is not None:
             file.yours = _is_yours(change, pristine)
+        if change.path in before:
+            file.yours = True
         log.files.append(file)
     return log
 
@@ -83,46 +83,6 @@ def _is_file(change: Change) -> bool:
 def _is_yours(change: Change, pristine: Mapping[bytes, bytes]) -> bool:
     path = change.old_path or change.path
     return change.old is not None and change.old.type is Type.FILE and pristine.get(path) != change.old.sha256
-
-
-def _packages(changes: list[Change], read: Read) -> tuple[list[Package], set[bytes]]:
-    """The packages whose versions differ, and the directories that are told with them."""
-    npm = {top: c for c in changes if (top := npm_package(c.path)) is not None and c.status is not Status.METADATA}
-    found: dict[bytes, Package] = {}
-    for top, change in npm.items():
-        old, new = (_version(change, side, read) for side in (0, 1))
-        if old != new:
-            name = top.rpartition(b"node_modules/")[2].decode("utf-8", "replace")
-            found[top] = Package(name, top, old, new)
-    count = Counter(top for c in changes if _is_file(c) and (top := innermost(c.path, found)) is not None)
-    out = [Package(p.name, p.where, p.old, p.new, count[top]) for top, p in found.items()]
-    python, tops = _python_packages(changes)
-    return sorted([*out, *python], key=lambda p: (p.name, p.where)), {*found, *tops}
-
-
-def _version(change: Change, side: int, read: Read) -> str | None:
-    entry = (change.old, change.new)[side]
-    if entry is None or entry.type is not Type.FILE:
-        return None
-    try:
-        found = structured.parse(b"package.json", _content(entry, side, read))
-    except ValueError:
-        return None
-    version = found.get("version") if isinstance(found, dict) else None
-    return version if isinstance(version, str) else None
-
-
-def _python_packages(changes: list[Change]) -> tuple[list[Package], set[bytes]]:
-    versions: dict[tuple[bytes, str], list[str | None]] = {}
-    tops = set()
-    for change in changes:
-        told = python_package(change.path)
-        if told and change.status in (Status.ADDED, Status.REMOVED):
-            top, name, version = told
-            tops.add(top)
-            pair = versions.setdefault((top.rpartition(b"/")[0], name), [None, None])
-            pair[change.status is Status.ADDED] = version
-    return [Package(name, where, old, new) for (where, name), (old, new) in versions.items()], tops
 
 
 def _look_inside(file: FileChange, read: Read) -> None:

@@ -1,0 +1,51 @@
+"""Which package a path belongs to, by what the packages' records list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gitsnap.core.packages.model import Package, Tree
+
+# Python keeps what it compiled of foo/bar.py as foo/__pycache__/bar.cpython-311.pyc.
+_COMPILED = re.compile(rb"((?:.*/)?)__pycache__/([^/]+?)\.[^/]*\.pyc", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Owners:
+    """The paths of packages in one state: those that are listed, with digests, and directories as wholes."""
+
+    listed: dict[bytes, tuple[Package, str]] = field(default_factory=dict)
+    tops: dict[bytes, Package] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, packages: Iterable[Package], tree: Tree, *, only: Mapping[bytes, object] | None = None) -> Owners:
+        """Those of some packages, perhaps of some paths alone."""
+        found = cls()
+        for package in packages:
+            found.tops.update(dict.fromkeys(package.tops, package))
+            for path, digest in package.files(tree).items():
+                if only is None or path in only:
+                    found.listed[path] = (package, digest)
+        return found
+
+    def owner(self, path: bytes) -> Package | None:
+        """The package that a path belongs to."""
+        listed = self.listed.get(path) or self._source(path)
+        if listed is not None:
+            return listed[0]
+        at = path
+        while at:
+            if at in self.tops:
+                return self.tops[at]
+            at = at.rpartition(b"/")[0]
+        return None
+
+    def digest(self, path: bytes) -> str:
+        """What the record says of a file's content; empty where it says nothing."""
+        return self.listed[path][1] if path in self.listed else ""
+
+    def _source(self, path: bytes) -> tuple[Package, str] | None:
+        compiled = _COMPILED.fullmatch(path)
+        return self.listed.get(compiled[1] + compiled[2] + b".py") if compiled else None

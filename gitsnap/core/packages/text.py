@@ -1,0 +1,67 @@
+"""What several records have in common: headers, and paths that count from somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+
+def text(data: bytes) -> str:
+    """Text in UTF-8; what is none is shown as such."""
+    return data.decode("utf-8-sig", "replace")
+
+
+def headers(data: bytes) -> dict[str, str]:
+    """The headers of an RFC 822 record by lower-case name, up to the first empty line. Of several, the first counts."""
+    found: dict[str, str] = {}
+    for line in text(data).split("\n"):
+        if not line.strip():
+            break
+        name, colon, value = line.partition(":")
+        if colon and not line[0].isspace():
+            found.setdefault(name.strip().lower(), value.strip())
+    return found
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object; TypeError for other JSON, ValueError for anything else and for what is nested beyond reason."""
+    try:
+        found = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
+
+
+def parent(path: bytes) -> bytes:
+    """The directory that a path is in; empty for the root."""
+    return path.rpartition(b"/")[0]
+
+
+def below(directory: bytes, name: bytes) -> bytes:
+    """A name in a directory."""
+    return directory + b"/" + name if directory else name
+
+
+def joined(directory: bytes, relative: bytes) -> bytes | None:
+    """A relative path from a directory, `..` taken by name. None for an absolute one, or one that leaves the root."""
+    if relative.startswith(b"/"):
+        return None
+    parts = directory.split(b"/") if directory else []
+    for part in relative.split(b"/"):
+        if part == b"..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def plain(value: object) -> str:
+    """A name or version that is a string of a bearable length without control characters; ValueError otherwise."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 300 or re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError("no name or version")
+    return value.strip()

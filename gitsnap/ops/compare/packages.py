@@ -1,0 +1,271 @@
+"""What became of the packages between two states, and which changed files are theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from gitsnap.core.comparison import Change, Status
+from gitsnap.core.model import Entry, Type
+from gitsnap.core.packages import matching, registry
+from gitsnap.core.packages.matching import Pair
+from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, no_files
+from gitsnap.core.packages.ownership import Owners
+from gitsnap.core.packages.registry import Reader
+
+Read = Callable[[int, Entry], Iterator[bytes]]
+# No record of packages is larger; what says to be one, and is, is not read.
+_LARGEST_RECORD = 32 << 20
+# What a record without SHA-256 says of larger files is not looked at.
+_LARGEST_HASHED = 64 << 20
+# What reading something that is no such record after all may raise.
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+_LIBRARY = re.compile(rb"(?:^|/)lib(?:64)?/python[^/]*/(?:site|dist)-packages$")
+
+
+@dataclass(slots=True)
+class Packages:
+    """The `changes` by name, the changed paths that are told with them, and what was changed by hand."""
+
+    changes: list[PackageChange] = field(default_factory=list)
+    within: set[bytes] = field(default_factory=set)
+    edited: list[Edited] = field(default_factory=list)
+
+
+class State:
+    """One side of a comparison as a tree of packages' records."""
+
+    def __init__(self, side: int, entries: Iterable[Entry], read: Read) -> None:
+        self._side, self._read = side, read
+        self.entries = {e.path: e for e in entries}
+
+    def read(self, path: bytes) -> bytes:
+        """The content of a file; empty where there is none, or one that is larger than a record may be."""
+        entry = self.entries.get(path)
+        if entry is None or entry.type is not Type.FILE or not 0 < entry.size <= _LARGEST_RECORD:
+            return b""
+        return b"".join(self._read(self._side, entry))
+
+    def has(self, path: bytes) -> bool:
+        """Whether there is anything at this path."""
+        return path in self.entries
+
+    def names(self, directory: bytes) -> list[bytes]:
+        """What is in a directory, by name."""
+        return self._listing.get(directory, [])
+
+    @cached_property
+    def _listing(self) -> dict[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = {}
+        for path in self.entries:
+            if path:
+                at, _, name = path.rpartition(b"/")
+                found.setdefault(at, []).append(name)
+        return found
+
+    def agrees(self, path: bytes, digest: str) -> bool:
+        """Whether a file is as a record says, or the record does not say it in a way that can be checked."""
+        entry = self.entries.get(path)
+        algorithm, _, digits = digest.partition(":")
+        if entry is None or entry.type is not Type.FILE or not digits:
+            return True
+        if algorithm == "sha256" and entry.sha256 is not None:
+            return entry.sha256.hex() == digits
+        if entry.size > _LARGEST_HASHED or algorithm not in hashlib.algorithms_guaranteed:
+            return True
+        found = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in self._read(self._side, entry):
+            found.update(piece)
+        return found.hexdigest() == digits
+
+    def agreement(self, package: Package) -> float:
+        """How much of what a package's record lists is there as it says, from 0 to 1."""
+        listed = package.files(self)
+        good = sum(1 for p, d in listed.items() if p in self.entries and self.agrees(p, d))
+        return good / len(listed) if listed else 0.0
+
+
+States = tuple[State, State]
+
+
+def compare(sides: tuple[Iterable[Entry], Iterable[Entry]], changes: Sequence[Change], read: Read) -> Packages:
+    """The packages of two states (all their entries), whose differences are `changes`."""
+    states = State(0, sides[0], read), State(1, sides[1], read)
+    old, new = (
+        matching.without_leftovers(found, state.agreement)
+        for found, state in zip(_records(states), states, strict=True)
+    )
+    pairs = _held(matching.changed(old, new), states, (old, new))
+    found = _Told(states, pairs)
+    rest = [c for c in changes if not found.takes(c)]
+    found.look_at(rest, (old, new))
+    found.fold_directories(changes)
+    return found.result()
+
+
+def _records(states: States) -> tuple[list[Package], list[Package]]:
+    """What the records of both states tell. Those that did not change are read once."""
+    known: dict[tuple[bytes, bytes | None, int], list[Package]] = {}
+    out: tuple[list[Package], list[Package]] = ([], [])
+    readers = registry.readers()
+    for state, packages in zip(states, out, strict=True):
+        for path, entry in state.entries.items():
+            if entry.type is not Type.FILE:
+                continue
+            for reader in readers.of(path):
+                same = (path, entry.sha256, id(reader))
+                if same not in known:
+                    known[same] = _told_by(reader, path, state)
+                packages += known[same]
+    return out
+
+
+def _told_by(reader: Reader, path: bytes, state: State) -> list[Package]:
+    try:
+        return list(reader.read(path, state))
+    except _NO_RECORD:
+        return []
+
+
+def _held(pairs: list[Pair], states: States, everything: tuple[list[Package], list[Package]]) -> list[Pair]:
+    """The pairs, those that another package brought along marked as vendored."""
+    out = []
+    for pair in pairs:
+        old = pair.old and _vendored(pair.old, states[0], everything[0])
+        out.append(Pair(old, pair.new and _vendored(pair.new, states[1], everything[1])))
+    return out
+
+
+def _vendored(package: Package, state: State, everything: Iterable[Package]) -> Package:
+    if package.kind is not Kind.INSTALLED:
+        return package
+    for other in everything:
+        if other.kind is not Kind.INSTALLED or other.record == package.record:
+            continue
+        around = not other.where or package.where.startswith(other.where + b"/")
+        if any(package.record.startswith(t + b"/") for t in other.tops) or (
+            around and other.files is not no_files and package.record in other.files(state)
+        ):
+            return replace(package, kind=Kind.VENDORED, holder=other.name)
+    return package
+
+
+class _Told:
+    """Takes the changed files that are told by their packages, and finds those that were changed by hand."""
+
+    def __init__(self, states: States, pairs: list[Pair]) -> None:
+        self._states, self._pairs = states, pairs
+        # What is vendored is owned by its holder first.
+        ordered = sorted(pairs, key=lambda p: p.package.kind is Kind.INSTALLED)
+        self._owners = tuple(
+            Owners.of((p for pair in ordered if (p := (pair.old, pair.new)[n]) is not None), state)
+            for n, state in enumerate(states)
+        )
+        self._counts: Counter[int] = Counter()
+        self._pair_of = {id(p): n for n, pair in enumerate(pairs) for p in (pair.old, pair.new) if p is not None}
+        self._within: set[bytes] = set()
+        self._edited: list[Edited] = []
+
+    def takes(self, change: Change) -> bool:
+        """Whether a change is told by its package's; if so, it is counted there."""
+        before = self._owners[0].owner(change.old_path or change.path) if change.old else None
+        after = self._owners[1].owner(change.path) if change.new else None
+        owner = after if change.new else before
+        if owner is None or (change.status is Status.RENAMED and before is None):
+            return False
+        if self._notes_edit(change, self._owners, owner):
+            return True
+        self._within.add(change.path)
+        self._counts[self._pair_of[id(owner)]] += _is_file(change)
+        return True
+
+    def _notes_edit(self, change: Change, owners: Sequence[Owners], owner: Package) -> bool:
+        """Whether either side is not as its record says; that is noted."""
+        if change.status is Status.METADATA:
+            return False
+        was = change.old_path or change.path
+        if change.old and not self._states[0].agrees(was, owners[0].digest(was)):
+            self._edited.append(Edited(change.path, owner.name, True))
+            return True
+        if change.new and not self._states[1].agrees(change.path, owners[1].digest(change.path)):
+            self._edited.append(Edited(change.path, owner.name, False))
+            return True
+        return False
+
+    def look_at(self, rest: Iterable[Change], everything: tuple[list[Package], list[Package]]) -> None:
+        """Find what was changed by hand in packages whose version did not change."""
+        asked = {p: c for c in rest if _may_be_edited(c) for p in (c.path, c.old_path or c.path)}
+        if not asked:
+            return
+        around = {at for path in asked for at in _ancestors(path)}
+        owners = [
+            Owners.of((p for p in found if id(p) not in self._pair_of and _reach(p) in around), state, only=asked)
+            for found, state in zip(everything, self._states, strict=True)
+        ]
+        for change in {id(c): c for c in asked.values()}.values():
+            self._look_at(change, owners)
+
+    def _look_at(self, change: Change, owners: Sequence[Owners]) -> None:
+        was = change.old_path or change.path
+        before, after = owners[0].listed.get(was), owners[1].listed.get(change.path)
+        owner = after or before
+        if owner is None or self._notes_edit(change, owners, owner[0]):
+            return
+        if change.new is None and after and after[1]:
+            self._edited.append(Edited(change.path, owner[0].name, False))
+        elif before and after and before[1] and after[1] and before[1] != after[1]:
+            self._rebuilt(before[0], after[0], change)
+
+    def _rebuilt(self, old: Package, new: Package, change: Change) -> None:
+        number = self._pair_of.get(id(new))
+        if number is None:
+            number = len(self._pairs)
+            self._pairs.append(Pair(old, new))
+            self._pair_of[id(new)] = self._pair_of[id(old)] = number
+        self._counts[number] += 1
+        self._within.add(change.path)
+
+    def fold_directories(self, changes: Iterable[Change]) -> None:
+        """Take the directories that came or went with the files that were taken, below where packages are."""
+        places = {at for pair in self._pairs for at in (pair.package.where, *_ancestors(pair.package.where))}
+        tops = {t for pair in self._pairs for p in (pair.old, pair.new) if p for t in p.tops}
+        around = {at for path in self._within for at in _ancestors(path)} - (places - tops)
+        self._within |= {c.path for c in changes if not _is_file(c) and c.path in around}
+
+    def result(self) -> Packages:
+        """All of it, in order of the names."""
+        changes = [_change(pair, self._counts[n]) for n, pair in enumerate(self._pairs)]
+        changes.sort(key=lambda p: (p.name.lower(), p.where, p.old or "", p.new or ""))
+        return Packages(changes, self._within, sorted(self._edited, key=lambda e: e.path))
+
+
+def _change(pair: Pair, files: int) -> PackageChange:
+    p = pair.package
+    old, new = (side.version if side else None for side in (pair.old, pair.new))
+    return PackageChange(p.ecosystem, p.name, p.where, old, new, pair.direction, files, p.kind, p.holder)
+
+
+def _is_file(change: Change) -> bool:
+    entry = change.new or change.old
+    return entry is not None and entry.type is not Type.DIR
+
+
+def _may_be_edited(change: Change) -> bool:
+    return _is_file(change) and change.status is not Status.METADATA and not change.path.endswith(b".pyc")
+
+
+def _ancestors(path: bytes) -> Iterator[bytes]:
+    """The directories that a path is in, the root last."""
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
+def _reach(package: Package) -> bytes:
+    """The directory below which a package's files are: Python's scripts lie beside its library."""
+    return _LIBRARY.sub(b"", package.where)
