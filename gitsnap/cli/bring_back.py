@@ -31,14 +31,14 @@ def bring_back(
     from gitsnap.ops.compare import components
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.rollback import rollback as operation
-    from gitsnap.sidecar import catalog
+    from gitsnap.sidecar import catalog, selectors
 
     asked = not yes and not dry_run
     if asked and not session.out.interactive:
         with session.open(gone=True) as (sidecar, _):
             # What is wrong with the request itself comes first.
             known = catalog.snapshots(sidecar)
-            _ = catalog.default_target(known) if snapshot is None else catalog.choose(sidecar, snapshot, known)
+            _ = selectors.default_target(known) if snapshot is None else selectors.choose(sidecar, snapshot, known)
         raise UsageError(
             "a rollback asks first, and there is no terminal to ask on", hint="add --yes, or --dry-run to see the plan"
         )

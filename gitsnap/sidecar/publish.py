@@ -1,4 +1,4 @@
-"""Making a snapshot visible, and taking snapshots away. The only code that changes refs.
+"""Making a snapshot visible: with `withdraw`, the only code that changes the refs of snapshots.
 
 The order is the argument (docs/internals/invariants.md): objects in one synced pack held by a `.keep`, then notes,
 then the snapshot's ref, then the timeline, then the `.keep` goes. Whoever sees the ref can read everything.
@@ -8,80 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.message import format_message
-from gitsnap.core.model import Inventory, Kind, Snapshot
+from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import catalog, contents, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
+from gitsnap.sidecar.kept_objects import KeptObjects
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, reflog, register, seal
-
-
-class KeptObjects:
-    """Knows which objects live refs keep, so that only those count as already stored.
-
-    What merely lies in some pack may be waiting for a gc to take it away. The full walk happens only when something
-    new to this snapshot is found in a pack.
-    """
-
-    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache | None) -> None:
-        self._sidecar = sidecar
-        self._living = living
-        self._cache = cache
-        self._sure: set[bytes] = set()
-        self._all: set[bytes] | None = None
-        # The set itself: more may prove damaged while this is asked.
-        self._damaged = sidecar.objects.damaged
-
-    def include(self, oids: Iterable[bytes]) -> None:
-        """These are kept, too."""
-        self._sure.update(oids)
-
-    def __call__(self, oid: bytes) -> bool:
-        """Whether a live ref keeps this object, and nothing tells that it is damaged."""
-        if oid in self._damaged and not self._sidecar.objects.readable(oid):
-            return False
-        if oid in self._sure:
-            return True
-        if self._cache is not None:
-            if oid not in self._sidecar.objects:
-                return False
-            # Not before it is asked for: where nothing has changed, all that is asked for is new.
-            self._sure |= self._cache.oids() | self._cache.trees
-            self._cache = None
-        if oid in self._sure:
-            return True
-        if self._all is None:
-            if not self._living or oid not in self._sidecar.objects:
-                return False
-            self._all = self._reachable()
-        return oid in self._all
-
-    def _reachable(self) -> set[bytes]:
-        store = self._sidecar.objects
-        found: set[bytes] = set()
-        stack = [bytes.fromhex(s.tree) for s in self._living]
-        while stack:
-            oid = stack.pop()
-            if oid in found:
-                continue
-            found.add(oid)
-            try:
-                below, leaves = trees.children(store.read(oid, b"tree")[1], oid)
-            except IntegrityError:
-                # What only a damaged tree leads to counts as not there: it is written afresh.
-                continue
-            stack += below
-            found.update(leaves)
-        return found
+from gitsnap.sidecar.withdraw import staying_notes, withdraw
 
 
 @dataclass(slots=True, frozen=True)
@@ -238,31 +181,12 @@ class Draft:
 
     def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
         known, held = notes.load(self._sidecar.objects, old)
-        living = _staying_notes(self._sidecar, ref, self.living, known)
+        living = staying_notes(self._sidecar, ref, self.living, known)
         self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")
         living[snapshot.commit] = self.pack.add(BLOB, text) if isinstance(text, bytes) else living[text]
         return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
-
-
-def _staying_notes(
-    sidecar: Sidecar, ref: str, staying: Iterable[Snapshot], known: Mapping[str, bytes], gone: Collection[str] = ()
-) -> dict[str, bytes]:
-    """The notes that stay, those too that damaged trees of notes have lost, if they can be found.
-
-    Which belong to a snapshot that is damaged cannot be told: then all that may.
-    """
-    kept = {}
-    for s in staying:
-        if s.commit in known:
-            kept[s.commit] = known[s.commit]
-        else:
-            digest = s.manifest_sha256 if ref == refs.MANIFESTS else s.metadata_sha256
-            with suppress(IntegrityError):
-                kept[s.commit] = contents.find_note(sidecar, s, ref, "note", digest)[0]
-    unsure = known.items() if sidecar.damaged else ()
-    return kept | {commit: note for commit, note in unsure if commit not in gone}
 
 
 def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
@@ -284,48 +208,6 @@ def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
     missing = sidecar.objects.missing(oids)
     if missing:
         raise IntegrityError(f"snapshot {snapshot.id} lacks the content of a file: object {min(missing).hex()}")
-
-
-def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snapshot], when: datetime) -> None:
-    """Remove snapshots: their refs and pins first, then the timeline, then their notes. Objects go at the next gc."""
-    ids = {s.id for s in gone}
-    staying = [s for s in living if s.id not in ids]
-    pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
-    try:
-        old_tip = sidecar.refs.get(refs.TIMELINE)
-        tip = timeline.write(pack, timeline.chain(sidecar.objects, staying), None)
-        old_notes = {ref: sidecar.refs.get(ref) for ref in (refs.MANIFESTS, refs.METADATA)}
-        new_notes = {}
-        for ref, old in old_notes.items():
-            known, _ = notes.load(sidecar.objects, old)
-            kept = _staying_notes(sidecar, ref, staying, known, {s.commit for s in gone})
-            new_notes[ref] = notes.write(pack, kept, ref.rpartition("/")[2], when)
-        written = pack.finish()
-    finally:
-        pack.abandon()
-    register.let_go(sidecar, ids)
-    leaving = [refs.PINS + s.id for s in gone if s.pinned] + [refs.SNAPSHOTS + s.id for s in gone]
-    # What is recorded of an upgrade goes with the snapshot before it, after it.
-    records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]
-    held = {ref: commit for ref in records if (commit := sidecar.refs.get(ref))}
-    leaving += held
-    with seal.changing(sidecar, {**dict.fromkeys(leaving), refs.TIMELINE: tip, **new_notes}):
-        for snapshot in gone:
-            if snapshot.pinned:
-                sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)
-            sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
-        for ref, commit in held.items():
-            sidecar.refs.remove(ref, commit)
-        if tip is None and old_tip is not None:
-            sidecar.refs.remove(refs.TIMELINE, old_tip)
-        elif tip is not None:
-            sidecar.refs.change(refs.TIMELINE, old_tip, tip)
-        for ref, new in new_notes.items():
-            sidecar.refs.change(ref, old_notes[ref], new)
-    reflog.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone), *held.values()], when)
-    if written is not None:
-        written.release()
-    sidecar.objects.refresh()
 
 
 def _off_chain(tip: str | None, chain: Sequence[tuple[str, bytes]]) -> str | None:

@@ -13,7 +13,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.paths import decode_component
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.git import commits, refs, trees
 from gitsnap.sidecar.git.trees import Leaf
 from gitsnap.sidecar.repository import Sidecar
@@ -44,10 +44,10 @@ class Salvage:
 
 
 def choose(sidecar: Sidecar, selector: str) -> Snapshot:
-    """What `selector` names, of damaged ones too: the timeline has what its commit says. Raises as catalog.choose."""
+    """What `selector` names, of damaged ones too: the timeline has what its commit says. Raises as selectors.choose."""
     known = catalog.snapshots(sidecar)
     try:
-        return catalog.choose(sidecar, selector, known)
+        return selectors.choose(sidecar, selector, known)
     except IntegrityError:
         names = [name for name, _ in known.damaged if selector and name.startswith(selector)]
         found = _on_timeline(sidecar, names[0]) if len(names) == 1 else None

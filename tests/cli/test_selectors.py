@@ -10,7 +10,7 @@ import pytest
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.ops.capture.request import Request
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import selectors
 from tests.support.inprocess import Protected
 from tests.support.installation import run_gitsnap
 
@@ -26,7 +26,7 @@ def take(place: Protected, label: str, **more: object) -> str:
 
 
 def chosen(place: Protected, selector: str) -> str:
-    return catalog.choose(place.sidecar, selector).id
+    return selectors.choose(place.sidecar, selector).id
 
 
 def refusal(place: Protected, selector: str) -> NoSuchSnapshotError:

@@ -18,7 +18,7 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import rollback, undo
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, lost_refs
+from gitsnap.sidecar import catalog, lost_refs, selectors
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import register
 from tests.support.inprocess import START, Protected, bare_git, workspace
@@ -38,7 +38,7 @@ def take(place: Protected, content: str, when: datetime = START, **request: obje
 
 
 def latest(place: Protected) -> str:
-    return catalog.resolve(catalog.snapshots(place.sidecar), "latest").id
+    return selectors.resolve(catalog.snapshots(place.sidecar), "latest").id
 
 
 class TestOrder:
@@ -47,7 +47,7 @@ class TestOrder:
         living = catalog.snapshots(place.sidecar)
         assert [s.id for s in living] == ids
         assert [s.previous_manifest_sha256 for s in living[1:]] == [s.manifest_sha256 for s in living[:-1]]
-        assert [latest(place), catalog.default_target(living).id] == [ids[-1]] * 2
+        assert [latest(place), selectors.default_target(living).id] == [ids[-1]] * 2
         log = place.git("log", "--reverse", "--format=%(trailers:key=Gitsnap-Id,valueonly,separator=)", "timeline")
         assert log.decode().split() == ids
 
@@ -115,7 +115,7 @@ class TestIds:
         for command in (place.delete, place.rollback, lambda x: retention.pin(place.sidecar, x, place.settings)):
             with pytest.raises(NoSuchSnapshotError, match="was removed"):
                 command(first)
-        assert catalog.choose(place.sidecar, second).id == second
+        assert selectors.choose(place.sidecar, second).id == second
 
     @pytest.mark.parametrize("forgotten", [False, True])
     def test_even_where_nothing_is_known_of_it(self, place: Protected, forgotten: bool) -> None:
@@ -124,17 +124,17 @@ class TestIds:
         if forgotten:
             (place.store / "gitsnap/register").unlink()
         with pytest.raises(NoSuchSnapshotError):
-            catalog.choose(place.sidecar, first)
+            selectors.choose(place.sidecar, first)
 
     def test_the_beginning_of_one_will_do_where_all_of_the_second_are_known(self, place: Protected) -> None:
         first, second = take(place, "1", label="a"), take(place, "2", label="beta")
         assert second.endswith("-beta-2")
-        assert catalog.choose(place.sidecar, second[:-2]).id == second
+        assert selectors.choose(place.sidecar, second[:-2]).id == second
         place.delete(first)
-        assert catalog.choose(place.sidecar, second[:-2]).id == second
+        assert selectors.choose(place.sidecar, second[:-2]).id == second
         (place.store / "gitsnap/register").unlink()
         with pytest.raises(NoSuchSnapshotError):
-            catalog.choose(place.sidecar, second[:-2])
+            selectors.choose(place.sidecar, second[:-2])
 
     def test_it_is_not_given_again(self, place: Protected) -> None:
         ids = []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import workspace
 from tests.torture.kinds import Share, Tally, kind
@@ -102,7 +102,7 @@ def housekeeping(store: Path, complaints: list[str]) -> Iterator[None]:
 def torn(scene: Scene, name: str) -> list[str]:
     """The files of a snapshot that are not whole, though it does not call them partial."""
     with Sidecar(str(scene.store)) as sidecar:
-        found = contents.inventory(sidecar, catalog.choose(sidecar, name))
+        found = contents.inventory(sidecar, selectors.choose(sidecar, name))
         partial = {p.path for p in found.partial}
         return [
             f"{e.path!r}"

@@ -25,6 +25,7 @@ from gitsnap.ops.restore.target import differences
 from gitsnap.sidecar import catalog, contents, integrity, lost_refs, timeline
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.selectors import choose
 from gitsnap.sidecar.state import seal, verifications
 
 # Inside Verdict, `bytes` is a field.
@@ -169,7 +170,7 @@ def _look_once(
     """One look, or another at what was wrong with `only` that."""
     moment = integrity.moment(sidecar)
     living, damaged = catalog.survey(sidecar)
-    chosen = living if everything else [catalog.choose(sidecar, s) for s in selectors]
+    chosen = living if everything else [choose(sidecar, s) for s in selectors]
     if only is not None:
         wrong = {v.snapshot for v in only.wrong}
         chosen, damaged = [s for s in chosen if s.id in wrong], [(name, e) for name, e in damaged if name in wrong]
@@ -290,7 +291,7 @@ def _text(data: bytes) -> str:
 def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer: Observer = SILENT) -> Verdict:
     """Compare the directory, every byte read again, with a snapshot."""
     with sidecar.using_objects(settings.lock_wait):
-        snapshot = catalog.choose(sidecar, selector)
+        snapshot = choose(sidecar, selector)
         wanted = contents.inventory(sidecar, snapshot)
     localise(wanted)
     rules = exclusions.for_comparison(sidecar.installation, settings, wanted)

@@ -15,7 +15,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.compare.diff import NOW, Difference
 from gitsnap.ops.live import exclusions
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -31,7 +31,7 @@ class Division:
 def part(sidecar: Sidecar, selector: str | None, name: str, settings: Settings) -> Part:
     """The component of this name, in a snapshot and in the directory as it is; GitsnapError when neither has it."""
     living = catalog.snapshots(sidecar)
-    target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
+    target = selectors.default_target(living) if selector is None else selectors.choose(sidecar, selector, living)
     found = [*contents.metadata(sidecar, target).entries, *_look(sidecar.installation, settings).entries]
     folders = {e.path for e in found if e.type is Type.DIR and e.path and b"/" not in e.path}
     return part_named(name, settings.components, {e.path for e in found}, folders)
@@ -48,7 +48,7 @@ def narrow(result: Difference, sidecar: Sidecar, name: str, settings: Settings) 
 def _entries(sidecar: Sidecar, side: str, settings: Settings) -> list[Entry]:
     if side == NOW:
         return _look(sidecar.installation, settings).entries
-    return contents.metadata(sidecar, catalog.choose(sidecar, side)).entries
+    return contents.metadata(sidecar, selectors.choose(sidecar, side)).entries
 
 
 def divide(root: str, settings: Settings, paths: list[bytes]) -> Division:

@@ -22,7 +22,7 @@ from gitsnap.ops.compare.patch import Piece, Style, patch
 from gitsnap.ops.compare.renames import pair
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 NOW = "now"
@@ -61,7 +61,7 @@ def diff(
     """
     if old == new == NOW:
         raise UsageError("`now` cannot be compared with itself", hint="gitsnap diff latest now")
-    names = [NOW if s == NOW else catalog.choose(sidecar, s) for s in (old, new)]
+    names = [NOW if s == NOW else selectors.choose(sidecar, s) for s in (old, new)]
     stored = {s.id: _stored(sidecar, s) for s in names if isinstance(s, Snapshot)}
     reference = next(iter(stored.values()))
     live = _live(sidecar, settings, reference, observer) if NOW in names else Inventory()

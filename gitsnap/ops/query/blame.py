@@ -13,7 +13,7 @@ from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
-from gitsnap.sidecar import catalog, contents, timeline
+from gitsnap.sidecar import catalog, contents, selectors, timeline
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.git import commits, trees
 from gitsnap.sidecar.repository import Sidecar
@@ -44,7 +44,7 @@ def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[
 
     Raises GitsnapError for what the snapshot does not hold, and for what is no text.
     """
-    snapshot = catalog.choose(sidecar, selector)
+    snapshot = selectors.choose(sidecar, selector)
     _require_text(sidecar, snapshot, path)
     known = catalog.snapshots(sidecar)
     undone = rolled_back(known)

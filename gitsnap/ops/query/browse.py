@@ -13,7 +13,7 @@ from gitsnap.ops.compare.diff import NOW, read
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.in_progress import CutShort
 from gitsnap.ops.live.pending import Pending, find
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -89,7 +89,7 @@ def tree(sidecar: Sidecar, side: str) -> Tree | LiveTree:
     if side == NOW:
         return LiveTree(sidecar.installation)
     by_folder: dict[bytes, list[Entry]] = {}
-    for entry in contents.inventory(sidecar, catalog.choose(sidecar, side)).entries:
+    for entry in contents.inventory(sidecar, selectors.choose(sidecar, side)).entries:
         if entry.path:
             by_folder.setdefault(entry.path.rpartition(b"/")[0], []).append(entry)
     return Tree(by_folder)

@@ -13,7 +13,7 @@ from gitsnap.core.component import component_of, glob
 from gitsnap.core.coverage import unrecorded
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import damage, verifications
@@ -52,7 +52,7 @@ class Match:
 
 def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ...]]) -> Shown:
     """One snapshot in detail."""
-    snapshot = catalog.choose(sidecar, selector)
+    snapshot = selectors.choose(sidecar, selector)
     inventory = contents.inventory(sidecar, snapshot)
     files: Counter[str] = Counter()
     size: Counter[str] = Counter()
@@ -80,7 +80,7 @@ def ls(
 ) -> tuple[Snapshot, list[Entry], frozenset[bytes]]:
     """The entries directly in a directory of a snapshot (or all below it), or the one entry at a file's path; and which
     of the snapshot's files are images of databases."""
-    snapshot = catalog.choose(sidecar, selector)
+    snapshot = selectors.choose(sidecar, selector)
     inventory = contents.inventory(sidecar, snapshot)
     here, images = _require(inventory, snapshot, path), frozenset(inventory.images)
     if here.type is not Type.DIR:
@@ -99,7 +99,7 @@ def _require(inventory: Inventory, snapshot: Snapshot, path: bytes) -> Entry:
 
 def cat(sidecar: Sidecar, selector: str, path: bytes) -> Iterator[bytes]:
     """A file's content in pieces, or a symlink's text."""
-    snapshot = catalog.choose(sidecar, selector)
+    snapshot = selectors.choose(sidecar, selector)
     entry = _require(contents.inventory(sidecar, snapshot), snapshot, path)
     if entry.oid is None:
         raise GitsnapError(

@@ -16,7 +16,7 @@ from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.live import damage, in_progress
 from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, verifications
 from gitsnap.sidecar.state.damage import Damage
@@ -71,7 +71,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
     if living.damaged and not living:
         raise catalog.all_lost(living.damaged)
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
-    latest = catalog.resolve([*living], "latest") if living else None
+    latest = selectors.resolve([*living], "latest") if living else None
     difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
     leaving = retention.foresee(sidecar, living, settings, now=now)
     proved, sizes = verifications.load(sidecar), growth.load(sidecar)

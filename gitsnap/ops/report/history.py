@@ -15,7 +15,7 @@ from gitsnap.core.outcome import Outcome
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.ops.live import damage, in_progress
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
 from gitsnap.sidecar.state.damage import Damage
@@ -134,7 +134,7 @@ def means_upgrade(sidecar: Sidecar, selector: str) -> bool:
     if any(u.id == selector for u in known):
         return True
     try:
-        catalog.resolve(living, selector)
+        selectors.resolve(living, selector)
     except NoSuchSnapshotError:
         with suppress(NoSuchSnapshotError):
             return choose_upgrade(known, selector) is not None

@@ -17,7 +17,7 @@ from gitsnap.ops.capture import pristine
 from gitsnap.ops.compare import components, diff, patch
 from gitsnap.ops.report import changelog, redaction
 from gitsnap.ops.report.history import Episode
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
 
@@ -104,7 +104,7 @@ def report(
 def _side(sidecar: Sidecar, name: str) -> Side:
     if name == diff.NOW:
         return Side(None)
-    snapshot = catalog.choose(sidecar, name)
+    snapshot = selectors.choose(sidecar, name)
     header = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1].partition(b"\n\n")[0]
     signed = any(line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) for line in header.splitlines())
     return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed)

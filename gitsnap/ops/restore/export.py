@@ -27,7 +27,7 @@ from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.restore.transaction import Transaction, Unjournaled
-from gitsnap.sidecar import catalog, contents, salvage
+from gitsnap.sidecar import catalog, contents, salvage, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -52,7 +52,7 @@ def copy_out(
         if salvaging:
             target, wanted, lost, proven = _what_is_whole(sidecar, selector, paths, observer)
         else:
-            target, lost, proven = catalog.choose(sidecar, selector), [], True
+            target, lost, proven = selectors.choose(sidecar, selector), [], True
             wanted = contents.inventory(sidecar, target)
         localise(wanted)
         named = {p.path for p in lost}

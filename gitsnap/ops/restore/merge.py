@@ -33,7 +33,7 @@ from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Only
 from gitsnap.ops.restore.transaction import said
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, contents, publish
+from gitsnap.sidecar import catalog, contents, publish, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 SUFFIX = b".gitsnap-conflict"
@@ -103,7 +103,7 @@ def carry(
     GitsnapError when there is none.
     """
     of = _upgrade(sidecar, selector)
-    base = catalog.choose(sidecar, origin) if origin else pristine.nearest(sidecar, of.pre)
+    base = selectors.choose(sidecar, origin) if origin else pristine.nearest(sidecar, of.pre)
     if base is None:
         raise GitsnapError(
             "there is no pristine copy of the version before the upgrade to tell your changes by",

@@ -32,7 +32,7 @@ from gitsnap.ops.restore.scan import check
 from gitsnap.ops.restore.target import Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
-from gitsnap.sidecar import catalog, contents
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
@@ -190,7 +190,7 @@ class _Recovery:
         """Record what a rollback that has come to its end has made of upgrades; taken back, it has made nothing."""
         if result.verified and result.direction is Direction.FINISH and not (record.paths or record.part):
             living = catalog.snapshots(self._sidecar)
-            target = catalog.resolve(living, record.target)
+            target = selectors.resolve(living, record.target)
             before = [s for s in living if s.id != record.safety]
             outcomes.follow(self._sidecar, before, target, self._options.now, recovering=True)
 
@@ -210,7 +210,7 @@ class _Recovery:
         return Target(self._sidecar, snapshot, texts, record.paths, record.part, sqlite=sqlite, only=only)
 
     def _snapshot(self, name: str) -> Snapshot:
-        return catalog.resolve(catalog.snapshots(self._sidecar), name)
+        return selectors.resolve(catalog.snapshots(self._sidecar), name)
 
     def _only(self, target: str, safety: str, leaving: tuple[bytes, ...] | None) -> Only | None:
         """What counts where a merge is settled; None where no merge is."""
@@ -308,7 +308,7 @@ class _Recovery:
         return known
 
     def _digests(self, name: str) -> set[bytes]:
-        snapshot = catalog.resolve(catalog.snapshots(self._sidecar), name)
+        snapshot = selectors.resolve(catalog.snapshots(self._sidecar), name)
         target = Target(self._sidecar, snapshot, RuleTexts(b"", b""))
         return {e.sha256 for e in target.wanted.entries if e.sha256}
 

@@ -33,7 +33,7 @@ from gitsnap.ops.restore.scan import check, look, written_meanwhile
 from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.sidecar import catalog, publish
+from gitsnap.sidecar import catalog, selectors, withdraw
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
@@ -77,7 +77,7 @@ def rollback(
     options = RollbackOptions(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
-        target = catalog.default_target(living) if selector is None else catalog.choose(sidecar, selector, living)
+        target = selectors.default_target(living) if selector is None else selectors.choose(sidecar, selector, living)
         job = Rollback(sidecar, target, settings, options, paths, part)
         require_paths(paths, job.target.wanted, target)
         return job.run()
@@ -275,7 +275,7 @@ class Rollback:
         this one and not the last that was carried out, and whoever tries again would push out what that one kept."""
         # Where it cannot be removed, it is one snapshot too many.
         with suppress(OSError, GitsnapError):
-            publish.withdraw(self._sidecar, catalog.snapshots(self._sidecar), [safety], self._options.now)
+            withdraw.withdraw(self._sidecar, catalog.snapshots(self._sidecar), [safety], self._options.now)
 
     def _record(self, safety: Snapshot) -> Record:
         root = os.fsencode(self._sidecar.installation)

@@ -13,7 +13,7 @@ from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Confirm, Rollback, RollbackOptions
 from gitsnap.ops.restore.safety import component_of_snapshot, last_safety, reach_of
 from gitsnap.ops.restore.target import Only, merged_paths
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -45,7 +45,7 @@ def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> O
     """What the merge before which a safety snapshot was taken has changed."""
     name = (safety.command or "").split()[2]
     try:
-        target = catalog.resolve(catalog.snapshots(sidecar), name)
+        target = selectors.resolve(catalog.snapshots(sidecar), name)
     except NoSuchSnapshotError as error:
         raise NoSuchSnapshotError(
             f"what the last merge changed is not known any more: {error.message}",

@@ -15,9 +15,10 @@ from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, de
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.live import damage, in_progress
-from gitsnap.sidecar import catalog, gc, lost_refs, publish
+from gitsnap.sidecar import catalog, gc, lost_refs, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.selectors import choose, resolve
 from gitsnap.sidecar.state import disk_reserve, growth, register, retention_rules, seal, verifications
 
 # Timeline, notes, reflogs and locks, and the objects that they point to: a few blocks each.
@@ -183,7 +184,7 @@ def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) ->
     gone = [d.snapshot for d in decisions if not d.keep]
     if gone:
         _see_room(sidecar)
-        publish.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
+        withdraw.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
 def _see_room(sidecar: Sidecar) -> None:
@@ -216,7 +217,7 @@ def delete(
         living = catalog.snapshots(sidecar)
         found = {x: _lost_one(living, x) for x in selectors}
         lost = [name for name in dict.fromkeys(found.values()) if name]
-        gone = list({s.id: s for s in (catalog.resolve(living, x) for x in selectors if not found[x])}.values())
+        gone = list({s.id: s for s in (resolve(living, x) for x in selectors if not found[x])}.values())
         pinned = [s.id for s in gone if s.pinned]
         if pinned:
             raise GitsnapError(
@@ -233,7 +234,7 @@ def delete(
                 sidecar.refs.discard(ref)
         for name in lost:
             del sidecar.damaged[name]
-        publish.withdraw(sidecar, living, gone, now)
+        withdraw.withdraw(sidecar, living, gone, now)
     return [*lost, *(s.id for s in gone)]
 
 
@@ -267,7 +268,7 @@ def _lost_one(living: catalog.Living, selector: str) -> str | None:
 def pin(sidecar: Sidecar, selector: str, settings: Settings) -> Snapshot:
     """Keep a snapshot until it is unpinned. Pinning twice is fine."""
     with sidecar.writing(settings.lock_wait):
-        return pin_locked(sidecar, catalog.choose(sidecar, selector))
+        return pin_locked(sidecar, choose(sidecar, selector))
 
 
 def pin_locked(sidecar: Sidecar, snapshot: Snapshot) -> Snapshot:
@@ -281,7 +282,7 @@ def pin_locked(sidecar: Sidecar, snapshot: Snapshot) -> Snapshot:
 def unpin(sidecar: Sidecar, selector: str, settings: Settings) -> Snapshot:
     """Let retention have a snapshot again. Unpinning twice is fine."""
     with sidecar.writing(settings.lock_wait):
-        snapshot = catalog.choose(sidecar, selector)
+        snapshot = choose(sidecar, selector)
         if snapshot.pinned:
             with seal.changing(sidecar, {refs.PINS + snapshot.id: None}):
                 sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)

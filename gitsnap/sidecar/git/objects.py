@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
@@ -16,16 +15,23 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ShaFile
 from dulwich.pack import OFS_DELTA, REF_DELTA
 
-from gitsnap.core.content import beside
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git import deltas
+from gitsnap.sidecar.git.blob_stream import (
+    LOOSE_HEADER,
+    STREAM_FROM,
+    checked_stream,
+    is_large,
+    large_stream,
+    loose_stream,
+    passes,
+)
 from gitsnap.sidecar.git.pack_read import Pack
 
 TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _NUMBERS = {name: number for number, name in TYPES.items()}
-STREAM_FROM = 1 << 23
 _MAX_CHAIN = 4096
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
 _CACHE_BYTES = 24 << 20
@@ -41,7 +47,6 @@ _NOT_READABLE = (
     errno.ENOTDIR,
     errno.ELOOP,
 )
-_LOOSE_HEADER = re.compile(rb"(commit|tree|blob|tag) (0|[1-9][0-9]{0,18})\0")
 
 
 class ObjectStore(DiskObjectStore):
@@ -327,16 +332,16 @@ class ObjectStore(DiskObjectStore):
         found = self._find(oid)
         if found is None:
             path = self._loose_path(oid)
-            loose = _loose_stream(path, oid) if os.path.exists(path) else None
-            return _checked(*loose) if loose else None
-        if not _is_large(found):
+            loose = loose_stream(path, oid) if os.path.exists(path) else None
+            return checked_stream(*loose) if loose else None
+        if not is_large(found):
             return None
-        copies = [c for c in self._copies(oid) if c and _is_large(c)]
-        streams = [_large_stream(copy, oid, size) for copy in copies]
+        copies = [c for c in self._copies(oid) if c and is_large(c)]
+        streams = [large_stream(copy, oid, size) for copy in copies]
         # What was given away cannot be taken back: where there is a choice, each is read once more before.
-        while len(streams) > 1 and not _passes(streams.pop(0)):
+        while len(streams) > 1 and not passes(streams.pop(0)):
             copies.pop(0)
-        return _large_stream(copies[0], oid, size, checked)
+        return large_stream(copies[0], oid, size, checked)
 
     def stored_in(self, oid: bytes) -> int:
         """The size of the file that holds an object, a pack or its own; 0 where it is missing."""
@@ -451,7 +456,7 @@ class ObjectStore(DiskObjectStore):
             try:
                 # What the header says bounds what is inflated: a small file can claim little and hold much.
                 plain = inflater.decompress(file.read(_HEAD), 64)
-                head = _LOOSE_HEADER.match(plain)
+                head = LOOSE_HEADER.match(plain)
                 size = int(head[2]) if head else 0
                 if head and size > min(most, limits.WHOLE[head[1]]):
                     raise IntegrityError(f"object {oid.hex()} claims {size} bytes")
@@ -482,73 +487,3 @@ def _id(kind: bytes, content: bytes) -> bytes:
     check = hashlib.sha1(b"%s %d\0" % (kind, len(content)), usedforsecurity=False)
     check.update(content)
     return check.digest()
-
-
-def _loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int] | None:
-    """What a loose blob holds, its id, and its size; None for another object."""
-
-    def pieces() -> Iterator[bytes]:
-        inflater = zlib.decompressobj()
-        with open(files.opened(path), "rb") as file:
-            data = file.read(1 << 18)
-            while data:
-                try:
-                    out = inflater.decompress(data, 1 << 20)
-                except zlib.error as error:
-                    raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
-                yield out
-                data = inflater.unconsumed_tail or file.read(1 << 18)
-            if not inflater.eof:
-                raise IntegrityError(f"object {oid.hex()} is truncated")
-
-    stream = pieces()
-    first = next(stream, b"")
-    head = _LOOSE_HEADER.match(first)
-    if not head:
-        raise IntegrityError(f"object {oid.hex()} is damaged")
-    if head[1] != b"blob":
-        return None
-
-    def rest() -> Iterator[bytes]:
-        yield first[head.end() :]
-        yield from stream
-
-    return rest(), oid, int(head[2])
-
-
-def _checked(pieces: Iterator[bytes], oid: bytes, size: int) -> Iterator[bytes]:
-    check = beside(hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), size)
-    actual = b""
-    try:
-        for piece in pieces:
-            check.update(piece)
-            yield piece
-    finally:
-        actual = check.digest()
-    if actual != oid:
-        raise IntegrityError("its content does not match its id")
-
-
-def _is_large(copy: tuple[Pack, int]) -> bool:
-    with suppress(IntegrityError):
-        kind, length, _, _ = copy[0].data.header(copy[1])
-        return kind == 3 and length >= STREAM_FROM
-    return False
-
-
-def _large_stream(copy: tuple[Pack, int], oid: bytes, size: int | None, checked: bool = True) -> Iterator[bytes]:
-    pack, offset = copy
-    _, length, at, _ = pack.data.header(offset)
-    if size is not None and length != size:
-        raise IntegrityError(f"it has {length} bytes, not {size}", path=pack.path)
-    pieces = pack.data.inflate_stream(at, length)
-    yield from _checked(pieces, oid, length) if checked else pieces
-
-
-def _passes(pieces: Iterator[bytes]) -> bool:
-    try:
-        for _ in pieces:
-            continue
-    except IntegrityError:
-        return False
-    return True
