@@ -86,6 +86,11 @@ class _Quick:
             pytest.skip("it starts another program")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _built_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    support.pristine = tmp_path_factory.mktemp("pristine")
+
+
 @pytest.fixture
 def gitsnap_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A private directory for sidecars, which gitsnap uses in this process and in those of `run_gitsnap`."""

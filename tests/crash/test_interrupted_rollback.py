@@ -19,7 +19,7 @@ from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.recover import recover
 from gitsnap.ops.restore.result import Direction
 from tests.support.inprocess import Protected, workspace
-from tests.support.installation import IS_ROOT, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
+from tests.support.installation import IS_ROOT, build_app, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
 from tests.support.processes import in_child
 
 
@@ -55,10 +55,10 @@ class Signalling(Disk):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize(("kind", "n"), [("create", 3), ("move", 1), ("move", 9), ("set_time", 40)])
+@pytest.mark.parametrize(("kind", "n"), [("create", 3), ("move", 1), ("move", 9), ("set_time", 8)])
 def test_told_to_stop(where: Path, kind: str, n: int, number: int) -> None:
     """It stops between two steps and says what to type; both ways lead out."""
-    app = build_odd(where / "app")
+    app = build_app(where / "app")
     wanted = copy_tree(app, where / "wanted")
     with Protected(app, where / "home") as place:
         first = place.take().snapshot.id
@@ -92,7 +92,7 @@ def test_told_to_stop(where: Path, kind: str, n: int, number: int) -> None:
 
 
 def test_a_second_signal_is_a_crash_as_any_other(where: Path) -> None:
-    app = build_odd(where / "app")
+    app = build_app(where / "app")
     wanted = copy_tree(app, where / "wanted")
     with Protected(app, where / "home") as place:
         first = place.take().snapshot.id

@@ -13,7 +13,7 @@ import pytest
 from gitsnap.core.model import Problem
 from gitsnap.installation import mounts
 from tests.support.inprocess import Protected, scan, workspace
-from tests.support.installation import IS_ROOT, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
+from tests.support.installation import IS_ROOT, build_app, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="only root can mount")
 
@@ -64,7 +64,7 @@ def test_mounts_are_crossed_said_and_rolled_back(site: Site, kind: str) -> None:
         points.append(site.bind("deep/er/data/in ner", site.where / "elsewhere"))
     for place in (site.app, *points):
         (place / "kept").write_bytes(b"as it was")
-        build_odd(place / "odd")
+        (build_odd if place is points[-1] else build_app)(place / "tree")
     os.link(site.app / "kept", site.app / "twin")
     before = copy_tree(site.app, site.where / "before")
     protected = site.protect()
@@ -72,7 +72,7 @@ def test_mounts_are_crossed_said_and_rolled_back(site: Site, kind: str) -> None:
     names = [os.fsencode(p.relative_to(site.app)) for p in points]
     assert taken.mounts == names
     for place in (site.app, *points):
-        upgrade(place / "odd")
+        upgrade(place / "tree")
         (place / "kept").unlink()
         (place / "new").mkdir()
         (place / "new/file").write_bytes(b"new")

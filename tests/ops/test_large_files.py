@@ -33,13 +33,9 @@ def _peak(*args: str | Path) -> int:
 
 def _packed(store: Path) -> set[tuple[str, int]]:
     """The ids of the large files, and how many bytes each takes in its pack."""
-    found = set()
-    for index in (store / "objects/pack").glob("*.idx"):
-        for line in git(store, "verify-pack", "-v", str(index)).stdout.decode().splitlines():
-            words = line.split()
-            if len(words) == 5 and int(words[2]) == SIZE:
-                found.add((words[0], int(words[3])))
-    return found
+    asked = "--batch-check=%(objectname) %(objectsize) %(objectsize:disk)"
+    lines = git(store, "cat-file", "--batch-all-objects", asked).stdout.decode().splitlines()
+    return {(oid, int(kept)) for oid, size, kept in map(str.split, lines) if int(size) == SIZE}
 
 
 def _write(path: Path, seed: int) -> None:

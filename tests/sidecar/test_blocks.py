@@ -7,6 +7,7 @@ import random
 import tempfile
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,29 +17,49 @@ from gitsnap.sidecar.git.deflate import BLOCK, deflated, inflated
 
 MARK = b"\0\0\xff\xff"
 DICE = random.Random(3)
-TEXT = b" ".join(DICE.randbytes(4).hex().encode() for _ in range(50_000))
+# What is worth sharing among threads here, so that blobs of few blocks do.
+LEAST = 4
+
+
+@cache
+def _words() -> bytes:
+    return b" ".join(DICE.randbytes(4).hex().encode() for _ in range(50_000))
 
 
 def _text(size: int) -> bytes:
-    return (TEXT * (size // len(TEXT) + 1))[:size]
+    return (_words() * (size // len(_words()) + 1))[:size]
 
 
-CONTENTS = {
-    "text": _text(18 * BLOCK),
-    "a last block of one byte": _text(18 * BLOCK + 1),
-    "noise": DICE.randbytes(18 * BLOCK),
-    "zeros": bytes(18 * BLOCK + 77),
-    "both": b"".join(_text(BLOCK) + DICE.randbytes(BLOCK) for _ in range(9)),
-    "marks": MARK * (17 * BLOCK // 4),
-    "marks among noise": b"".join(DICE.randbytes(60) + MARK for _ in range(17 * BLOCK // 64)),
-    "what was deflated": b"".join(deflated([_text(BLOCK)] * 30, 30 * BLOCK)) * 10,
-}
+NAMES = ("text", "one more", "noise", "zeros", "both", "marks", "marks among noise", "what was deflated")
+
+
+@cache
+def _content(name: str) -> bytes:
+    """Six blocks or so."""
+    match name:
+        case "text":
+            return _text(6 * BLOCK)
+        case "one more":
+            return _text(6 * BLOCK + 1)
+        case "noise":
+            return DICE.randbytes(6 * BLOCK)
+        case "zeros":
+            return bytes(6 * BLOCK + 77)
+        case "both":
+            return b"".join(_text(BLOCK) + DICE.randbytes(BLOCK) for _ in range(3))
+        case "marks":
+            return MARK * (5 * BLOCK // 4)
+        case "marks among noise":
+            return (b"".join(DICE.randbytes(60) + MARK for _ in range(BLOCK // 64)) * 5)[: 5 * BLOCK]
+        case _:
+            return b"".join(deflated([_text(BLOCK)] * 10, 10 * BLOCK))
 
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine has."""
+    """Whatever the machine has, and for less than would be worth it."""
     monkeypatch.setattr(deflate, "_workers", lambda: 2)
+    monkeypatch.setattr(deflate, "WORTHWHILE", LEAST * BLOCK)
 
 
 def _chunks(data: bytes, size: int = BLOCK) -> list[bytes]:
@@ -56,9 +77,9 @@ def _through_a_file(stream: bytes, size: int) -> bytes | None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_deflated_is_read_by_zlib_and_by_several_threads(name: str) -> None:
-    data = CONTENTS[name]
+    data = _content(name)
     stream = b"".join(deflated(_chunks(data), len(data)))
     assert zlib.decompress(stream) == data
     assert len(stream) < len(data) + len(data) // 1000
@@ -67,7 +88,7 @@ def test_what_is_deflated_is_read_by_zlib_and_by_several_threads(name: str) -> N
 
 @pytest.mark.parametrize("size", [BLOCK // 2, BLOCK - 1, 3 * BLOCK // 2, 2 * BLOCK])
 def test_chunks_of_any_length_do(size: int) -> None:
-    data = CONTENTS["both"]
+    data = _content("both")
     stream = b"".join(deflated(_chunks(data, size), len(data)))
     assert zlib.decompress(stream) == data
     assert _through_a_file(stream, len(data)) in (data, None)
@@ -76,14 +97,14 @@ def test_chunks_of_any_length_do(size: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_what_others_have_deflated_is_read(level: int) -> None:
-    data = CONTENTS["marks among noise"]
+    data = _content("marks among noise")
     assert _through_a_file(zlib.compress(data, level), len(data)) in (data, None)
 
 
 def test_blocks_of_another_program_are_read(tmp_path: Path) -> None:
     """Full flushes in other places than ours."""
     deflater = zlib.compressobj(6)
-    data, parts = CONTENTS["text"], []
+    data, parts = _content("text"), []
     for chunk in _chunks(data, 300_000):
         parts += [deflater.compress(chunk), deflater.flush(zlib.Z_FULL_FLUSH)]
     assert _through_a_file(b"".join(parts) + deflater.flush(), len(data)) in (data, None)
@@ -92,7 +113,7 @@ def test_blocks_of_another_program_are_read(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["text", "both", "noise"])
 def test_no_damage_comes_out_as_content(name: str) -> None:
-    data = CONTENTS[name]
+    data = _content(name)
     stream = b"".join(deflated(_chunks(data), len(data)))
     for at in [2, 3, len(stream) - 1, len(stream) - 5, *(DICE.randrange(len(stream)) for _ in range(25))]:
         bad = bytearray(stream)
@@ -106,7 +127,7 @@ def test_no_damage_comes_out_as_content(name: str) -> None:
 
 
 def test_a_stream_that_ends_too_soon_is_told() -> None:
-    data = CONTENTS["text"]
+    data = _content("text")
     stream = b"".join(deflated(_chunks(data), len(data)))
     with tempfile.TemporaryFile() as file:
         file.write(stream[: len(stream) // 2])
@@ -129,8 +150,8 @@ def test_threads_end_with_the_stream() -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        list(deflated(chunks(), 18 * BLOCK))
-    data = CONTENTS["text"]
+        list(deflated(chunks(), 6 * BLOCK))
+    data = _content("text")
     with tempfile.TemporaryFile() as file:
         file.write(b"".join(deflated(_chunks(data), len(data))))
         file.flush()

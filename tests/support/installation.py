@@ -14,7 +14,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,34 @@ def copy_tree(source: Path, target: Path) -> Path:
 
 def build_app(path: Path) -> Path:
     """A small application: modules, configuration, a private key, links, an empty directory, a repository inside."""
+    return _built(_app, path)
+
+
+def build_odd(path: Path) -> Path:
+    """The tree that has everything that `rsync -aHAX` keeps, and every name that makes trouble."""
+    return _built(_odd, path)
+
+
+# Where trees are kept that were built once, to be copied from: a directory that goes with the tests, if there is one.
+pristine: Path | None = None
+
+
+def _built(build: Callable[[Path], None], path: Path) -> Path:
+    """Build a tree, or copy the one that was built for another test: building takes ten times as long."""
+    if pristine is None or path.exists() or os.geteuid() != os.stat(pristine).st_uid:
+        build(path)
+        return path
+    kept = pristine / build.__name__
+    if not kept.exists():
+        # Elsewhere first: a test may end in the middle of it.
+        making = Path(tempfile.mkdtemp(dir=pristine))
+        build(making / "tree")
+        (making / "tree").rename(kept)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return copy_tree(kept, path)
+
+
+def _app(path: Path) -> None:
     make = _Builder(path)
     make.file("bin/shop", b'#!/bin/sh\n. "$(dirname "$0")/../modules/greet.sh"\ngreet\n', 0o755)
     make.file("modules/greet.sh", b'greet() { echo "open"; }\n')
@@ -124,11 +153,9 @@ def build_app(path: Path) -> Path:
     make.file(".gitignore", b"*.key\n/spool\n")
     make.repository("plugins/theme", {"theme.css": b"colour: blue\n"})
     make.settle()
-    return path
 
 
-def build_odd(path: Path) -> Path:
-    """The tree that has everything that `rsync -aHAX` keeps, and every name that makes trouble."""
+def _odd(path: Path) -> None:
     make = _Builder(path)
     _modes(make)
     _owners(make)
@@ -139,7 +166,6 @@ def build_odd(path: Path) -> Path:
     _times(make)
     _repositories(make)
     make.settle()
-    return path
 
 
 def build_deep(path: Path, levels: int = 60) -> Path:

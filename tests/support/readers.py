@@ -39,9 +39,7 @@ def names_below(*trees: Path) -> list[bytes]:
 
 def read_all(top: bytes, known: Iterable[bytes], seen: set[Seen]) -> None:
     """Everything below a directory that can be listed and read now, and what can be by `known` names alone."""
-    for path in known:
-        with suppress(OSError), open(top + b"/" + path, "rb") as file:
-            seen.add(file.read())
+    read = {path for path in known if _read(top + b"/" + path, seen)}
     pending = [b""]
     while pending:
         folder = pending.pop()
@@ -53,15 +51,29 @@ def read_all(top: bytes, known: Iterable[bytes], seen: set[Seen]) -> None:
             path = folder + b"/" + name if folder else name
             if not name.startswith(STAGE):
                 seen.add((folder, name))
-            try:
+            if path in read:
+                continue
+            with suppress(OSError):
                 mode = os.lstat(top + b"/" + path).st_mode
                 if stat.S_ISDIR(mode):
                     pending.append(path)
                 elif stat.S_ISREG(mode):
-                    with open(top + b"/" + path, "rb") as file:
-                        seen.add(file.read())
-            except OSError:
-                continue
+                    _read(top + b"/" + path, seen)
+
+
+def _read(path: bytes, seen: set[Seen]) -> bool:
+    """Add a small file's content, if it can be read. A file object would cost more than all else here."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        seen.add(os.read(fd, 1 << 16))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 class Reader:

@@ -172,6 +172,10 @@ class Case:
         return self.top / "then", self.top / "now"
 
 
+# What neither makes nor moves anything, nor says who may read it.
+_SHOWS_NOTHING = ("set_time", "sync", "sync_file_system")
+
+
 class Counting(Disk):
     """Counts the calls, and interrupts the one with a number."""
 
@@ -188,7 +192,7 @@ class Counting(Disk):
             try:
                 return found(*arguments)
             finally:
-                self._after()
+                self._after(name)
 
         return counted
 
@@ -197,7 +201,7 @@ class Counting(Disk):
         if self.calls == self._stop_at:
             raise self._fault
 
-    def _after(self) -> None:
+    def _after(self, name: str) -> None:
         pass
 
 
@@ -214,8 +218,9 @@ class Watched(Counting):
             self._readers.look()
         super()._before(name)
 
-    def _after(self) -> None:
-        self._readers.look()
+    def _after(self, name: str) -> None:
+        if name not in _SHOWS_NOTHING:
+            self._readers.look()
 
 
 @contextmanager
