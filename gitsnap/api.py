@@ -73,7 +73,7 @@ class Installation:
     @property
     def settings(self) -> Settings:
         """The configuration that holds here, as the command line reads it."""
-        return config.load(os.environ, self._place.store, config.options_from(os.environ))
+        return config.load(os.environ, self._place.store, config.options_from(os.environ), self._place.root)
 
     @contextmanager
     def sidecar(self) -> Iterator[Sidecar]:

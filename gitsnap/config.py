@@ -113,12 +113,14 @@ def local_zone() -> tzinfo:
     return zone
 
 
-def load(environ: Mapping[str, str], store: str | None, options: Options) -> Settings:
-    """The settings for a sidecar (or, without one, those of user and system). UsageError names file and key."""
+def load(environ: Mapping[str, str], store: str | None, options: Options, root: str | None = None) -> Settings:
+    """The settings for a sidecar (or, without one, those of user and system) of the directory `root`. UsageError names
+    file and key."""
     from gitsnap.sidecar import files as regular
     from gitsnap.sidecar import limits
 
-    settings = Settings(zone=local_zone(), lock_wait=options.lock_wait)
+    author = _author(environ, [path for path in (store, root) if path])
+    settings = Settings(zone=local_zone(), lock_wait=options.lock_wait, author=author)
     own = os.path.join(store, "gitsnap.toml") if store else None
     for path, source in zip((_SYSTEM, _user_file(environ), own), SOURCES[1:], strict=True):
         if path is None:
@@ -139,6 +141,20 @@ def load(environ: Mapping[str, str], store: str | None, options: Options) -> Set
         if "hooks" in table:
             settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=path == own))
     return settings
+
+
+def _author(environ: Mapping[str, str], foreign: list[str]) -> str:
+    """Who is at work, by git's files of system and user, which lie in no directory of `foreign`."""
+    from gitsnap.sidecar.git import identity
+
+    base, home = _xdg(environ, "XDG_CONFIG_HOME", ".config"), user_home(environ)
+    found = ["/etc/gitconfig"] if not environ.get("GIT_CONFIG_NOSYSTEM") else []
+    if own := environ.get("GIT_CONFIG_GLOBAL"):
+        found.append(own)
+    else:
+        found += [os.path.join(base, "git", "config")] if base else []
+        found += [os.path.join(home, ".gitconfig")] if home else []
+    return identity.author(environ, found, foreign)
 
 
 def _parse(path: str, data: bytes) -> dict[str, Any]:

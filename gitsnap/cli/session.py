@@ -128,7 +128,9 @@ class Session:
 
     def settings(self, place: Place | None) -> Settings:
         """The settings that hold there."""
-        settings = config.load(self.environ, place.store if place else None, self.options)
+        settings = config.load(
+            self.environ, place.store if place else None, self.options, place.root if place else None
+        )
         if settings.hooks is None:
             return settings
         from gitsnap.cli.process import callers_umask

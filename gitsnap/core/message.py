@@ -14,7 +14,7 @@ end are `\xNN` or `\uNNNN`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
 
@@ -168,6 +168,7 @@ _ENDING = {
     "Failure": "failure",
     "Failed-Check": "check",
     "Rollback-Failure": "rollback_error",
+    "Command": "command",
 }
 
 
@@ -197,6 +198,33 @@ def parse_ending(message: bytes) -> Ending:
     if written != message:
         raise IntegrityError("the record of an upgrade is not one that gitsnap writes")
     return ending
+
+
+_RETURN = re.compile(
+    rf"rollback: back to (?P<target>{ID.pattern})\n\n"
+    r"(?:Gitsnap-Upgrade: [^\n]*\nGitsnap-Outcome: [^\n]*\n)*"
+    r"Gitsnap-Rollback-To: (?P=target)\n"
+    rf"Gitsnap-Rollback-After: (?P<after>{ID.pattern})\n"
+    rf"Gitsnap-Rollback-Sequence: (?P<sequence>0|{_TRAILERS['Sequence']})\n"
+)
+
+
+def format_return(target: str, after: str, sequence: int, ended: Iterable[Ending] = ()) -> bytes:
+    """The message of the commit that records a rollback to the snapshot `target`: `after` was the newest one then, with
+    that number (0 for none). `ended` are the upgrades whose work it took away or brought back."""
+    told = "".join(f"Gitsnap-Upgrade: {_escape(e.upgrade)}\nGitsnap-Outcome: {e.outcome}\n" for e in ended)
+    return (
+        f"rollback: back to {target}\n\n{told}Gitsnap-Rollback-To: {target}\nGitsnap-Rollback-After: {after}\n"
+        f"Gitsnap-Rollback-Sequence: {sequence}\n"
+    ).encode("utf-8", "surrogateescape")
+
+
+def parse_return(message: bytes) -> tuple[str, str, int]:
+    """(target, after, sequence) of such a commit; IntegrityError for what `format_return` would not have written."""
+    match = _RETURN.fullmatch(message.decode("utf-8", "surrogateescape"))
+    if match is None:
+        raise IntegrityError("the record of a rollback is not one that gitsnap writes")
+    return match["target"], match["after"], int(match["sequence"])
 
 
 def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:

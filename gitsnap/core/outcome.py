@@ -20,6 +20,7 @@ class Outcome(StrEnum):
 @dataclass(slots=True, frozen=True)
 class Ending:
     """The record of one upgrade. `failure` says why it failed, empty where it did not; `check` is the check that did.
+    `command` is what was run; empty in records of before it was noted.
 
     `exit_code` is the command's, negative for a signal, None where it is not known.
     """
@@ -30,3 +31,4 @@ class Ending:
     failure: str = ""
     check: str = ""
     rollback_error: str = ""
+    command: str = ""

@@ -34,7 +34,7 @@ class Settings:
     `exclude` are rules in gitignore syntax, `components` globs by component's name (empty: each top-level directory is
     one), `lock_wait` seconds, `zone` the zone of days and weeks in retention rules and of commit dates. `sqlite` tells
     whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
-    `retention_from` is one of retention.SOURCES.
+    `retention_from` is one of retention.SOURCES. `author` is who takes snapshots, as git has it; empty for gitsnap.
     """
 
     zone: tzinfo
@@ -45,6 +45,7 @@ class Settings:
     sqlite: bool = True
     hooks: Hooks | None = None
     retention_from: str = SOURCES[0]
+    author: str = ""
 
     @property
     def rules(self) -> Rules:

@@ -13,7 +13,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchPathError
 from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order
-from gitsnap.sidecar import outcomes
+from gitsnap.sidecar import outcomes, rollbacks, timeline
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register, seal
@@ -107,6 +107,11 @@ def snapshots(sidecar: Sidecar) -> Living:
 def _broken(ref: str, allowed: Collection[str], actual: str | None) -> IntegrityError:
     what = "its ref is lost" if actual is None else f"its ref points to {actual}"
     return IntegrityError(f"{what}; gitsnap wrote: {ref} {seal.one_of(allowed)}")
+
+
+def chain(sidecar: Sidecar, known: Sequence[Snapshot]) -> list[timeline.Link]:
+    """What the timeline of all these snapshots has to be."""
+    return timeline.chain(sidecar.objects, known, returns=rollbacks.load(sidecar.refs, sidecar.objects))
 
 
 def lost(name: str, error: IntegrityError) -> IntegrityError:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.core.message import format_message
+from gitsnap.core.message import format_message, parse_return
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import catalog, contents, timeline
+from gitsnap.sidecar import catalog, contents, rollbacks, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
 from gitsnap.sidecar.kept_objects import KeptObjects
@@ -65,12 +65,12 @@ def notes_of(inventory: Inventory) -> Notes:
 class Draft:
     """A snapshot that is written but not yet visible, beside those that are `living`. publish() or abandon() it.
 
-    `cache` is the stat cache that it is written by. `stored` is what a scan has to ask about digests in there; None
-    where living snapshots hold all of them.
+    `cache` is the stat cache that it is written by, `author` who takes it. `stored` is what a scan has to ask about
+    digests in there; None where living snapshots hold all of them.
     """
 
-    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache) -> None:
-        self._sidecar = sidecar
+    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache, author: str = "") -> None:
+        self._sidecar, self._author = sidecar, author
         self.living, self.cache = list(living), cache
         alive = cache.commit.hex() in {s.commit for s in living}
         self._kept = KeptObjects(sidecar, living, cache if alive else None)
@@ -148,13 +148,14 @@ class Draft:
         last = newest(self.living)
         snapshot = replace(wanted, previous_manifest_sha256=last.manifest_sha256 if last else None)
         root = bytes.fromhex(snapshot.tree)
-        content = commits.form(root, format_message(snapshot), when)
+        content = commits.form(root, format_message(snapshot), when, author=self._author)
         snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
         living = in_order([*self.living, snapshot])
         old_tip = sidecar.refs.get(refs.TIMELINE)
-        chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content})
+        returns = rollbacks.load(sidecar.refs, sidecar.objects)
+        chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content}, returns)
         tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
         written = pack.finish()
         assert tip is not None
@@ -210,5 +211,35 @@ def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
         raise IntegrityError(f"snapshot {snapshot.id} lacks the content of a file: object {min(missing).hex()}")
 
 
-def _off_chain(tip: str | None, chain: Sequence[tuple[str, bytes]]) -> str | None:
-    return tip if tip not in {oid for oid, _ in chain} else None
+def go_back(
+    sidecar: Sidecar, living: Sequence[Snapshot], message: bytes, target: Snapshot, when: datetime, author: str
+) -> None:
+    """Let the timeline go on with the state of `target`, which the directory has now, by the record `message`.
+
+    For a caller who holds the writer's lock. Raises GitsnapError or OSError.
+    """
+    _, after, _ = parse_return(message)
+    ref, old_tip = refs.ROLLBACKS + after, sidecar.refs.get(refs.TIMELINE)
+    old, returns = sidecar.refs.get(ref), rollbacks.load(sidecar.refs, sidecar.objects)
+    content = commits.form(bytes.fromhex(target.tree), message, when, author=author)
+    pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
+    try:
+        commit = pack.put(COMMIT, content).hex()
+        fresh = rollbacks.read(content, commit)
+        chain = timeline.chain(sidecar.objects, living, returns=[*(r for r in returns if r.after != after), fresh])
+        tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
+        written = pack.finish()
+    finally:
+        pack.abandon()
+    assert tip is not None
+    with seal.changing(sidecar, {ref: commit, refs.TIMELINE: tip}):
+        sidecar.refs.change(ref, old, commit)
+        sidecar.refs.change(refs.TIMELINE, old_tip, tip)
+    reflog.remember(sidecar, [old, _off_chain(old_tip, chain)], when)
+    if written is not None:
+        written.release()
+    sidecar.objects.refresh()
+
+
+def _off_chain(tip: str | None, chain: Sequence[timeline.Link]) -> str | None:
+    return tip if tip not in {link.commit for link in chain} else None

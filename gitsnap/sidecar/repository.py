@@ -36,6 +36,7 @@ _WRITTEN_IN = (
     "refs/gitsnap/snapshots",
     "refs/gitsnap/pins",
     "refs/gitsnap/upgrades",
+    "refs/gitsnap/rollbacks",
     "refs/notes",
     "refs/notes/gitsnap",
     "logs",

@@ -13,7 +13,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.paths import decode_component
-from gitsnap.sidecar import catalog, contents, selectors
+from gitsnap.sidecar import catalog, contents, rollbacks, selectors
 from gitsnap.sidecar.git import commits, refs, trees
 from gitsnap.sidecar.git.trees import Leaf
 from gitsnap.sidecar.repository import Sidecar
@@ -70,11 +70,12 @@ def _on_timeline(sidecar: Sidecar, name: str) -> Snapshot | None:
             if at is None:
                 break
             commit = commits.parse(sidecar.objects.read(bytes.fromhex(at), b"commit")[1], at)
-            snapshot = parse_message(
-                commit.message, commit=own or at, tree=commit.tree, created=commit.created, pinned=False
-            )
-            if snapshot.id == name:
-                return snapshot
+            if not rollbacks.is_record(commit.message):
+                snapshot = parse_message(
+                    commit.message, commit=own or at, tree=commit.tree, created=commit.created, pinned=False
+                )
+                if snapshot.id == name:
+                    return snapshot
             at = commit.parent
     return None
 

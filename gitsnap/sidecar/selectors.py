@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot, is_label
-from gitsnap.sidecar import timeline
-from gitsnap.sidecar.catalog import NUMBERED, Living, all_lost, lost, require_certain, snapshots
+from gitsnap.sidecar.catalog import NUMBERED, Living, all_lost, chain, lost, require_certain, snapshots
 from gitsnap.sidecar.repository import Sidecar
 
 _LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
@@ -41,11 +40,10 @@ def choose(sidecar: Sidecar, selector: str, known: Living | None = None) -> Snap
 
 
 def _on_timeline(sidecar: Sidecar, known: Living, selector: str) -> Snapshot | None:
-    """The snapshot whose commit on the timeline begins so, where there is one only."""
+    """The snapshot of which a commit on the timeline has the state that begins so, where there is one only."""
     if not re.fullmatch(r"[0-9a-f]{4,40}", selector):
         return None
-    pairs = zip(known, timeline.chain(sidecar.objects, known), strict=True)
-    found = [snapshot for snapshot, (commit, _) in pairs if commit.startswith(selector)]
+    found = [link.snapshot for link in chain(sidecar, known) if link.commit.startswith(selector)]
     return found[0] if len(found) == 1 else None
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.sidecar import contents, timeline
+from gitsnap.sidecar import contents, rollbacks, timeline
 from gitsnap.sidecar.git import notes, refs
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
@@ -42,7 +42,8 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
     pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
     try:
         old_tip = sidecar.refs.get(refs.TIMELINE)
-        tip = timeline.write(pack, timeline.chain(sidecar.objects, staying), None)
+        returns = rollbacks.load(sidecar.refs, sidecar.objects)
+        tip = timeline.write(pack, timeline.chain(sidecar.objects, staying, returns=returns), None)
         old_notes = {ref: sidecar.refs.get(ref) for ref in (refs.MANIFESTS, refs.METADATA)}
         new_notes = {}
         for ref, old in old_notes.items():
@@ -57,6 +58,9 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
     # What is recorded of an upgrade goes with the snapshot before it, after it.
     records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]
     held = {ref: commit for ref in records if (commit := sidecar.refs.get(ref))}
+    # So does that of a rollback whose state no snapshot has any more. What a damaged one has is not known.
+    standing = rollbacks.places(returns, staying).values()
+    held |= {refs.ROLLBACKS + r.after: r.commit for r in returns if r not in standing and not sidecar.damaged}
     leaving += held
     with seal.changing(sidecar, {**dict.fromkeys(leaving), refs.TIMELINE: tip, **new_notes}):
         for snapshot in gone:

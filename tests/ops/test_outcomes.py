@@ -81,7 +81,7 @@ def test_a_failure_is_recorded_with_its_cause(place: Protected, how: str) -> Non
 
 def test_it_is_unknown_before_the_command_is_started(place: Protected) -> None:
     upgrade = begin(place, UpgradeRequest("do it"))
-    assert stored(place).ending == Ending(upgrade.id, Outcome.UNKNOWN)
+    assert stored(place).ending == Ending(upgrade.id, Outcome.UNKNOWN, command="do it")
     git = ["git", "--git-dir", place.sidecar.path, "log", "-1", "--format=%(trailers:key=Gitsnap-Outcome,valueonly)"]
     said = subprocess.run([*git, refs.UPGRADES + upgrade.id], capture_output=True, check=True).stdout
     assert said.strip() == b"unknown"

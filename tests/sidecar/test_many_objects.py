@@ -94,7 +94,7 @@ def test_they_are_what_each_of_them_is(objects: Path) -> None:
 @pytest.mark.parametrize("objects", ["as written", "with deltas"], indirect=True)
 @pytest.mark.parametrize("suffix", [".pack", ".idx"])
 def test_no_damage_is_passed_over(place: Protected, objects: Path, suffix: str) -> None:
-    chain = [bytes.fromhex(oid) for oid, _ in timeline.chain(place.sidecar.objects, place.snapshots())]
+    chain = [bytes.fromhex(link.commit) for link in timeline.chain(place.sidecar.objects, place.snapshots())]
     trees = listed(objects.parent)[b"tree"]
     with opened(objects) as store:
         whole = {oid: store.read(oid)[1] for oid in (*chain, *trees)}
@@ -118,7 +118,7 @@ def test_no_damage_is_passed_over(place: Protected, objects: Path, suffix: str) 
 
 def test_what_proved_damaged_is_read_and_not_only_summed(place: Protected) -> None:
     store = place.sidecar.objects
-    chain = [bytes.fromhex(oid) for oid, _ in timeline.chain(store, place.snapshots())]
+    chain = [bytes.fromhex(link.commit) for link in timeline.chain(store, place.snapshots())]
     store.damaged.add(chain[2])
     assert store.all_readable(chain, b"commit")
     assert not store.damaged
@@ -130,7 +130,7 @@ def test_a_damaged_commit_of_the_timeline_is_written_afresh(place: Protected, pa
         place.collect()
     place.reopen()
     store = place.sidecar.objects
-    chain = [bytes.fromhex(oid) for oid, _ in timeline.chain(store, place.snapshots())]
+    chain = [bytes.fromhex(link.commit) for link in timeline.chain(store, place.snapshots())]
     pack, offset = next((p, at) for p in store.packs if (at := p.index.find(chain[3])) is not None)
     end = next(end for oid, _, end, _ in pack.spans() if oid == chain[3])
     os.chmod(pack.path, 0o600)
@@ -145,8 +145,8 @@ def test_a_damaged_commit_of_the_timeline_is_written_afresh(place: Protected, pa
     place.take()
     place.reopen()
     after = timeline.chain(place.sidecar.objects, place.snapshots())
-    assert all(place.sidecar.objects.readable(bytes.fromhex(oid)) for oid, _ in after)
-    assert place.sidecar.refs.get(refs.TIMELINE) == after[-1][0]
+    assert all(place.sidecar.objects.readable(bytes.fromhex(oid)) for oid, *_ in after)
+    assert place.sidecar.refs.get(refs.TIMELINE) == after[-1].commit
 
 
 def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,8 @@ def test_a_commit_gets_a_parent(
     line = b"parent %s\n" % (b"c" * 40) if had else b""
     data = b"tree %s\n%sauthor %s\ncommitter %s\n%s\n%s" % (b"a" * 40, line, author, committer, extra, message)
     now = b"parent %s\n" % parent.encode() if parent else b""
-    wanted = b"tree %s\n%sauthor %s\ncommitter %s\n\n%s" % (b"a" * 40, now, author, author, message)
+    by = commits.IDENTITY + author[author.rindex(b">") + 1 :]
+    wanted = b"tree %s\n%sauthor %s\ncommitter %s\n\n%s" % (b"a" * 40, now, author, by, message)
     assert commits.with_parent(data, "", parent) == wanted
 
 
@@ -247,4 +248,4 @@ def test_retention_needs_no_second_look_at_the_snapshots(place: Protected, monke
     assert len(place.snapshots()) == 5
     place.assert_sound()
     with Sidecar(str(place.store)) as sidecar:
-        assert sidecar.refs.get(refs.TIMELINE) == timeline.chain(sidecar.objects, place.snapshots())[-1][0]
+        assert sidecar.refs.get(refs.TIMELINE) == timeline.chain(sidecar.objects, place.snapshots())[-1].commit

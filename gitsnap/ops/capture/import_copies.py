@@ -89,7 +89,7 @@ def take_in(
     with _as_directory(sidecar, source) as unpacked, sidecar.writing(settings.lock_wait):
         retention.begin(sidecar, settings)
         living = catalog.snapshots(sidecar)
-        draft = publish.Draft(sidecar, living, StatCache())
+        draft = publish.Draft(sidecar, living, StatCache(), settings.author)
         try:
             observer.started(f"reading {os.path.basename(source)}")
             copy = _read(unpacked, named, wanted, settings, draft, observer)

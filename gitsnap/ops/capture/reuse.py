@@ -35,7 +35,7 @@ def take_unchanged(capture: Capture) -> Captured | None:
     if request.skip_unchanged and store.same(last, prior):
         taken.snapshot, taken.skipped = last, True
     else:
-        draft = publish.Draft(sidecar, living, cache)
+        draft = publish.Draft(sidecar, living, cache, capture.settings.author)
         try:
             store.share(capture, draft, prior, taken)
         except IntegrityError:

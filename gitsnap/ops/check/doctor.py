@@ -17,7 +17,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.ops.live import damage
 from gitsnap.ops.store.locate import Place, open_sidecar
-from gitsnap.sidecar import catalog, integrity, lost_refs, timeline
+from gitsnap.sidecar import catalog, integrity, lost_refs
 from gitsnap.sidecar.git import config, refs, stock
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
@@ -125,8 +125,8 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
     if gone:
         yield Check("lost refs", False, "; ".join(ref for ref, _ in gone), _bring_back(sidecar, gone))
     yield from _damage(sidecar, living)
-    chain = timeline.chain(sidecar.objects, living)
-    fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1][0] if chain else None)
+    chain = catalog.chain(sidecar, living)
+    fits = sidecar.refs.get(refs.TIMELINE) == (chain[-1].commit if chain else None)
     yield Check(
         "timeline",
         fits,

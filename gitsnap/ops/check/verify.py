@@ -22,7 +22,7 @@ from gitsnap.ops.live import damage, databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, lost_refs, timeline
+from gitsnap.sidecar import catalog, contents, integrity, lost_refs
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose
@@ -202,17 +202,17 @@ def _timeline_problems(sidecar: Sidecar, living: list[Snapshot]) -> list[Finding
     """The timeline is derived from the snapshots, so what it must be can be computed."""
     actual = sidecar.refs.get(refs.TIMELINE)
     try:
-        chain = timeline.chain(sidecar.objects, living)
+        chain = catalog.chain(sidecar, living)
     except IntegrityError as error:
         return [Finding(b"", f"{error.message}; {_REBUILT}")]
-    expected = chain[-1][0] if chain else None
+    expected = chain[-1].commit if chain else None
     if actual != expected:
         if _lags(sidecar, actual):
             return []
         return [Finding(b"", f"it does not string the snapshots together; {_REBUILT}", expected, actual)]
-    for oid, _ in chain:
+    for link in chain:
         try:
-            sidecar.objects.read(bytes.fromhex(oid), b"commit")
+            sidecar.objects.read(bytes.fromhex(link.commit), b"commit")
         except IntegrityError as error:
             return [Finding(b"", f"{error.message}; {_REBUILT}")]
     return []

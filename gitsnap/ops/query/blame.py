@@ -13,7 +13,7 @@ from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
 from gitsnap.core.upgrade import rolled_back
-from gitsnap.sidecar import catalog, contents, selectors, timeline
+from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.git import commits, trees
 from gitsnap.sidecar.repository import Sidecar
@@ -48,11 +48,10 @@ def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[
     _require_text(sidecar, snapshot, path)
     known = catalog.snapshots(sidecar)
     undone = rolled_back(known)
-    commits_of = zip(known, (commit for commit, _ in timeline.chain(sidecar.objects, known)), strict=True)
     standing = {
-        commit: s
-        for s, commit in commits_of
-        if s.id == snapshot.id or (s.kind is not Kind.SAFETY and s.id not in undone)
+        link.commit: s
+        for link in catalog.chain(sidecar, known)
+        if link.back is None and _counts(s := link.snapshot, snapshot, undone)
     }
     tip = next(commit for commit, s in standing.items() if s.id == snapshot.id)
     name = os.fsdecode(encode_path(path))
@@ -64,6 +63,10 @@ def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[
             "--literal-pathspecs", "blame", "-S", file.name, "--root", "--line-porcelain", tip, "--", name
         )
     return snapshot, _read(sidecar, out, standing)
+
+
+def _counts(s: Snapshot, asked: Snapshot, undone: set[str]) -> bool:
+    return s.id == asked.id or (s.kind is not Kind.SAFETY and s.id not in undone)
 
 
 def _require_text(sidecar: Sidecar, snapshot: Snapshot, path: bytes) -> None:

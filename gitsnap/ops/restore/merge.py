@@ -142,7 +142,7 @@ class _Merging:
         result = MergeResult(self._of.id, self._plan)
         with self._sidecar.writing(self._settings.lock_wait):
             living = catalog.snapshots(self._sidecar)
-            draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache())
+            draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache(), self._settings.author)
             try:
                 merged = self._merge(draft)
                 changed = [*self._plan.taken, *self._plan.removed, *self._plan.merged]

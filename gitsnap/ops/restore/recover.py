@@ -192,7 +192,9 @@ class _Recovery:
             living = catalog.snapshots(self._sidecar)
             target = selectors.resolve(living, record.target)
             before = [s for s in living if s.id != record.safety]
-            outcomes.follow(self._sidecar, before, target, self._options.now, recovering=True)
+            now = self._options.now.astimezone(self._settings.zone)
+            told = outcomes.follow(self._sidecar, before, target, now, recovering=True)
+            outcomes.go_on(self._sidecar, target, now, self._settings.author, told, moved=True)
 
     def _forward(self, phase: Phase) -> bool:
         if self._asked is not None:

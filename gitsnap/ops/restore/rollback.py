@@ -34,6 +34,7 @@ from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.sidecar import catalog, selectors, withdraw
+from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
@@ -126,15 +127,30 @@ class Rollback:
             started = time.monotonic()
         with self._made_again(result):
             scan = self._keep_safe(result)
-        self._carry_out(result, scan)
-        if result.verified and not (self.target.paths or self.target.part):
-            outcomes.follow(self._sidecar, before, self.target.snapshot, options.now)
+        after = self._carry_out(result, scan)
+        if result.verified:
+            self._go_on(result, before, after)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
         pruned = retention.prune_locked(self._sidecar, self._settings, now=options.now, protected=keep)
         result.pruned += pruned.gone
         result.held = pruned.held
         result.duration = time.monotonic() - started
         return result
+
+    def _go_on(self, result: Restored, before: Sequence[Snapshot], after: Scan) -> None:
+        """Record what the rollback has made of upgrades, and what the directory has come back to."""
+        told, sidecar, target, moved = [], self._sidecar, self.target.snapshot, result.safety is not None
+        if not (self.target.paths or self.target.part):
+            told = outcomes.follow(sidecar, before, target, self._options.now)
+        elif moved:
+            # An edit like any other, unless all is as a snapshot has it: one that has lost a file has it again.
+            tree = trees.identify(after.inventory.entries).hex()
+            held = [s for s in reversed(catalog.snapshots(sidecar)) if s.tree == tree and s != result.safety]
+            if not held:
+                return
+            target, moved = min(held, key=lambda s: s.kind is Kind.SAFETY), False
+        when = self._options.now.astimezone(self._settings.zone)
+        outcomes.go_on(sidecar, target, when, self._settings.author, told, moved=moved)
 
     @contextmanager
     def _made_again(self, result: Restored) -> Iterator[None]:
@@ -217,7 +233,7 @@ class Rollback:
             return target.upgrade
         return undone_again(catalog.snapshots(self._sidecar), target) if target.kind is Kind.SAFETY else None
 
-    def _carry_out(self, result: Restored, scan: Scan) -> None:
+    def _carry_out(self, result: Restored, scan: Scan) -> Scan:
         safety = bytes.fromhex(result.safety.commit) if result.safety else b""
         cache = StatCache(safety, scan.rows, scan.xattrs, images=scan.images)
         hidden = self._options.hidden
@@ -235,6 +251,7 @@ class Rollback:
             rows = {path: row for path, row in after.rows.items() if path in self.target.held}
             images = {path: held for path, held in after.images.items() if path in self.target.held}
             self._sidecar.save_cache(StatCache(commit, rows, after.xattrs, images=images))
+        return after
 
     def _apply(self, result: Restored, safety: Snapshot, scan: Scan, cache: StatCache) -> Scan:
         options, sidecar = self._options, self._sidecar

@@ -118,7 +118,7 @@ class Upgrade:
             self._prove(pre)
             self._foresee(pre)
             # Whatever happens from now on: nobody knows how it ends until somebody does.
-            outcomes.record(self.sidecar, pre, Ending(self.id), now, self._settings.lock_wait)
+            outcomes.record(self.sidecar, pre, Ending(self.id, command=wanted.command), now, self._settings.lock_wait)
         except BaseException:
             self._forsake(pre)
             raise

@@ -81,7 +81,8 @@ class Upgraded:
     def ending(self) -> Ending:
         """What is recorded of it."""
         check = next((c.check for c in self.checks if not c.ok), "")
-        return Ending(self.upgrade, self.outcome, self.exit_code, self.failure, check, self.rollback_error)
+        cause, command = self.rollback_error, self.command
+        return Ending(self.upgrade, self.outcome, self.exit_code, self.failure, check, cause, command)
 
     def document(self) -> dict[str, Any]:
         """The facts as a JSON object."""

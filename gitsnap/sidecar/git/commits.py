@@ -40,12 +40,13 @@ def _minutes(when: datetime) -> int:
     return int((when.utcoffset() or timedelta()).total_seconds()) // 60
 
 
-def form(tree: bytes, message: bytes, when: datetime, parent: str | None = None) -> bytes:
-    """The content of a commit object over a tree (its raw id), by gitsnap at a moment."""
+def form(tree: bytes, message: bytes, when: datetime, parent: str | None = None, author: str = "") -> bytes:
+    """The content of a commit object over a tree (its raw id), by gitsnap at a moment; `author` is who asked for it."""
     commit = dulwich.objects.Commit()
     commit.tree = ObjectID(tree.hex().encode())
     commit.parents = [ObjectID(parent.encode())] if parent else []
-    commit.author = commit.committer = IDENTITY
+    commit.author = author.encode("utf-8", "surrogateescape") or IDENTITY
+    commit.committer = IDENTITY
     commit.author_time = commit.commit_time = int(when.timestamp())
     commit.author_timezone = commit.commit_timezone = 60 * _minutes(when)
     commit.message = message
@@ -57,12 +58,20 @@ def with_parent(data: bytes, commit: str, parent: str | None) -> bytes:
     like parse()."""
     end = data.find(b"\n", _AUTHOR)
     line = data[_AUTHOR:end]
-    if line.startswith(b"author ") and data.startswith(b"committer %s\n\n" % line[7:], end + 1):
+    moment = line[line.rfind(b">") + 1 :]
+    if line.startswith(b"author ") and data.startswith(b"committer %s%s\n\n" % (IDENTITY, moment), end + 1):
         # Commits as gitsnap writes them, which nearly all are: a timeline has a thousand of them.
         return b"%sparent %s\n%s" % (data[:_AUTHOR], parent.encode(), data[_AUTHOR:]) if parent else data
     parsed = parse(data, commit)
     parents = b"parent %s\n" % parent.encode() if parent else b""
-    head = b"tree %s\n%sauthor %s\ncommitter %s\n\n" % (parsed.tree.encode(), parents, parsed.author, parsed.author)
+    moment = parsed.author[parsed.author.rfind(b">") + 1 :]
+    head = b"tree %s\n%sauthor %s\ncommitter %s%s\n\n" % (
+        parsed.tree.encode(),
+        parents,
+        parsed.author,
+        IDENTITY,
+        moment,
+    )
     return head + parsed.message
 
 

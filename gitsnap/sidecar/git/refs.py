@@ -27,6 +27,7 @@ from gitsnap.sidecar.git import locks
 SNAPSHOTS = "refs/gitsnap/snapshots/"
 PINS = "refs/gitsnap/pins/"
 UPGRADES = "refs/gitsnap/upgrades/"
+ROLLBACKS = "refs/gitsnap/rollbacks/"
 TIMELINE = "refs/heads/timeline"
 MANIFESTS = "refs/notes/gitsnap/manifest"
 METADATA = "refs/notes/gitsnap/metadata"

@@ -54,15 +54,23 @@ _KEPT = frozenset(
     f"GIT_{name}" for name in ("SSH", "SSH_COMMAND", "SSH_VARIANT", "ASKPASS", "SSL_CAINFO", "SSL_CAPATH")
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# How a person sees the sidecar: names as they are, ids as decorations, no author (it is always the same).
+# How a person sees the sidecar: names as they are, ids as decorations, upgrades with what became of them.
 _COMMIT = (
     "format:%C(yellow)commit %H%C(auto)%d%C(cyan)% (trailers:key=Gitsnap-Id,valueonly,separator=%x20)%C(reset)%n"
-    "Date:   %ad%n%n%w(0,4,4)%B%w(0,0,0)"
+    "Author: %an <%ae>%nDate:   %ad%n%n%w(0,4,4)%B%w(0,0,0)"
 )
+# Told by the records of upgrades; by their snapshots, without outcomes, in a sidecar of before there were records.
 _UPGRADES = (
-    "log --grep '^Gitsnap-Kind: post$' --format='%C(cyan)%(trailers:key=Gitsnap-Upgrade,valueonly,separator=%x20)"
+    '!f() { if test "$(git for-each-ref --count=1 refs/gitsnap/upgrades)"; then'
+    " git log --no-walk --glob='refs/gitsnap/upgrades/*' --format='%C(cyan)%(trailers:key=Gitsnap-Upgrade,valueonly,"
+    "separator=%x20)%C(reset)  %(trailers:key=Gitsnap-Outcome,valueonly,separator=%x20)"
+    "  exit %(trailers:key=Gitsnap-Exit-Code,valueonly,separator=%x20)"
+    "  %(trailers:key=Gitsnap-Command,valueonly,separator=%x20)"
+    "%C(red)% (trailers:key=Gitsnap-Failure,valueonly,separator=%x20)%C(reset)"
+    '\' "$@"; else'
+    " git log --grep '^Gitsnap-Kind: post$' --format='%C(cyan)%(trailers:key=Gitsnap-Upgrade,valueonly,separator=%x20)"
     "%C(reset)  exit %(trailers:key=Gitsnap-Exit-Code,valueonly,separator=%x20)"
-    "  %(trailers:key=Gitsnap-Command,valueonly,separator=%x20)'"
+    '  %(trailers:key=Gitsnap-Command,valueonly,separator=%x20)\' "$@"; fi; }; f'
 )
 _AT_HOME = {
     "core.quotePath": "false",

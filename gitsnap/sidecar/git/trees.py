@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from binascii import unhexlify
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha1
 from operator import lt
 from typing import NamedTuple
 
@@ -69,6 +70,11 @@ def build(entries: Iterable[Entry], add_tree: Callable[[bytes], bytes]) -> tuple
             # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
             children[parent].append((name + b"/", b"40000 %s\0%s" % (name, oid)))
     return trees[-1], trees
+
+
+def identify(entries: Iterable[Entry]) -> bytes:
+    """The id of the root tree of a sorted inventory; nothing is written."""
+    return build(entries, lambda data: sha1(b"tree %d\0%s" % (len(data), data), usedforsecurity=False).digest())[0]
 
 
 def parse(data: bytes, oid: bytes) -> list[tuple[bytes, int, bytes]]:
