@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-from gitsnap.core.component import PRESETS
+from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
+from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
 from gitsnap.core.settings import HOOK_TIMEOUT, Hooks, Settings
 
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
-_TABLES = {"capture", "components", "retention", "check", "hooks"}
+_TABLES = {"capture", "components", "retention", "check", "hooks", "packages"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -181,6 +183,8 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
         settings = replace(settings, exclude=_exclude(capture, path), sqlite=_sqlite(capture, path))
     if "components" in table:
         settings = replace(settings, components=_components(table["components"], path))
+    if "packages" in table:
+        settings = replace(settings, packages=_packages(table["packages"], path))
     if "retention" in table:
         settings = replace(settings, retention=_retention(table["retention"], path))
     return settings
@@ -255,6 +259,30 @@ def _components(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:
         else:
             raise UsageError(f"{path}: component {name} must be a glob or a list of globs", path=path)
     return out
+
+
+def _packages(table: dict[str, Any], path: str) -> tuple[Rule, ...]:
+    """One's own ways to find packages, each a table by the package's name."""
+    out = []
+    for name, rule in table.items():
+        if not isinstance(rule, dict) or rule.keys() != {"glob", "expression"}:
+            raise UsageError(f"{path}: [packages.{name}] must have `glob` and `expression` alone", path=path)
+        if not all(isinstance(text, str) and text for text in rule.values()):
+            raise UsageError(f"{path}: [packages.{name}] glob and expression must be texts", path=path)
+        try:
+            expression = re.compile(rule["expression"], re.MULTILINE)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"{path}: [packages.{name}] expression is no regular expression: {error}", path=path
+            ) from None
+        if "version" not in expression.groupindex:
+            raise UsageError(
+                f"{path}: [packages.{name}] expression has no group `version`",
+                path=path,
+                hint=r"""for example: expression = '^version = (?P<version>[\d.]+)'""",
+            )
+        out.append(Rule(name, glob(rule["glob"]), expression))
+    return tuple(out)
 
 
 def _retention(table: dict[str, Any], path: str) -> Policy:

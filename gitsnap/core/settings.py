@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
+from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 
 HOOK_TIMEOUT = 600.0
@@ -35,6 +36,7 @@ class Settings:
     one), `lock_wait` seconds, `zone` the zone of days and weeks in retention rules and of commit dates. `sqlite` tells
     whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
     `retention_from` is one of retention.SOURCES. `author` is who takes snapshots, as git has it; empty for gitsnap.
+    `packages` are rules to find packages by that no reader finds.
     """
 
     zone: tzinfo
@@ -46,6 +48,7 @@ class Settings:
     hooks: Hooks | None = None
     retention_from: str = SOURCES[0]
     author: str = ""
+    packages: tuple[Rule, ...] = ()
 
     @property
     def rules(self) -> Rules:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gitsnap.core.comparison import compare
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.packages.model import PackageChange
+from gitsnap.core.packages.model import PackageChange, Rule
 from gitsnap.ops.compare import packages
 
 Files = Mapping[str, str | bytes]
@@ -29,14 +29,14 @@ def entries(files: Files) -> list[Entry]:
     return [found[path] for path in sorted(found)]
 
 
-def compared(old: Files, new: Files) -> packages.Packages:
+def compared(old: Files, new: Files, rules: Sequence[Rule] = ()) -> packages.Packages:
     """What became of the packages between two states."""
     sides = entries(old), entries(new)
 
     def read(side: int, entry: Entry) -> Iterator[bytes]:
         yield raw((old, new)[side][entry.path.decode()])
 
-    return packages.compare(sides, compare(Inventory(sides[0]), Inventory(sides[1])).changes, read)
+    return packages.compare(sides, compare(Inventory(sides[0]), Inventory(sides[1])).changes, read, rules)
 
 
 def told(changes: Iterable[PackageChange]) -> list[str]:

@@ -75,8 +75,14 @@ def changed(old: Collection[Package], new: Collection[Package]) -> list[Pair]:
 
 
 def _by_key(found: Iterable[Package]) -> dict[Key, list[Package]]:
+    """The packages by key; what several lock files say of one directory, or one says twice, counts once."""
     out: dict[Key, list[Package]] = defaultdict(list)
+    locked: set[tuple[Key, str]] = set()
     for package in found:
+        if package.kind is not Kind.INSTALLED:
+            if (package.key, package.version) in locked:
+                continue
+            locked.add((package.key, package.version))
         out[package.key].append(package)
     return out
 

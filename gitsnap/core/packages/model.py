@@ -123,9 +123,12 @@ class Edited:
 
 @dataclass(slots=True, frozen=True)
 class Rule:
-    """One's own way to find a package: in files whose paths `paths` matches, `expression` finds the `version` and
-    perhaps the `name`; `name` is the package's where it does not."""
+    """One's own way to find a package: in files whose paths `paths` matches, `expression` finds its version.
+
+    The group `version` is that. With a group `name`, each match is a package; without one, the first is the package
+    `name`.
+    """
 
     name: str
     paths: re.Pattern[bytes]
-    expression: re.Pattern[bytes]
+    expression: re.Pattern[str]

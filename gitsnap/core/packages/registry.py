@@ -36,6 +36,7 @@ class Readers:
 
     by_name: dict[bytes, list[Reader]] = field(default_factory=dict)
     by_ending: dict[bytes, list[Reader]] = field(default_factory=dict)
+    executable: list[Reader] = field(default_factory=list)
 
     def enter(self, reader: Reader) -> None:
         """Add one; ValueError for a glob that ends in neither a name nor `.ending`."""
@@ -54,7 +55,7 @@ class Readers:
         found = self.by_name.get(name, ())
         ending = self.by_ending.get(name.rpartition(b".")[2], ())
         for reader in (*found, *ending):
-            if reader.pattern.fullmatch(path) and not (reader.outermost and _INSIDE.search(path)):
+            if reader.pattern.fullmatch(path) and not (reader.outermost and is_inside(path)):
                 yield reader
 
 
@@ -76,6 +77,17 @@ def reader(*globs: str, outermost: bool = False) -> Callable[[Read], Read]:
         return function
 
     return entered
+
+
+def executable_reader(function: Read) -> Read:
+    """Enter a function as a reader of programs. It gets those alone that changed and that no package brought along."""
+    _READERS.executable.append(Reader(re.compile(b""), (), function))
+    return function
+
+
+def is_inside(path: bytes) -> bool:
+    """Whether a path is in a directory that packages of some ecosystem are installed in."""
+    return _INSIDE.search(path) is not None
 
 
 def order(ecosystem: str, compare: Order) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
+
+_TOML_STRING = re.compile(r'([\w-]+) *= *"([^"\\]*)" *')
 
 
 def text(data: bytes) -> str:
@@ -62,6 +65,21 @@ def joined(directory: bytes, relative: bytes) -> bytes | None:
 
 def plain(value: object) -> str:
     """A name or version that is a string of a bearable length without control characters; ValueError otherwise."""
-    if not isinstance(value, str) or not value.strip() or len(value) > 300 or re.search(r"[\x00-\x1f\x7f]", value):
+    found = value.strip() if isinstance(value, str) else ""
+    if not found or len(found) > 300 or re.search(r"[\x00-\x1f\x7f]", found):
         raise ValueError("no name or version")
-    return value.strip()
+    return found
+
+
+def array_of_tables(data: bytes, name: str) -> Iterator[dict[str, str]]:
+    """The strings of each `[[name]]` in TOML as lock files have it, up to the next table; quicker than reading all."""
+    found: dict[str, str] | None = None
+    for line in text(data).splitlines():
+        if line.startswith("["):
+            if found is not None:
+                yield found
+            found = {} if line.strip() == f"[[{name}]]" else None
+        elif found is not None and (match := _TOML_STRING.fullmatch(line)):
+            found[match[1]] = match[2]
+    if found is not None:
+        yield found

@@ -12,16 +12,19 @@ from functools import cached_property
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.packages import matching, registry
+from gitsnap.core.packages import rules as own_rules
 from gitsnap.core.packages.matching import Pair
-from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, no_files
+from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, Rule, no_files
 from gitsnap.core.packages.ownership import Owners
 from gitsnap.core.packages.registry import Reader
 
 Read = Callable[[int, Entry], Iterator[bytes]]
 # No record of packages is larger; what says to be one, and is, is not read.
 _LARGEST_RECORD = 32 << 20
+_LARGEST_PROGRAM = 128 << 20
 # What a record without SHA-256 says of larger files is not looked at.
 _LARGEST_HASHED = 64 << 20
+_ALGORITHMS = frozenset(("md5", "sha1", "sha256", "sha512"))
 # What reading something that is no such record after all may raise.
 _NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -38,16 +41,20 @@ class Packages:
 
 
 class State:
-    """One side of a comparison as a tree of packages' records."""
+    """One side of a comparison as a tree of packages' records. `asked` are the paths whose contents were wanted."""
 
     def __init__(self, side: int, entries: Iterable[Entry], read: Read) -> None:
         self._side, self._read = side, read
         self.entries = {e.path: e for e in entries}
+        self.asked: set[bytes] = set()
 
     def read(self, path: bytes) -> bytes:
         """The content of a file; empty where there is none, or one that is larger than a record may be."""
+        self.asked.add(path)
         entry = self.entries.get(path)
-        if entry is None or entry.type is not Type.FILE or not 0 < entry.size <= _LARGEST_RECORD:
+        if entry is None or entry.type is not Type.FILE:
+            return b""
+        if entry.size > (_LARGEST_PROGRAM if entry.mode & 0o111 else _LARGEST_RECORD):
             return b""
         return b"".join(self._read(self._side, entry))
 
@@ -68,6 +75,10 @@ class State:
                 found.setdefault(at, []).append(name)
         return found
 
+    def begins(self, entry: Entry, with_: bytes) -> bool:
+        """Whether a file begins so."""
+        return next(iter(self._read(self._side, entry)), b"").startswith(with_)
+
     def agrees(self, path: bytes, digest: str) -> bool:
         """Whether a file is as a record says, or the record does not say it in a way that can be checked."""
         entry = self.entries.get(path)
@@ -76,7 +87,7 @@ class State:
             return True
         if algorithm == "sha256" and entry.sha256 is not None:
             return entry.sha256.hex() == digits
-        if entry.size > _LARGEST_HASHED or algorithm not in hashlib.algorithms_guaranteed:
+        if entry.size > _LARGEST_HASHED or algorithm not in _ALGORITHMS:
             return True
         found = hashlib.new(algorithm, usedforsecurity=False)
         for piece in self._read(self._side, entry):
@@ -93,12 +104,17 @@ class State:
 States = tuple[State, State]
 
 
-def compare(sides: tuple[Iterable[Entry], Iterable[Entry]], changes: Sequence[Change], read: Read) -> Packages:
-    """The packages of two states (all their entries), whose differences are `changes`."""
+def compare(
+    sides: tuple[Iterable[Entry], Iterable[Entry]], changes: Sequence[Change], read: Read, rules: Sequence[Rule] = ()
+) -> Packages:
+    """The packages of two states (all their entries), whose differences are `changes`.
+
+    `rules` are those of the configuration.
+    """
     states = State(0, sides[0], read), State(1, sides[1], read)
     old, new = (
         matching.without_leftovers(found, state.agreement)
-        for found, state in zip(_records(states), states, strict=True)
+        for found, state in zip(_records(states, own_rules.readers(rules)), states, strict=True)
     )
     pairs = _held(matching.changed(old, new), states, (old, new))
     found = _Told(states, pairs)
@@ -108,21 +124,38 @@ def compare(sides: tuple[Iterable[Entry], Iterable[Entry]], changes: Sequence[Ch
     return found.result()
 
 
-def _records(states: States) -> tuple[list[Package], list[Package]]:
+def _records(states: States, rules: Sequence[Reader]) -> tuple[list[Package], list[Package]]:
     """What the records of both states tell. Those that did not change are read once."""
     known: dict[tuple[bytes, bytes | None, int], list[Package]] = {}
     out: tuple[list[Package], list[Package]] = ([], [])
     readers = registry.readers()
-    for state, packages in zip(states, out, strict=True):
+    for state, other, packages in zip(states, reversed(states), out, strict=True):
         for path, entry in state.entries.items():
             if entry.type is not Type.FILE:
                 continue
-            for reader in readers.of(path):
+            found = [*readers.of(path), *(r for r in rules if r.pattern.fullmatch(path))]
+            if entry.mode & 0o111 and _is_new_program(entry, state, other):
+                found += readers.executable
+            for reader in found:
                 same = (path, entry.sha256, id(reader))
-                if same not in known:
-                    known[same] = _told_by(reader, path, state)
-                packages += known[same]
+                if same in known:
+                    packages += known[same]
+                    continue
+                state.asked.clear()
+                told = _told_by(reader, path, state)
+                packages += told
+                # What another file has a say in may differ though this one does not.
+                if state.asked <= {path}:
+                    known[same] = told
     return out
+
+
+def _is_new_program(entry: Entry, state: State, other: State) -> bool:
+    """Whether a file is a program that the other state does not have, and that lies where programs are installed."""
+    there = other.entries.get(entry.path)
+    if (there is not None and there.sha256 == entry.sha256) or registry.is_inside(entry.path):
+        return False
+    return b".so" not in entry.path.rpartition(b"/")[2] and state.begins(entry, b"\x7fELF")
 
 
 def _told_by(reader: Reader, path: bytes, state: State) -> list[Package]:

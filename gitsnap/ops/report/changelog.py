@@ -52,7 +52,7 @@ def told(found: diff.Difference, read: Read, settings: Settings, pristine: Mappi
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, summary=_summary(changes))
     log.grown = sum(size_of(c.new) - size_of(c.old) for c in changes)
-    of_packages = packages.compare(found.entries, changes, read)
+    of_packages = packages.compare(found.entries, changes, read, settings.packages)
     log.packages, log.edited = of_packages.changes, of_packages.edited
     before = {e.path for e in log.edited if e.before}
     for change in changes:
