@@ -11,7 +11,7 @@ from gitsnap.core import statcache
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, limits, locks, stale_files
+from gitsnap.sidecar import files, limits, locks, stale_files, standalone
 from gitsnap.sidecar.git import config as gitconfig
 from gitsnap.sidecar.git import damaged, stock
 from gitsnap.sidecar.git import locks as gitlocks
@@ -137,6 +137,7 @@ class Sidecar(Repository):
             if not recovering:
                 self._require_settled()
             stale_files.clear(self.path)
+            standalone.ensure(self.path, self.scratch)
             if self._opened:
                 # What another process found damaged since: a verification beside an upgrade, say.
                 self.object_store.damaged |= damaged.load(self.own("suspects"))
@@ -260,6 +261,7 @@ def _lay_out(building: str, installation: str) -> None:
         "config": gitconfig.for_sidecar(installation),
         "description": b"gitsnap sidecar; see git log timeline\n",
         "info/attributes": gitconfig.ATTRIBUTES,
+        **{name: standalone.text(name) for name in standalone.NAMES},
     }
     for name, data in contents.items():
         fd = files.private_create(os.path.join(building, name))
