@@ -24,10 +24,10 @@ demo: $(VENV)/.installed ## Break a small installation with an upgrade, roll it 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
 test: $(VENV)/.installed-dev ## Run all tests
-	@$(BIN)/python -m pytest -n 4 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half a minute
-	@$(BIN)/python -m pytest -n 2 --quick $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick $(ARGS)
 
 torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damage, hostile sidecars, races, churn, fuzzing
 	@$(BIN)/python -m tests.torture -j 2 $(ARGS)
@@ -36,7 +36,7 @@ torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damag
 check: $(VENV)/.installed-dev ## Formatting, lint, types, layers, then all tests with the links in the docs
 	@failed=; \
 	$(MAKE) --no-print-directory lint || failed=1; \
-	$(BIN)/python -m pytest -n 4 $(ARGS) || failed=1; \
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS) || failed=1; \
 	test -z "$$failed"
 
 lint: $(VENV)/.installed-dev ## Formatting, lint, types and layers alone

@@ -320,10 +320,11 @@ class TestLocks:
                 run_gitsnap("-C", locked, "--lock-wait", "0", *command.split(), check=1 if "--live" in command else 0)
 
     def test_a_lock_that_goes_is_taken(self, app: Path) -> None:
-        with (sidecar_of(app) / "gitsnap/writer.lock").open("r+b") as file:
+        lock = sidecar_of(app) / "gitsnap/writer.lock"
+        with lock.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             waiting = start("-C", app, "snapshot")
-            time.sleep(1)
+            wait_for(lambda: has_open(waiting.pid, lock))
             assert waiting.poll() is None
         assert waiting.communicate(timeout=300)
         assert waiting.returncode == 0
@@ -336,16 +337,25 @@ def start(*args: str | Path, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process holds a file open."""
+    links = Path(f"/proc/{pid}/fd")
+    with suppress(OSError):
+        return any(os.path.lexists(link) and os.readlink(link) == str(path) for link in links.iterdir())
+    return False
+
+
 class TestInterruptions:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_long_snapshot(self, app: Path, number: signal.Signals) -> None:
         """The file is sparse, so that it is long to read and short to write."""
         with (app / "large").open("wb") as file:
             file.truncate(100 << 30)
+        store = sidecar_of(app)
         with nothing_lost_but(app, "large"):
             running = start("-C", app, "snapshot", "--json", start_new_session=True)
-            wait_for(lambda: (list(sidecar_of(app).glob("gitsnap/tmp/pack-*")) or [None])[0])
-            time.sleep(0.5)
+            # Of zeros, this is a thousandth.
+            wait_for(lambda: any(p.stat().st_size > 1 << 16 for p in store.glob("gitsnap/tmp/pack-*")))
             running.send_signal(number)
             out, err = running.communicate(timeout=300)
             assert (running.returncode, out) == (130, "")

@@ -476,7 +476,7 @@ class TestEvents:
         reader = threading.Thread(target=lambda: got.append(fifo.read_text()))
         reader.start()
         run_gitsnap("-C", installation, "run", "--events", fifo, "--", "true")
-        reader.join(timeout=30)
+        reader.join(timeout=300)
         assert lines(got[0])[-1]["outcome"] == "kept"
 
     def test_a_reader_that_goes_away_stops_nothing(self, installation: Path, tmp_path: Path) -> None:

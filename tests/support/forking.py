@@ -18,10 +18,13 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NoReturn
+from weakref import WeakSet
+
+import pytest
 
 from gitsnap.__main__ import main
 from tests.support.processes import load_all
@@ -44,12 +47,31 @@ def possible(env: Mapping[str, str]) -> bool:
     Not with an environment by which an interpreter starts in another way, and not while a test has replaced a part of
     the program: a fork would have that, too.
     """
-    return _read_at_start(env) == _OURS and all(held.get(name) is value for held, name, value in _program())
+    return _read_at_start(env) == _OURS and (not _patching or _as_loaded())
+
+
+# Whatever has replaced something, and may not have put it back. To look at every name takes long after a fork.
+_patching: WeakSet[pytest.MonkeyPatch] = WeakSet()
 
 
 def prepare() -> None:
-    """Load the program, before any test has replaced a part of it."""
+    """Load the program, before any test has replaced a part of it, and take note of whoever does."""
     _program()
+    for method in ("setattr", "delattr"):
+        setattr(pytest.MonkeyPatch, method, _noted(getattr(pytest.MonkeyPatch, method)))
+
+
+def _noted(replace: Callable[..., None]) -> Callable[..., None]:
+    @wraps(replace)
+    def noting(patch: pytest.MonkeyPatch, *arguments: object, **more: object) -> None:
+        _patching.add(patch)
+        replace(patch, *arguments, **more)
+
+    return noting
+
+
+def _as_loaded() -> bool:
+    return all(held.get(name) is value for held, name, value in _program())
 
 
 @cache

@@ -114,7 +114,9 @@ def signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [int(n) for n in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(n))]
+    # Alarms are what a program that calls us may raise by.
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    numbers = [int(n) for n in heard if callable(signal.getsignal(n))]
     arrived: list[int] = []
     before: dict[int, Any] = {}
     try:
