@@ -24,7 +24,7 @@ from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.result import Restored
-from gitsnap.ops.store import locate, retention
+from gitsnap.ops.store import collect, locate, retention
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import retention_rules
@@ -98,7 +98,7 @@ class Protected:
         retention.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
 
     def collect(self) -> None:
-        retention.collect(self.sidecar, self.settings)
+        collect.collect(self.sidecar, self.settings)
 
     def snapshots(self) -> list[Snapshot]:
         with Sidecar(self.place.store) as fresh:

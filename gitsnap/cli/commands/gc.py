@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
     from gitsnap.cli.render import json, text
-    from gitsnap.ops.store import retention
+    from gitsnap.ops.store import collect
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        result = retention.collect(sidecar, settings)
+        result = collect.collect(sidecar, settings)
     if session.options.json:
         session.out.document(json.collected(result))
     else:

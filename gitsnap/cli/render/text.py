@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.verify import Verdict
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.restore.result import Recovered, Restored
+    from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
-    from gitsnap.ops.store.retention import Collected
     from gitsnap.sidecar.state.damage import Damage
 
 _SHOWN = 20

@@ -8,29 +8,21 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
+from gitsnap.core.errors import GitsnapError, LockedError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
 from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.live import damage, in_progress
-from gitsnap.sidecar import catalog, gc, lost_refs, withdraw
+from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose, resolve
-from gitsnap.sidecar.state import disk_reserve, growth, register, retention_rules, seal, verifications
+from gitsnap.sidecar.state import disk_reserve, register, retention_rules, seal, verifications
 
 # Timeline, notes, reflogs and locks, and the objects that they point to: a few blocks each.
 _ROOM = 128 << 10
-
-
-@dataclass(slots=True, frozen=True)
-class Collected:
-    """What gc freed: the sidecar's size on disk before and after, in bytes."""
-
-    before: int
-    after: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -287,40 +279,3 @@ def unpin(sidecar: Sidecar, selector: str, settings: Settings) -> Snapshot:
             with seal.changing(sidecar, {refs.PINS + snapshot.id: None}):
                 sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)
     return replace(snapshot, pinned=False)
-
-
-def collect(sidecar: Sidecar, settings: Settings) -> Collected:
-    """Give back the space of what nothing reaches, by stock git gc; alone with the objects."""
-    with sidecar.collecting(settings.lock_wait):
-        living = catalog.snapshots(sidecar)
-        for name, error in living.damaged:
-            # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
-            raise catalog.lost(name, error)
-        for ref, commit in lost_refs.lost(sidecar):
-            raise IntegrityError(
-                f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
-                path=sidecar.path,
-                hint="`gitsnap doctor` says how to bring it back",
-            )
-        before = sidecar.disk_bytes()
-        _remove_leftovers(sidecar)
-        sidecar.close()
-        gc.compact(sidecar)
-        growth.forget_others(sidecar, living)
-        return Collected(before, sidecar.disk_bytes())
-
-
-def _remove_leftovers(sidecar: Sidecar) -> None:
-    """Temporary files and `.keep`s of processes that died: we are alone, so nobody needs them."""
-    for name in os.listdir(sidecar.scratch):
-        os.unlink(os.path.join(sidecar.scratch, name))
-    packs = os.path.join(sidecar.path, "objects", "pack")
-    for name in os.listdir(packs):
-        path = os.path.join(packs, name)
-        if name.endswith(".keep"):
-            with open(path, "rb") as file:
-                ours = file.read(64).startswith(b"gitsnap: ")
-            if ours:
-                os.unlink(path)
-        elif name.endswith(".pack") and not os.path.exists(path[:-5] + ".idx"):
-            os.unlink(path)

@@ -1,0 +1,57 @@
+"""Giving back the space of what nothing reaches."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.settings import Settings
+from gitsnap.sidecar import catalog, gc, lost_refs
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import growth
+
+
+@dataclass(slots=True, frozen=True)
+class Collected:
+    """What gc freed: the sidecar's size on disk before and after, in bytes."""
+
+    before: int
+    after: int
+
+
+def collect(sidecar: Sidecar, settings: Settings) -> Collected:
+    """Give back the space of what nothing reaches, by stock git gc; alone with the objects."""
+    with sidecar.collecting(settings.lock_wait):
+        living = catalog.snapshots(sidecar)
+        for name, error in living.damaged:
+            # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
+            raise catalog.lost(name, error)
+        for ref, commit in lost_refs.lost(sidecar):
+            raise IntegrityError(
+                f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
+                path=sidecar.path,
+                hint="`gitsnap doctor` says how to bring it back",
+            )
+        before = sidecar.disk_bytes()
+        _remove_leftovers(sidecar)
+        sidecar.close()
+        gc.compact(sidecar)
+        growth.forget_others(sidecar, living)
+        return Collected(before, sidecar.disk_bytes())
+
+
+def _remove_leftovers(sidecar: Sidecar) -> None:
+    """Temporary files and `.keep`s of processes that died: we are alone, so nobody needs them."""
+    for name in os.listdir(sidecar.scratch):
+        os.unlink(os.path.join(sidecar.scratch, name))
+    packs = os.path.join(sidecar.path, "objects", "pack")
+    for name in os.listdir(packs):
+        path = os.path.join(packs, name)
+        if name.endswith(".keep"):
+            with open(path, "rb") as file:
+                ours = file.read(64).startswith(b"gitsnap: ")
+            if ours:
+                os.unlink(path)
+        elif name.endswith(".pack") and not os.path.exists(path[:-5] + ".idx"):
+            os.unlink(path)
