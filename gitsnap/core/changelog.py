@@ -7,7 +7,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Status
+from gitsnap.core.generated import LOCK_FILES as LOCK_FILES
 from gitsnap.core.keys import KeyChange
+from gitsnap.core.likely_yours import Likely
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.packages.model import Edited, PackageChange
 
@@ -17,7 +19,9 @@ class FileChange:
     """One changed path, in its component. `what` is the kind of file, or why there is nothing more to say.
 
     `keys` are the changed keys of structured text (None: not read so); `lines` are those that came and went in other
-    text. `yours` tells whether the file had been changed or made by the user before the upgrade (None: not known).
+    text. `yours` tells whether the file had been changed or made by the user before the upgrade (None: not known);
+    `likely` how likely it is the user's by all that there is to judge by (None: it is the software's). `generated` is
+    the kind of generated file that it is.
     """
 
     change: Change
@@ -26,6 +30,30 @@ class FileChange:
     keys: list[KeyChange] | None = None
     lines: tuple[int, int] | None = None
     yours: bool | None = None
+    likely: Likely | None = None
+    generated: str | None = None
+
+    @property
+    def magnitude(self) -> int:
+        """How large the change is: about as many bytes as came and went."""
+        old, new = size_of(self.change.old), size_of(self.change.new)
+        if self.lines is not None:
+            return max(sum(self.lines) * 40, abs(new - old))
+        return old + new if self.change.status is Status.TYPE else max(abs(new - old), min(old, new) // 2)
+
+
+@dataclass(slots=True, frozen=True)
+class RepositoryChange:
+    """A repository in the installation whose HEAD moved: commits, hex, and the branch that HEAD names now.
+
+    `commits` is how many commits came (None: not known). None for a HEAD: the repository was not there, or had none.
+    """
+
+    path: bytes
+    old: str | None
+    new: str | None
+    branch: str | None = None
+    commits: int | None = None
 
 
 @dataclass(slots=True)
@@ -42,6 +70,7 @@ class Changelog:
     edited: list[Edited] = field(default_factory=list)
     within: int = 0
     grown: int = 0
+    repositories: list[RepositoryChange] = field(default_factory=list)
     summary: dict[str, int] = field(default_factory=dict)
 
     def components(self) -> dict[str, list[FileChange]]:
@@ -63,6 +92,11 @@ class Changelog:
             (name,) = inside if len(inside) == 1 else (file.component,)
             found.setdefault(name, []).append(file)
         return dict(sorted(found.items()))
+
+    def likely_yours(self) -> list[FileChange]:
+        """What is most likely the user's, the likeliest first."""
+        own = [f for f in self.files if f.likely is not None]
+        return sorted(own, key=lambda f: (-f.likely.score if f.likely else 0, f.change.path.count(b"/"), f.change.path))
 
     def _below(self) -> dict[tuple[Status, bytes], set[str]]:
         """The components of what came or went in each directory that came or went itself."""
@@ -89,12 +123,6 @@ class Changelog:
                     found.add(at)
                     at = at.rpartition(b"/")[0]
         return found
-
-
-# Records of which packages are there, at length; the packages themselves say it better.
-LOCK_FILES = frozenset(
-    b"package-lock.json .package-lock.json npm-shrinkwrap.json composer.lock poetry.lock uv.lock Cargo.lock".split()
-)
 
 
 def innermost(path: bytes, tops: Container[bytes]) -> bytes | None:

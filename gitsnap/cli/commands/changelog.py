@@ -20,14 +20,17 @@ def changelog(
     sides: Sides = None,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json or text.")] = "text",
     component: OneComponent = None,
+    whole: Annotated[bool, typer.Option("--all", help="List every change, however long that is.")] = False,
     show_secrets: ShowSecrets = False,
 ) -> None:
-    """Tell what an upgrade changed: packages, keys and files."""
+    """Tell what an upgrade changed: your files, packages, the rest."""
+    from gitsnap.cli.pager import paged
     from gitsnap.cli.render import changelog as changelog_text
+    from gitsnap.cli.render import changelog_layout as layout
     from gitsnap.cli.render import json_changelog
-    from gitsnap.ops.capture import pristine
     from gitsnap.ops.report import changelog as operation
     from gitsnap.ops.report import history as past
+    from gitsnap.ops.report.evidence import evidence
 
     session: Session = context.obj
     if form not in ("md", "json", "text"):
@@ -42,7 +45,7 @@ def changelog(
             new,
             settings,
             component=component,
-            pristine=pristine.digests(sidecar, episode.snapshot) if episode else None,
+            known=evidence(sidecar, episode),
             observer=session.out.progress(),
         )
     if session.options.json or form == "json":
@@ -50,5 +53,7 @@ def changelog(
     else:
         plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
         style = changelog_text.Markdown() if form == "md" else plain
-        told = changelog_text.lines(log, episode, style, secrets=show_secrets)
-        session.out.lines(line for block in told for line in block.split("\n"))
+        limits = layout.EVERYTHING if whole else layout.TWO_SCREENS
+        told = layout.lines(log, episode, style, secrets=show_secrets, limits=limits)
+        with paged(session):
+            session.out.lines(line for block in told for line in block.split("\n"))

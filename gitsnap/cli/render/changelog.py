@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
     from gitsnap.ops.report.history import Episode
 
-_SHOWN_KEYS, _SHOWN_FILES, _SHOWN_PACKAGES = 15, 25, 60
-_TITLES = {
+_SHOWN_KEYS, _WIDE = 15, 76
+TITLES = {
     Status.ADDED: "New",
     Status.REMOVED: "Gone",
     Status.MODIFIED: "Changed",
@@ -91,7 +91,7 @@ class Plain(Markdown):
         """Short things, one after the other, in lines of some width."""
         # A version stays with its package.
         glued = ", ".join(i.replace(" ", "\0") for i in items)
-        wrapped = textwrap.wrap(glued, 76, break_long_words=False, break_on_hyphens=False)
+        wrapped = textwrap.wrap(glued, _WIDE, break_long_words=False, break_on_hyphens=False)
         return "\n".join(f"    {line}" for line in wrapped).replace("\0", " ")
 
     def code(self, text: str) -> str:
@@ -105,30 +105,15 @@ class Plain(Markdown):
             yield "  " + "  ".join(f"{cell:{w}}" for cell, w in zip(row, wide, strict=True)).rstrip()
 
 
-def lines(log: Changelog, episode: Episode | None, style: Markdown, *, secrets: bool) -> Iterator[str]:
-    """The whole changelog."""
-    yield from _head(log, episode, style, secrets)
-    if log.packages:
-        yield from _packages(log, style)
-    own = [f for f in log.files if f.yours]
-    elsewhere = log.holders().union(*(_ancestors(p.where) for p in log.packages))
-    if own:
-        yield style.section("Files that you had changed or made")
-        yield from _files(own, elsewhere, style, secrets)
-    for name, found in log.sections().items():
-        told = list(_files([f for f in found if not f.yours], elsewhere, style, secrets))
-        if told:
-            yield style.section(formatting.name(name) if name != "." else "At the top")
-            yield from told
-
-
-def _ancestors(path: bytes) -> Iterator[bytes]:
+def ancestors(path: bytes) -> Iterator[bytes]:
+    """The path, and all directories that it is in but for the root."""
     while path:
         yield path
         path = path.rpartition(b"/")[0]
 
 
-def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool) -> Iterator[str]:
+def head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool) -> Iterator[str]:
+    """What was compared, and how much changed."""
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
@@ -149,7 +134,10 @@ def _head(log: Changelog, episode: Episode | None, style: Markdown, secrets: boo
     yield f"{', '.join(counts) or ('no files' if log.files else 'nothing')}; {sign}{formatting.size(abs(log.grown))}"
 
 
-def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
+def package_lines(
+    log: Changelog, style: Markdown, most_rows: int | None = None, most_lines: int | None = None
+) -> Iterator[str]:
+    """The packages: a table of `most_rows` rows for those with two versions, lists of `most_lines` for the others."""
     groups = {title: found for title, found in package_groups(log.packages) if found}
     yield style.section(f"Packages: {', '.join(f'{len(found):,} {title}' for title, found in groups.items())}")
     if log.within:
@@ -157,13 +145,24 @@ def _packages(log: Changelog, style: Markdown) -> Iterator[str]:
     updated = [p for title, found in groups.items() if title in TABLED for p in found]
     if updated:
         rows = [(package_name(p), p.old or "", p.new or "", package_remark(p)) for p in updated]
-        yield from style.rows(("Package", "Before", "After", ""), rows[:_SHOWN_PACKAGES])
-        if len(rows) > _SHOWN_PACKAGES:
-            yield f"… and {len(rows) - _SHOWN_PACKAGES:,} more"
+        most = len(rows) if most_rows is None else most_rows
+        yield from style.rows(("Package", "Before", "After", ""), rows[:most])
+        if len(rows) > most:
+            yield f"  … and {len(rows) - most:,} more of these"
     for title, found in groups.items():
         if title not in TABLED:
             yield style.group(title.capitalize())
-            yield style.list([package_line(p) for p in found])
+            yield style.list(_listed([package_line(p) for p in found], most_lines))
+
+
+def _listed(items: list[str], most: int | None) -> list[str]:
+    """As many of these as stand in `most` lines, and how many more there are."""
+    room = None if most is None else most * _WIDE - 16
+    for number, item in enumerate(items):
+        room = None if room is None else room - len(item) - 2
+        if room is not None and room < 0 and number:
+            return [*items[:number], f"… and {len(items) - number:,} more"]
+    return items
 
 
 # The groups whose packages have two versions to show beside each other.
@@ -220,9 +219,11 @@ def is_lock(file: FileChange) -> bool:
     return file.change.path.rpartition(b"/")[2] in LOCK_FILES
 
 
-def _files(found: list[FileChange], elsewhere: set[bytes], style: Markdown, secrets: bool) -> Iterator[str]:
+def file_lines(
+    found: list[FileChange], elsewhere: set[bytes], style: Markdown, secrets: bool, most_keys: int | None
+) -> Iterator[str]:
     """The changes of a section; `elsewhere` are the directories with something in them that is told anyway."""
-    for status, title in _TITLES.items():
+    for status, title in TITLES.items():
         here = [f for f in found if f.change.status is status]
         if not here:
             continue
@@ -234,15 +235,14 @@ def _files(found: list[FileChange], elsewhere: set[bytes], style: Markdown, secr
         yield style.group(f"{title} ({sum(max(n, 1) for _, n, _ in tops):,})")
         # What has keys to tell comes first: that is what people look for.
         tops.sort(key=lambda t: (not t[0].keys, len(t[0].keys or ())))
-        for file, count, size in tops[:_SHOWN_FILES]:
-            yield style.item(_file_line(file, count, size, style))
+        for file, count, size in tops:
+            yield style.item(file_line(file, count, size, style))
             if file.keys and not is_lock(file):
-                yield from key_lines(file.keys, style, secrets)
-        if len(tops) > _SHOWN_FILES:
-            yield style.item(f"… and {len(tops) - _SHOWN_FILES:,} more")
+                yield from key_lines(file.keys, style, secrets, most_keys)
 
 
-def _file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
+def file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
+    """One change; of what came or went whole, `count` files of `size` bytes."""
     c = file.change
     entry = c.new or c.old
     assert entry is not None
@@ -283,8 +283,11 @@ def what_changed(file: FileChange) -> str:
     return f"{file.what}, {formatting.size(old.size)} → {formatting.size(new.size)}"
 
 
-def key_lines(changes: list[KeyChange], style: Markdown, secrets: bool, most: int = _SHOWN_KEYS) -> Iterator[str]:
+def key_lines(
+    changes: list[KeyChange], style: Markdown, secrets: bool, most: int | None = _SHOWN_KEYS
+) -> Iterator[str]:
     """A line for each key, up to `most`."""
+    most = len(changes) if most is None else most
     for c in changes[:most]:
         path = style.code(formatting.name(shown_path(c.path)))
         old, new = (shown_value(v, hidden=c.secret and not secrets) for v in (c.old, c.new))

@@ -27,6 +27,10 @@ def document(log: Changelog, episode: Episode | None, settings: Settings, *, sec
         "bytes": log.grown,
         "packages": [_package(p) for p in log.packages],
         "edited": [{**path(e.path), "package": e.package, "before": e.before} for e in log.edited],
+        "repositories": [
+            {**path(r.path), "old": r.old, "new": r.new, "branch": r.branch, "commits": r.commits}
+            for r in log.repositories
+        ],
         "components": {
             name: [_file_document(f, settings, secrets) for f in found] for name, found in log.components().items()
         },
@@ -51,6 +55,10 @@ def _file_document(file: FileChange, settings: Settings, secrets: bool) -> Docum
     out = change(file.change, settings.components)
     out["file_type"] = file.what or None
     out["yours"] = file.yours
+    out["likely_yours"] = (
+        {"score": file.likely.score, "reason": file.likely.reason.value} if file.likely is not None else None
+    )
+    out["generated"] = file.generated
     out["lines"] = {"added": file.lines[0], "removed": file.lines[1]} if file.lines else None
     out["keys"] = None if file.keys is None else [key_document(k, secrets) for k in file.keys]
     return out

@@ -16,12 +16,17 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.component import component_of
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.filetype import HEAD, file_type
+from gitsnap.core.generated import generated_kind
+from gitsnap.core.likely_yours import Reason
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare import components, diff, packages, structured
+from gitsnap.ops.report import repositories
+from gitsnap.ops.report.evidence import Evidence, Judge
 from gitsnap.sidecar.repository import Sidecar
 
 _LARGEST_TEXT = 1 << 20
+NOTHING = Evidence()
 
 Read = Callable[[int, Entry], Iterator[bytes]]
 
@@ -33,37 +38,40 @@ def changelog(
     settings: Settings,
     *,
     component: str | None = None,
-    pristine: Mapping[bytes, bytes] | None = None,
+    known: Evidence = NOTHING,
     observer: Observer = SILENT,
 ) -> Changelog:
     """The changes from one state to another (selectors, or `now`), perhaps of one component.
 
-    `pristine` are the digests of the files as their maker shipped them, by path: what differed from them before is the
-    user's own.
+    By `known` it is judged what is the user's own.
     """
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
-    return told(found, contents.read, settings, pristine)
+    return told(found, contents.read, settings, known)
 
 
-def told(found: diff.Difference, read: Read, settings: Settings, pristine: Mapping[bytes, bytes] | None) -> Changelog:
+def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence = NOTHING) -> Changelog:
     """The changelog of a difference, whose contents `read` has."""
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, summary=_summary(changes))
     log.grown = sum(size_of(c.new) - size_of(c.old) for c in changes)
     of_packages = packages.compare(found.entries, changes, read, settings.packages)
     log.packages, log.edited = of_packages.changes, of_packages.edited
-    before = {e.path for e in log.edited if e.before}
+    log.repositories = repositories.moved(changes, found.entries, read)
+    judge = Judge(changes, found.entries[0], known, of_packages, settings.components)
     for change in changes:
-        if change.path in of_packages.within:
+        # What the user had changed in a package is told, although the package is.
+        if change.path in of_packages.within and not judge.is_evident(change):
             log.within += _is_file(change)
             continue
         file = FileChange(change, component_of(change.path, settings.components))
         _look_inside(file, read)
-        if pristine is not None:
-            file.yours = _is_yours(change, pristine)
-        if change.path in before:
+        file.generated = generated_kind(change.path) if _is_file(change) else None
+        file.likely = judge.likely(change)
+        if known.shipped is not None:
+            file.yours = _is_yours(change, known.shipped)
+        if file.likely is not None and file.likely.reason is Reason.RECORD:
             file.yours = True
         log.files.append(file)
     return log

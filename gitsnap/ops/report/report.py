@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
-from gitsnap.core.changelog import LOCK_FILES, Changelog, FileChange
+from gitsnap.core.changelog import Changelog, FileChange
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.textdiff import DiffRow, rows
-from gitsnap.ops.capture import pristine
 from gitsnap.ops.compare import components, diff, patch
 from gitsnap.ops.report import changelog, redaction
+from gitsnap.ops.report.evidence import evidence
 from gitsnap.ops.report.history import Episode
 from gitsnap.sidecar import selectors
 from gitsnap.sidecar.repository import Sidecar
@@ -87,11 +87,10 @@ def report(
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
-    shipped = pristine.digests(sidecar, episode.snapshot) if episode else None
     return Report(
         installation=sidecar.installation,
         store=sidecar.path,
-        log=changelog.told(found, contents.read, settings, shipped),
+        log=changelog.told(found, contents.read, settings, evidence(sidecar, episode)),
         sides=(_side(sidecar, found.old), _side(sidecar, found.new)),
         changes=found.comparison.changes,
         components=settings.components,
@@ -121,7 +120,7 @@ class ChangedLines:
         change = file.change
         if change.status not in (Status.MODIFIED, Status.ADDED, Status.REMOVED) or file.what != "text":
             return False
-        if change.path.rpartition(b"/")[2] in LOCK_FILES:
+        if file.generated is not None and file.likely is None:
             return False
         sides = [e for e in (change.old, change.new) if e is not None]
         return all(e.type is Type.FILE and e.size <= _LARGEST and e.sha256 is not None for e in sides)
