@@ -87,7 +87,7 @@ _CODE = re.compile(
     rb"\.(?:php|py|js|cjs|mjs|rb|lua|css)"
 )
 # Forms that are configuration where the place says so.
-_FORMS = re.compile(rb".+\.(?:json5?|ya?ml|toml|xml|env|lua|php|rb|sh|txt|pem|crt|key|list|d)|[a-z0-9_-]+")
+_FORMS = re.compile(rb".+\.(?:json5?|ya?ml|toml|xml|env|lua|php|rb|sh|css|txt|pem|crt|key|list|d)|[a-z0-9_-]+")
 _DATA = re.compile(rb".+\.(?:json5?|ya?ml|toml|xml|sh|pem|crt|key)|\.[a-z][a-z0-9._-]*")
 _PLACES = re.compile(rb"etc|\.?config[s]?|conf(?:\.d)?|[a-z0-9_-]+\.d|settings|custom|overrides?|user|local|\.storage")
 # What few changed files in them tell nothing: programs, and what was built.

@@ -145,7 +145,7 @@ def _yours(own: Sequence[FileChange], style: Markdown, secrets: bool, limits: Li
     most = limits.keys
     if limits.own is not None and own:
         # Rather every file with some of its keys than a few with all of them.
-        most = min(most or 0, max(limits.own // len(own) - 2, 1))
+        most = min(most or 0, max(limits.own // len(own) - 2, 0))
     room = limits.own
     for title, reasons in _SECTIONS:
         found = [(r, f) for r in reasons for f in own if f.likely is not None and f.likely.reason is r]
@@ -154,7 +154,7 @@ def _yours(own: Sequence[FileChange], style: Markdown, secrets: bool, limits: Li
             block = [style.section(f"{title} ({len(found):,})")] if number == 0 else []
             block += [style.group(reason_text(reason))] if reason is not last else []
             block.append(style.item(_status_line(file, style)))
-            if file.keys and not is_lock(file):
+            if file.keys and most != 0 and not is_lock(file):
                 block += key_lines(file.keys, style, secrets, most)
             if room is not None and number and room < _height(block):
                 yield style.item(f"… and {len(found) - number:,} more of these")
