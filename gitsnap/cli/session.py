@@ -106,9 +106,7 @@ class Session:
 
     def mention_cut_short(self, sidecar: Sidecar) -> None:
         """Say what stands when an upgrade was killed. One look at the disk where there was none."""
-        from gitsnap.sidecar.state import upgrade_record
-
-        if upgrade_record.present(sidecar):
+        if sidecar.upgrading:
             from gitsnap.cli.render import upgrade
             from gitsnap.ops.live.in_progress import look
 

@@ -20,10 +20,9 @@ from gitsnap.core.component import Part
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import ID
 from gitsnap.core.model import Entry, Type, Xattrs
-from gitsnap.core.paths import check_path
+from gitsnap.core.paths import STAGE_PREFIX, check_path
 
 VERSION = 2
-STAGE_PREFIX = b".gitsnap-txn."
 _TRANSACTION_DIGITS = 12
 # Where there is no entry before or after.
 _NOTHING = -1

@@ -22,6 +22,9 @@ from functools import cache
 
 from gitsnap.core.errors import IntegrityError
 
+# How the name of a stage of a rollback begins (installation.apply.stage_dirs).
+STAGE_PREFIX = b".gitsnap-txn."
+
 # UTF-8 of the code points that HFS+ ignores when it compares names.
 _IGNORED = rb"(?:\xe2\x80[\x8c-\x8f\xaa-\xae]|\xe2\x81[\xaa-\xaf]|\xef\xbb\xbf)*"
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order, newest
-from gitsnap.core.upgrade import rolled_back
 
 _NO_TIME = timedelta(0)
 # Where rules may be from, the closest last.
@@ -302,6 +301,9 @@ def _keep_evidence(ordered: list[Snapshot], decisions: dict[str, Decision]) -> N
     left = [s for s in ordered if decisions[s.id].keep or s.kind is Kind.SAFETY]
     if len(left) == sum(d.keep for d in decisions.values()):
         return
+    # Few sidecars have come so far.
+    from gitsnap.core.upgrade import rolled_back
+
     there = {s.id for s in left}
     truth = rolled_back(ordered) & there
     for snapshot in [s for s in left if not decisions[s.id].keep]:

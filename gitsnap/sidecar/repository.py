@@ -22,6 +22,7 @@ from gitsnap.sidecar.git.repo import Repository
 
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
+UPGRADE_RECORD = "upgrade.json"
 # In these gitsnap makes, empties and removes files.
 _WRITTEN_IN = (
     "gitsnap",
@@ -121,6 +122,11 @@ class Sidecar(Repository):
         except FileNotFoundError:
             return None
         return next((name.removeprefix(JOURNAL) for name in sorted(names) if name.startswith(JOURNAL)), None)
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether an upgrade has left a record (state.upgrade_record): it goes on, or was cut short. One look."""
+        return os.path.exists(self.own(UPGRADE_RECORD))
 
     @property
     def busy(self) -> bool:

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.support.installation import take_snapshot
+
 _HEAVY = ("gitsnap.ops", "gitsnap.sidecar", "gitsnap.installation", "dulwich", "rich", "yaml", "textual", "pygments")
+_RARE = (
+    "gitsnap.core.journal",
+    "gitsnap.core.secrets",
+    "gitsnap.core.upgrade",
+    "gitsnap.ops.compare.patch",
+    "gitsnap.ops.compare.renames",
+    "gitsnap.ops.compare.structured",
+    "gitsnap.ops.live.in_progress",
+    "gitsnap.cli.render.json",
+    "yaml",
+    "rich",
+)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
@@ -22,3 +37,17 @@ def test_what_help_loads(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr == "[]\n"
+
+
+def test_what_status_loads(installation: Path) -> None:
+    """Nothing that an unchanged directory without upgrades and rollbacks does not need."""
+    take_snapshot(installation)
+    script = (
+        "import sys\n"
+        "from gitsnap.__main__ import run\n"
+        f"code = run(['-C', {str(installation)!r}, 'status'])\n"
+        f"print([m for m in sys.modules if m.startswith({_RARE!r})], file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "[]\n")

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 @command(group=Group.LOOK, order=30)
 def status(context: typer.Context) -> None:
     """Say how things stand, on one screen."""
-    from gitsnap.cli.render import json, json_upgrade
-    from gitsnap.cli.render import status as standing
     from gitsnap.core.retention import describe
-    from gitsnap.ops.live import in_progress
     from gitsnap.ops.query.status import status as operation
 
     session: Session = context.obj
@@ -26,10 +23,18 @@ def status(context: typer.Context) -> None:
     with session.open(tells_pending=session.out.width is not None) as (sidecar, settings):
         result = operation(sidecar, settings, now=session.now, observer=session.out.progress())
         retention = describe(settings.retention)
-        cut_short = in_progress.look(sidecar)
+        cut_short = None
+        if sidecar.upgrading:
+            from gitsnap.ops.live import in_progress
+
+            cut_short = in_progress.look(sidecar)
     if session.options.json:
+        from gitsnap.cli.render import json, json_upgrade
+
         session.out.document(json.state(result, retention) | json_upgrade.pending(cut_short))
     else:
+        from gitsnap.cli.render import status as standing
+
         standing.state(session.out, result, settings, session.now)
     if result.difference and result.difference.partial:
         raise typer.Exit(3)

@@ -11,8 +11,8 @@ import re
 import stat
 from collections.abc import Collection, Iterable
 
-from gitsnap.core.journal import STAGE_PREFIX
 from gitsnap.core.model import Inventory, Problem, Type
+from gitsnap.core.paths import STAGE_PREFIX
 from gitsnap.installation.scan_result import Scan
 
 _NAME = re.compile(re.escape(STAGE_PREFIX) + rb"[0-9a-f]{12}")

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.core.journal import STAGE_PREFIX, Stage
+from gitsnap.core.journal import Stage
 from gitsnap.core.model import Problem
+from gitsnap.core.paths import STAGE_PREFIX
 from gitsnap.installation import mounts
 from gitsnap.installation.apply.conflicts import copy_aside
 from gitsnap.installation.directories import OPEN_DIRECTORY, Directories, names_in

@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gitsnap.core.comparison import Change, Comparison, Status, compare
 from gitsnap.core.content import CHUNK, Digesting
 from gitsnap.core.coverage import Coverage, beyond, unread
 from gitsnap.core.errors import NoSuchPathError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.keys import KeyChange
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
-from gitsnap.ops.compare import structured
-from gitsnap.ops.compare.patch import Piece, Style, patch
-from gitsnap.ops.compare.renames import pair
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import contents, selectors
 from gitsnap.sidecar.repository import Sidecar
+
+if TYPE_CHECKING:
+    from gitsnap.core.keys import KeyChange
+    from gitsnap.ops.compare.patch import Piece, Style
 
 NOW = "now"
 
@@ -47,8 +48,8 @@ class Difference:
 
 def diff(
     sidecar: Sidecar,
-    old: str,
-    new: str,
+    old: str | Snapshot,
+    new: str | Snapshot,
     settings: Settings,
     *,
     paths: Sequence[bytes] = (),
@@ -61,7 +62,7 @@ def diff(
     """
     if old == new == NOW:
         raise UsageError("`now` cannot be compared with itself", hint="gitsnap diff latest now")
-    names = [NOW if s == NOW else selectors.choose(sidecar, s) for s in (old, new)]
+    names = [s if s == NOW or isinstance(s, Snapshot) else selectors.choose(sidecar, s) for s in (old, new)]
     stored = {s.id: _stored(sidecar, s) for s in names if isinstance(s, Snapshot)}
     reference = next(iter(stored.values()))
     live = _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
@@ -72,7 +73,10 @@ def diff(
         comparison = Comparison([c for c in comparison.changes if _selected(c, paths)])
     ids = [s if isinstance(s, str) else s.id for s in names]
     reader = Contents(sidecar, ids[0] == NOW, ids[1] == NOW)
-    if similar:
+    # What many comparisons do without is loaded where it is needed: `status` is fast by that.
+    if similar and {Status.ADDED, Status.REMOVED} <= {c.status for c in comparison.changes}:
+        from gitsnap.ops.compare.renames import pair
+
         comparison = Comparison(pair(comparison.changes, reader.read, sidecar, observer))
     partial = {p.path: p for side in (*stored.values(), live) for p in _unread(side, live) if _asked(p.path, paths)}
     untold = {p for a, b in (sides, reversed(sides)) for p in beyond(a, b) if _asked(p, paths)}
@@ -179,6 +183,8 @@ class Contents:
 
     def patch(self, changes: Sequence[Change], style: Style | None = None) -> Iterator[Piece]:
         """The changes as a unified diff, as git prints one, in pieces."""
+        from gitsnap.ops.compare.patch import Style, patch
+
         return patch(changes, self.read, self._sidecar, style or Style())
 
     def keys(self, change: Change) -> list[KeyChange] | None:
@@ -186,6 +192,8 @@ class Contents:
         old, new = change.old, change.new
         if change.status not in (Status.MODIFIED, Status.RENAMED) or old is None or new is None:
             return None
+        from gitsnap.ops.compare import structured
+
         if old.type is not Type.FILE or old.sha256 == new.sha256 or max(old.size, new.size) > structured.LARGEST:
             return None
         try:

@@ -69,7 +69,7 @@ def clear(sidecar: Sidecar) -> None:
 
 def living(sidecar: Sidecar) -> str | None:
     """The id of the upgrade that is under way now, if there is one."""
-    known = upgrade_record.load(sidecar) if upgrade_record.present(sidecar) else None
+    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
     return known.upgrade if known and _at_work(known) else None
 
 
@@ -80,7 +80,7 @@ def _at_work(known: UpgradeRecord) -> bool:
 
 def settle(sidecar: Sidecar) -> None:
     """Say that whatever was cut short has been dealt with. An upgrade that lives is left alone."""
-    known = upgrade_record.load(sidecar) if upgrade_record.present(sidecar) else None
+    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
     if known is not None and not _at_work(known):
         upgrade_record.clear(sidecar)
 
@@ -90,7 +90,7 @@ def look(sidecar: Sidecar) -> CutShort | None:
 
     Whoever has rolled it back, taken a snapshot, or run another upgrade since, has settled it.
     """
-    if not upgrade_record.present(sidecar):
+    if not sidecar.upgrading:
         return None
     known = upgrade_record.load(sidecar)
     if known is None or _at_work(known):

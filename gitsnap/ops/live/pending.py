@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
-from gitsnap.core.journal import Record
-from gitsnap.installation.apply.stage_dirs import left_behind
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state.journal_file import JournalFile
+
+if TYPE_CHECKING:
+    from gitsnap.core.journal import Record
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,11 +40,16 @@ def hidden_stages(sidecar: Sidecar) -> frozenset[bytes]:
     """The stages of a rollback that is at work or was interrupted: no content of the installation's."""
     if sidecar.pending is None:
         return frozenset()
+    from gitsnap.installation.apply.stage_dirs import left_behind
+
     record = _read(sidecar)
     return record.stage_paths() if record else frozenset(left_behind(sidecar.installation))
 
 
 def _read(sidecar: Sidecar) -> Record | None:
+    # Hardly ever is there one.
+    from gitsnap.sidecar.state.journal_file import JournalFile
+
     try:
         found = JournalFile(sidecar).load()
     except (IntegrityError, OSError):

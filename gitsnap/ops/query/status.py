@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import Stored, upgrades
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
-from gitsnap.ops.live import damage, in_progress
+from gitsnap.ops.live import damage, upgrading
 from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, verifications
 from gitsnap.sidecar.state.damage import Damage
+
+if TYPE_CHECKING:
+    from gitsnap.core.upgrade import Stored
 
 
 @dataclass(slots=True)
@@ -52,6 +55,10 @@ class State:
     @property
     def last_upgrade(self) -> Stored | None:
         """The newest upgrade, with what became of it."""
+        if not any(s.upgrade for s in self.snapshots):
+            return None
+        from gitsnap.core.upgrade import upgrades
+
         return next(iter(reversed(upgrades(self.snapshots))), None)
 
     @property
@@ -72,7 +79,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         raise catalog.all_lost(living.damaged)
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
     latest = selectors.resolve([*living], "latest") if living else None
-    difference = diff(sidecar, latest.id, NOW, settings, observer=observer)[0] if latest else None
+    difference = diff(sidecar, latest, NOW, settings, observer=observer)[0] if latest else None
     leaving = retention.foresee(sidecar, living, settings, now=now)
     proved, sizes = verifications.load(sidecar), growth.load(sidecar)
     return State(
@@ -88,7 +95,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         {s.id: sizes.get(s.commit) for s in living},
         leaving.gone,
         tally(difference.comparison.changes, settings.components) if difference else {},
-        in_progress.living(sidecar),
+        upgrading.running(sidecar),
         damage.known(sidecar, living),
         leaving.held,
     )

@@ -13,7 +13,7 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import in_force
-from gitsnap.ops.live import in_progress
+from gitsnap.ops.live import upgrading
 from gitsnap.sidecar import catalog, outcomes, publish
 from gitsnap.sidecar.repository import Sidecar
 
@@ -44,7 +44,7 @@ def follow(
     held, current = in_force(before)
     there = held.get(target.id, current)
     # One that is being run records what becomes of it itself.
-    running = in_progress.living(sidecar)
+    running = upgrading.running(sidecar)
     told = []
     for name, pre in pres.items():
         assert pre.ending is not None

@@ -14,7 +14,7 @@ from gitsnap.core.order import following, in_order
 from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, describe, hold
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
-from gitsnap.ops.live import damage, in_progress
+from gitsnap.ops.live import damage, upgrading
 from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -166,7 +166,7 @@ def _decide(
 ) -> list[Decision]:
     living = catalog.snapshots(sidecar) if living is None else living
     # What the one that is being run may have to go back to.
-    running = in_progress.living(sidecar)
+    running = upgrading.running(sidecar)
     protected = {*protected, *(s.id for s in living if running is not None and s.upgrade == running)}
     verified = verifications.newest_verified(sidecar, living, damage.known(sidecar, living))
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
@@ -232,7 +232,7 @@ def delete(
 
 def _refuse_what_is_needed(sidecar: Sidecar, lost: Sequence[str], gone: Sequence[Snapshot], by: str | None) -> None:
     """LockedError where an upgrade that is being run may have to go back to one of these."""
-    running = in_progress.living(sidecar)
+    running = upgrading.running(sidecar)
     if running is None or running == by:
         return
     taken = register.load(sidecar).taken if lost else {}

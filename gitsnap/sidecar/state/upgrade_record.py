@@ -13,9 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from gitsnap.core.errors import LockedError
 from gitsnap.core.upgrade import Process, UpgradePhase
 from gitsnap.sidecar import files, locks
-from gitsnap.sidecar.repository import Sidecar
-
-_FILE = "upgrade.json"
+from gitsnap.sidecar.repository import UPGRADE_RECORD, Sidecar
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,7 +32,7 @@ class UpgradeRecord:
 
 def load(sidecar: Sidecar) -> UpgradeRecord | None:
     """The record, or None when there is none or it cannot be read."""
-    data = files.read(sidecar.own(_FILE))
+    data = files.read(sidecar.own(UPGRADE_RECORD))
     if data is None:
         return None
     try:
@@ -56,11 +54,6 @@ def _is_sound(record: UpgradeRecord) -> bool:
         and all(type(number) is int and number >= 0 for number in numbers)
         and type(record.exit_code) in (int, type(None))
     )
-
-
-def present(sidecar: Sidecar) -> bool:
-    """Whether there is a record at all: one look, for every command."""
-    return os.path.exists(sidecar.own(_FILE))
 
 
 def claim(sidecar: Sidecar, record: UpgradeRecord, wait: float, running: Process | None) -> None:
@@ -91,8 +84,8 @@ def update(sidecar: Sidecar, record: UpgradeRecord, *, strict: bool = False, **c
 def clear(sidecar: Sidecar) -> None:
     """The upgrade has come to its end."""
     with suppress(FileNotFoundError):
-        os.unlink(sidecar.own(_FILE))
+        os.unlink(sidecar.own(UPGRADE_RECORD))
 
 
 def _write(sidecar: Sidecar, record: UpgradeRecord) -> None:
-    files.replace(sidecar.own(_FILE), json.dumps(asdict(record)).encode(), sidecar.scratch)
+    files.replace(sidecar.own(UPGRADE_RECORD), json.dumps(asdict(record)).encode(), sidecar.scratch)
