@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check bench bench-full lint format clean
+.PHONY: help demo test quick torture check upgrades bench bench-full lint format clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ bench: $(VENV)/.installed ## Side by side with git, restic and borg, in BENCH_RO
 
 bench-full: $(VENV)/.installed ## The same with 78,600 files, with one of 2 GB, and growth curves: an hour, 12 GB of disk
 	@$(BIN)/python -m tests.bench.run $(ARGS) --growth linux patched bigfile
+
+upgrades: $(VENV)/.installed-dev ## Real upgrades from the package registries: whether `changelog` tells each version rightly
+	@$(BIN)/python -m tests.compat.upgrades $(ARGS)
 
 format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from gitsnap.core.comparison import compare
+from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.packages.model import Edited
-from tests.support.package_trees import compared, distribution, told
+from gitsnap.ops.compare import packages
+from tests.support.package_trees import compared, distribution, entries, told
 
 SITE = "lib/python3.11/site-packages/"
 
@@ -73,4 +76,24 @@ def test_what_moves_to_another_python_is_told_as_moved() -> None:
     new |= distribution("bar", "2.0", {"bar.py": "2"}, "lib/python3.12/site-packages/")
     found = compared(old, new)
     assert told(found.changes) == ["python bar 1.0 > 2.0 up", "python foo 1.0 > 1.0 moved"]
+    assert not found.edited
+
+
+def test_commands_that_npm_links_belong_to_their_package() -> None:
+    def project(version: int, **commands: str) -> list[Entry]:
+        held = entries({"node_modules/a/package.json": str(version), "node_modules/b/package.json": ""})
+        at = "node_modules/.bin/"
+        links = [Entry((at + c).encode(), Type.LINK, 0o777, target=to.encode()) for c, to in commands.items()]
+        return sorted([*held, *links], key=lambda e: e.path)
+
+    sides = project(0, old="../a/old.js", own="../../mine.js"), project(1, new="../a/new.js")
+    changes = compare(Inventory(sides[0]), Inventory(sides[1])).changes
+    found = packages.compare(sides, changes, lambda side, entry: iter([b'{"version": "1.%d.0"}' % side]))
+    assert found.within == {b"node_modules/a/package.json", b"node_modules/.bin/old", b"node_modules/.bin/new"}
+
+
+def test_where_the_same_came_from_is_no_other_build() -> None:
+    sides = [distribution("foo", "1.0", {"foo.py": "1", "foo-1.0.dist-info/direct_url.json": f"{n}"}) for n in (1, 2)]
+    found = compared(*sides)
+    assert not found.changes
     assert not found.edited

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gitsnap.core.packages.model import Direction, Kind, Package
 from gitsnap.core.packages.registry import order_of
 
 Key = tuple[str, bytes, str]
+# Ecosystem, and the name as names are compared; ecosystem, and the directory of a lock file.
+Name = tuple[str, str]
+Place = tuple[str, bytes]
 
 
 @dataclass(slots=True, frozen=True)
@@ -39,8 +42,8 @@ class Pair:
         return {1: Direction.UP, -1: Direction.DOWN}.get(found or 0, Direction.CHANGED)
 
 
-def without_leftovers(found: Iterable[Package], agreement: Callable[[Package], float]) -> list[Package]:
-    """Of several that only one can be of, the one with whose record the files agree most, the highest of equals.
+def without_leftovers(found: Iterable[Package], agreement: Callable[[Package], tuple[float, int]]) -> list[Package]:
+    """Of several that only one can be of, the one for which `agreement` is highest, and then the highest version.
 
     `pip install --target` leaves the metadata of what it replaced.
     """
@@ -121,29 +124,42 @@ def _sorted(found: list[Package]) -> list[Package]:
     return sorted(found, key=cmp_to_key(ascending))
 
 
-def _outside_locks(pairs: list[Pair], everything: Iterable[Package]) -> list[Pair]:
-    """Without what a lock file says of packages that are installed beside or below it: that is told by themselves."""
+def _outside_locks(pairs: list[Pair], everything: Sequence[Package]) -> list[Pair]:
+    """Without what lock files say where it is installed beside or below them: that is told by the packages themselves.
+
+    A lock file names more than is installed (for other systems, for developers): it says what is there when a third is.
+    """
     if not any(p.package.kind is Kind.LOCKED for p in pairs):
         return pairs
-    places: dict[tuple[str, str], set[bytes]] = defaultdict(set)
+    places: dict[Name, set[bytes]] = defaultdict(set)
     for package in everything:
         if package.kind is Kind.INSTALLED:
-            places[package.ecosystem, package.canonical or package.name].add(package.where)
+            places[_name(package)].add(package.where)
+    named: dict[Place, set[Name]] = defaultdict(set)
+    for package in everything:
+        if package.kind is Kind.LOCKED:
+            named[package.ecosystem, package.where].add(_name(package))
 
-    def told(package: Package) -> bool:
-        there = places.get((package.ecosystem, package.canonical or package.name), ())
-        return any(not package.where or p == package.where or p.startswith(package.where + b"/") for p in there)
+    def installed(place: Place) -> bool:
+        at = place[1]
+        there = sum(1 for n in named[place] if any(not at or w == at or w.startswith(at + b"/") for w in places[n]))
+        return 3 * there >= len(named[place])
 
-    return [p for p in pairs if p.package.kind is not Kind.LOCKED or not told(p.package)]
+    told = {place for place in named if installed(place)}
+    return [p for p in pairs if p.package.kind is not Kind.LOCKED or (p.package.ecosystem, p.package.where) not in told]
+
+
+def _name(package: Package) -> Name:
+    return package.ecosystem, package.canonical or package.name
 
 
 def _with_moved(pairs: list[Pair]) -> list[Pair]:
     """With what went at one place and came at one other as one change: another directory of Python's, say."""
-    loose: dict[tuple[str, str, Kind], list[Pair]] = defaultdict(list)
+    loose: dict[Name, list[Pair]] = defaultdict(list)
     for pair in pairs:
         p = pair.package
         if (pair.old is None or pair.new is None) and p.kind is Kind.INSTALLED:
-            loose[p.ecosystem, p.canonical or p.name, p.kind].append(pair)
+            loose[_name(p)].append(pair)
     moved = [(a, b) for a, b in (f for f in loose.values() if len(f) == 2) if (a.old is None) != (b.old is None)]
     dropped = {id(p) for pair in moved for p in pair}
     out = [p for p in pairs if id(p) not in dropped]

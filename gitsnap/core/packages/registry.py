@@ -95,12 +95,16 @@ def order(ecosystem: str, compare: Order) -> None:
     _ORDERS[ecosystem] = compare
 
 
-@cache
 def readers() -> Readers:
     """All of them. Their modules are imported when they are first asked for."""
+    _load()
+    return _READERS
+
+
+@cache
+def _load() -> None:
     for found in pkgutil.iter_modules(importlib.import_module(_PLACE).__path__):
         importlib.import_module(f"{_PLACE}.{found.name}")
-    return _READERS
 
 
 def order_of(ecosystem: str) -> Order:

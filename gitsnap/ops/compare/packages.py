@@ -17,6 +17,7 @@ from gitsnap.core.packages.matching import Pair
 from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, Rule, no_files
 from gitsnap.core.packages.ownership import Owners
 from gitsnap.core.packages.registry import Reader
+from gitsnap.core.packages.text import joined
 
 Read = Callable[[int, Entry], Iterator[bytes]]
 # No record of packages is larger; what says to be one, and is, is not read.
@@ -94,11 +95,11 @@ class State:
             found.update(piece)
         return found.hexdigest() == digits
 
-    def agreement(self, package: Package) -> float:
-        """How much of what a package's record lists is there as it says, from 0 to 1."""
+    def agreement(self, package: Package) -> tuple[float, int]:
+        """How much of what a package's record lists is as it says, from 0 to 1, and when the record was written."""
         listed = package.files(self)
         good = sum(1 for p, d in listed.items() if p in self.entries and self.agrees(p, d))
-        return good / len(listed) if listed else 0.0
+        return good / len(listed) if listed else 0.0, self.entries[package.record].mtime_ns
 
 
 States = tuple[State, State]
@@ -206,8 +207,8 @@ class _Told:
 
     def takes(self, change: Change) -> bool:
         """Whether a change is told by its package's; if so, it is counted there."""
-        before = self._owners[0].owner(change.old_path or change.path) if change.old else None
-        after = self._owners[1].owner(change.path) if change.new else None
+        before = self._owners[0].owner(_led_to(change.old, change.old_path or change.path)) if change.old else None
+        after = self._owners[1].owner(_led_to(change.new, change.path)) if change.new else None
         owner = after if change.new else before
         if owner is None or (change.status is Status.RENAMED and before is None):
             return False
@@ -251,7 +252,7 @@ class _Told:
             return
         if change.new is None and after and after[1]:
             self._edited.append(Edited(change.path, owner[0].name, False))
-        elif before and after and before[1] and after[1] and before[1] != after[1]:
+        elif before and after and before[1] != after[1] and not _is_in_record(change.path, after[0]):
             self._rebuilt(before[0], after[0], change)
 
     def _rebuilt(self, old: Package, new: Package, change: Change) -> None:
@@ -286,6 +287,18 @@ def _change(pair: Pair, files: int) -> PackageChange:
 def _is_file(change: Change) -> bool:
     entry = change.new or change.old
     return entry is not None and entry.type is not Type.DIR
+
+
+def _is_in_record(path: bytes, package: Package) -> bool:
+    """Whether a file is one of a directory that only tells of its package: where it came from, say."""
+    return any(path.startswith(t + b"/") for t in package.tops if package.record.startswith(t) and t != package.where)
+
+
+def _led_to(entry: Entry | None, path: bytes) -> bytes:
+    """The path, or for a command that npm links into `.bin` that of the file in its package."""
+    if entry is not None and entry.type is Type.LINK and path.rpartition(b"/")[0].endswith(b"node_modules/.bin"):
+        return joined(path.rpartition(b"/")[0], entry.target) or path
+    return path
 
 
 def _may_be_edited(change: Change) -> bool:

@@ -115,3 +115,15 @@ def test_versions_beside_each_other_stay_apart() -> None:
 )
 def test_a_broken_one_tells_nothing(name: str, broken: str) -> None:
     assert not compared({}, {name: broken, "deep/" + name: json.dumps([[[]]])}).changes
+
+
+def test_what_a_lock_file_names_for_other_systems_is_not_told_beside_what_is_installed() -> None:
+    def project(version: str) -> dict[str, str]:
+        names = ["foo", "foo-darwin", "foo-win32"]
+        lock = {"packages": {f"node_modules/{name}": {"version": version} for name in names}}
+        return {
+            "package-lock.json": json.dumps(lock),
+            "node_modules/foo/package.json": json.dumps({"version": version}),
+        }
+
+    assert told(compared(project("1.0.0"), project("1.1.0")).changes) == ["npm foo 1.0.0 > 1.1.0 up"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.package_trees import compared, distribution, told
+from dataclasses import replace
+
+from gitsnap.core.model import Entry
+from gitsnap.ops.compare import packages
+from tests.support.package_trees import compared, distribution, entries, told
 
 SITE = "lib/python3.11/site-packages/"
 
@@ -79,3 +83,16 @@ def test_what_pip_moved_out_of_the_way_is_no_package() -> None:
 
 def test_a_record_without_a_name_tells_nothing() -> None:
     assert not compared({}, {SITE + "foo-1.0.dist-info/METADATA": b"\xff\x00\n\n"}).changes
+
+
+def test_of_two_records_without_digests_the_one_written_last_counts() -> None:
+    def info(version: str) -> dict[str, str]:
+        return {f"foo-{version}.dist-info/METADATA": f"Name: foo\nVersion: {version}\n"}
+
+    def at(time: int, files: dict[str, str]) -> list[Entry]:
+        return [replace(e, mtime_ns=time) for e in entries(files)]
+
+    old, new = info("1.1"), info("1.1") | info("1.0")
+    sides = at(1, old), [e for e in at(1, old) + at(2, info("1.0")) if e.path]
+    found = packages.compare(sides, [], lambda side, entry: iter([new[entry.path.decode()].encode()]))
+    assert told(found.changes) == ["python foo 1.1 > 1.0 down"]
