@@ -49,27 +49,46 @@ def run(arguments: list[str]) -> int:
     from gitsnap.cli.render import terminal
 
     terminal.work_is_done(answer_counts=True)
+    told: GitsnapError | None = None
     try:
         code = _dispatch(arguments)
         terminal.flush()
     except GitsnapError as error:
-        return _fail(error, arguments)
+        told = error
     except KeyboardInterrupt:
-        return _fail(StopRequestedError("interrupted", hint="gitsnap status shows how things stand"), arguments)
+        told = StopRequestedError("interrupted", hint="gitsnap status shows how things stand")
     except BrokenPipeError:
         # As a shell tells of a program that SIGPIPE has ended.
         _discard(sys.stdout)
-        return 128 + signal.SIGPIPE
+        code = 128 + signal.SIGPIPE
     except OSError as error:
         _discard(sys.stdout)
         from gitsnap.cli.render import formatting
 
-        return _fail(formatting.from_system(error), arguments)
+        told = formatting.from_system(error)
     except MemoryError:
-        return _fail(GitsnapError("out of memory", kind="no-memory", hint=_ROOM), arguments)
+        told = GitsnapError("out of memory", kind="no-memory", hint=_ROOM)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
-        return _fail(_from_bug(error, arguments), arguments)
+        told = _from_bug(error, arguments)
+    if told is not None:
+        code = _fail(told, arguments)
+    _write_down(code, told)
     return code
+
+
+def _write_down(code: int, error: GitsnapError | None) -> None:
+    """Have the audit log tell how it ended. That it cannot changes nothing of what was done, nor of the exit code."""
+    if "gitsnap.cli.session" not in sys.modules:
+        return
+    from gitsnap.cli import session
+
+    invocation, session.current = session.current, None
+    if invocation is None:
+        return
+    with suppress(Exception, KeyboardInterrupt):
+        invocation.act.ended(code, error)
+        for warning in invocation.act.warnings:
+            invocation.out.warn(f"warning: {warning}")
 
 
 def _open_standard_streams() -> None:
@@ -96,7 +115,7 @@ def _dispatch(arguments: list[str]) -> int:
     command, line = parse(arguments)
     words = line.arranged() or ["--help"]
     try:
-        outcome = command.main(words, prog_name="gitsnap", standalone_mode=False)
+        outcome = command.main(words, prog_name="gitsnap", standalone_mode=False, obj=arguments)
     except ClickException as error:
         where = getattr(error, "ctx", None)
         name = where.command_path if where else "gitsnap"

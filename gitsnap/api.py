@@ -12,19 +12,23 @@ Everything raises `gitsnap.GitsnapError` (with `kind`, `path`, `hint`) or OSErro
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
-from gitsnap import config
+from gitsnap import __version__, config
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
+from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
@@ -41,6 +45,8 @@ from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
 
 Path = str | os.PathLike[str]
+
+_EXIT_CODES = {Outcome.ROLLED_BACK: 20, Outcome.ROLLBACK_FAILED: 21}
 
 
 class UpgradeFailedError(GitsnapError):
@@ -84,6 +90,16 @@ class Installation:
             finally:
                 close_to_others(found)
 
+    @contextmanager
+    def _acting(self, action: str, *, looks: bool = False) -> Iterator[Sidecar]:
+        """The open sidecar, for something that the audit log tells of, unless it only `looks`."""
+        act = _act(action, self.settings)
+        act.noted.looks = looks
+        with self.sidecar() as found:
+            act.attach(found)
+            with _writing_down(act):
+                yield found
+
     def snapshots(self) -> list[Snapshot]:
         """All snapshots, oldest first."""
         with self.sidecar() as sidecar:
@@ -101,12 +117,12 @@ class Installation:
     ) -> Snapshot:
         """Take a snapshot, check it, and let retention run. Its `partial` counts the paths that it lacks."""
         request = Request(message=message, label=label, tags=tuple(tags), pin=pin, skip_unchanged=skip_unchanged)
-        with self.sidecar() as sidecar:
+        with self._acting("snapshot") as sidecar:
             return snapshot.take(sidecar, request, self.settings, now=datetime.now(UTC), observer=observer).snapshot
 
     def verify(self, selector: str = "latest", *, observer: Observer = SILENT) -> Verdict:
         """Read every byte of a snapshot again. The verdict's `ok` and `problems` tell."""
-        with self.sidecar() as sidecar:
+        with self._acting("verify") as sidecar:
             now = datetime.now(UTC)
             return verify.verify(sidecar, [selector], self.settings, now=now, observer=observer)[0]
 
@@ -123,7 +139,7 @@ class Installation:
         The result's `verified` and `incomplete` tell whether it is exactly the same; `safety` is what was there.
         """
         raw = [os.fsencode(p).strip(b"/") for p in paths]
-        with self.sidecar() as sidecar:
+        with self._acting("rollback", looks=dry_run) as sidecar:
             done = rollback.rollback(
                 sidecar,
                 selector,
@@ -138,6 +154,28 @@ class Installation:
             return done
 
 
+def _act(action: str, settings: Settings) -> Act:
+    act = Act(action, shlex.join(sys.argv or ["python"]), os.environ, __version__, recorded=True)
+    act.where = settings.audit
+    return act
+
+
+@contextmanager
+def _writing_down(act: Act) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        _ended(act, getattr(error, "exit_code", 1), error)
+        raise
+    _ended(act, 3 if act.noted.counts.get("paths") else 0)
+
+
+def _ended(act: Act, exit_code: int, error: BaseException | None = None) -> None:
+    act.ended(exit_code, error)
+    for warning in act.warnings:
+        logging.getLogger("gitsnap").warning(warning)
+
+
 class Guard:
     """An upgrade around a `with` block: rolled back when the block raises or a check fails. See `guard`."""
 
@@ -147,6 +185,7 @@ class Guard:
         self._installation, self._wanted, self._observe = installation, wanted, observe
         self._opened: Sidecar | None = None
         self._upgrade: Upgrade | None = None
+        self._act: Act | None = None
         self.result: Upgraded | None = None
         self.observe_error: Exception | None = None
 
@@ -173,6 +212,8 @@ class Guard:
         if self._upgrade is not None and self._upgrade.result is not None:
             return self._upgrade.result.pre
         opened = locate.open_sidecar(locate.Place(self._installation.path, self._installation.store))
+        act = _act("guard", self._installation.settings)
+        act.attach(opened)
         upgrade = Upgrade(
             opened,
             self._wanted,
@@ -184,10 +225,11 @@ class Guard:
             pre = upgrade.begin()
             upgrade.start()
             close_to_others(opened)
-        except BaseException:
+        except BaseException as error:
+            _ended(act, getattr(error, "exit_code", 1), error)
             opened.close()
             raise
-        self._opened, self._upgrade = opened, upgrade
+        self._opened, self._upgrade, self._act = opened, upgrade, act
         return pre
 
     def _tell(self, event: Event) -> None:
@@ -213,6 +255,8 @@ class Guard:
         problem = "" if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
         try:
             self.result = result = self._upgrade.finish(problem, waiter=Polling())
+            assert self._act is not None
+            _ended(self._act, _EXIT_CODES.get(result.outcome, 0))
             close_to_others(self._opened)
         finally:
             self._opened.close()

@@ -18,11 +18,13 @@ from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
 from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
-from gitsnap.core.settings import HOOK_TIMEOUT, Hooks, Settings
+from gitsnap.core.settings import HOOK_TIMEOUT, Audit, Hooks, Settings
 
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
-_TABLES = {"capture", "components", "retention", "check", "hooks", "packages"}
+# Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
+_SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
+_TABLES = {"audit", "capture", "components", "retention", "check", "hooks", "packages"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -187,7 +189,22 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
         settings = replace(settings, packages=_packages(table["packages"], path))
     if "retention" in table:
         settings = replace(settings, retention=_retention(table["retention"], path))
+    if "audit" in table:
+        settings = replace(settings, audit=_audit(table["audit"], settings.audit, path))
     return settings
+
+
+def _audit(table: dict[str, Any], below: Audit, path: str) -> Audit:
+    """The sockets to tell; a file that does not name one leaves it what it is `below`."""
+    unknown = table.keys() - _SOCKETS.keys()
+    if unknown:
+        raise UsageError(f"{path}: [audit] does not know {min(unknown)}", path=path)
+    chosen = {}
+    for key, value in table.items():
+        if not (isinstance(value, bool) or (isinstance(value, str) and value.startswith("/") and "\0" not in value)):
+            raise UsageError(f"{path}: [audit] {key} must be true, false or the absolute path of a socket", path=path)
+        chosen[key] = value if isinstance(value, str) else _SOCKETS[key] if value else ""
+    return replace(below, **chosen)
 
 
 def _hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own: bool) -> Hooks | None:

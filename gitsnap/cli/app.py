@@ -80,10 +80,16 @@ app = typer.Typer(
 Function = TypeVar("Function", bound=Callable[..., None])
 # Where each command that was loaded stands in the help.
 _places: dict[str, tuple[Group | None, int]] = {}
+_recorded: set[str] = set()
 
 
 def command(
-    group: Group | None, order: int = 0, *, name: str | None = None, follows: Follows = Follows.OWN
+    group: Group | None,
+    order: int = 0,
+    *,
+    name: str | None = None,
+    follows: Follows = Follows.OWN,
+    recorded: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a command. Its function is a few lines: read the arguments, call one operation, render the result.
 
@@ -91,11 +97,15 @@ def command(
 
     group, order: its place in the help, most used first; None for one that works and is not shown.
     name: only where it is not that of its module.
+    recorded: whether the audit log tells of it although it may have changed nothing in the sidecar: what it refused,
+    or found. What changes the sidecar is there anyway.
     """
 
     def register(function: Function) -> Function:
         typed = name or registry.name_of(function.__module__)
         _places[typed] = group, order
+        if recorded:
+            _recorded.add(typed)
         own = follows is not Follows.FOREIGN
         return app.command(
             typed,
@@ -176,11 +186,14 @@ def options(
 ) -> None:
     """Read the options that hold for every command."""
     from gitsnap import config
+    from gitsnap.cli import session
     from gitsnap.cli.session import Session
     from gitsnap.config import Options
 
     base = config.options_from(os.environ)
-    context.obj = Session(
+    # Whoever started this has handed over what was typed.
+    typed = context.obj or ()
+    context.obj = session.current = Session(
         Options(
             directory=directory,
             store=store or base.store,
@@ -192,5 +205,9 @@ def options(
             lock_wait=config.seconds(lock_wait, "--lock-wait") if lock_wait is not None else base.lock_wait,
         ),
         os.environ,
+        typed,
     )
-    context.obj.command = context.invoked_subcommand or context.obj.command
+    name = context.invoked_subcommand
+    if name is not None:
+        context.obj.command = context.obj.act.action = name
+        context.obj.act.recorded = name in _recorded

@@ -88,7 +88,9 @@ def confirmation(
         if selector is not None and selector.startswith("latest"):
             _mention_before(session, target)
         session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
-        return session.out.ask("Go ahead?")
+        agreed = session.out.ask("Go ahead?")
+        session.act.noted.declined = not agreed
+        return agreed
 
     return confirm
 

@@ -31,7 +31,9 @@ def asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bo
         for line in _lines(plan, _SHOWN):
             session.out.warn(line)
         session.out.warn("A safety snapshot is taken first: `gitsnap undo` undoes this.")
-        return session.out.ask("Go ahead?")
+        agreed = session.out.ask("Go ahead?")
+        session.act.noted.declined = not agreed
+        return agreed
 
     return confirm
 

@@ -19,7 +19,18 @@ OneComponent = Annotated[str | None, typer.Option("--component", metavar="NAME",
 OnlyComponent = Annotated[
     str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
 ]
-PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, touch nothing.")]
+
+
+def _looks(context: typer.Context, value: bool) -> bool:
+    """What only says what it would do is no act."""
+    if value:
+        context.obj.act.noted.looks = True
+    return value
+
+
+PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Print the plan, touch nothing.")]
+OnlySay = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would go.")]
+OnlyTell = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Show values of keys that look like passwords and tokens, too.")

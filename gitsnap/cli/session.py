@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gitsnap import config
+from gitsnap import __version__, config
 from gitsnap.cli.render import terminal
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, NoSuchPathError, UsageError
 from gitsnap.core.settings import Settings
+from gitsnap.ops.audit.act import Act
 from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
 from gitsnap.sidecar.repository import Sidecar
+
+# The invocation that goes on in this process, for whoever writes down how it ended.
+current: Session | None = None
 
 
 class Session:
     """What every command has in hand."""
 
-    def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
+    def __init__(self, options: Options, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
         self.options, self.environ = options, environ
         self.out = Terminal(options)
         # The command that runs, by its name.
         self.command = "gitsnap"
+        self.act = Act("gitsnap", shlex.join(["gitsnap", *arguments]), environ, __version__)
 
     @property
     def now(self) -> datetime:
@@ -69,7 +74,7 @@ class Session:
         gone again.
         """
         place = self.place(gone=gone)
-        with locate.open_sidecar(place) as sidecar:
+        with self.using(place) as sidecar:
             self.mention_cut_short(sidecar)
             if not changing and not tells_pending and sidecar.pending is not None:
                 self._warn_of_pending(sidecar)
@@ -87,6 +92,13 @@ class Session:
                 self._note_damage(sidecar)
             if not tells_damage:
                 self.warn_of_damage(sidecar)
+
+    @contextmanager
+    def using(self, place: Place) -> Iterator[Sidecar]:
+        """The sidecar of a place, for what is written down of this invocation."""
+        with locate.open_sidecar(place) as sidecar:
+            self.act.attach(sidecar)
+            yield sidecar
 
     def _note_damage(self, sidecar: Sidecar) -> None:
         """What could not be read on the way is known from now on."""
@@ -129,6 +141,7 @@ class Session:
         settings = config.load(
             self.environ, place.store if place else None, self.options, place.root if place else None
         )
+        self.act.where = settings.audit
         if settings.hooks is None:
             return settings
         from gitsnap.cli.process import callers_umask
@@ -156,6 +169,7 @@ class Session:
         home = config.user_home(self.environ)
         target = self.cwd if target is None else target
         place, created = locate.protect(target, self.options.store, self.home, self.cwd, home)
+        self.act.about(place.store, place.root)
         if place.was is not None:
             from gitsnap.cli.render import formatting
 

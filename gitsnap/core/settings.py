@@ -29,6 +29,15 @@ class Hooks:
 
 
 @dataclass(slots=True, frozen=True)
+class Audit:
+    """Where lines of the audit log go besides: the paths of systemd's journal socket and of a syslog socket; empty for
+    neither."""
+
+    journald: str = ""
+    syslog: str = ""
+
+
+@dataclass(slots=True, frozen=True)
 class Settings:
     """Configuration that operations need.
 
@@ -49,6 +58,7 @@ class Settings:
     retention_from: str = SOURCES[0]
     author: str = ""
     packages: tuple[Rule, ...] = ()
+    audit: Audit = Audit()
 
     @property
     def rules(self) -> Rules:

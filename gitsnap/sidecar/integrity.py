@@ -11,15 +11,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+from gitsnap.core.audit import NOTHING
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
 from gitsnap.sidecar import files
 from gitsnap.sidecar.git import config, refs
 from gitsnap.sidecar.git.config import ATTRIBUTES, FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import register, seal
+from gitsnap.sidecar.state import audit, register, seal
 
 _HEAD = f"ref: {refs.TIMELINE}\n".encode()
 # What git must be told for the sidecar to be what docs/internals/format.md says. Anything else may stand beside it.
@@ -94,6 +96,16 @@ def flaws(sidecar: Sidecar) -> list[Flaw]:
     if _read(sidecar, "objects/info/alternates") is not None:
         out.append(Flaw("objects/info/alternates makes git look for objects elsewhere; gitsnap never writes it"))
     return out
+
+
+def audit_log(sidecar: Sidecar) -> list[Flaw]:
+    """What is not as it was written of the audit log. Reads all of it."""
+    vouched = NOTHING
+    with suppress(IntegrityError):
+        # A seal that is damaged is told by itself, and vouches for nothing.
+        sealed = seal.load(sidecar)
+        vouched = sealed.audited if sealed else vouched
+    return [Flaw(f"audit log: {problem}") for problem in audit.problems(sidecar.path, vouched)]
 
 
 def _read(sidecar: Sidecar, name: str) -> bytes | None:

@@ -170,6 +170,7 @@ class Draft:
                 with suppress(OSError, GitsnapError):
                     sidecar.refs.remove(refs.SNAPSHOTS + snapshot.id, snapshot.commit)
                 raise
+        sidecar.noted.took(snapshot)
         with suppress(OSError):
             # It stands; the next one writes it down.
             register.take(sidecar, living)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitsnap.core import statcache
+from gitsnap.core.audit import Noted
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
@@ -26,6 +27,7 @@ UPGRADE_RECORD = "upgrade.json"
 # In these gitsnap makes, empties and removes files.
 _WRITTEN_IN = (
     "gitsnap",
+    "gitsnap/audit",
     "gitsnap/tmp",
     "objects",
     "objects/pack",
@@ -80,6 +82,8 @@ class Sidecar(Repository):
         self._inherited: tuple[int, ...] = ()
         # The snapshots that were read already, by commit (catalog.load).
         self.catalog: dict[str, Snapshot] = {}
+        # What is done with it, for the audit log.
+        self.noted = Noted()
 
     def close(self) -> None:
         """Release descriptors, and forget what was read."""
@@ -139,6 +143,7 @@ class Sidecar(Repository):
 
         Raises PendingRecoveryError, unless `recovering`, when a rollback was interrupted.
         """
+        self.noted.changes = True
         with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait), self.using_objects(wait):
             if not recovering:
                 self._require_settled()
@@ -171,6 +176,7 @@ class Sidecar(Repository):
     @contextmanager
     def collecting(self, wait: float) -> Iterator[None]:
         """Alone with the objects: for gc. The git that runs meanwhile holds the locks as well, should we be killed."""
+        self.noted.changes = True
         with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait) as writer:
             self._require_settled()
             stale_files.clear(self.path)

@@ -75,6 +75,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
             sidecar.refs.change(refs.TIMELINE, old_tip, tip)
         for ref, new in new_notes.items():
             sidecar.refs.change(ref, old_notes[ref], new)
+    sidecar.noted.let_go(gone)
     reflog.remember(sidecar, [*old_notes.values(), old_tip, *(s.commit for s in gone), *held.values()], when)
     if written is not None:
         written.release()

@@ -11,13 +11,13 @@ from gitsnap.cli.commands.list import list_
 from gitsnap.cli.commands.prune import prune
 from gitsnap.cli.commands.snapshot import snapshot as take_snapshot
 from gitsnap.cli.commands.verify import verify
-from gitsnap.cli.parameters import Selector
+from gitsnap.cli.parameters import OnlySay, Selector
 from gitsnap.core.errors import UsageError
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Nothing here asks: it changes nothing.")]
 
 
-@command(group=None, name="create-backup")
+@command(group=None, name="create-backup", recorded=True)
 def create_backup(
     context: typer.Context, type_: Annotated[str, typer.Argument(metavar="[TYPE]")] = "", force: Force = False
 ) -> None:
@@ -25,7 +25,7 @@ def create_backup(
     take_snapshot(context, label=type_)
 
 
-@command(group=None, name="validate-backup")
+@command(group=None, name="validate-backup", recorded=True)
 def validate_backup(context: typer.Context, snapshot: Selector, force: Force = False) -> None:
     """Verify a snapshot (the old coordinator's name for it)."""
     verify(context, [snapshot], all_=False, live=False)
@@ -37,11 +37,11 @@ def list_backups(context: typer.Context) -> None:
     list_(context)
 
 
-@command(group=None, name="cleanup")
+@command(group=None, name="cleanup", recorded=True)
 def cleanup(
     context: typer.Context,
     keep: Annotated[int | None, typer.Option("--keep", "--keep-last", metavar="N", help="The last N.")] = None,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would go.")] = False,
+    dry_run: OnlySay = False,
     force: Force = False,
 ) -> None:
     """Prune by the configured rules (the old coordinator's name for it)."""

@@ -8,20 +8,20 @@ import typer
 
 from gitsnap.cli import merge
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Yes
+from gitsnap.cli.parameters import OnlyTell, Yes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=50)
+@command(group=Group.BRING_BACK, order=50, recorded=True)
 def carry(
     context: typer.Context,
     upgrade: Annotated[str | None, typer.Argument(metavar="[UPGRADE]", help="Default: the latest upgrade.")] = None,
     origin: Annotated[
         str | None, typer.Option("--from", metavar="SNAPSHOT", help="The pristine copy that you had customised.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would be done.")] = False,
+    dry_run: OnlyTell = False,
     yes: Yes = False,
 ) -> None:
     """Bring your customisations onto the new version."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.TIDY_UP, order=20)
+@command(group=Group.TIDY_UP, order=20, recorded=True)
 def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
     """Remove named snapshots."""
     from gitsnap.ops.store import retention

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.TIDY_UP, order=50)
+@command(group=Group.TIDY_UP, order=50, recorded=True)
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
     from gitsnap.cli.render import json, text

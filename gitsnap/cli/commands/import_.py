@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.import_copies import Imported
 
 
-@command(group=Group.KEEP, order=30)
+@command(group=Group.KEEP, order=30, recorded=True)
 def import_(
     context: typer.Context,
     copies: Annotated[list[str], typer.Argument(metavar="DIR...", help="Directories, tar or zip files.")],
@@ -34,7 +34,6 @@ def import_(
     from gitsnap.cli.render import formatting, json
     from gitsnap.ops.capture import import_copies, import_sources
     from gitsnap.ops.store import retention
-    from gitsnap.ops.store.locate import open_sidecar
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
@@ -52,7 +51,7 @@ def import_(
     if created:
         session.tell_of_sidecar(place)
     done = []
-    with open_sidecar(place) as sidecar:
+    with session.using(place) as sidecar:
         settings = session.settings(place)
         for source in found:
             done.append(import_copies.take_in(sidecar, source, wanted, settings, observer=session.out.progress()))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=10)
+@command(group=Group.KEEP, order=10, recorded=True)
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
     """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
     from gitsnap.cli.render import json, text

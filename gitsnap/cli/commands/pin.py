@@ -9,7 +9,7 @@ from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Selector
 
 
-@command(group=Group.TIDY_UP, order=30)
+@command(group=Group.TIDY_UP, order=30, recorded=True)
 def pin(context: typer.Context, snapshot: Selector) -> None:
     """Keep a snapshot whatever retention says."""
     from gitsnap.ops.store import retention

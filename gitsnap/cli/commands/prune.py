@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import OnlySay
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.retention import HeldBack
 
 
-@command(group=Group.TIDY_UP, order=10)
+@command(group=Group.TIDY_UP, order=10, recorded=True)
 def prune(
     context: typer.Context,
     keep_last: Annotated[int | None, typer.Option("--keep-last", metavar="N", help="The last N.")] = None,
@@ -36,7 +37,7 @@ def prune(
     keep_yearly: Annotated[
         int, typer.Option("--keep-yearly", metavar="N", help="The last of each of N years.", show_default=False)
     ] = 0,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only say what would go.")] = False,
+    dry_run: OnlySay = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Even if the rules have changed or gone.")] = False,
 ) -> None:
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=40)
+@command(group=Group.BRING_BACK, order=40, recorded=True)
 def recover(
     context: typer.Context,
     finish: Annotated[bool, typer.Option("--finish", help="End with what the rollback was to bring back.")] = False,

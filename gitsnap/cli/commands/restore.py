@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=20)
+@command(group=Group.BRING_BACK, order=20, recorded=True)
 def restore(
     context: typer.Context,
     snapshot: Selector,

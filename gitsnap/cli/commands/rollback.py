@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=10)
+@command(group=Group.BRING_BACK, order=10, recorded=True)
 def rollback(
     context: typer.Context,
     snapshot: Annotated[

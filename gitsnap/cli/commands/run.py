@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 
 
-@command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE)
+@command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE, recorded=True)
 def run(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
@@ -92,7 +92,6 @@ def _carry_out(
     session: Session, wanted: UpgradeRequest, words: list[str], limit: float | None, watch: bool, events: str | None
 ) -> Upgraded:
     from gitsnap.ops.process.processes import SignalWaiter
-    from gitsnap.ops.store.locate import open_sidecar
     from gitsnap.ops.upgrade.lifecycle import Upgrade
     from gitsnap.ops.upgrade.run import Launch, findable
     from gitsnap.ops.upgrade.run import run as operation
@@ -105,7 +104,7 @@ def _carry_out(
     if created:
         session.tell_of_sidecar(place)
     _stop_on_hangup()
-    with open_sidecar(place) as sidecar:
+    with session.using(place) as sidecar:
         session.mention_cut_short(sidecar)
         upgrade = Upgrade(
             sidecar,
@@ -177,7 +176,7 @@ def _events(session: Session, target: str | None) -> Tell:
 
 
 def _watcher(root: str, store: str, pre: str) -> list[str]:
-    return [sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", pre]
+    return [sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", "--beside", pre]
 
 
 def _policy(session: Session, text: str) -> OnFailure:

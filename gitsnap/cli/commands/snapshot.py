@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=20)
+@command(group=Group.KEEP, order=20, recorded=True)
 def snapshot(
     context: typer.Context,
     message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What this is about.")] = "",
@@ -29,14 +29,13 @@ def snapshot(
     from gitsnap.ops.capture.request import Request
     from gitsnap.ops.capture.snapshot import take
     from gitsnap.ops.live import exclusions
-    from gitsnap.ops.store.locate import open_sidecar
 
     session: Session = context.obj
     request = Request(message=message, label=label, tags=tuple(tag or ()), pin=pin, skip_unchanged=skip_unchanged)
     place, created = session.place_to_snapshot()
     if created:
         session.tell_of_sidecar(place)
-    with open_sidecar(place) as sidecar:
+    with session.using(place) as sidecar:
         result = take(sidecar, request, session.settings(place), now=session.now, observer=session.out.progress())
         terminal.work_is_done()
         session.warn_of_damage(sidecar)

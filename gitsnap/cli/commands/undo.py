@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=30)
+@command(group=Group.BRING_BACK, order=30, recorded=True)
 def undo(
     context: typer.Context,
     dry_run: PrintPlan = False,

@@ -9,7 +9,7 @@ from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Selector
 
 
-@command(group=Group.TIDY_UP, order=40)
+@command(group=Group.TIDY_UP, order=40, recorded=True)
 def unpin(context: typer.Context, snapshot: Selector) -> None:
     """Let retention have a snapshot again."""
     from gitsnap.ops.store import retention

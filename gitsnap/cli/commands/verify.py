@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.CHECK, order=10)
+@command(group=Group.CHECK, order=10, recorded=True)
 def verify(
     context: typer.Context,
     snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare the directory with the snapshot instead.")] = False,
+    beside: Annotated[bool, typer.Option("--beside", hidden=True, help="Beside an upgrade that tells of it.")] = False,
 ) -> None:
     """Read every byte of a snapshot again, compare with its manifest."""
     from gitsnap.cli.render import json, text
@@ -27,6 +28,7 @@ def verify(
     session: Session = context.obj
     if all_ and (snapshots or live):
         raise UsageError("--all goes with neither a snapshot nor --live")
+    session.act.recorded = session.act.recorded and not beside
     wanted, progress = snapshots or ["latest"], session.out.progress()
     with session.open(tells_damage=True) as (sidecar, settings):
         if live:

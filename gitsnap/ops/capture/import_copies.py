@@ -105,6 +105,7 @@ def take_in(
     result.unrecorded, result.unlisted = unrecorded(copy.inventory), copy.inventory.unlisted
     result.foreign = copy.foreign
     result.duration = time.monotonic() - started
+    sidecar.noted.name(result.partial)
     return result
 
 

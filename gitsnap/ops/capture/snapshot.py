@@ -13,7 +13,7 @@ from gitsnap.ops.live import exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
-    from gitsnap.ops.capture.hooks import HookObserver
+    from gitsnap.ops.capture.hooks import HookObserver, HookResult
 
 
 def take(
@@ -29,6 +29,22 @@ def take(
 
     Raises GitsnapError or OSError; no snapshot is visible then.
     """
+    taken = _between_hooks(sidecar, request, settings, now, observer, report)
+    noted = sidecar.noted
+    noted.name(taken.partial)
+    noted.counts |= {
+        "new_files": taken.new_files,
+        "changed_files": taken.changed_files,
+        "removed_files": taken.removed_files,
+    }
+    if taken.skipped:
+        noted.target, noted.details["unchanged"] = taken.snapshot.id, True
+    return taken
+
+
+def _between_hooks(
+    sidecar: Sidecar, request: Request, settings: Settings, now: datetime, observer: Observer, report: HookObserver
+) -> Captured:
     if settings.hooks is None:
         return _take(sidecar, request, settings, now, observer)
     # Most installations have none, and whoever runs a hook needs much that nobody else does.
@@ -41,7 +57,12 @@ def take(
         "GITSNAP_LABEL": request.label,
         "GITSNAP_UPGRADE": request.upgrade or "",
     }
-    with SnapshotHooks(settings.hooks, sidecar.installation, variables, report) as hooks:
+
+    def noting(done: HookResult) -> None:
+        sidecar.noted.details.setdefault("hooks", []).append(done.document())
+        report(done)
+
+    with SnapshotHooks(settings.hooks, sidecar.installation, variables, noting) as hooks:
         # It is taken when the first hook is done, and what that one has taken itself comes before it.
         taken = _take(sidecar, request, settings, now + hooks.elapsed, observer)
         hooks.done("unchanged" if taken.skipped else "taken", taken.snapshot.id)

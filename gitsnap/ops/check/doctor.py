@@ -21,7 +21,7 @@ from gitsnap.sidecar import catalog, integrity, lost_refs
 from gitsnap.sidecar.git import config, refs, stock
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import verifications
+from gitsnap.sidecar.state import audit, verifications
 
 # Free bytes below which it is worth a word.
 _LOW = 100 * 10**6
@@ -113,6 +113,11 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         "refs, HEAD and config are as gitsnap wrote them" if not found else "; ".join(f.problem for f in found),
         _remedy(sidecar, found[0]) if found else None,
     )
+    wrong = integrity.audit_log(sidecar)
+    last = audit.tip(sidecar.path).sequence
+    told = f"{last:,} line{'s' * (last != 1)}, whole" if last else "nothing is written down yet"
+    advice = "gitsnap audit shows what is left; docs/how-to/audit.md says how to go on"
+    yield Check("audit log", not wrong, "; ".join(f.problem for f in wrong) or told, advice if wrong else None)
     yield from _foreign(sidecar)
     living = catalog.snapshots(sidecar)
     damaged, gone = living.damaged, lost_refs.lost(sidecar)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from gitsnap.core.audit import MOST, path_text
 from gitsnap.core.content import Digesting
 from gitsnap.core.coverage import Coverage, beyond, unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
@@ -86,6 +87,7 @@ def verify(
         verdicts.append(Verdict("timeline", problems=look.stale))
     if look.flaws:
         verdicts.append(Verdict("sidecar", problems=look.flaws))
+    _note(sidecar, verdicts)
     # A full or read-only disk must not withhold the verdict.
     with suppress(OSError, LockedError):
         with sidecar.using_objects(settings.lock_wait):
@@ -100,6 +102,23 @@ def verify(
             settings.lock_wait,
         )
     return verdicts
+
+
+def _note(sidecar: Sidecar, verdicts: Sequence[Verdict]) -> None:
+    noted = sidecar.noted
+    noted.counts |= {
+        "snapshots": sum(v.snapshot not in ("timeline", "sidecar") for v in verdicts),
+        "damaged": sum(not v.ok for v in verdicts),
+        "read_files": sum(v.files for v in verdicts),
+        "read_bytes": sum(v.bytes for v in verdicts),
+    }
+    noted.details["read"] = [v.snapshot for v in verdicts[:MOST]]
+    found = [(v.snapshot, problem) for v in verdicts for problem in v.problems]
+    if found:
+        named = [{"snapshot": s, "path": path_text(f.path), "problem": f.problem} for s, f in found[:MOST]]
+        noted.details["problems"], noted.counts["problems"] = named, len(found)
+        noted.outcome = "differs" if noted.details.get("live") else "damaged"
+        noted.cause = f"{named[0]['snapshot']}: {named[0]['path']} {named[0]['problem']}".replace("  ", " ")
 
 
 @dataclass(slots=True)
@@ -188,7 +207,7 @@ def _look_once(
     # Workers remember it for themselves alone.
     sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
     if everything and (only is None or only.flaws):
-        found = [*integrity.flaws(sidecar), *integrity.check_objects(sidecar)]
+        found = [*integrity.flaws(sidecar), *integrity.audit_log(sidecar), *integrity.check_objects(sidecar)]
         look.flaws += [Finding(b"", *flaw) for flaw in found]
     look.steady = integrity.moment(sidecar) == moment
     return look
@@ -309,6 +328,8 @@ def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer
         digests = [_digest(inventory.get(problem.path)) for inventory in (before, after)]
         verdict.problems.append(Finding(problem.path, problem.reason, *digests))
     verdict.files, verdict.bytes = _read(live.inventory)
+    sidecar.noted.details["live"] = True
+    _note(sidecar, [verdict])
     return verdict
 
 

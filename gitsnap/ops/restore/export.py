@@ -73,6 +73,10 @@ def copy_out(
     result.incomplete += [p for p in unread(wanted) if scope(p.path)]
     result.conclude(_wrong(wanted, found, scope))
     result.verified = result.verified and proven
+    noted = sidecar.noted
+    noted.target, noted.counts["written"] = target.id, len(result.plan.written)
+    noted.details |= {"destination": destination, "verified": result.verified}
+    noted.name(result.incomplete)
     result.duration = time.monotonic() - started
     return result
 

@@ -154,6 +154,10 @@ class _Merging:
                 draft.abandon()
         if result.snapshot is not None:
             result.restored = self._put_in_place(result.snapshot)
+        noted, plan = self._sidecar.noted, self._plan
+        noted.upgrade = self._of.id
+        for name, paths in (("taken", plan.taken), ("merged", plan.merged), ("conflicts", plan.conflicts)):
+            noted.counts[name] = len(paths)
         result.duration = time.monotonic() - started
         return result
 

@@ -56,12 +56,22 @@ def recover(
     """
     options = RollbackOptions(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
     started = time.monotonic()
+    noted = sidecar.noted
     with sidecar.writing(settings.lock_wait, recovering=True):
+        if sidecar.pending is not None:
+            noted.begin()
         if direction is Direction.GIVE_UP:
             result = give_up(sidecar, options)
         else:
             result = _Recovery(sidecar, settings, options, direction).run()
     result.duration = time.monotonic() - started
+    noted.target, noted.safety = result.target, result.safety
+    noted.details |= {
+        "direction": result.direction.value if result.direction else None,
+        "verified": result.verified,
+        "kept": result.kept,
+    }
+    noted.name(result.incomplete)
     return result
 
 

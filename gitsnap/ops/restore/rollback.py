@@ -115,6 +115,7 @@ class Rollback:
     def run(self) -> Restored:
         """Plan, ask, keep safe, carry out, check."""
         started, options = time.monotonic(), self._options
+        self._sidecar.noted.target = self.target.snapshot.id
         before = catalog.snapshots(self._sidecar)
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
@@ -128,6 +129,7 @@ class Rollback:
         with self._made_again(result):
             scan = self._keep_safe(result)
         after = self._carry_out(result, scan)
+        self._note(result)
         if result.verified:
             self._go_on(result, before, after)
         keep = {self.target.snapshot.id} | ({result.safety.id} if result.safety else set())
@@ -151,6 +153,16 @@ class Rollback:
             target, moved = min(held, key=lambda s: s.kind is Kind.SAFETY), False
         when = self._options.now.astimezone(self._settings.zone)
         outcomes.go_on(sidecar, target, when, self._settings.author, told, moved=moved)
+
+    def _note(self, result: Restored) -> None:
+        noted, plan = self._sidecar.noted, result.plan
+        noted.safety = result.safety.id if result.safety else None
+        noted.counts |= {
+            "written": len(plan.written),
+            "removed": len(plan.removed),
+        }
+        noted.details["verified"] = result.verified
+        noted.name(result.incomplete)
 
     @contextmanager
     def _made_again(self, result: Restored) -> Iterator[None]:
@@ -256,6 +268,8 @@ class Rollback:
     def _apply(self, result: Restored, safety: Snapshot, scan: Scan, cache: StatCache) -> Scan:
         options, sidecar = self._options, self._sidecar
         record = self._record(safety)
+        sidecar.noted.safety = safety.id
+        sidecar.noted.begin()
 
         def look_again(target: Target, known: StatCache) -> Scan:
             return check(sidecar, target, known, options.observer, options.hidden | record.stage_paths())

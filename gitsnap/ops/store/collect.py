@@ -38,7 +38,9 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
         sidecar.close()
         gc.compact(sidecar)
         growth.forget_others(sidecar, living)
-        return Collected(before, sidecar.disk_bytes())
+        after = sidecar.disk_bytes()
+        sidecar.noted.counts |= {"bytes_before": before, "bytes_after": after}
+        return Collected(before, after)
 
 
 def _remove_leftovers(sidecar: Sidecar) -> None:

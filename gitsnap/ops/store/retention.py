@@ -115,6 +115,7 @@ def prune_locked(
         decisions = _decide(sidecar, policy, now, settings.zone, protected, living)
         held = _held(sidecar, decisions, settings.rules, now, settings.zone, protected)
         if held:
+            sidecar.noted.counts["retention_held"] = len(held.snapshots)
             return Pruned([], held)
         going = [d for d in decisions if not d.keep]
         try:
@@ -176,6 +177,7 @@ def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) ->
     gone = [d.snapshot for d in decisions if not d.keep]
     if gone:
         _see_room(sidecar)
+        sidecar.noted.reasons |= {d.snapshot.id: d.reasons for d in decisions if not d.keep}
         withdraw.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
@@ -226,6 +228,8 @@ def delete(
                 sidecar.refs.discard(ref)
         for name in lost:
             del sidecar.damaged[name]
+        if lost:
+            sidecar.noted.details["damaged_removed"] = lost
         withdraw.withdraw(sidecar, living, gone, now)
     return [*lost, *(s.id for s in gone)]
 
@@ -265,6 +269,7 @@ def pin(sidecar: Sidecar, selector: str, settings: Settings) -> Snapshot:
 
 def pin_locked(sidecar: Sidecar, snapshot: Snapshot) -> Snapshot:
     """The same for a caller who holds the lock."""
+    sidecar.noted.target = snapshot.id
     if not snapshot.pinned:
         with seal.changing(sidecar, {refs.PINS + snapshot.id: snapshot.commit}):
             sidecar.refs.create(refs.PINS + snapshot.id, snapshot.commit)
@@ -275,6 +280,7 @@ def unpin(sidecar: Sidecar, selector: str, settings: Settings) -> Snapshot:
     """Let retention have a snapshot again. Unpinning twice is fine."""
     with sidecar.writing(settings.lock_wait):
         snapshot = choose(sidecar, selector)
+        sidecar.noted.target = snapshot.id
         if snapshot.pinned:
             with seal.changing(sidecar, {refs.PINS + snapshot.id: None}):
                 sidecar.refs.remove(refs.PINS + snapshot.id, snapshot.commit)

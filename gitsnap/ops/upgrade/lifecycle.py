@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from gitsnap.core.audit import moment
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
@@ -103,7 +104,7 @@ class Upgrade:
         now = self._clock()
         wanted = self._wanted
         known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
-        self.id = upgrade_id(now, wanted.label, known)
+        self.id = self.sidecar.noted.upgrade = upgrade_id(now, wanted.label, known)
         in_progress.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
         self.tell(
             Moment.UPGRADE_STARTED,
@@ -148,6 +149,7 @@ class Upgrade:
             problem = f"that the upgrade begins could not be written down: {describe(error)}; nothing was started"
             raise GitsnapError(problem, kind="io", path=self.sidecar.path) from None
         self._is_started = True
+        self.sidecar.noted.begin()
 
     def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Captured:
         wanted = self._wanted
@@ -247,6 +249,7 @@ class Upgrade:
                 self._fail(result, describe(error))
         result.duration = time.monotonic() - self._started
         self._record(result)
+        self._note(result)
         self.tell(Moment.UPGRADE_COMPLETED, **result.document())
         return result
 
@@ -295,6 +298,22 @@ class Upgrade:
             problem = f"{result.failure}; {result.rollback_error}"
             in_progress.update(self.sidecar, stage=UpgradePhase.ROLLBACK_FAILED, problem=problem)
 
+    def _note(self, result: Upgraded) -> None:
+        """For the audit log: what the exit code alone does not tell."""
+        noted = self.sidecar.noted
+        noted.outcome = result.outcome.value
+        noted.cause = "; ".join(t for t in (result.failure, result.rollback_error, result.broke_off) if t)
+        noted.counts |= {} if result.exit_code is None else {"command_exit_code": result.exit_code}
+        facts = {
+            "pre": result.pre.id,
+            "post": result.post.id if result.post else None,
+            "doubts": list(result.doubts),
+            "verified": result.verified,
+            "half_way": result.half_way,
+            "aside": result.aside,
+        }
+        noted.details |= facts
+
     @property
     def variables(self) -> dict[str, str]:
         """What the command and the checks find in their environment."""
@@ -324,12 +343,14 @@ class Upgrade:
     def _check(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
         """Run the checks in order, up to the first that fails, or that cannot be run."""
         for check in self._wanted.checks:
+            began = self._clock()
             try:
                 found = run_check(check, where, waiter)
             except Exception as error:  # noqa: BLE001 - as in finish
                 name = check if isinstance(check, str) else getattr(check, "__name__", "callable")
                 found = CheckResult(name, f"could not be run: {describe(error)}")
             result.checks.append(found)
+            self.sidecar.noted.checks.append({"time": moment(began, "milliseconds"), **found.document()})
             self.tell(Moment.CHECK_PASSED if found.ok else Moment.CHECK_FAILED, **found.document())
             if not found.ok:
                 result.failure = f"the check '{found.check}' {found.problem}"

@@ -3,7 +3,7 @@
 git's refs vouch for nothing: a flipped bit in a name in `packed-refs` is another valid name, and the snapshot is gone
 at the next gc. Order of writes: before refs change, the seal names the old and the new value of each that will; after
 they have changed, it names the new ones alone. Whatever a kill leaves in between, each ref has a value that the seal
-allows.
+allows. It also names the last line of the audit log: one that is gone, with its own seal, shows.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from gitsnap.core.audit import NOTHING, Link
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import audit
 
 ABSENT = "0" * 40
 _FILE = "seal"
 _HEADING = "gitsnap seal 1"
 _LINE = re.compile(r"^([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)$", re.MULTILINE)
 _NONE: frozenset[str] = frozenset()
+_AUDIT = re.compile(r"^audit ([1-9][0-9]{0,17}) ([0-9a-f]{64})$", re.MULTILINE)
 _OURS = ("refs/gitsnap/", "refs/notes/gitsnap/")
 _TRIES = 20
 
@@ -37,10 +40,12 @@ _Read = TypeVar("_Read")
 @dataclass(slots=True, frozen=True)
 class Seal:
     """The allowed values of each ref (ABSENT among them where it may be missing). `settled` is false from before the
-    first to after the last change of an operation, and so after one that was killed in between."""
+    first to after the last change of an operation, and so after one that was killed in between. `audited` is a line of
+    the audit log that was there then; number 0 for none."""
 
     allowed: Mapping[str, frozenset[str]]
     settled: bool
+    audited: Link = NOTHING
 
     def accepts(self, name: str, value: str | None) -> bool:
         """Whether the ref may have this value (None: not be there). Refs that the seal does not know are others'."""
@@ -80,12 +85,16 @@ def _parse(data: bytes, path: str) -> Seal:
     allowed: dict[str, frozenset[str]] = {}
     for value, name in _LINE.findall(text):
         allowed[name] = allowed.get(name, _NONE) | {value}
-    return Seal(allowed, lines[1].startswith("settled "))
+    line = _AUDIT.search(text)
+    audited = Link(int(line[1]), line[2]) if line else NOTHING
+    return Seal(allowed, lines[1].startswith("settled "), audited)
 
 
 def _write(sidecar: Sidecar, allowed: Mapping[str, frozenset[str]], *, settled: bool) -> None:
     # The random number keeps two seals of the same refs apart: see consistent().
     lines = [_HEADING, f"{'settled' if settled else 'changing'} {os.urandom(8).hex()}"]
+    last = audit.tip(sidecar.path)
+    lines += [f"audit {last.sequence} {last.digest}"] if last.sequence else []
     lines += [f"{value} {name}" for name, values in sorted(allowed.items()) for value in sorted(values)]
     body = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
     digest = f"sha256 {hashlib.sha256(body).hexdigest()}\n".encode()

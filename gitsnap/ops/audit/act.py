@@ -1,0 +1,204 @@
+"""One thing that gitsnap does or refuses: who asked for it, and the lines of the audit log that tell of it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from gitsnap.core import audit as log
+from gitsnap.core.audit import Noted
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Snapshot
+from gitsnap.core.settings import Audit
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import audit
+
+# In characters: what a message or a cause may have. A line stays readable, and a file below its limit.
+_LONGEST = 4000
+
+
+class Act:
+    """One invocation of a command, or of a function of the API. `recorded` tells that it is written down whatever
+    becomes of it; others are where they were about to change the sidecar. `version` is gitsnap's.
+    """
+
+    def __init__(
+        self, action: str, command: str, environ: Mapping[str, str], version: str, *, recorded: bool = False
+    ) -> None:
+        self.action, self._command, self._environ, self._version = action, command, environ, version
+        self.recorded = recorded
+        self.noted = Noted(begin=self._begun)
+        self.where = Audit()
+        # What has to be said of the log itself.
+        self.warnings: list[str] = []
+        self._store: str | None = None
+        self._installation: str | None = None
+        self._started = time.monotonic()
+        self._is_begun = False
+
+    def attach(self, sidecar: Sidecar) -> None:
+        """It is about this sidecar."""
+        self.about(sidecar.path, sidecar.installation)
+        sidecar.noted = self.noted
+
+    def about(self, store: str, installation: str) -> None:
+        """It is about the sidecar at `store`."""
+        self._store, self._installation = store, installation
+
+    def _begun(self) -> None:
+        """Write down that the directory is about to be changed: a kill leaves no other trace of who did it."""
+        if not self._is_begun:
+            self._is_begun = True
+            self._write("begun", "", None, None)
+
+    def ended(self, exit_code: int, error: BaseException | None = None) -> None:
+        """Write down how it ended, where it is to be written down at all. Raises nothing of the log's own failures:
+        what was done is done. `warnings` tell of them."""
+        noted = self.noted
+        if self._store is None or noted.looks or not (self.recorded or noted.changes):
+            return
+        outcome = noted.outcome or (
+            "declined" if noted.declined else log.outcome_of(exit_code, getattr(error, "kind", None))
+        )
+        self._write("ended", outcome, exit_code, error)
+
+    def _write(self, phase: str, outcome: str, exit_code: int | None, error: BaseException | None) -> None:
+        if self._store is None:
+            return
+
+        def form(place: audit.Place) -> bytes:
+            told = record
+            if place.missed:
+                self._warn(f"{place.missed} of its lines could not be written before this one")
+                told = {**told, "missed": place.missed}
+            if place.healed:
+                self._warn(place.healed)
+                told = {**told, "healed": place.healed, "removed": place.removed.decode("utf-8", "replace")[:_LONGEST]}
+            return log.encode(place.after, told)
+
+        try:
+            record = self._record(phase, outcome, exit_code, error)
+            line = audit.append(self._store, form)
+            self._forward(record, line)
+        except Exception as failure:  # noqa: BLE001 - what is done, or about to be, does not depend on who writes it down
+            what = _said(failure) if not isinstance(failure, OSError) else failure.strerror or str(failure)
+            self._warn(
+                f"it could not be written: {what}; what was done is done, and the next line says that one is missing"
+            )
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(f"audit log: {text}")
+
+    def _forward(self, record: dict[str, Any], line: bytes) -> None:
+        if self.where.journald or self.where.syslog:
+            # Few have it.
+            from gitsnap.ops.audit import forward
+
+            self.warnings += forward.tell(self.where, record, line)
+
+    def _record(self, phase: str, outcome: str, exit_code: int | None, error: BaseException | None) -> dict[str, Any]:
+        noted = self.noted
+        cause = _said(error) if error else noted.cause
+        return {
+            "time": log.moment(datetime.now(UTC), "milliseconds"),
+            "monotonic": round(time.monotonic(), 3),
+            "boot": _boot(),
+            "action": self.action,
+            "phase": phase,
+            "outcome": outcome or None,
+            "exit_code": exit_code,
+            "kind": error.kind if isinstance(error, GitsnapError) else None,
+            "cause": _shown(cause) or None,
+            "command": _shown(self._command),
+            "user": _user(self._environ),
+            "host": os.uname().nodename,
+            "process": {"pid": os.getpid(), "parent": os.getppid(), "parent_name": _name_of(os.getppid())},
+            "version": self._version,
+            "installation": _text(self._installation or ""),
+            "upgrade": noted.upgrade,
+            "target": noted.target,
+            "safety": noted.safety,
+            "taken": [_snapshot(s) for s in noted.taken],
+            "removed": [{**_snapshot(s), "reasons": list(noted.reasons.get(s.id, ()))} for s in noted.removed],
+            "checks": [_masked(check) for check in noted.checks],
+            "counts": noted.counts,
+            "details": _masked(noted.details),
+            "duration": round(time.monotonic() - self._started, 3),
+        }
+
+
+def _shown(text: str) -> str:
+    """Text as it is written down: the one place where what looks secret is taken out of it."""
+    # Loads much that most commands do not need.
+    from gitsnap.core.secrets import mask_text
+
+    shown = mask_text(text)
+    return _text(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…")
+
+
+def _text(text: str) -> str:
+    """What JSON can hold: bytes that are not UTF-8 as `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, GitsnapError):
+        path = f" ({os.fsdecode(error.path)})" if error.path else ""
+        return error.message + ("" if path and os.fsdecode(error.path or "") in error.message else path)
+    return str(error) or type(error).__name__
+
+
+def _snapshot(s: Snapshot) -> dict[str, Any]:
+    """What is to be known of a snapshot when it is gone."""
+    return {
+        "id": s.id,
+        "commit": s.commit,
+        "created": log.moment(s.created),
+        "kind": s.kind.value,
+        "label": s.label,
+        "message": _shown(s.message),
+        "upgrade": s.upgrade,
+        "command": None if s.command is None else _shown(s.command),
+        "exit_code": s.exit_code,
+        "files": s.files,
+        "bytes": s.bytes,
+        "partial": s.partial,
+        "manifest_sha256": s.manifest_sha256,
+    }
+
+
+def _masked(value: Any) -> Any:
+    """JSON with every text in it as it is written down."""
+    if isinstance(value, dict):
+        return {k: _masked(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(v) for v in value]
+    return _shown(value) if isinstance(value, str) else value
+
+
+def _boot() -> str | None:
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+        return file.read().strip()
+    return None
+
+
+def _name_of(pid: int) -> str | None:
+    with suppress(OSError), open(f"/proc/{pid}/comm", "rb") as file:
+        return _text(os.fsdecode(file.read().strip()))
+    return None
+
+
+def _user(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Who runs this process, and who they were before they became that."""
+    name = login = None
+    with suppress(KeyError):
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    with suppress(OSError):
+        login = os.getlogin()
+    sudo = environ.get("SUDO_USER")
+    return {"uid": os.geteuid(), "name": name, "sudo_user": _text(sudo) if sudo else None, "login": login}
