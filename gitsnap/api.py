@@ -144,10 +144,8 @@ class Installation:
                 sidecar,
                 selector,
                 self.settings,
-                now=datetime.now(UTC),
+                rollback.RollbackOptions(datetime.now(UTC), dry_run=dry_run, observer=observer),
                 paths=raw,
-                dry_run=dry_run,
-                observer=observer,
             )
             if done.verified and not raw:
                 in_progress.settle(sidecar)

@@ -30,6 +30,7 @@ def bring_back(
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.compare import components
     from gitsnap.ops.live import in_progress
+    from gitsnap.ops.restore.rollback import RollbackOptions
     from gitsnap.ops.restore.rollback import rollback as operation
     from gitsnap.sidecar import catalog, selectors
 
@@ -51,12 +52,14 @@ def bring_back(
             sidecar,
             snapshot,
             settings,
-            now=session.now,
+            RollbackOptions(
+                session.now,
+                dry_run=dry_run,
+                confirm=confirmation(session, sidecar.installation, snapshot) if asked else None,
+                observer=session.out.progress(),
+                interrupts=Signals(),
+            ),
             paths=raw,
-            dry_run=dry_run,
-            confirm=confirmation(session, sidecar.installation, snapshot) if asked else None,
-            observer=session.out.progress(),
-            interrupts=Signals(),
             part=components.part(sidecar, snapshot, component, settings) if component is not None else None,
         )
         if result.verified and not paths and component is None:

@@ -18,6 +18,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.recover import recover
 from gitsnap.ops.restore.result import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, build_app, build_odd, copy_tree, run_gitsnap, same_tree, upgrade
 from tests.support.processes import in_child
@@ -71,9 +72,7 @@ def test_told_to_stop(where: Path, kind: str, n: int, number: int) -> None:
                     place.sidecar,
                     first,
                     place.settings,
-                    now=place.now,
-                    disk=Signalling(kind, n, number),
-                    interrupts=Signals(),
+                    RollbackOptions(place.now, disk=Signalling(kind, n, number), interrupts=Signals()),
                 )
             return str(stopped.value.hint)
 
@@ -86,7 +85,7 @@ def test_told_to_stop(where: Path, kind: str, n: int, number: int) -> None:
         assert "gitsnap recover" in hint
         assert place.sidecar.pending == "forward"
         way = Direction.REVERT if n % 2 else Direction.FINISH
-        done = recover(place.sidecar, way, place.settings, now=place.now)
+        done = recover(place.sidecar, way, place.settings, RollbackOptions(place.now))
         assert (done.verified, done.incomplete) == (True, [])
         same_tree(before if way is Direction.REVERT else wanted, app)
 
@@ -111,14 +110,12 @@ def test_a_second_signal_is_a_crash_as_any_other(where: Path) -> None:
                     place.sidecar,
                     first,
                     place.settings,
-                    now=place.now,
-                    disk=Twice("move", 10, signal.SIGINT),
-                    interrupts=Signals(),
+                    RollbackOptions(place.now, disk=Twice("move", 10, signal.SIGINT), interrupts=Signals()),
                 )
 
         in_child(roll)
         assert place.sidecar.pending == "forward"
-        assert recover(place.sidecar, None, place.settings, now=place.now).verified
+        assert recover(place.sidecar, None, place.settings, RollbackOptions(place.now)).verified
         same_tree(wanted, app)
 
 
@@ -150,7 +147,9 @@ def test_what_another_puts_in_place_of_ours_just_before_a_move(where: Path) -> N
         (outside / "f").write_text("nobody has saved this")
         (app / "d").symlink_to("/nowhere")
         with pytest.raises(GitsnapError, match=r"everything was put back.*'d' was written to meanwhile") as told:
-            rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Swapped(app, outside))
+            rollback.rollback(
+                place.sidecar, first, place.settings, RollbackOptions(place.now, disk=Swapped(app, outside))
+            )
         assert place.sidecar.pending is None
         assert os.readlink(app / "d") == "/nowhere"
         assert os.listdir(app) == ["d"]
@@ -183,7 +182,9 @@ def test_a_root_whose_time_cannot_be_set_is_named(where: Path, n: int) -> None:
         first = place.take().snapshot.id
         (app / "f").write_text("new")
         (app / "more").write_text("new")
-        restored = rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Reluctant(n))
+        restored = rollback.rollback(
+            place.sidecar, first, place.settings, RollbackOptions(place.now, disk=Reluctant(n))
+        )
         assert [p.path for p in restored.incomplete] == [b""]
         assert "time" in restored.incomplete[0].reason
         assert place.rollback(first).incomplete == []

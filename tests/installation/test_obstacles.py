@@ -18,6 +18,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.recover import recover
 from gitsnap.ops.restore.result import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.installation.test_mounts import Site
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, run_gitsnap, take_snapshot
@@ -346,13 +347,13 @@ def test_a_recovery_knows_what_could_not_be_changed(site: Site, attributes: Attr
     attributes.set("i", app / "shut")
 
     def dies() -> None:
-        rollback.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=_Dies())
+        rollback.rollback(protected.sidecar, first.id, protected.settings, RollbackOptions(protected.now, disk=_Dies()))
 
     with pytest.raises(ChildProcessError):
         in_child(dies)
     protected.reopen()
     assert protected.sidecar.pending is not None
-    done = recover(protected.sidecar, direction, protected.settings, now=protected.now)
+    done = recover(protected.sidecar, direction, protected.settings, RollbackOptions(protected.now))
     assert done.verified
     finished = direction is Direction.FINISH
     assert reasons(done.incomplete) == ({"shut": IMMUTABLE} if finished else {})
@@ -375,7 +376,7 @@ def test_what_appears_while_names_move_still_puts_everything_back(site: Site, at
 
     done: list[bytes] = []
     with pytest.raises(GitsnapError, match="everything was put back") as failed:
-        rollback.rollback(protected.sidecar, first.id, protected.settings, now=protected.now, disk=Locks())
+        rollback.rollback(protected.sidecar, first.id, protected.settings, RollbackOptions(protected.now, disk=Locks()))
     assert failed.value.exit_code == 1
     assert [(app / n).read_text() for n in "abc"] == ["2", "2", "2"]
     assert protected.sidecar.pending is None

@@ -10,6 +10,7 @@ import pytest
 
 from gitsnap.installation.apply.orphan_stages import REASON, find
 from gitsnap.ops.restore import recover
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import Protected, scan, workspace
 
 STAGE = ".gitsnap-txn.0123456789ab"
@@ -73,11 +74,11 @@ def test_a_rollback_and_a_snapshot_leave_them_and_recover_settles_them(app: Path
         assert [p.reason for p in taken.partial] == [REASON]
         assert place.rollback(taken.snapshot.id).verified
         assert (app / STAGE / "1").exists()
-        settled = recover.recover(place.sidecar, None, place.settings, now=place.now)
+        settled = recover.recover(place.sidecar, None, place.settings, RollbackOptions(place.now))
         assert settled.cleared == [STAGE.encode()]
         assert [p.path for p in settled.incomplete] == [STAGE.encode() + b"/1"]
         kept = list((app.parent / "home").glob("gitsnap-conflicts-*/*"))
         assert [p.read_text() for p in kept] == ["held by nobody\n"]
         assert not (app / STAGE).exists()
-        assert recover.recover(place.sidecar, None, place.settings, now=place.now).cleared == []
+        assert recover.recover(place.sidecar, None, place.settings, RollbackOptions(place.now)).cleared == []
         assert place.take().partial == []

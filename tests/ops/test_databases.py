@@ -25,6 +25,7 @@ from gitsnap.installation.sqlite.locks import ReadLocks
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import diff
 from gitsnap.ops.restore import recover, result, rollback, undo
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.sidecar import contents
 from tests.support.databases import create, locked, state, stock_state, tree_state, writing
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -125,7 +126,7 @@ def test_a_rolled_back_database_has_the_old_state_and_none_of_the_new_journals(w
         assert back.safety is not None
         before = state(restored(place, back.safety, where / "before"))
         assert before >= 20
-        undone = undo.undo(place.sidecar, place.settings, now=place.now)
+        undone = undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
         assert undone.verified
         assert undone.in_use == []
         assert stock_state(database) == before
@@ -382,7 +383,7 @@ def test_a_named_database_comes_back_without_the_log_of_now_and_an_excluded_log_
         with closing(sqlite3.connect(database)) as c:
             assert c.execute("select number from turn").fetchone() == (5,)
         # What its user had open is not what is there now: it has changed nothing in it.
-        undone = undo.undo(place.sidecar, place.settings, now=place.now)
+        undone = undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
         assert undone.verified
         with closing(sqlite3.connect(database)) as c:
             assert c.execute("select number from turn").fetchone() == (6,)
@@ -423,7 +424,7 @@ def test_a_snapshot_that_has_the_journals_as_files_comes_back_as_it_is(where: Pa
         assert place.verify_live(first.id).ok
         with closing(sqlite3.connect(database)) as c:
             assert c.execute("select number from turn").fetchone() == (5,)
-        undone = undo.undo(place.sidecar, place.settings, now=place.now)
+        undone = undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
         assert undone.verified
         with closing(sqlite3.connect(database)) as c:
             assert c.execute("select number from turn").fetchone() == (6,)
@@ -648,7 +649,7 @@ def test_a_rollback_that_fails_gives_a_database_its_log_back(where: Path) -> Non
                 pass
         before = [(path, content) for path, *_, content in tree_state(app)]
         with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
-            rollback.rollback(place.sidecar, first.id, place.settings, now=place.now, disk=Refusing())
+            rollback.rollback(place.sidecar, first.id, place.settings, RollbackOptions(place.now, disk=Refusing()))
         assert [(path, content) for path, *_, content in tree_state(app)] == before
         assert state(database) >= 20
 
@@ -665,8 +666,10 @@ def test_an_interrupted_rollback_is_finished_without_the_log_or_taken_back_with_
         for direction in (result.Direction.REVERT, result.Direction.FINISH):
             stopping = Stopping()
             with pytest.raises(StopRequestedError):
-                rollback.rollback(place.sidecar, first.id, place.settings, now=place.now, interrupts=stopping)
-            done = recover.recover(place.sidecar, direction, place.settings, now=place.now)
+                rollback.rollback(
+                    place.sidecar, first.id, place.settings, RollbackOptions(place.now, interrupts=stopping)
+                )
+            done = recover.recover(place.sidecar, direction, place.settings, RollbackOptions(place.now))
             assert (done.verified, done.incomplete) == (True, [])
             if direction is result.Direction.REVERT:
                 assert Path(f"{database}-wal").exists()

@@ -11,8 +11,9 @@ from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.restore import merge, recover, rollback, undo
-from gitsnap.ops.restore.merge import MergeResult
+from gitsnap.ops.restore.merge import MergeOptions, MergeResult
 from gitsnap.ops.restore.result import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import Protected, workspace
 
 
@@ -39,7 +40,7 @@ def keep_edits(place: Protected, meanwhile: Callable[[], object] = lambda: None)
         meanwhile()
         return True
 
-    return merge.keep_edits(place.sidecar, None, place.settings, now=place.now, confirm=confirm)
+    return merge.keep_edits(place.sidecar, None, place.settings, MergeOptions(place.now, confirm=confirm))
 
 
 def write(place: Protected, **texts: str) -> None:
@@ -70,7 +71,7 @@ def test_undo_takes_back_what_the_merge_changed_and_no_more(place: Protected) ->
     keep_edits(place, lambda: write(place, log="later\n"))
     write(place, log="much later\n", data="later\n")
     for code in ("2\n", "1\n", "2\n"):
-        done = undo.undo(place.sidecar, place.settings, now=place.now)
+        done = undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
         assert done.verified
         assert held(place).get("code") == code
         assert ("new" in held(place)) is (code == "2\n")
@@ -83,7 +84,7 @@ def test_where_the_merged_state_is_gone_undo_says_what_is_left(place: Protected)
     assert done.snapshot is not None
     place.delete(done.snapshot.id)
     with pytest.raises(NoSuchSnapshotError, match="not known any more") as refused:
-        undo.undo(place.sidecar, place.settings, now=place.now)
+        undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
     assert "gitsnap rollback" in str(refused.value.hint)
 
 
@@ -135,7 +136,7 @@ def test_one_that_broke_off_waits_with_both_causes_and_is_settled_without_touchi
     # The state that it was to lead to is still there.
     assert any(s.label == "merged" for s in place.snapshots())
     write(place, log="later\n")
-    done = recover.recover(place.sidecar, way, place.settings, now=place.now)
+    done = recover.recover(place.sidecar, way, place.settings, RollbackOptions(place.now))
     assert (done.verified, done.incomplete) == (True, [])
     code = "1\n" if way is Direction.FINISH else "2\n"
     assert (held(place)["code"], held(place)["log"]) == (code, "later\n")
@@ -164,7 +165,7 @@ def test_a_file_that_is_written_while_a_rollback_is_at_work_is_named_and_no_fail
             super().exchange(*args)  # type: ignore[arg-type]
             write(place, log="just now\n")
 
-    done = rollback.rollback(place.sidecar, first, place.settings, now=place.now, disk=Writing())
+    done = rollback.rollback(place.sidecar, first, place.settings, RollbackOptions(place.now, disk=Writing()))
     assert done.verified
     assert [(p.path, p.reason) for p in done.incomplete] == [(b"log", "was written to meanwhile, and was left alone")]
     assert done.left_alone == [b"log"]

@@ -18,6 +18,7 @@ from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.report import history
 from gitsnap.ops.restore import undo
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import retention
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
@@ -99,7 +100,7 @@ def test_who_goes_back_later_and_who_thinks_better_of_it(place: Protected) -> No
     assert status(place) == "kept"
     place.rollback(stored(place).pre.id)
     assert status(place) == "reverted"
-    undo.undo(place.sidecar, place.settings, now=place.now)
+    undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
     assert status(place) == "kept"
     # By a snapshot that is older than the upgrade.
     place.rollback(first)

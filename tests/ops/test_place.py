@@ -18,6 +18,7 @@ from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import locate as places
 from gitsnap.ops.store import moved
 from gitsnap.sidecar.repository import Sidecar
@@ -269,7 +270,7 @@ def test_a_rollback_that_was_cut_off_is_settled_where_the_directory_is_now(tmp_p
 
     def dies() -> None:
         with places.open_sidecar(places.locate(str(app), None, str(gitsnap_home), "/")) as sidecar:
-            rollback.rollback(sidecar, first, Settings(UTC), now=datetime.now(UTC), disk=Dies())
+            rollback.rollback(sidecar, first, Settings(UTC), RollbackOptions(datetime.now(UTC), disk=Dies()))
 
     with pytest.raises(ChildProcessError):
         in_child(dies)

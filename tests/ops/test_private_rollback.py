@@ -16,6 +16,7 @@ from gitsnap.ops.restore import recover as recovery
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore import undo
 from gitsnap.ops.restore.result import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import SETTINGS, Protected
 from tests.support.installation import differences
 from tests.support.readers import Readers
@@ -37,7 +38,7 @@ def rollback(case: Case, protected: Protected, stop_at: int = -1) -> None:
     try:
         target = protected.snapshots()[0].id
         disk = Watched(readers, stop_at)
-        restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=disk)
+        restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=disk))
     finally:
         assert readers.stop() == []
 
@@ -48,7 +49,7 @@ def test_there_and_back(upgraded: Upgraded) -> None:
     rollback(case, protected)
     assert differences(case.top / "then", case.app) == ""
     readers = Readers(USERS, case.app, case.states)
-    undo.undo(protected.sidecar, SETTINGS, now=protected.now, disk=Watched(readers))
+    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now, disk=Watched(readers)))
     assert readers.stop() == []
     assert differences(case.top / "now", case.app) == ""
 
@@ -58,8 +59,8 @@ def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
     case, protected = upgraded
     counting = Counting()
     target = protected.snapshots()[0].id
-    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
+    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
+    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
     assert differences(case.top / "now", case.app) == ""
     with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
         rollback(case, protected, int(counting.calls * share))
@@ -71,21 +72,24 @@ def test_recovered(upgraded: Upgraded, way: Direction) -> None:
     case, protected = upgraded
     target = protected.snapshots()[0].id
     counting = Counting()
-    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
+    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
+    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
     for share in (0.55, 0.8):
         with pytest.raises(KeyboardInterrupt):
             restore.rollback(
-                protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
+                protected.sidecar,
+                target,
+                SETTINGS,
+                RollbackOptions(protected.now, disk=Counting(int(counting.calls * share))),
             )
         readers = Readers(USERS, case.app, case.states)
-        recovery.recover(protected.sidecar, way, SETTINGS, now=protected.now, disk=Watched(readers))
+        recovery.recover(protected.sidecar, way, SETTINGS, RollbackOptions(protected.now, disk=Watched(readers)))
         told = readers.stop()
         assert told == [], told[:5]
         wanted = "then" if way is Direction.FINISH else "now"
         assert differences(case.top / wanted, case.app) == ""
         if way is Direction.FINISH:
-            undo.undo(protected.sidecar, SETTINGS, now=protected.now)
+            undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
 
 
 @pytest.mark.parametrize("share", [0.55, 0.8])
@@ -94,15 +98,18 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
     case, protected = upgraded
     target = protected.snapshots()[0].id
     counting = Counting()
-    restore.rollback(protected.sidecar, target, SETTINGS, now=protected.now, disk=counting)
-    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
+    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
+    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
     with pytest.raises(KeyboardInterrupt):
         restore.rollback(
-            protected.sidecar, target, SETTINGS, now=protected.now, disk=Counting(int(counting.calls * share))
+            protected.sidecar,
+            target,
+            SETTINGS,
+            RollbackOptions(protected.now, disk=Counting(int(counting.calls * share))),
         )
     readers = Readers(USERS, case.app, case.states)
     given_up = recovery.recover(
-        protected.sidecar, Direction.GIVE_UP, SETTINGS, now=protected.now, disk=Watched(readers)
+        protected.sidecar, Direction.GIVE_UP, SETTINGS, RollbackOptions(protected.now, disk=Watched(readers))
     )
     assert readers.stop() == []
     assert given_up.kept

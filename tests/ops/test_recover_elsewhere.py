@@ -13,6 +13,7 @@ import pytest
 from gitsnap.core.errors import IntegrityError, PendingRecoveryError, StopRequestedError
 from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.restore.result import Direction, Recovered
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap
 
@@ -59,11 +60,13 @@ class Interrupted(Protected):
         write(self.root, "new")
         self.new = read(self.root)
         with pytest.raises(StopRequestedError):
-            rollback.rollback(self.sidecar, "latest", self.settings, now=self.now, interrupts=StopAfter(len(FILES) + 2))
+            rollback.rollback(
+                self.sidecar, "latest", self.settings, RollbackOptions(self.now, interrupts=StopAfter(len(FILES) + 2))
+            )
         self.reopen()
 
     def recover(self, how: Direction | None) -> Recovered:
-        return recover.recover(self.sidecar, how, self.settings, now=self.now)
+        return recover.recover(self.sidecar, how, self.settings, RollbackOptions(self.now))
 
     def state(self, end: Direction) -> dict[str, str]:
         return self.old if end is Direction.FINISH else self.new

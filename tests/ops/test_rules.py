@@ -16,6 +16,7 @@ from gitsnap.core.upgrade import upgrades
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.restore import undo
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import retention
 from gitsnap.sidecar.state import retention_rules
 from tests.cli.helpers import refused
@@ -162,7 +163,7 @@ class TestSafety:
         place.keep(keep_last=3)
         place.rollback("u@pre")
         for n in range(1, 9):
-            undo.undo(place.sidecar, place.settings, now=place.now)
+            undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
             (upgrade,) = upgrades(place.snapshots())
             assert upgrade.rolled_back is (n % 2 == 0)
             assert (place.root / "f").read_text() == ("pre" if n % 2 == 0 else "post")

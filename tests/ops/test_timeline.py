@@ -20,7 +20,9 @@ from gitsnap.ops.capture.import_copies import ImportRequest
 from gitsnap.ops.capture.import_sources import Source
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import merge, recover, rollback, undo
+from gitsnap.ops.restore.merge import MergeOptions
 from gitsnap.ops.restore.recover import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import retention
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import UpgradeRequest
@@ -85,7 +87,7 @@ def test_undo_and_undo_again(place: Protected) -> None:
     version(place, 2)
     place.rollback(first)
     for number in (2, 1, 2):
-        assert undo.undo(place.sidecar, place.settings, now=place.now).verified
+        assert undo.undo(place.sidecar, place.settings, RollbackOptions(place.now)).verified
         agree(place, number)
 
 
@@ -129,7 +131,7 @@ def test_one_path_brought_back_into_another_state_is_an_edit(place: Protected) -
     assert subjects(place)[0] == f"safety: before 1 path of {first} came back"
     assert place.take().snapshot.kind is Kind.MANUAL
     agree(place, 1)
-    undo.undo(place.sidecar, place.settings, now=place.now)
+    undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
 
 
 def test_a_failed_run_is_told_with_its_outcome(place: Protected) -> None:
@@ -168,9 +170,11 @@ def test_an_interrupted_one_is_told_as_it_was_settled(
     version(place, 2)
     before = subjects(place)
     with pytest.raises(StopRequestedError):
-        rollback.rollback(place.sidecar, first, place.settings, now=place.now, interrupts=StopAfter(questions))
+        rollback.rollback(
+            place.sidecar, first, place.settings, RollbackOptions(place.now, interrupts=StopAfter(questions))
+        )
     assert place.sidecar.pending is not None
-    assert recover.recover(place.sidecar, how, place.settings, now=place.now).verified
+    assert recover.recover(place.sidecar, how, place.settings, RollbackOptions(place.now)).verified
     agree(place, number)
     assert (subjects(place)[0] == f"rollback: back to {first}") == (how is Direction.FINISH)
     assert before == subjects(place)[-2:]
@@ -183,7 +187,7 @@ def test_edits_since_are_kept(place: Protected) -> None:
     upgrade.begin()
     run(upgrade, Launch(["sh", "-c", f"echo 2 >'{place.root}/V'"], os.environ), Polling())
     (place.root / "mine").write_text("b\n")
-    merge.keep_edits(place.sidecar, None, place.settings, now=place.now)
+    merge.keep_edits(place.sidecar, None, place.settings, MergeOptions(place.now))
     agree(place, 1)
     assert place.git("show", "timeline:mine") == b"b\n"
     assert first in {s.id for s in place.snapshots()}

@@ -15,6 +15,7 @@ from gitsnap.ops.report import history
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore import undo as undoing
 from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, same_tree, upgrade
 
@@ -26,7 +27,7 @@ def place() -> Iterator[Protected]:
 
 
 def undo(place: Protected) -> Restored:
-    return undoing.undo(place.sidecar, place.settings, now=place.now)
+    return undoing.undo(place.sidecar, place.settings, RollbackOptions(place.now))
 
 
 def test_nothing_to_undo(place: Protected) -> None:
@@ -122,7 +123,7 @@ def test_a_rollback_that_came_to_nothing_is_not_the_last_one(place: Protected, w
     known = [s.id for s in place.snapshots()]
     for _ in range(2):
         with pytest.raises(GitsnapError, match="nothing was changed" if when == "staging" else "put back"):
-            rollback.rollback(place.sidecar, last.id, place.settings, now=place.now, disk=FailsOnce(when))
+            rollback.rollback(place.sidecar, last.id, place.settings, RollbackOptions(place.now, disk=FailsOnce(when)))
         assert [s.id for s in place.snapshots()] == known
     assert len([e for e in history.history(place.sidecar, place.settings).episodes if e.type == "rollback"]) == 1
     assert undo(place).verified

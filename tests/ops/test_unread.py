@@ -14,6 +14,7 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import diff
 from gitsnap.ops.query import status
 from gitsnap.ops.restore import merge
+from gitsnap.ops.restore.merge import MergeOptions
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT
 from tests.support.processes import as_user, give
@@ -119,7 +120,7 @@ def test_a_merge_does_not_take_it_for_removed(top: Path) -> None:
             (app / "z").chmod(0o755)
             (app / "a").write_text("2\n")
             place.take(Request(Kind.POST, upgrade="u"))
-            done = merge.keep_edits(place.sidecar, None, place.settings, now=place.now)
+            done = merge.keep_edits(place.sidecar, None, place.settings, MergeOptions(place.now))
             assert done.plan.taken == [b"a"]
             assert {p.path for p in done.plan.unknown} == {b"z"}
             assert (app / "z/deep/in").read_text() == "1\n"

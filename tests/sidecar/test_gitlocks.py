@@ -15,6 +15,7 @@ import pytest
 
 from gitsnap.core.errors import LockedError
 from gitsnap.ops.restore import undo
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import stale_files
 from gitsnap.sidecar.git import locks, refs
@@ -68,7 +69,7 @@ COMMANDS: dict[str, Callable[[Protected], object]] = {
     "prune": lambda it: it.prune(1),
     "pin": lambda it: retention.pin(it.sidecar, oldest(it), it.settings),
     "rollback": lambda it: it.rollback("latest"),
-    "undo": lambda it: undo.undo(it.sidecar, it.settings, now=it.now),
+    "undo": lambda it: undo.undo(it.sidecar, it.settings, RollbackOptions(it.now)),
 }
 
 

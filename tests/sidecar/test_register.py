@@ -17,6 +17,7 @@ from gitsnap.ops.capture.import_sources import Source
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check.doctor import examine
 from gitsnap.ops.restore import rollback, undo
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, lost_refs, selectors
 from gitsnap.sidecar.git import refs
@@ -55,8 +56,8 @@ class TestOrder:
         first = take(place, "1")
         for n, content in enumerate(("wrong clock", "precious")):
             (place.root / "f").write_text(content)
-            rollback.rollback(place.sidecar, first, place.settings, now=START + timedelta(days=2 - n))
-        undo.undo(place.sidecar, place.settings, now=START)
+            rollback.rollback(place.sidecar, first, place.settings, RollbackOptions(START + timedelta(days=2 - n)))
+        undo.undo(place.sidecar, place.settings, RollbackOptions(START))
         assert (place.root / "f").read_text() == "precious"
 
     def test_what_was_just_taken_outlives_retention(self, place: Protected) -> None:

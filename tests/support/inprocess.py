@@ -24,6 +24,7 @@ from gitsnap.ops.check.verify import Verdict
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import collect, locate, retention
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
@@ -78,7 +79,9 @@ class Protected:
         return snapshot.take(self.sidecar, request, self.settings, now=self.now)
 
     def rollback(self, to: str, paths: Sequence[bytes] = (), *, dry_run: bool = False) -> Restored:
-        return restore.rollback(self.sidecar, to, self.settings, now=self.now, paths=paths, dry_run=dry_run)
+        return restore.rollback(
+            self.sidecar, to, self.settings, RollbackOptions(self.now, dry_run=dry_run), paths=paths
+        )
 
     def copy_out(self, what: str, to: Path, paths: Sequence[bytes] = ()) -> Restored:
         return export.copy_out(self.sidecar, what, paths, str(to), self.settings)

@@ -17,6 +17,7 @@ from pathlib import Path
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import undo
 from gitsnap.ops.restore.result import Direction
+from gitsnap.ops.restore.rollback import RollbackOptions
 from tests.crash import faults
 from tests.crash.faults import Mode, Outcome
 from tests.support.inprocess import SETTINGS, Protected, workspace
@@ -258,7 +259,7 @@ def watched_rollbacks(share: Share) -> Tally:
                 if way == "rollback":
                     protected.rollback(first)
                 else:
-                    undo.undo(protected.sidecar, SETTINGS, now=protected.now)
+                    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
                 wrong.append(differences(case.top / tree, case.app) or None)
             # Who has a directory open when it closes goes on listing it, which no mode can forbid.
             read = readers.stop(names=False)

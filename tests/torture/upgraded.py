@@ -19,6 +19,7 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
 from gitsnap.ops.restore import recover as recovery
 from gitsnap.ops.restore.result import Direction, Recovered
+from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.sidecar.repository import Sidecar
 from tests.crash import faults
 from tests.crash.faults import Call, Mode, Outcome
@@ -121,7 +122,7 @@ class Upgraded:
     def recover(self, direction: Direction | None = None) -> Recovered:
         """What `gitsnap recover` does, in this process."""
         with self.sidecar() as sidecar:
-            return recovery.recover(sidecar, direction, _SETTINGS, now=datetime.now(UTC) + _LATER)
+            return recovery.recover(sidecar, direction, _SETTINGS, RollbackOptions(datetime.now(UTC) + _LATER))
 
     def state(self) -> str:
         """`old`, `new`, or what rsync says of both."""

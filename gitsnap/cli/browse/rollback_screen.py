@@ -22,7 +22,7 @@ from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.restore.result import Restored
-from gitsnap.ops.restore.rollback import rollback
+from gitsnap.ops.restore.rollback import RollbackOptions, rollback
 from gitsnap.sidecar.repository import Sidecar
 
 _MOST = 10_000
@@ -89,11 +89,10 @@ class RollbackScreen(RowsScreen):
             sidecar,
             self._side,
             settings,
-            now=self.worker.session.now,
+            RollbackOptions(
+                self.worker.session.now, confirm=self._confirm, observer=self.worker.progress, interrupts=self._stopping
+            ),
             paths=self._paths,
-            confirm=self._confirm,
-            observer=self.worker.progress,
-            interrupts=self._stopping,
         )
         if result.verified and not self._paths:
             in_progress.settle(sidecar)

@@ -25,6 +25,7 @@ def carry(
     yes: Yes = False,
 ) -> None:
     """Bring your customisations onto the new version."""
+    from gitsnap.ops.restore.merge import MergeOptions
     from gitsnap.ops.restore.merge import carry as operation
 
     session: Session = context.obj
@@ -33,10 +34,12 @@ def carry(
             sidecar,
             upgrade,
             settings,
-            now=session.now,
+            MergeOptions(
+                session.now,
+                dry_run=dry_run,
+                confirm=merge.asking(session, dry_run=dry_run, yes=yes),
+                observer=session.out.progress(),
+            ),
             origin=origin,
-            dry_run=dry_run,
-            confirm=merge.asking(session, dry_run=dry_run, yes=yes),
-            observer=session.out.progress(),
         )
     merge.report(session, done, dry_run=dry_run)

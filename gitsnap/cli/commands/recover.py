@@ -31,6 +31,7 @@ def recover(
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import recover as operation
     from gitsnap.ops.restore.result import Direction
+    from gitsnap.ops.restore.rollback import RollbackOptions
 
     session: Session = context.obj
     if finish + revert + give_up > 1:
@@ -42,9 +43,7 @@ def recover(
             sidecar,
             direction,
             settings,
-            now=session.now,
-            observer=session.out.progress(),
-            interrupts=Signals(),
+            RollbackOptions(session.now, observer=session.out.progress(), interrupts=Signals()),
         )
         if result.direction is Direction.FINISH and result.verified:
             # An upgrade whose rollback this was has been rolled back.

@@ -42,16 +42,18 @@ def rollback(
 
 def _keep_edits(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
     from gitsnap.cli import merge
-    from gitsnap.ops.restore.merge import keep_edits
+    from gitsnap.ops.restore.merge import MergeOptions, keep_edits
 
     with session.open() as (sidecar, settings):
         done = keep_edits(
             sidecar,
             selector,
             settings,
-            now=session.now,
-            dry_run=dry_run,
-            confirm=merge.asking(session, dry_run=dry_run, yes=yes),
-            observer=session.out.progress(),
+            MergeOptions(
+                session.now,
+                dry_run=dry_run,
+                confirm=merge.asking(session, dry_run=dry_run, yes=yes),
+                observer=session.out.progress(),
+            ),
         )
     merge.report(session, done, dry_run=dry_run)

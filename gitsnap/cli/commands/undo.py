@@ -23,6 +23,7 @@ def undo(
     from gitsnap.cli.bring_back import confirmation, report
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.live import in_progress
+    from gitsnap.ops.restore.rollback import RollbackOptions
     from gitsnap.ops.restore.undo import undo as operation
 
     session: Session = context.obj
@@ -31,11 +32,13 @@ def undo(
         result = operation(
             sidecar,
             settings,
-            now=session.now,
-            dry_run=dry_run,
-            confirm=confirmation(session, sidecar.installation) if asks else None,
-            observer=session.out.progress(),
-            interrupts=Signals(),
+            RollbackOptions(
+                session.now,
+                dry_run=dry_run,
+                confirm=confirmation(session, sidecar.installation) if asks else None,
+                observer=session.out.progress(),
+                interrupts=Signals(),
+            ),
         )
         if result.applied and result.verified:
             in_progress.settle(sidecar)

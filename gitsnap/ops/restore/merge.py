@@ -30,7 +30,7 @@ from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
-from gitsnap.ops.restore.target import Only
+from gitsnap.ops.restore.target import Extent, Only
 from gitsnap.ops.restore.transaction import said
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, contents, publish, selectors
@@ -65,15 +65,21 @@ class _Sides:
 Confirm = Callable[[Plan], bool]
 
 
+@dataclass(slots=True, frozen=True)
+class MergeOptions:
+    """How a merge is to be done: by whom it is asked and shown."""
+
+    now: datetime
+    dry_run: bool = False
+    confirm: Confirm | None = None
+    observer: Observer = SILENT
+
+
 def keep_edits(
     sidecar: Sidecar,
     selector: str | None,
     settings: Settings,
-    *,
-    now: datetime,
-    dry_run: bool = False,
-    confirm: Confirm | None = None,
-    observer: Observer = SILENT,
+    options: MergeOptions,
 ) -> MergeResult:
     """Undo an upgrade (by default the latest) and keep what was changed since. Raises GitsnapError."""
     of = _upgrade(sidecar, selector)
@@ -83,19 +89,16 @@ def keep_edits(
             hint=f"gitsnap rollback {of.id}@pre",
         )
     sides = _Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"), True)
-    return _Merging(sidecar, of, sides, settings, now, observer).run(dry_run, confirm)
+    return _Merging(sidecar, of, sides, settings, options).run()
 
 
 def carry(
     sidecar: Sidecar,
     selector: str | None,
     settings: Settings,
+    options: MergeOptions,
     *,
-    now: datetime,
     origin: str | None = None,
-    dry_run: bool = False,
-    confirm: Confirm | None = None,
-    observer: Observer = SILENT,
 ) -> MergeResult:
     """Bring what was customised before an upgrade onto what the upgrade has installed.
 
@@ -111,7 +114,7 @@ def carry(
             hint="gitsnap import --pristine --label VERSION DIR",
         )
     sides = _Sides(base, of.pre, False, f"customisations carried over {of.id}", ("as it is", "your version"))
-    return _Merging(sidecar, of, sides, settings, now, observer).run(dry_run, confirm)
+    return _Merging(sidecar, of, sides, settings, options).run()
 
 
 def _upgrade(sidecar: Sidecar, selector: str | None) -> Stored:
@@ -127,18 +130,16 @@ def _upgrade(sidecar: Sidecar, selector: str | None) -> Stored:
 class _Merging:
     """One merge: the three inventories, and the fourth that comes of them."""
 
-    def __init__(
-        self, sidecar: Sidecar, of: Stored, sides: _Sides, settings: Settings, now: datetime, observer: Observer
-    ) -> None:
+    def __init__(self, sidecar: Sidecar, of: Stored, sides: _Sides, settings: Settings, options: MergeOptions) -> None:
         self._sidecar, self._of, self._sides = sidecar, of, sides
-        self._settings, self._now, self._observer = settings, now, observer
+        self._settings, self._options = settings, options
         self._plan = Plan()
         self._images: Collection[bytes] = ()
         self._only = Only(frozenset())
 
-    def run(self, dry_run: bool, confirm: Confirm | None) -> MergeResult:
+    def run(self) -> MergeResult:
         """Merge, ask, publish the result as a snapshot, and bring the directory to it."""
-        started = time.monotonic()
+        started, confirm = time.monotonic(), self._options.confirm
         result = MergeResult(self._of.id, self._plan)
         with self._sidecar.writing(self._settings.lock_wait):
             living = catalog.snapshots(self._sidecar)
@@ -147,7 +148,9 @@ class _Merging:
                 merged = self._merge(draft)
                 changed = [*self._plan.taken, *self._plan.removed, *self._plan.merged]
                 self._plan.kept = in_the_way(self._sidecar.installation, changed)
-                goes_on = not dry_run and not self._plan.empty and (confirm is None or confirm(self._plan))
+                goes_on = (
+                    not self._options.dry_run and not self._plan.empty and (confirm is None or confirm(self._plan))
+                )
                 if goes_on:
                     result.snapshot = self._publish(draft, merged, living)
             finally:
@@ -165,8 +168,10 @@ class _Merging:
         job = None
         try:
             with self._sidecar.writing(self._settings.lock_wait):
-                options = rollback.RollbackOptions(self._now, observer=self._observer, interrupts=UNGUARDED)
-                job = rollback.Rollback(self._sidecar, snapshot, self._settings, options, only=self._only)
+                options = rollback.RollbackOptions(
+                    self._options.now, observer=self._options.observer, interrupts=UNGUARDED
+                )
+                job = rollback.Rollback(self._sidecar, snapshot, self._settings, options, Extent(only=self._only))
                 return job.run()
         except BaseException as cause:
             # Where nothing was touched, nothing is left of the attempt.
@@ -176,7 +181,7 @@ class _Merging:
 
     def _forget(self, snapshot: Snapshot, cause: BaseException) -> None:
         try:
-            retention.delete(self._sidecar, [snapshot.id], self._settings, now=self._now)
+            retention.delete(self._sidecar, [snapshot.id], self._settings, now=self._options.now)
         except (GitsnapError, OSError) as second:
             stays = f"; the merged state stays as snapshot {snapshot.id}, which could not be removed: {said(second)}"
             if isinstance(cause, GitsnapError):
@@ -186,7 +191,7 @@ class _Merging:
 
     def _merge(self, draft: publish.Draft) -> Inventory:
         rules = exclusions.current(self._sidecar.installation, self._settings)
-        self._observer.started("reading")
+        self._options.observer.started("reading")
         ours = (
             Scanner(
                 self._sidecar.installation,
@@ -195,12 +200,12 @@ class _Merging:
                 excludes=exclusions.as_predicate(rules),
                 stored=draft.keeps,
                 databases=databases.capturing(self._sidecar, self._settings),
-                observer=self._observer,
+                observer=self._options.observer,
             )
             .run()
             .inventory
         )
-        self._observer.finished()
+        self._options.observer.finished()
         ours.rules = list(rules.rules)
         base, theirs = (contents.inventory(self._sidecar, s) for s in (self._sides.base, self._sides.theirs))
         for side in (base, theirs):
@@ -301,7 +306,7 @@ class _Merging:
             path=path,
             size=len(data),
             sparse=False,
-            mtime_ns=int(self._now.timestamp()) * 10**9,
+            mtime_ns=int(self._options.now.timestamp()) * 10**9,
             oid=digests.oid,
             sha256=digests.sha256,
         )
@@ -358,7 +363,7 @@ class _Merging:
                 entries[path] = theirs[path]
 
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
-        when = self._now.astimezone(self._settings.zone)
+        when = self._options.now.astimezone(self._settings.zone)
         # Where anything of it stays, the upgrade is not undone.
         undone = self._sides.undoes and not self._plan.conflicts and not self._plan.unknown and not self._plan.kept
         command = KEEPING_EDITS + self._of.id if undone else None

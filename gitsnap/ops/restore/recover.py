@@ -9,19 +9,16 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 
-from gitsnap.core.component import Part
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError, PendingRecoveryError
-from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
+from gitsnap.core.events import SILENT
 from gitsnap.core.journal import Phase, Record
 from gitsnap.core.model import Entry, Kind, Problem, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.apply import orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
-from gitsnap.installation.disk import Disk
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.give_up import give_up
@@ -29,7 +26,7 @@ from gitsnap.ops.restore.result import Direction, Recovered, settled
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions, open_transaction
 from gitsnap.ops.restore.safety import component_of_snapshot, last_safety, reach_of
 from gitsnap.ops.restore.scan import check
-from gitsnap.ops.restore.target import Only, Target, merged_paths
+from gitsnap.ops.restore.target import EVERYTHING, Extent, Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
 from gitsnap.sidecar import catalog, contents, selectors
@@ -41,11 +38,7 @@ def recover(
     sidecar: Sidecar,
     direction: Direction | None,
     settings: Settings,
-    *,
-    now: datetime,
-    disk: Disk | None = None,
-    observer: Observer = SILENT,
-    interrupts: Interrupts = UNGUARDED,
+    options: RollbackOptions,
 ) -> Recovered:
     """Settle an interrupted rollback: finish it, or take it back. Without a direction, the way that was decided.
 
@@ -54,7 +47,6 @@ def recover(
     directory lies in the place of the one in which the rollback was interrupted, or none; PendingRecoveryError without
     a direction. Where the snapshot is damaged, journal and stage lead there alone, and it is said to be unverified.
     """
-    options = RollbackOptions(now, disk=disk or Disk(), observer=observer, interrupts=interrupts)
     started = time.monotonic()
     noted = sidecar.noted
     with sidecar.writing(settings.lock_wait, recovering=True):
@@ -144,9 +136,10 @@ class _Recovery:
                 _make_again(root)
             if gone and (record.paths or record.part):
                 # All but these paths is as it was before.
-                self._roll(result, record.safety, (), None)
+                self._roll(result, record.safety, EVERYTHING)
             only = self._only(record.target, record.safety, record.leaving)
-            self._by_comparing(result, (record.target, record.safety), record.paths, record.part, digests, only)
+            extent = Extent(record.paths, record.part, only)
+            self._by_comparing(result, (record.target, record.safety), extent, digests)
         return result
 
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
@@ -171,7 +164,7 @@ class _Recovery:
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
-            return self._roll(result, name, record.paths, record.part, only=self._target(record, name).only)
+            return self._roll(result, name, self._target(record, name).extent)
         self._conclude(result, record, name)
         self._follow(result, record)
         return result
@@ -219,7 +212,7 @@ class _Recovery:
         snapshot, sqlite = self._snapshot(name), self._settings.sqlite
         only = self._only(record.target, record.safety, record.leaving)
         texts = RuleTexts(record.ignore, record.exclude)
-        return Target(self._sidecar, snapshot, texts, record.paths, record.part, sqlite=sqlite, only=only)
+        return Target(self._sidecar, snapshot, texts, Extent(record.paths, record.part, only), sqlite=sqlite)
 
     def _snapshot(self, name: str) -> Snapshot:
         return selectors.resolve(catalog.snapshots(self._sidecar), name)
@@ -247,19 +240,11 @@ class _Recovery:
         result.incomplete = [*known, *unexplained]
         result.verified = not unexplained
 
-    def _roll(
-        self,
-        result: Recovered,
-        name: str,
-        paths: tuple[bytes, ...],
-        part: Part | None,
-        hidden: frozenset[bytes] = frozenset(),
-        only: Only | None = None,
-    ) -> Recovered:
+    def _roll(self, result: Recovered, name: str, extent: Extent, hidden: frozenset[bytes] = frozenset()) -> Recovered:
         """Reach a snapshot by comparing everything with it, in a rollback of its own."""
         snapshot = self._snapshot(name)
         options, reversing = replace(self._options, hidden=hidden), snapshot.kind is Kind.SAFETY
-        job = Rollback(self._sidecar, snapshot, self._settings, options, paths, part, reversing=reversing, only=only)
+        job = Rollback(self._sidecar, snapshot, self._settings, options, extent, reversing=reversing)
         restored = job.run()
         result.moved, result.verified = True, restored.verified
         result.incomplete += restored.incomplete
@@ -289,22 +274,14 @@ class _Recovery:
             digests = self._digests_of_both(target, safety.id)
             part = component_of_snapshot(self._sidecar, safety, reach.component, self._settings)
             only = self._only(target, safety.id, reach.leaving)
-            self._by_comparing(result, (target, safety.id), reach.paths, part, digests, only)
+            self._by_comparing(result, (target, safety.id), Extent(reach.paths, part, only), digests)
         return result
 
-    def _by_comparing(
-        self,
-        result: Recovered,
-        names: tuple[str, str],
-        paths: tuple[bytes, ...],
-        part: Part | None,
-        known: set[bytes],
-        only: Only | None,
-    ) -> None:
+    def _by_comparing(self, result: Recovered, names: tuple[str, str], extent: Extent, known: set[bytes]) -> None:
         """Reach the target or the safety snapshot (`names`), whatever the directory holds now."""
         left = stage_dirs.left_behind(self._sidecar.installation)
         self._journal.set_aside()
-        self._roll(result, names[self._asked is not Direction.FINISH], paths, part, frozenset(left), only)
+        self._roll(result, names[self._asked is not Direction.FINISH], extent, frozenset(left))
         result.incomplete += stage_dirs.clear(
             self._sidecar.installation, self._options.disk, left, _unknown_to(known), self._beside()
         )

@@ -30,7 +30,7 @@ from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.safety import command_line
 from gitsnap.ops.restore.scan import check, look, written_meanwhile
-from gitsnap.ops.restore.target import Only, Target, replaced, require_paths
+from gitsnap.ops.restore.target import EVERYTHING, Extent, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.sidecar import catalog, selectors, withdraw
@@ -59,27 +59,22 @@ def rollback(
     sidecar: Sidecar,
     selector: str | None,
     settings: Settings,
+    options: RollbackOptions,
     *,
-    now: datetime,
     paths: Sequence[bytes] = (),
-    dry_run: bool = False,
-    confirm: Confirm | None = None,
-    disk: Disk | None = None,
-    observer: Observer = SILENT,
-    interrupts: Interrupts = UNGUARDED,
     part: Part | None = None,
 ) -> Restored:
     """Bring the installation, or the named paths or a part of it, back to a snapshot, exactly.
 
-    With `confirm`, the plan is shown to it first and nothing happens when it says no. Raises GitsnapError before
-    anything was touched when the target is damaged, a path is unknown, or content could not be kept safe. An error
-    half way puts the old state back; PendingRecoveryError when that failed as well, or an earlier rollback is open.
+    With `options.confirm`, the plan is shown to it first and nothing happens when it says no. Raises GitsnapError
+    before anything was touched when the target is damaged, a path is unknown, or content could not be kept safe. An
+    error half way puts the old state back; PendingRecoveryError when that failed as well, or an earlier rollback is
+    open.
     """
-    options = RollbackOptions(now, dry_run, confirm, disk or Disk(), observer, interrupts)
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         target = selectors.default_target(living) if selector is None else selectors.choose(sidecar, selector, living)
-        job = Rollback(sidecar, target, settings, options, paths, part)
+        job = Rollback(sidecar, target, settings, options, Extent(tuple(paths), part))
         require_paths(paths, job.target.wanted, target)
         return job.run()
 
@@ -93,19 +88,15 @@ class Rollback:
         target: Snapshot,
         settings: Settings,
         options: RollbackOptions,
-        paths: Sequence[bytes] = (),
-        part: Part | None = None,
+        extent: Extent = EVERYTHING,
         *,
         reversing: bool = False,
-        only: Only | None = None,
     ) -> None:
         self._leaving: tuple[bytes, ...] | None = None
         self._finished = False
         self._sidecar, self._settings, self._options = sidecar, settings, options
         texts = exclusions.texts(sidecar.installation, settings)
-        self.target = Target(
-            sidecar, target, texts, paths, part, reversing=reversing, sqlite=settings.sqlite, only=only
-        )
+        self.target = Target(sidecar, target, texts, extent, reversing=reversing, sqlite=settings.sqlite)
 
     @property
     def finished(self) -> bool:

@@ -36,6 +36,18 @@ class Only:
     seen: Mapping[bytes, Entry | None] = field(default_factory=dict)
 
 
+@dataclass(slots=True, frozen=True)
+class Extent:
+    """What of a snapshot is meant: `paths` (none: everything), a component (None: all), `only` what a merge changed."""
+
+    paths: tuple[bytes, ...] = ()
+    part: Part | None = None
+    only: Only | None = None
+
+
+EVERYTHING = Extent()
+
+
 def merged_paths(sidecar: Sidecar, target: Snapshot, safety: Snapshot, leaving: Iterable[bytes]) -> Only:
     """What a merge changed: where its two snapshots differ, but for the paths that others wrote to meanwhile."""
     before, after = (contents.inventory(sidecar, s) for s in (safety, target))
@@ -43,9 +55,10 @@ def merged_paths(sidecar: Sidecar, target: Snapshot, safety: Snapshot, leaving: 
 
 
 class Target:
-    """One snapshot as the state to reach. `paths` are those asked for (none: everything), `part` the component (None:
-    all), `texts` the rules that hold. `reversing` says that a restore is undone: names that it has cut off from their
-    hard links come with them. `sqlite` says whether databases that the snapshot does not know as such may be images.
+    """One snapshot as the state to reach, in the `extent` asked for. `texts` are the rules that hold.
+
+    `reversing` says that a restore is undone: names that it has cut off from their hard links come with them. `sqlite`
+    says whether databases that the snapshot does not know as such may be images.
 
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover of what is there now.
 
@@ -57,15 +70,13 @@ class Target:
         sidecar: Sidecar,
         snapshot: Snapshot,
         texts: RuleTexts,
-        paths: Sequence[bytes] = (),
-        part: Part | None = None,
+        extent: Extent = EVERYTHING,
         *,
         reversing: bool = False,
         sqlite: bool = True,
-        only: Only | None = None,
     ) -> None:
-        self.only = only
-        self.snapshot, self.paths, self.part, self.texts = snapshot, tuple(paths), part, texts
+        self.extent, self.paths, self.part, self.only = extent, extent.paths, extent.part, extent.only
+        self.snapshot, self.texts = snapshot, texts
         self._reversing, self.sqlite = reversing, sqlite
         # The directory itself was gone, and is made again whatever the paths are.
         self.remade = False

@@ -398,7 +398,9 @@ class Upgrade:
 
     def _bring_back(self, pre: Snapshot) -> Restored:
         def attempt() -> Restored:
-            return rollback.rollback(self.sidecar, pre.id, self._settings, now=self._clock(), observer=self._observer)
+            return rollback.rollback(
+                self.sidecar, pre.id, self._settings, rollback.RollbackOptions(self._clock(), observer=self._observer)
+            )
 
         try:
             return attempt()
