@@ -15,7 +15,7 @@ Files = Mapping[str, str | bytes]
 
 
 def entries(files: Files) -> list[Entry]:
-    """The files, and the directories that they are in."""
+    """The files, programs executable, and the directories that they are in."""
     found = {b"": Entry(b"", Type.DIR, 0o755)}
     for name in files:
         at = name.encode()
@@ -23,9 +23,9 @@ def entries(files: Files) -> list[Entry]:
             found[at] = Entry(at, Type.DIR, 0o755)
     for name, content in files.items():
         data = raw(content)
-        found[name.encode()] = Entry(
-            name.encode(), Type.FILE, 0o644, size=len(data), sha256=hashlib.sha256(data).digest()
-        )
+        mode = 0o755 if data.startswith(b"\x7fELF") else 0o644
+        digest = hashlib.sha256(data).digest()
+        found[name.encode()] = Entry(name.encode(), Type.FILE, mode, size=len(data), sha256=digest)
     return [found[path] for path in sorted(found)]
 
 

@@ -64,8 +64,8 @@ class Package:
 
     `where` is the directory that it was installed in (npm: its own), or that of the record where there is none.
     `record` is the file that tells of it. All below `tops` is its own; `files` gives the other paths that it owns in a
-    tree, each with its digest as the record has it (`sha256:` and the digits in hexadecimal, or `md5:`, `sha1:`; empty
-    where there is none). `holder` names the package that a vendored one is in.
+    tree, each with its digest as the record has it: algorithm, colon and digits in hexadecimal, or algorithm, `=` and
+    unpadded URL-safe base64; empty where there is none. `holder` names the package that a vendored one is in.
 
     Two are the same package when their `key` is: ecosystem, `base` (the directory by which places are told apart;
     `where` if not given) and `canonical` (the name as names are compared; `name` if not given). With `alone` there is

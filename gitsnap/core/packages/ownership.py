@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gitsnap.core.packages.model import Package, Tree
+from gitsnap.core.packages.model import Kind, Package, Tree, no_files
+from gitsnap.core.packages.text import ancestors
 
 # Python keeps what it compiled of foo/bar.py as foo/__pycache__/bar.cpython-311.pyc.
 _COMPILED = re.compile(rb"((?:.*/)?)__pycache__/([^/]+?)\.[^/]*\.pyc", re.DOTALL)
@@ -49,3 +50,31 @@ class Owners:
     def _source(self, path: bytes) -> tuple[Package, str] | None:
         compiled = _COMPILED.fullmatch(path)
         return self.listed.get(compiled[1] + compiled[2] + b".py") if compiled else None
+
+
+class Holders:
+    """Which installed package another one lies in."""
+
+    def __init__(self, everything: Iterable[Package], tree: Tree) -> None:
+        self._tree = tree
+        self._tops: dict[bytes, Package] = {}
+        self._listing: dict[bytes, list[Package]] = {}
+        for package in everything:
+            if package.kind is Kind.INSTALLED:
+                self._tops.update(dict.fromkeys(package.tops, package))
+                if package.files is not no_files:
+                    self._listing.setdefault(package.where, []).append(package)
+
+    def marked(self, package: Package) -> Package:
+        """The package, vendored if it lies in another one."""
+        if package.kind is not Kind.INSTALLED:
+            return package
+        for at in ancestors(package.record):
+            holder = self._tops.get(at)
+            if holder is not None and holder.record != package.record:
+                return replace(package, kind=Kind.VENDORED, holder=holder.name)
+        for at in ancestors(package.where):
+            for holder in self._listing.get(at, ()):
+                if holder.record != package.record and package.record in holder.files(self._tree):
+                    return replace(package, kind=Kind.VENDORED, holder=holder.name)
+        return package

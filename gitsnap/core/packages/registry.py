@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -49,14 +49,17 @@ class Readers:
                 raise ValueError(f"'{name}' would have to be tried on every file")
             self.by_ending.setdefault(ending.encode(), []).append(reader)
 
-    def of(self, path: bytes) -> Iterator[Reader]:
+    def of(self, path: bytes) -> Sequence[Reader]:
         """Those that read this file."""
-        name = path.rpartition(b"/")[2]
-        found = self.by_name.get(name, ())
-        ending = self.by_ending.get(name.rpartition(b".")[2], ())
-        for reader in (*found, *ending):
-            if reader.pattern.fullmatch(path) and not (reader.outermost and is_inside(path)):
-                yield reader
+        name = path[path.rfind(b"/") + 1 :]
+        found, ending = self.by_name.get(name), self.by_ending.get(name[name.rfind(b".") + 1 :])
+        if found is None and ending is None:
+            return ()
+        return [
+            reader
+            for reader in (*(found or ()), *(ending or ()))
+            if reader.pattern.fullmatch(path) and not (reader.outermost and is_inside(path))
+        ]
 
 
 _READERS = Readers()

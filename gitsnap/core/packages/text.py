@@ -43,6 +43,13 @@ def parent(path: bytes) -> bytes:
     return path.rpartition(b"/")[0]
 
 
+def ancestors(path: bytes) -> Iterator[bytes]:
+    """The directories that a path is in, the root last."""
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
 def below(directory: bytes, name: bytes) -> bytes:
     """A name in a directory."""
     return directory + b"/" + name if directory else name

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.packages import matching, registry
 from gitsnap.core.packages import rules as own_rules
 from gitsnap.core.packages.matching import Pair
-from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, Rule, no_files
-from gitsnap.core.packages.ownership import Owners
+from gitsnap.core.packages.model import Edited, Kind, Package, PackageChange, Rule
+from gitsnap.core.packages.ownership import Holders, Owners
 from gitsnap.core.packages.registry import Reader
-from gitsnap.core.packages.text import joined
+from gitsnap.core.packages.text import ancestors, joined
+from gitsnap.ops.compare.package_state import Read, State
 
-Read = Callable[[int, Entry], Iterator[bytes]]
-# No record of packages is larger; what says to be one, and is, is not read.
-_LARGEST_RECORD = 32 << 20
-_LARGEST_PROGRAM = 128 << 20
-# What a record without SHA-256 says of larger files is not looked at.
-_LARGEST_HASHED = 64 << 20
-_ALGORITHMS = frozenset(("md5", "sha1", "sha256", "sha512"))
 # What reading something that is no such record after all may raise.
 _NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -39,67 +31,6 @@ class Packages:
     changes: list[PackageChange] = field(default_factory=list)
     within: set[bytes] = field(default_factory=set)
     edited: list[Edited] = field(default_factory=list)
-
-
-class State:
-    """One side of a comparison as a tree of packages' records. `asked` are the paths whose contents were wanted."""
-
-    def __init__(self, side: int, entries: Iterable[Entry], read: Read) -> None:
-        self._side, self._read = side, read
-        self.entries = {e.path: e for e in entries}
-        self.asked: set[bytes] = set()
-
-    def read(self, path: bytes) -> bytes:
-        """The content of a file; empty where there is none, or one that is larger than a record may be."""
-        self.asked.add(path)
-        entry = self.entries.get(path)
-        if entry is None or entry.type is not Type.FILE:
-            return b""
-        if entry.size > (_LARGEST_PROGRAM if entry.mode & 0o111 else _LARGEST_RECORD):
-            return b""
-        return b"".join(self._read(self._side, entry))
-
-    def has(self, path: bytes) -> bool:
-        """Whether there is anything at this path."""
-        return path in self.entries
-
-    def names(self, directory: bytes) -> list[bytes]:
-        """What is in a directory, by name."""
-        return self._listing.get(directory, [])
-
-    @cached_property
-    def _listing(self) -> dict[bytes, list[bytes]]:
-        found: dict[bytes, list[bytes]] = {}
-        for path in self.entries:
-            if path:
-                at, _, name = path.rpartition(b"/")
-                found.setdefault(at, []).append(name)
-        return found
-
-    def begins(self, entry: Entry, with_: bytes) -> bool:
-        """Whether a file begins so."""
-        return next(iter(self._read(self._side, entry)), b"").startswith(with_)
-
-    def agrees(self, path: bytes, digest: str) -> bool:
-        """Whether a file is as a record says, or the record does not say it in a way that can be checked."""
-        entry = self.entries.get(path)
-        algorithm, _, digits = digest.partition(":")
-        if entry is None or entry.type is not Type.FILE or not digits:
-            return True
-        if algorithm == "sha256" and entry.sha256 is not None:
-            return entry.sha256.hex() == digits
-        if entry.size > _LARGEST_HASHED or algorithm not in _ALGORITHMS:
-            return True
-        found = hashlib.new(algorithm, usedforsecurity=False)
-        for piece in self._read(self._side, entry):
-            found.update(piece)
-        return found.hexdigest() == digits
-
-    def agreement(self, package: Package) -> tuple[float, int]:
-        """How much of what a package's record lists is as it says, from 0 to 1, and when the record was written."""
-        listed = package.files(self)
-        good = sum(1 for p, d in listed.items() if p in self.entries and self.agrees(p, d))
-        return good / len(listed) if listed else 0.0, self.entries[package.record].mtime_ns
 
 
 States = tuple[State, State]
@@ -168,25 +99,8 @@ def _told_by(reader: Reader, path: bytes, state: State) -> list[Package]:
 
 def _held(pairs: list[Pair], states: States, everything: tuple[list[Package], list[Package]]) -> list[Pair]:
     """The pairs, those that another package brought along marked as vendored."""
-    out = []
-    for pair in pairs:
-        old = pair.old and _vendored(pair.old, states[0], everything[0])
-        out.append(Pair(old, pair.new and _vendored(pair.new, states[1], everything[1])))
-    return out
-
-
-def _vendored(package: Package, state: State, everything: Iterable[Package]) -> Package:
-    if package.kind is not Kind.INSTALLED:
-        return package
-    for other in everything:
-        if other.kind is not Kind.INSTALLED or other.record == package.record:
-            continue
-        around = not other.where or package.where.startswith(other.where + b"/")
-        if any(package.record.startswith(t + b"/") for t in other.tops) or (
-            around and other.files is not no_files and package.record in other.files(state)
-        ):
-            return replace(package, kind=Kind.VENDORED, holder=other.name)
-    return package
+    old, new = (Holders(found, state) for found, state in zip(everything, states, strict=True))
+    return [Pair(pair.old and old.marked(pair.old), pair.new and new.marked(pair.new)) for pair in pairs]
 
 
 class _Told:
@@ -236,7 +150,7 @@ class _Told:
         asked = {p: c for c in rest if _may_be_edited(c) for p in (c.path, c.old_path or c.path)}
         if not asked:
             return
-        around = {at for path in asked for at in _ancestors(path)}
+        around = _around(asked)
         owners = [
             Owners.of((p for p in found if id(p) not in self._pair_of and _reach(p) in around), state, only=asked)
             for found, state in zip(everything, self._states, strict=True)
@@ -266,9 +180,9 @@ class _Told:
 
     def fold_directories(self, changes: Iterable[Change]) -> None:
         """Take the directories that came or went with the files that were taken, below where packages are."""
-        places = {at for pair in self._pairs for at in (pair.package.where, *_ancestors(pair.package.where))}
+        places = {at for pair in self._pairs for at in (pair.package.where, *ancestors(pair.package.where))}
         tops = {t for pair in self._pairs for p in (pair.old, pair.new) if p for t in p.tops}
-        around = {at for path in self._within for at in _ancestors(path)} - (places - tops)
+        around = _around(self._within) - (places - tops)
         self._within |= {c.path for c in changes if not _is_file(c) and c.path in around}
 
     def result(self) -> Packages:
@@ -305,11 +219,15 @@ def _may_be_edited(change: Change) -> bool:
     return _is_file(change) and change.status is not Status.METADATA and not change.path.endswith(b".pyc")
 
 
-def _ancestors(path: bytes) -> Iterator[bytes]:
-    """The directories that a path is in, the root last."""
-    while path:
-        path = path.rpartition(b"/")[0]
-        yield path
+def _around(paths: Iterable[bytes]) -> set[bytes]:
+    """All directories that the paths are in."""
+    found: set[bytes] = set()
+    for path in paths:
+        for at in ancestors(path):
+            if at in found:
+                break
+            found.add(at)
+    return found
 
 
 def _reach(package: Package) -> bytes:

@@ -16,6 +16,8 @@ from gitsnap.core.packages.versions import semver
 
 _REQUIRED = re.compile(r"^(?:\t|require\s+)([^\s()]+\.[^\s()]+)\s+(v\d\S*)", re.MULTILINE)
 _VENDORED = re.compile(r"^# (\S+) (v\d\S*)", re.MULTILINE)
+_WRITTEN = re.compile(r"""-X[ =]\\?["']?[\w./-]*[vV]ersion=(v?\d[^\s"'\\]*)""")
+_REVISION = re.compile(r"^build\tvcs\.revision=([0-9a-f]{12})", re.MULTILINE)
 _MAGIC = b"\xff Go buildinf:"
 # The strings lie inline, after a header of 32 bytes.
 _INLINE, _HEADER = 2, 32
@@ -44,21 +46,29 @@ def binary(path: bytes, tree: Tree) -> Iterator[Package]:
     """A program, and the modules in it."""
     info = _build_info(tree.read(path))
     lines = [line.split("\t") for line in info.splitlines()]
-    main = next((line for line in lines if line[0] == "mod" and len(line) > 2), None)
-    if main is None:
+    program = next((line for kind in ("mod", "path") for line in lines if line[0] == kind and len(line) > 1), None)
+    version = _version(program, info) if program else None
+    if program is None or version is None:
         return
 
     def files(tree: Tree) -> Mapping[bytes, str]:
         return {path: ""}
 
-    program = plain(main[1])
-    yield Package("go", program, plain(main[2]), parent(path), path, files=files)
+    name = plain(program[1])
+    yield Package("go", name, plain(version), parent(path), path, files=files)
     for line in lines:
         if line[0] == "dep" and len(line) > 2:
             yield Package(
-                "go", plain(line[1]), plain(line[2]), parent(path), path,
-                kind=Kind.VENDORED, holder=program, base=path,
-            )  # fmt: skip
+                "go", plain(line[1]), plain(line[2]), parent(path), path, kind=Kind.VENDORED, holder=name, base=path
+            )
+
+
+def _version(program: list[str], info: str) -> str | None:
+    """The module's version; of one that was built in its own checkout, what its makers wrote into it, or the commit."""
+    if program[0] == "mod" and len(program) > 2 and program[2] != "(devel)":
+        return program[2]
+    written = _WRITTEN.search(info) or _REVISION.search(info)
+    return written[1] if written else None
 
 
 def _build_info(data: bytes) -> str:

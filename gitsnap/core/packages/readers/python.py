@@ -5,8 +5,6 @@ https://packaging.python.org/en/latest/specifications/recording-installed-packag
 
 from __future__ import annotations
 
-import base64
-import binascii
 import csv
 import io
 import re
@@ -63,7 +61,7 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
 
 def _files(folder: bytes, site: bytes, name: str, tree: Tree) -> Mapping[bytes, str]:
     if rows := tree.read(below(folder, b"RECORD")):
-        return {path: _digest(digest) for row, digest in _rows(rows) if (path := _placed(row, site, tree))}
+        return {path: digest for row, digest in _rows(rows) if (path := _placed(row, site, tree))}
     if listed := tree.read(below(folder, b"installed-files.txt")):
         return {path: "" for line in listed.splitlines() if (path := joined(folder, line))}
     modules = tree.read(below(folder, b"top_level.txt")).split() or [name.replace("-", "_").encode()]
@@ -83,21 +81,13 @@ def _rows(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _placed(row: bytes, site: bytes, tree: Tree) -> bytes | None:
     """Where a file of RECORD is. `pip --target` puts below the target what RECORD has beside it: scripts, data."""
+    if b".." not in row and not row.startswith(b"/"):
+        return below(site, row)
     path = joined(site, row)
     if row.startswith(b"../") and (path is None or not tree.has(path)):
         moved = below(site, re.sub(rb"^(?:\.\./)+", b"", row))
         return moved if tree.has(moved) else path
     return path
-
-
-def _digest(text: str) -> str:
-    algorithm, _, digits = text.partition("=")
-    if algorithm != "sha256":
-        return ""
-    try:
-        return "sha256:" + base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)).hex()
-    except (binascii.Error, ValueError):
-        return ""
 
 
 def _tree_of(module: bytes, tree: Tree) -> Iterator[bytes]:
