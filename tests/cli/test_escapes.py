@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from gitsnap.cli.render import json as documents
 from gitsnap.cli.render.terminal import Terminal, visible
 from gitsnap.config import Options
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of
-from tests.support.terminal import on_terminal
+from tests.support.terminal import gitsnap_on_terminal
 
 # A title, a blink, a bell, a C1 introducer, direction marks, what is not seen: none of them ever ours.
 EVIL = "\x1b]0;PWNED\x07\x1b[5m\x9b5m\u202e\u2066\u200f\u061c\u200b"
@@ -24,10 +24,14 @@ NAME = f"n {EVIL}.ini"
 
 
 def show(app: Path, *commands: str) -> str:
-    script = f'gitsnap() {{ "{sys.executable}" -m gitsnap -C "{app}" "$@"; }}; ' + "; ".join(commands)
+    """What a terminal shows of these. `$EVIL` and `$NAME` stand for both."""
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "PAGER", "LESS")}
     env |= {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color", "GITSNAP_PAGER": "cat"}
-    return on_terminal(["bash", "-c", script], cwd=app.parent, env=env, seconds=300)[1]
+    shown = []
+    for command in commands:
+        words = [w.replace("$EVIL", EVIL).replace("$NAME", NAME) for w in shlex.split(command)]
+        shown.append(gitsnap_on_terminal("-C", str(app), *words, cwd=app.parent, env=env)[1])
+    return "".join(shown)
 
 
 @pytest.fixture
@@ -51,17 +55,15 @@ def test_no_command_passes_them_on(app: Path) -> None:
         "list", "show latest", "show latest~1", "show up", "show x", "status", "history", "changelog", "doctor",
         "changelog --format md", "ls -R latest", "find '*.ini'", "log n*.ini", "log -p 'n*.ini'", "diff", "diff --stat",
         "diff --name-status", "diff --name-status -z", "diff --semantic", "diff up@pre up@post --word-diff",
-        "search a", "verify --live", "rollback -n", "rollback </dev/null", "restore latest 'n nothing' -n",
+        "search a", "verify --live", "rollback -n", "restore latest 'n nothing' -n",
         "prune -n --keep-last 1", "snapshot -m \"$EVIL\"", "list --json", "status --json", "changelog --json",
         "ls --json latest", "ls latest \"$NAME\"", "log \"$NAME\"", "log -p \"$NAME\"", "blame \"$NAME\"",
         "show \"$EVIL\"", "\"$EVIL\"", "list \"--$EVIL\"", "rollback --yes", "import \"$EVIL\"", "config components",
         "run -- \"$EVIL\"", "run -- sh -c ': \"$1\"; exit 3' sh \"$EVIL\"", "run --events - -- true \"$EVIL\"",
     )  # fmt: skip
-    os.environ["EVIL"], os.environ["NAME"] = EVIL, NAME
-    try:
-        shown = show(app, *(f"gitsnap {c}" for c in commands))
-    finally:
-        del os.environ["EVIL"], os.environ["NAME"]
+    shown = show(app, *commands)
+    # Nobody is there to be asked.
+    shown += run_gitsnap("-C", app, "rollback", check=2).stderr
     found = _RAW.search(shown)
     assert found is None, shown[max(0, found.start() - 300) : found.end() + 100]
     assert shown.count("PWNED") > 40
@@ -79,7 +81,7 @@ def test_refs_and_damage(app: Path) -> None:
         path.write_text("damaged\n")
     with open(store / "config", "a") as file:
         file.write(f'[evil "{EVIL}"]\n\turl = {EVIL}\n')
-    shown = show(app, *(f"gitsnap {c}" for c in ("list", "verify --all", "doctor", "status", "gc", "git version")))
+    shown = show(app, "list", "verify --all", "doctor", "status", "gc", "git version")
     found = _RAW.search(shown)
     assert found is None, shown[max(0, found.start() - 300) : found.end() + 100]
 

@@ -9,21 +9,36 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.cli.render import terminal
 from tests.cli.helpers import an_id
 from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_tree, sidecar_of, take_snapshot
-from tests.support.terminal import cursor_is_visible, left_on_screen, on_terminal
+from tests.support.terminal import cursor_is_visible, gitsnap_on_terminal, left_on_screen, on_terminal
 
 _PROGRESS = re.compile(r"B/s")
-# Longer to read than the half second after which progress is shown, also where nothing else is at work.
-SIZE = 1_000_000_000
+# Longer to read than what `impatient` waits before progress is shown, also where nothing else is at work.
+SIZE = 300_000_000
 
 
 def show(app: Path, command: str, **more: object) -> tuple[int, str]:
     """Run a command line on a terminal, in which `gitsnap` is gitsnap on `app`."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "TERM")}
     script = f'gitsnap() {{ "{sys.executable}" -m gitsnap -C "{app}" "$@"; }}; {command}'
-    environment = clean | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"}
-    return on_terminal(["bash", "-c", script], cwd=app.parent, env=environment, **more)  # type: ignore[arg-type]
+    return on_terminal(["bash", "-c", script], cwd=app.parent, env=environment(), **more)  # type: ignore[arg-type]
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "TERM")}
+    return clean | {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color"} | more
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is shown after a hundredth of a second: for forks of this process."""
+    monkeypatch.setattr(terminal, "_PATIENCE", 0.01)
+
+
+def shown_of(app: Path, *words: str, **env: str) -> tuple[int, str]:
+    """One command on a terminal, as a fork of this process."""
+    return gitsnap_on_terminal("-C", str(app), *words, cwd=app.parent, env=environment(**env))
 
 
 @pytest.fixture
@@ -34,31 +49,34 @@ def large(installation: Path) -> Path:
     return installation
 
 
+@pytest.mark.usefixtures("impatient")
 def test_long_work_shows_progress_and_leaves_none(large: Path) -> None:
-    code, shown = show(large, "gitsnap snapshot")
+    code, shown = shown_of(large, "snapshot")
     assert code == 0
     assert _PROGRESS.search(shown)
     left = left_on_screen(shown)
     assert [an_id(line) for line in left] == [False, True, False]
     assert left[0].startswith("created the sidecar ")
-    assert re.fullmatch(r"\d+ files, 1.0 GB \(\d+ new\) in .*", left[2])
+    assert re.fullmatch(r"\d+ files, 300 MB \(\d+ new\) in .*", left[2])
     assert cursor_is_visible(shown)
-    code, shown = show(large, "gitsnap verify")
+    code, shown = shown_of(large, "verify")
     assert (code, len(left_on_screen(shown)), cursor_is_visible(shown)) == (0, 1, True)
     (large / "large").unlink()
     for command, wanted in (
         ("rollback --yes", "restored the directory to "),
         ("restore latest --to copy", "restored "),
     ):
-        code, shown = show(large, f"gitsnap {command}")
+        code, shown = shown_of(large, *command.split())
         assert _PROGRESS.search(shown)
         assert left_on_screen(shown)[0].startswith(wanted)
         assert (code, cursor_is_visible(shown)) == (0, True)
 
 
-@pytest.mark.parametrize("command", ["gitsnap -q snapshot", "gitsnap --json snapshot", "TERM=dumb gitsnap snapshot"])
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("command", ["-q snapshot", "--json snapshot", "TERM=dumb snapshot"])
 def test_no_progress_where_none_is_wanted(large: Path, command: str) -> None:
-    code, shown = show(large, command)
+    words = command.removeprefix("TERM=dumb ").split()
+    code, shown = shown_of(large, *words, **({"TERM": "dumb"} if words[0] == "snapshot" else {}))
     assert (code, "\x1b" in shown, _PROGRESS.search(shown)) == (0, False, None)
 
 
@@ -128,10 +146,10 @@ def test_names_cannot_take_over_the_terminal(changed: Path) -> None:
         "rollback -n",
         "snapshot",
         "ls latest",
-        "find '*'",
+        "find *",
         "diff latest~1 latest",
     ):
-        code, shown = show(changed, f"GITSNAP_PAGER=cat gitsnap --no-color {command}")
+        code, shown = shown_of(changed, "--no-color", *command.split(), GITSNAP_PAGER="cat")
         assert code == 0
         for forbidden in ("\x1b]", "\x1b[2J", "\x9b", "\u202e"):
             assert forbidden not in shown, command

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import REPOSITORY
-from tests.support.terminal import on_terminal
+from tests.support.terminal import gitsnap_on_terminal, on_terminal
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 UPDATE = bool(os.environ.get("GITSNAP_UPDATE_TRANSCRIPTS"))
@@ -121,14 +122,26 @@ def snapshots(top: Path) -> list[str]:
     return found
 
 
+# What a shell would make something of, beside words and quotes.
+_SHELL = re.compile(r"[|&;<>$`*?~(){}\[\]#\\]")
+
+
+def on_a_terminal(step: Step, top: Path) -> tuple[int, str]:
+    """A command as bash runs it; a plain one of gitsnap, which need not be asked anything, without bash."""
+    if step.command.startswith("gitsnap ") and not step.answer and not _SHELL.search(step.command):
+        _, *words = shlex.split(step.command)
+        return gitsnap_on_terminal(*words, cwd=top, env=environment(top))
+    script = f'umask 022; gitsnap() {{ "{sys.executable}" -m gitsnap "$@"; }}; {step.command}'
+    return on_terminal(["bash", "-c", script], cwd=top, env=environment(top), answer=step.answer or None)
+
+
 def replay(step: Step, top: Path) -> list[str]:
     """Run one command; what it shows, with placeholders."""
     # Ids have seconds: a tie would show in them.
     newest = max(snapshots(top), default="")
     while newest[:20] >= time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime()):
         time.sleep(0.02)
-    script = f'umask 022; gitsnap() {{ "{sys.executable}" -m gitsnap "$@"; }}; {step.command}'
-    code, shown = on_terminal(["bash", "-c", script], cwd=top, env=environment(top), answer=step.answer or None)
+    code, shown = on_a_terminal(step, top)
     assert "\x1b" not in shown
     too_long = [line for line in shown.splitlines() if len(line) > 80 and str(top) not in line and line[0] != "{"]
     assert not too_long, f"{step.command}: more than 80 columns: {too_long}"

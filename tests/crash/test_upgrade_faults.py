@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.faults import Mode, calls, environment, gitsnap, run_with_fault, sample, why_not
+from tests.support.installation import run_gitsnap
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(why_not() is not None, reason=str(why_not()))]
 
@@ -32,14 +33,14 @@ def test_every_moment_after_the_start(tmp_path: Path, kind: str, check: str) -> 
     env, app = environment(top / "home"), top / "app"
 
     def said(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(gitsnap("-C", app, *words), env=env, capture_output=True, text=True)
+        return run_gitsnap("-C", app, *words, home=top / "home", check=False)
 
     assert said("snapshot").returncode == 0
     seed, before = shutil.copytree(top, tmp_path / "seed", symlinks=True), tree(app)
     argv = gitsnap("-C", app, "run", "--check", check, "--", "sh", "-c", _SCRIPT)
     points = calls(argv, env, check=False)
     begun = next(n for n, call in enumerate(points) if call.path.endswith("/app/f0"))
-    for point in sample(points[begun + 1 :], 5):
+    for point in sample(points[begun + 1 :], 4):
         shutil.rmtree(top)
         shutil.copytree(seed, top, symlinks=True)
         outcome = run_with_fault(argv, mode, point.number, error, env, must_fire=False)

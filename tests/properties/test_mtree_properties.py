@@ -10,7 +10,8 @@ from gitsnap.core.model import RECORDED, Entry, Inventory, Problem, Type
 from gitsnap.core.mtree import format_metadata, parse_metadata
 from gitsnap.core.vis import invisible, invisible_path, visible, visible_path
 
-relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# An example is a whole inventory: half as many as usual, and as few as a quick run has.
+relaxed = settings(max_examples=min(50, settings().max_examples), suppress_health_check=[HealthCheck.too_slow])
 
 PIECES = [b"\\", b"\n", b" ", b"#", b"=", b"*", b"[", b"?", b"-", b".", b"\xff", b"\xc3\xa9", b"a", b"b"]
 NAMES = st.one_of(

@@ -8,6 +8,7 @@ and its end by `main`.
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import gc
 import io
 import os
@@ -15,6 +16,7 @@ import selectors
 import signal
 import sys
 import tempfile
+import termios
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +96,7 @@ def run(
     with tempfile.TemporaryFile() as given:
         os.pwrite(given.fileno(), stdin.encode("utf-8", "surrogateescape"), 0)
         (out, their_out), (err, their_err) = os.pipe(), os.pipe()
-        pid = _fork(lambda: _run(words, cwd, env), (given.fileno(), their_out, their_err))
+        pid = start(words, cwd, env, (given.fileno(), their_out, their_err))
     try:
         os.close(their_out)
         os.close(their_err)
@@ -102,6 +104,20 @@ def run(
     finally:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return CompletedProcess(words, code, *texts)
+
+
+def start(
+    words: Sequence[str], cwd: Path | None, env: Mapping[str, str], streams: Sequence[int], *, terminal: bool = False
+) -> int:
+    """Start gitsnap with these streams, which may be a terminal of its own; its process id."""
+
+    def work() -> None:
+        if terminal:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        _run(words, cwd, env)
+
+    return _fork(work, streams)
 
 
 def _read(*pipes: int) -> list[bytes]:
@@ -143,7 +159,7 @@ def _fork(work: Callable[[], None], streams: Sequence[int]) -> int:
         os._exit(1)
 
 
-def _run(words: list[str], cwd: Path | None, env: Mapping[str, str]) -> NoReturn:
+def _run(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> NoReturn:
     for number in signal.valid_signals():
         # As exec does: what was ignored stays ignored.
         if callable(signal.getsignal(number)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -12,6 +13,8 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests.support import forking
 
 QUESTION = b"[y/N] "
 
@@ -55,6 +58,30 @@ def on_terminal(
     return running.returncode, shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
+def gitsnap_on_terminal(*words: str, cwd: Path, env: Mapping[str, str], columns: int = 80) -> tuple[int, str]:
+    """Run gitsnap alone on a terminal, as a fork of this process: for tests that run many commands."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    pid = forking.start(words, cwd, env, (theirs, theirs, theirs), terminal=True)
+    os.close(theirs)
+    try:
+        shown = b"".join(iter(lambda: _more(ours), b""))
+    finally:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(ours)
+    return code, shown.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+def _more(terminal: int) -> bytes:
+    """What is shown next; nothing when the last one who had the terminal open is gone."""
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
+
+
 def _converse(ours: int, running: subprocess.Popen[bytes], typed: bytes | None, when: bytes, deadline: float) -> bytes:
     shown = b""
     while True:
@@ -64,11 +91,7 @@ def _converse(ours: int, running: subprocess.Popen[bytes], typed: bytes | None, 
         ready, _, _ = select.select([ours], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             raise TimeoutError(f"still running: {shown.decode(errors='replace')}")
-        try:
-            data = os.read(ours, 1 << 16)
-        except OSError:
-            # EIO: the last one who had the terminal open is gone.
-            data = b""
+        data = _more(ours)
         if not data:
             running.wait(timeout=300)
             return shown
