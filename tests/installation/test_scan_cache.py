@@ -15,7 +15,7 @@ import pytest
 from gitsnap.core import statcache
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture.request import Request
 from tests.support.inprocess import Protected, workspace
@@ -59,7 +59,7 @@ def rows(scan: Scan) -> set[bytes]:
 
 
 def scan_with(place: Protected, cache: StatCache | None = None) -> Scan:
-    return Scanner(str(place.root), Digesting(), cache=cache).run()
+    return Scanner(str(place.root), Digesting(), ScanOptions(cache=cache)).run()
 
 
 def test_what_is_unchanged_is_not_read_again(place: Protected) -> None:

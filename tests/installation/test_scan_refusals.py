@@ -15,7 +15,7 @@ import pytest
 from gitsnap.core.content import Digesting
 from gitsnap.core.model import Problem, Type
 from gitsnap.installation.directories import Directories
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import IS_ROOT, copy_tree, remove_tree, run_gitsnap, same_tree
 from tests.support.processes import as_user, gitsnap_as_user, give, in_child
@@ -92,7 +92,7 @@ def swapping(app: Path, name: bytes, swap: Callable[[], None]) -> Scanner:
             swap()
         return False
 
-    return Scanner(str(app), Digesting(), excludes=excludes)
+    return Scanner(str(app), Digesting(), ScanOptions(excludes=excludes))
 
 
 @pytest.mark.parametrize("into", ["outside", "inside"])

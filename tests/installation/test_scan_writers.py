@@ -20,7 +20,7 @@ import pytest
 from gitsnap.core.content import Digesting, Digests
 from gitsnap.core.model import Problem, Type
 from gitsnap.installation.scan import read_content
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import run_gitsnap
 from tests.support.processes import in_child
@@ -256,7 +256,7 @@ def test_a_large_file_that_nobody_has_open_is_read_once(where: Path, monkeypatch
         raise AssertionError("read a second time")
 
     monkeypatch.setattr(read_content, "_sha256", second)
-    found = Scanner(str(where / "app"), Digesting(), leases=True).run().inventory
+    found = Scanner(str(where / "app"), Digesting(), ScanOptions(leases=True)).run().inventory
     assert found.by_path()[b"large"].sha256 == hashlib.sha256(content).digest()
 
 
@@ -279,7 +279,7 @@ def test_a_large_file_that_somebody_has_open_is_read_twice(
         if view:
             # The mapping alone keeps it open.
             f.close()
-        Scanner(str(where / "app"), Digesting(), leases=True).run()
+        Scanner(str(where / "app"), Digesting(), ScanOptions(leases=True)).run()
         assert times == [1]
 
 
@@ -321,7 +321,7 @@ def test_whoever_opens_a_large_file_to_write_does_not_wait_for_all_of_it(where: 
                     until(lambda: ended.extend(p for p in [os.waitpid(writer[0], os.WNOHANG)[0]] if p) or ended)
                 yield chunk
 
-    found = Scanner(str(where / "app"), Interrupted(), leases=True).run().inventory
+    found = Scanner(str(where / "app"), Interrupted(), ScanOptions(leases=True)).run().inventory
     assert ended == writer
     assert found.by_path()[b"large"].sha256 == hashlib.sha256(b"x" + bytes(LARGE - 1)).digest()
 

@@ -18,8 +18,8 @@ import pytest
 from gitsnap.core.content import Digesting
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan import scanner as scanning
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan import fast_path, scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.parallel import read
 from gitsnap.ops.parallel.read import DigestingReaders
@@ -62,8 +62,8 @@ def top(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(read, "_WORTH_ENTRIES", 0)
     monkeypatch.setattr(read, "_BATCH_FOLDERS", 3)
     # So that not all of a large directory fits into one finding.
-    monkeypatch.setattr(scanning, "_ENOUGH", 30_000)
-    monkeypatch.setattr(scanning, "_ROOM", 200_000)
+    monkeypatch.setattr(fast_path, "_ENOUGH", 30_000)
+    monkeypatch.setattr(fast_path, "_ROOM", 200_000)
     with workspace() as place:
         fill(place / "app")
         time.sleep(0.1)
@@ -88,7 +88,9 @@ def walked(
     Scanner._directory = counted  # type: ignore[method-assign]
     try:
         with closing(DigestingReaders(str(root), cache.rows)) as hands:
-            scanner = Scanner(str(root), Digesting(), cache=cache, excludes=excludes, readers=hands, stored=stored)
+            scanner = Scanner(
+                str(root), Digesting(), ScanOptions(cache=cache, excludes=excludes, stored=stored), readers=hands
+            )
             found = scanner.run()
     finally:
         Scanner._directory = genuine  # type: ignore[method-assign]
@@ -101,7 +103,9 @@ def by_one(
     excludes: Excludes = nothing_excluded,
     stored: Callable[[bytes], bool] | None = None,
 ) -> Scan:
-    return Scanner(str(root), Digesting(), cache=cache or StatCache(), excludes=excludes, stored=stored).run()
+    return Scanner(
+        str(root), Digesting(), ScanOptions(cache=cache or StatCache(), excludes=excludes, stored=stored)
+    ).run()
 
 
 def same(several: Scan, one: Scan) -> None:
@@ -222,7 +226,7 @@ def test_workers_that_die(top: Path, spoil: Callable[[], object], monkeypatch: p
                 spoil()
             return super().look(folders)
 
-    monkeypatch.setattr(scanning, "FastPath", Dying)
+    monkeypatch.setattr(scanner, "FastPath", Dying)
 
     def work() -> int:
         parent[0] = os.getpid()

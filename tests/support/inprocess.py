@@ -15,7 +15,7 @@ from pathlib import Path
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.retention import Policy
 from gitsnap.core.settings import Settings
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Captured, Request
@@ -130,7 +130,7 @@ def scan(root: Path, **more: object) -> Scan:
     """What a walk over `root` finds, every file read."""
     from gitsnap.core.content import Digesting
 
-    return Scanner(str(root), Digesting(), **more).run()  # type: ignore[arg-type]
+    return Scanner(str(root), Digesting(), ScanOptions(**more)).run()  # type: ignore[arg-type]
 
 
 def bare_git(repository: Path, *args: str, stdin: bytes = b"") -> bytes:

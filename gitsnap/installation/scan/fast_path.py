@@ -24,6 +24,8 @@ from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.stable_read import COARSE_NS, settled
 
 _KIND = 0o170000
+# When so many bytes have been read for one answer, no other directory is begun; and no more than _ROOM are read.
+_ENOUGH, _ROOM = 1 << 20, 1 << 22
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _LIVE = tuple(map(bytes.decode, LIVE))
 
@@ -78,33 +80,32 @@ class DirectoryScan:
     oids: dict[bytes, bytes] = field(default_factory=dict)
 
 
-class FastPath:
-    """Looks at directories, one by one. `known` are the rows of the stat cache, and `xattrs` what belongs to them.
+@dataclass(slots=True, frozen=True)
+class WalkRules:
+    """What a walk goes by. `known` are the rows of the stat cache, and `xattrs` what belongs to them.
 
     `stored` is asked whether a digest in there may be relied on; without it, it may. `excludes`, unless it is None, is
-    asked about each name. With `databases`, directories in which there may be some in use are left to the walk. When
-    `enough` bytes have been read for one answer, no other directory is begun; no more than `room` are read.
+    asked about each name. With `databases`, directories in which there may be some in use are left to the walk.
+    """
+
+    known: Mapping[bytes, Row]
+    xattrs: Mapping[bytes, Xattrs]
+    stored: Callable[[bytes], bool] | None
+    excludes: Excludes | None
+    mounts: Collection[bytes]
+    databases: bool
+
+
+class FastPath:
+    """Looks at directories, one by one.
 
     Nearly all of a large installation goes through here, so it is written for speed.
     """
 
-    def __init__(
-        self,
-        dirs: Directories,
-        known: Mapping[bytes, Row],
-        xattrs: Mapping[bytes, Xattrs],
-        *,
-        read: Read,
-        stored: Callable[[bytes], bool] | None,
-        excludes: Excludes | None,
-        mounts: Collection[bytes],
-        databases: bool,
-        enough: int,
-        room: int,
-    ) -> None:
-        self._dirs, self._known, self._xattrs, self._read = dirs, known, xattrs, read
-        self._stored, self._excludes, self._mounts = stored, excludes, mounts
-        self._databases, self._enough, self._room = databases, enough, room
+    def __init__(self, dirs: Directories, rules: WalkRules, read: Read) -> None:
+        self._dirs, self._read = dirs, read
+        self._known, self._xattrs, self._stored = rules.known, rules.xattrs, rules.stored
+        self._excludes, self._mounts, self._databases = rules.excludes, rules.mounts, rules.databases
         # Bytes that were read for this answer.
         self._taken = 0
 
@@ -113,7 +114,7 @@ class FastPath:
         out = DirectoryScan()
         self._taken = 0
         for path, device in folders:
-            if self._taken > self._enough:
+            if self._taken > _ENOUGH:
                 # Next time.
                 out.deeper.append((path, device))
                 continue
@@ -174,35 +175,29 @@ class FastPath:
             else:
                 out.files += 1
                 out.size += found.st_size
-        elif is_dir:
-            self._directory(out, fd, name, path, found, expected, started)
+            return
+        look = Look(0, folder, name, found.st_size, expected, False)
+        if is_dir:
+            self._directory(out, fd, look, found, started)
         else:
-            self._file(out, Look(0, folder, name, found.st_size, expected, False), path, found, started)
+            self._file(out, look, path, found, started)
 
     def _vouches(self, cached: Row) -> bool:
         return bool(cached[FLAGS] & CONTENT) and (self._stored is None or self._stored(cached[OID:SHA256]))
 
-    def _directory(
-        self,
-        out: DirectoryScan,
-        fd: int,
-        name: bytes,
-        path: bytes,
-        found: os.stat_result,
-        expected: bytes,
-        started: int,
-    ) -> None:
+    def _directory(self, out: DirectoryScan, fd: int, look: Look, found: os.stat_result, started: int) -> None:
+        path = look.folder + b"/" + look.name if look.folder else look.name
         try:
-            xattrs = attributes.read(fd, name)
+            xattrs = attributes.read(fd, look.name)
         except OSError:
             out.left.append((path, False))
             return
-        new = row(expected, content=None, sparse=False, xattrs=bool(xattrs))
+        new = row(look.key, content=None, sparse=False, xattrs=bool(xattrs))
         self._record(out, path, new, xattrs, calm=settled(found, started))
         out.deeper.append((path, found.st_dev))
 
     def _file(self, out: DirectoryScan, look: Look, path: bytes, found: os.stat_result, started: int) -> None:
-        if look.size > WHOLE or (out.read and self._taken + look.size > self._room):
+        if look.size > WHOLE or (out.read and self._taken + look.size > _ROOM):
             out.left.append((path, False))
             return
         twice = not settled(found, started, COARSE_NS)

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gitsnap.core.content import WHOLE, BlobSink, Look, SizeChanged
@@ -19,7 +20,7 @@ from gitsnap.installation import mounts
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
 from gitsnap.installation.entries import TYPES, entry_from, entry_of
-from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers
+from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers, WalkRules
 from gitsnap.installation.scan.read_content import ContentReader, SinkFailed
 from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.sqlite.backup import Databases
@@ -32,8 +33,6 @@ _TRIES = 3
 # A page, the least that a SQLite database can be.
 _SMALLEST = 512
 _LARGE = 1 << 24
-# Bytes that a worker reads before it tells what it has found, and at most.
-_ENOUGH, _ROOM = 1 << 20, 1 << 22
 
 
 class _Pending(NamedTuple):
@@ -44,50 +43,58 @@ class _Pending(NamedTuple):
     settled: bool
 
 
+@dataclass(slots=True, frozen=True)
+class ScanOptions:
+    """How a walk is to be done. `stored` is asked whether a digest the cache remembers may be relied on (its blob is
+    kept); without it, it may. With `databases`, those that are in use are captured as one consistent image.
+
+    With `leases`, whoever wants to write to a large file that changed lately may have to wait for a moment.
+    """
+
+    cache: StatCache | None = None
+    excludes: Excludes = nothing_excluded
+    stored: Callable[[bytes], bool] | None = None
+    databases: Databases | None = None
+    observer: Observer = SILENT
+    leases: bool = False
+
+
+_DEFAULTS = ScanOptions()
+
+
 class Scanner:
     """One walk. `sink` takes the content of files that the cache does not vouch for.
 
-    `stored` is asked whether a digest the cache remembers may be relied on (its blob is kept); without it, it may.
-    `readers`, where there are any, take on small files beside the walk; they stand in for the sink. With `databases`,
-    those that are in use are captured as one consistent image.
-
-    With `leases`, whoever wants to write to a large file that changed lately may have to wait for a moment.
-
-    `links` are the names, by device and inode, of what has several.
+    `readers`, where there are any, take on small files beside the walk; they stand in for the sink. `links` are the
+    names, by device and inode, of what has several.
     """
 
     def __init__(
         self,
         root: str,
         sink: BlobSink,
+        options: ScanOptions = _DEFAULTS,
         *,
-        cache: StatCache | None = None,
-        excludes: Excludes = nothing_excluded,
-        stored: Callable[[bytes], bool] | None = None,
         readers: Readers | None = None,
-        databases: Databases | None = None,
-        observer: Observer = SILENT,
-        leases: bool = False,
     ) -> None:
         self._dirs = Directories(root)
-        self._cache = cache or StatCache()
-        self._excludes = excludes
-        self._stored = stored
+        self._cache = options.cache or StatCache()
+        self._excludes, self._observer = options.excludes, options.observer
+        self._stored = options.stored
         self._readers = readers
-        self._observer = observer
         self._rows = self._cache.rows
-        self._restricted = excludes is not nothing_excluded
+        self._restricted = self._excludes is not nothing_excluded
         self._handed = 0
         self._pending: dict[int, _Pending] = {}
         # Files that were read or handed over from one directory, and their bytes.
         self._taken_on = [0, 0]
         self._turned: list[tuple[bytes, int]] = []
-        self._recording = Recording(self._rows, databases=databases is not None)
+        self._recording = Recording(self._rows, databases=options.databases is not None)
         self.scan = self._recording.scan
-        self._intake = ContentReader(sink, stored, self.scan, observer, leases=leases)
+        self._intake = ContentReader(sink, self._stored, self.scan, self._observer, leases=options.leases)
         self._images: Images | None = None
-        if databases is not None:
-            imager = Imager(databases, self._cache, stored, self._intake.store_image)
+        if options.databases is not None:
+            imager = Imager(options.databases, self._cache, self._stored, self._intake.store_image)
             self._images = Images(imager, self._recording)
         # Files that changed under our hands.
         self._suspect: set[bytes] = set()
@@ -146,18 +153,15 @@ class Scanner:
             pending += self._collect(everything=True)
 
     def _make_fast_path(self, dirs: Directories, read: Read) -> FastPath:
-        return FastPath(
-            dirs,
+        rules = WalkRules(
             self._rows,
             self._cache.xattrs,
-            read=read,
-            stored=self._stored,
-            excludes=self._excludes if self._restricted else None,
-            mounts=self._mounts,
-            databases=self._images is not None,
-            enough=_ENOUGH,
-            room=_ROOM,
+            self._stored,
+            self._excludes if self._restricted else None,
+            self._mounts,
+            self._images is not None,
         )
+        return FastPath(dirs, rules, read)
 
     def _finished(self) -> Scan:
         scan = self.scan

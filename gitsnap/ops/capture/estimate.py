@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gitsnap.core.content import Discarding
 from gitsnap.core.settings import Settings
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.store.locate import Initialised, Place
 
@@ -12,7 +12,7 @@ from gitsnap.ops.store.locate import Initialised, Place
 def survey(place: Place, created: bool, settings: Settings) -> Initialised:
     """Count what a snapshot would hold."""
     rules = exclusions.current(place.root, settings)
-    inventory = Scanner(place.root, Discarding(), excludes=exclusions.as_predicate(rules)).run().inventory
+    inventory = Scanner(place.root, Discarding(), ScanOptions(excludes=exclusions.as_predicate(rules))).run().inventory
     files = inventory.files()
     size = sum(e.size for e in files)
     lacking = tuple(inventory.partial), tuple(inventory.skipped)

@@ -21,7 +21,7 @@ from gitsnap.core.model import Inventory, Kind, Problem, Snapshot, slug
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.import_sources import Source, inner_root, is_backup
 from gitsnap.ops.capture.request import Request
@@ -147,7 +147,9 @@ def _read(
     root = unpacked.root
     layout = wanted.layout or ("claudio" if is_backup(root) else "tree")
     excludes = nothing_excluded if layout == "tree" else lambda path, _: legacy_layout.home_of(path) is None
-    inventory = Scanner(root, draft.pack, excludes=excludes, stored=draft.keeps, observer=observer).run().inventory
+    inventory = (
+        Scanner(root, draft.pack, ScanOptions(excludes=excludes, stored=draft.keeps, observer=observer)).run().inventory
+    )
     if unpacked.facts is not None:
         inventory = legacy_layout.recorded(inventory, unpacked.facts, unpacked.prefix)
     told: dict[str, str] = {}

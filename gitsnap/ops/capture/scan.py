@@ -11,7 +11,7 @@ from gitsnap.core.events import SILENT
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.installation.scan.from_cache import remembered
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.capture import store
@@ -109,12 +109,10 @@ def _scan(capture: Capture, draft: publish.Draft, kept: Databases | None) -> Sca
         return Scanner(
             root,
             draft.pack,
-            cache=cache,
-            excludes=capture.excludes,
-            stored=draft.stored,
+            ScanOptions(
+                cache=cache, excludes=capture.excludes, stored=draft.stored, databases=kept, observer=capture.observer
+            ),
             readers=readers,
-            databases=kept,
-            observer=capture.observer,
         ).run()
 
 

@@ -18,7 +18,7 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.live import damage, databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
@@ -317,7 +317,9 @@ def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer
     observer.started("comparing", snapshot.files, snapshot.bytes)
     excludes = without(hidden_stages(sidecar), rules.excluded_from_safety)
     as_held = databases.comparing(sidecar, wanted, sqlite=settings.sqlite)
-    live = Scanner(sidecar.installation, Digesting(), excludes=excludes, databases=as_held, observer=observer).run()
+    live = Scanner(
+        sidecar.installation, Digesting(), ScanOptions(excludes=excludes, databases=as_held, observer=observer)
+    ).run()
     observer.finished()
     problems = differences(wanted, live.inventory, lambda _: True, rules.protected)
     told = Coverage(wanted)

@@ -12,7 +12,7 @@ from gitsnap.core.component import Part, component_of, glob, part_named
 from gitsnap.core.content import Discarding
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.compare.diff import NOW, Difference
 from gitsnap.ops.live import exclusions
 from gitsnap.sidecar import catalog, contents, selectors
@@ -99,4 +99,4 @@ def _is_top_directory(change: Change) -> bool:
 
 def _look(root: str, settings: Settings) -> Inventory:
     rules = exclusions.current(root, settings)
-    return Scanner(root, Discarding(), excludes=exclusions.as_predicate(rules)).run().inventory
+    return Scanner(root, Discarding(), ScanOptions(excludes=exclusions.as_predicate(rules))).run().inventory

@@ -16,7 +16,7 @@ from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import contents, selectors
@@ -97,10 +97,12 @@ def _live(sidecar: Sidecar, settings: Settings, reference: Inventory, observer: 
     scan = Scanner(
         sidecar.installation,
         Digesting(),
-        cache=sidecar.load_cache(),
-        excludes=without(hidden_stages(sidecar), rules.excluded_from_safety),
-        databases=databases.comparing(sidecar, reference, sqlite=settings.sqlite),
-        observer=observer,
+        ScanOptions(
+            cache=sidecar.load_cache(),
+            excludes=without(hidden_stages(sidecar), rules.excluded_from_safety),
+            databases=databases.comparing(sidecar, reference, sqlite=settings.sqlite),
+            observer=observer,
+        ),
     ).run()
     observer.finished()
     return scan.inventory

@@ -11,7 +11,7 @@ from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import same_content, same_metadata
 from gitsnap.core.statcache import Row, StatCache, cut
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan, hardlinks
 from gitsnap.ops.parallel.pool import Pool, Work, processors
 
@@ -62,7 +62,7 @@ class _Look:
         rows = self._known.rows
 
         def work(start: int) -> tuple[Any, bytes]:
-            scanner = Scanner(self._root, Digesting(), cache=self._known, excludes=self._excludes)
+            scanner = Scanner(self._root, Digesting(), ScanOptions(cache=self._known, excludes=self._excludes))
             try:
                 scan = scanner.directly_in(self.folders[start : start + _PER_REQUEST])
             except OSError:

@@ -21,7 +21,7 @@ from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.stable_read import read_file
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
@@ -196,11 +196,13 @@ class _Merging:
             Scanner(
                 self._sidecar.installation,
                 draft.pack,
-                cache=self._sidecar.load_cache(),
-                excludes=exclusions.as_predicate(rules),
-                stored=draft.keeps,
-                databases=databases.capturing(self._sidecar, self._settings),
-                observer=self._options.observer,
+                ScanOptions(
+                    cache=self._sidecar.load_cache(),
+                    excludes=exclusions.as_predicate(rules),
+                    stored=draft.keeps,
+                    databases=databases.capturing(self._sidecar, self._settings),
+                    observer=self._options.observer,
+                ),
             )
             .run()
             .inventory

@@ -9,7 +9,7 @@ from gitsnap.core.events import Observer
 from gitsnap.core.model import Inventory, Problem, Type
 from gitsnap.core.plan import RestorePlan, same_content
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan.scanner import Scanner
+from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.ops.live import databases
@@ -36,13 +36,9 @@ def look(
         scan = Scanner(
             sidecar.installation,
             Digesting(),
-            cache=cache,
-            excludes=excludes,
-            readers=readers,
-            databases=databases,
-            observer=observer,
             # What has just been written is ours, and nobody should be at work on it.
-            leases=True,
+            ScanOptions(cache=cache, excludes=excludes, databases=databases, observer=observer, leases=True),
+            readers=readers,
         ).run()
     observer.finished()
     return scan
