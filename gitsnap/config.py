@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
+from gitsnap.core import running
 from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
 from gitsnap.core.packages.model import Rule
@@ -24,7 +25,7 @@ _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
 # Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
 _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
-_TABLES = {"audit", "capture", "components", "retention", "check", "hooks", "packages"}
+_TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -171,7 +172,7 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
     unknown = table.keys() - _TABLES
     if unknown:
         raise UsageError(
-            f"{path}: unknown table [{min(unknown)}]", path=path, hint=f"known are {', '.join(sorted(_TABLES))}"
+            f"{path}: unknown table [{min(unknown)}]", path=path, hint=f"known: {' '.join(sorted(_TABLES))}"
         )
     return table
 
@@ -183,6 +184,8 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
     if "capture" in table:
         capture = table["capture"]
         settings = replace(settings, exclude=_exclude(capture, path), sqlite=_sqlite(capture, path))
+    if "databases" in table:
+        settings = replace(settings, databases=_databases(table["databases"], path))
     if "components" in table:
         settings = replace(settings, components=_components(table["components"], path))
     if "packages" in table:
@@ -258,6 +261,13 @@ def _sqlite(table: dict[str, Any], path: str) -> bool:
     if how not in ("auto", "raw"):
         raise UsageError(f'{path}: [capture] sqlite must be "auto" or "raw"', path=path)
     return bool(how == "auto")
+
+
+def _databases(table: dict[str, Any], path: str) -> running.Policy | None:
+    how = table.get("running")
+    if table.keys() - {"running"} or how not in (None, "refuse", "warn"):
+        raise UsageError(f'{path}: [databases] knows only `running`, which is "refuse" or "warn"', path=path)
+    return None if how is None else running.Policy(how)
 
 
 def _components(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:

@@ -25,9 +25,11 @@ def bring_back(
     dry_run: bool,
     yes: bool,
     component: str | None = None,
+    running_databases: str | None = None,
 ) -> None:
     """Bring the directory, these paths of it or this component back to a snapshot, and tell of it."""
     from gitsnap.cli.interrupts import Signals
+    from gitsnap.cli.session import with_running
     from gitsnap.ops.compare import components
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.rollback import RollbackOptions
@@ -51,7 +53,7 @@ def bring_back(
         result = operation(
             sidecar,
             snapshot,
-            settings,
+            with_running(settings, running_databases),
             RollbackOptions(
                 session.now,
                 dry_run=dry_run,

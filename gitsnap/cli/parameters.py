@@ -32,6 +32,10 @@ PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, hel
 OnlySay = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would go.")]
 OnlyTell = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+RunningDatabases = Annotated[
+    str | None,
+    typer.Option("--running-databases", metavar="WHAT", help="refuse or warn where a database's server is at work."),
+]
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Show values of keys that look like passwords and tokens, too.")
 ]

@@ -136,11 +136,12 @@ class Session:
                 f"`{self.out.command('recover --revert')}` takes it back"
             )
 
-    def settings(self, place: Place | None) -> Settings:
-        """The settings that hold there."""
+    def settings(self, place: Place | None, running_databases: str | None = None) -> Settings:
+        """The settings that hold there; `running_databases` is what the command line says of those."""
         settings = config.load(
             self.environ, place.store if place else None, self.options, place.root if place else None
         )
+        settings = with_running(settings, running_databases)
         self.act.where = settings.audit
         if settings.hooks is None:
             return settings
@@ -253,3 +254,14 @@ def _below(path: bytes, base: bytes) -> bytes | None:
     if path == base:
         return b""
     return path[len(base) + 1 :] if path.startswith(base.rstrip(b"/") + b"/") else None
+
+
+def with_running(settings: Settings, text: str | None) -> Settings:
+    """The settings, with what the command line says of running databases."""
+    if text is None:
+        return settings
+    from gitsnap.core.running import Policy
+
+    if text not in (Policy.REFUSE, Policy.WARN):
+        raise UsageError(f"--running-databases: '{text}' is neither refuse nor warn")
+    return replace(settings, databases=Policy(text))

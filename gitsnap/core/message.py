@@ -44,6 +44,7 @@ _TRAILERS = {
     "Exit-Code": r"0|-?[1-9][0-9]{0,9}",
     "Tag": _FREE,
     "Partial": r"[1-9][0-9]{0,18}",
+    "Running": _FREE,
 }
 _REQUIRED = ("Id", "Kind", "Label", "Files", "Bytes", "Manifest-SHA256", "Metadata-SHA256")
 
@@ -137,6 +138,7 @@ def parse_message(
         exit_code=int(one["Exit-Code"]) if "Exit-Code" in one else None,
         partial=int(one.get("Partial", 0)),
         sequence=int(one["Sequence"]) if "Sequence" in one else None,
+        running=tuple(map(_unescape, found.get("Running", ()))),
     )
     _check_canonical(snapshot, message)
     return snapshot
@@ -243,6 +245,7 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Exit-Code": snapshot.exit_code,
         "Tag": tuple(map(_escape, snapshot.tags)),
         "Partial": snapshot.partial or None,
+        "Running": tuple(map(_escape, snapshot.running)),
     }
     trailers = []
     for name, value in values.items():
@@ -259,7 +262,7 @@ def _read_trailers(paragraph: str) -> dict[str, list[str]]:
         parts = _LINE.fullmatch(line)
         if parts is None or parts[1] not in _TRAILERS or not _form(parts[1])(parts[2]):
             raise IntegrityError(f"malformed trailer in the commit's message: {line!r}")
-        if parts[1] in found and parts[1] != "Tag":
+        if parts[1] in found and parts[1] not in ("Tag", "Running"):
             raise IntegrityError(f"the commit's message has the trailer Gitsnap-{parts[1]} twice")
         found.setdefault(parts[1], []).append(parts[2])
     for name in _REQUIRED:

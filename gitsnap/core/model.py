@@ -165,6 +165,7 @@ class Snapshot:
     """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids.
 
     `sequence` counts the snapshots that were taken (core.order); imported ones and those of old sidecars have none.
+    `running` tells of databases whose server was at work when it was taken (core.running).
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
     """
 
@@ -187,6 +188,7 @@ class Snapshot:
     exit_code: int | None = None
     partial: int = 0
     sequence: int | None = None
+    running: tuple[str, ...] = ()
     ending: Ending | None = None
 
 

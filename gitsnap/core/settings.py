@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
+from gitsnap.core import running
 from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 
@@ -46,6 +47,7 @@ class Settings:
     whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
     `retention_from` is one of retention.SOURCES. `author` is who takes snapshots, as git has it; empty for gitsnap.
     `packages` are rules to find packages by that no reader finds.
+    `databases` says what becomes of what a running database stands in the way of; None for the default of each.
     """
 
     zone: tzinfo
@@ -59,6 +61,7 @@ class Settings:
     author: str = ""
     packages: tuple[Rule, ...] = ()
     audit: Audit = Audit()
+    databases: running.Policy | None = None
 
     @property
     def rules(self) -> Rules:

@@ -561,7 +561,8 @@ class TestSelectors:
         assert [s["id"] for s in document("-C", installation, "list")["snapshots"]] == ids
         assert document("-C", installation, "show")["id"] == ids[2]
         subjects = run_gitsnap("-C", installation, "git", "log", "--format=%s", "timeline").stdout.splitlines()
-        assert [s.partition(":")[0] for s in subjects] == ["imported", "manual", "post", "pre"]
+        # The timeline's tip is what is installed.
+        assert [s.partition(":")[0] for s in subjects] == ["manual", "imported", "post", "pre"]
 
 
 class TestGlobalOptions:

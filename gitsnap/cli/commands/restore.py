@@ -9,7 +9,7 @@ import typer
 
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.bring_back import bring_back, report
-from gitsnap.cli.parameters import OnlyComponent, PrintPlan, Selector, Yes
+from gitsnap.cli.parameters import OnlyComponent, PrintPlan, RunningDatabases, Selector, Yes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def restore(
     dry_run: PrintPlan = False,
     yes: Yes = False,
     component: OnlyComponent = None,
+    running_databases: RunningDatabases = None,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="With --to: everything that is whole of a damaged snapshot.")
     ] = False,
@@ -41,7 +42,9 @@ def restore(
     if component is not None and (paths or to is not None):
         raise UsageError("--component goes with neither a PATH nor --to")
     if component is not None:
-        bring_back(session, snapshot, [], dry_run=dry_run, yes=True, component=component)
+        bring_back(
+            session, snapshot, [], dry_run=dry_run, yes=True, component=component, running_databases=running_databases
+        )
         return
     if salvage and to is None:
         raise UsageError(
@@ -54,7 +57,7 @@ def restore(
             hint="gitsnap rollback brings the whole directory back",
         )
     if to is None:
-        bring_back(session, snapshot, paths or [], dry_run=dry_run, yes=True)
+        bring_back(session, snapshot, paths or [], dry_run=dry_run, yes=True, running_databases=running_databases)
         return
     if dry_run:
         raise UsageError("--dry-run does not go with --to")

@@ -8,7 +8,7 @@ import typer
 
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.bring_back import bring_back
-from gitsnap.cli.parameters import OnlyComponent, PrintPlan, Yes
+from gitsnap.cli.parameters import OnlyComponent, PrintPlan, RunningDatabases, Yes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def rollback(
     keep_edits: Annotated[
         bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
     ] = False,
+    running_databases: RunningDatabases = None,
     force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
 ) -> None:
     """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
@@ -37,7 +38,9 @@ def rollback(
             raise UsageError("--keep-edits does not go with --component")
         _keep_edits(context.obj, snapshot, dry_run=dry_run, yes=yes)
         return
-    bring_back(context.obj, snapshot, [], dry_run=dry_run, yes=yes, component=component)
+    bring_back(
+        context.obj, snapshot, [], dry_run=dry_run, yes=yes, component=component, running_databases=running_databases
+    )
 
 
 def _keep_edits(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:

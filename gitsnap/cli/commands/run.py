@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from gitsnap.cli.app import Follows, Group, command
+from gitsnap.cli.parameters import RunningDatabases
 from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
@@ -51,6 +52,7 @@ def run(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Go on when the snapshot lacks paths that cannot be read.")
     ] = False,
+    running_databases: RunningDatabases = None,
 ) -> None:
     """Run a command as an upgrade; roll back when it fails.
 
@@ -71,7 +73,7 @@ def run(
         incomplete=incomplete,
     )
     limit = _positive(timeout, "--timeout") if timeout is not None else None
-    result = _carry_out(session, wanted, words, limit, watch, events)
+    result = _carry_out(session, wanted, words, limit, watch, events, running_databases)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
         if not session.options.json:
@@ -89,7 +91,13 @@ def run(
 
 
 def _carry_out(
-    session: Session, wanted: UpgradeRequest, words: list[str], limit: float | None, watch: bool, events: str | None
+    session: Session,
+    wanted: UpgradeRequest,
+    words: list[str],
+    limit: float | None,
+    watch: bool,
+    events: str | None,
+    running_databases: str | None,
 ) -> Upgraded:
     from gitsnap.ops.process.processes import SignalWaiter
     from gitsnap.ops.upgrade.lifecycle import Upgrade
@@ -109,7 +117,7 @@ def _carry_out(
         upgrade = Upgrade(
             sidecar,
             wanted,
-            session.settings(place),
+            session.settings(place, running_databases),
             clock=lambda: session.now,
             tell=tell,
             observer=session.out.progress(),

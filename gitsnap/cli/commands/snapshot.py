@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import RunningDatabases
 from gitsnap.cli.render import terminal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def snapshot(
     skip_unchanged: Annotated[
         bool, typer.Option("--skip-unchanged", help="Take none when nothing has changed.")
     ] = False,
+    running_databases: RunningDatabases = None,
 ) -> None:
     """Take a snapshot. Prints its id."""
     from gitsnap.cli.render import json, text
@@ -36,7 +38,8 @@ def snapshot(
     if created:
         session.tell_of_sidecar(place)
     with session.using(place) as sidecar:
-        result = take(sidecar, request, session.settings(place), now=session.now, observer=session.out.progress())
+        settings = session.settings(place, running_databases)
+        result = take(sidecar, request, settings, now=session.now, observer=session.out.progress())
         terminal.work_is_done()
         session.warn_of_damage(sidecar)
     if session.options.json:
@@ -44,5 +47,6 @@ def snapshot(
     else:
         text.taken(session.out, result)
         text.unread_rules(session.out, exclusions.unused(place.root))
-    if result.partial or not all(done.ok for done in result.hooks):
+    torn = result.running and not (settings.databases or (settings.hooks and settings.hooks.before))
+    if torn or result.partial or not all(done.ok for done in result.hooks):
         raise typer.Exit(3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import PrintPlan, Yes
+from gitsnap.cli.parameters import PrintPlan, RunningDatabases, Yes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -18,10 +18,12 @@ def undo(
     context: typer.Context,
     dry_run: PrintPlan = False,
     yes: Yes = False,
+    running_databases: RunningDatabases = None,
 ) -> None:
     """Reverse the last rollback or restore. Can itself be undone."""
     from gitsnap.cli.bring_back import confirmation, report
     from gitsnap.cli.interrupts import Signals
+    from gitsnap.cli.session import with_running
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.rollback import RollbackOptions
     from gitsnap.ops.restore.undo import undo as operation
@@ -31,7 +33,7 @@ def undo(
     with session.open(changing=True, gone=True) as (sidecar, settings):
         result = operation(
             sidecar,
-            settings,
+            with_running(settings, running_databases),
             RollbackOptions(
                 session.now,
                 dry_run=dry_run,

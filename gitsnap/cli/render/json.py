@@ -12,6 +12,7 @@ from gitsnap.core.calendar import rfc3339
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
+from gitsnap.core.running import read_told
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def snapshot(s: Snapshot) -> Document:
         "bytes": s.bytes,
         "manifest_sha256": s.manifest_sha256,
         "partial": s.partial > 0,
+        "databases_running": [dict(zip(("database", "path"), read_told(told), strict=True)) for told in s.running],
     }
 
 
@@ -149,6 +151,7 @@ def taken(result: Captured) -> Document:
         "skipped": paths(result.sockets),
         "mounts": paths(result.mounts),
         "databases": paths(result.databases),
+        "databases_running": [r.document() for r in result.running],
         "hooks": [done.document() for done in result.hooks],
         "pruned": [d.snapshot.id for d in result.pruned],
         "retention_held": held(result.held),
@@ -323,6 +326,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "incomplete": problems(result.incomplete if result.applied else result.plan.kept),
         "salvaged": result.salvaged,
         "in_use": paths(sorted({*result.in_use, *result.left_alone})),
+        "databases_running": [r.document() for r in result.running],
         "left_alone": paths(result.left_alone),
         "unrecorded": result.unrecorded,
         "not_covered": paths(result.beyond),

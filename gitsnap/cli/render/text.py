@@ -12,6 +12,7 @@ from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.calendar import local
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
 from gitsnap.core.outcome import Outcome
+from gitsnap.core.running import Running, hook, sentence
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
@@ -69,12 +70,27 @@ def taken(out: Terminal, result: Captured) -> None:
         out.remark(
             f"{formatting.many(len(result.databases), 'SQLite database')} in use, captured consistently: {named}"
         )
+    at_work(out, result.running, hooked=any(done.ok and done.hook == "before-snapshot" for done in result.hooks))
     for path in result.sockets:
         out.remark(f"skipped the socket {formatting.name(path)}")
     pruned(out, result.pruned)
     held(out, result.held)
     incomplete(out, result.partial, "could not be captured")
     failed_hooks(out, result.hooks)
+
+
+def at_work(out: Terminal, found: Sequence[Running], *, hooked: bool = False) -> None:
+    """Databases at work whose files were copied: by name, and what to do about it, once for each sort."""
+    for one in found:
+        line = f"{formatting.name(sentence(one))}: its files were copied while it wrote to them"
+        if hooked:
+            out.remark(f"{line}; what the hook before-snapshot has written is what counts")
+        else:
+            out.warn(f"{line}, and may not start again")
+    for database in dict.fromkeys(one.database for one in found) if not hooked else ():
+        out.warn(f"  for {database}, in gitsnap.toml in the sidecar ({out.command('status')} names it):")
+        for text in ("[hooks]", *hook(database)):
+            out.warn(f"    {text}")
 
 
 def failed_hooks(out: Terminal, results: Iterable[HookResult]) -> None:
@@ -138,6 +154,8 @@ def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
         yield "pinned"
     if s.partial:
         yield "partial"
+    if s.running:
+        yield "database running"
     if s.ending and s.kind is not Kind.SAFETY and s.ending.outcome is not Outcome.KEPT:
         yield s.ending.outcome.value
     yield from s.tags
@@ -150,6 +168,7 @@ def shown(out: Terminal, result: Shown) -> None:
         ("snapshot", out.style(s.id, "bold")),
         ("taken", f"{formatting.when(s.created)} {s.created.astimezone():%Z}"),
         ("kind", s.kind.value),
+        ("running", formatting.name("; ".join(s.running))),
         ("tags", ", ".join(s.tags)),
         ("pinned", "yes" if s.pinned else ""),
         ("upgrade", s.upgrade or ""),
@@ -359,6 +378,9 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
 
 def in_use(out: Terminal, result: Restored) -> None:
     """What others were at work on while a directory was brought back."""
+    for one in result.running if result.plan.steps else ():
+        if not any(one.covers(p.path) for p in result.incomplete):
+            out.warn(f"{formatting.name(sentence(one))}: restart it, or it goes on with the files of before")
     for path in result.in_use if result.plan.steps else ():
         out.warn(f"{formatting.name(path)} was in use: restart what has it open, it writes to the old file")
     for path in result.left_alone[:_SHOWN]:

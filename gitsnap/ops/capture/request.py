@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, HeldBack
+from gitsnap.ops.live import at_work
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from gitsnap.core.events import Observer
     from gitsnap.core.exclusion import Excludes
+    from gitsnap.core.running import Running
     from gitsnap.core.settings import Settings
     from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.capture.hooks import HookResult
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Request:
-    """What is to be taken. An empty label means the kind; an empty message means the label."""
+    """What is to be taken. An empty label means the kind; an empty message means the label.
+
+    `running` are the databases at work in what was looked at; with `refuse_running` none is taken where there are any.
+    """
 
     kind: Kind = Kind.MANUAL
     message: str = ""
@@ -33,6 +38,8 @@ class Request:
     upgrade: str | None = None
     command: str | None = None
     exit_code: int | None = None
+    running: list[Running] = field(default_factory=list)
+    refuse_running: bool = False
 
 
 @dataclass(slots=True)
@@ -62,11 +69,20 @@ class Capture:
         """The moment in the zone of the settings, as names tell it."""
         return self.now.astimezone(self.settings.zone)
 
+    def look_for_servers(self, paths: Iterable[bytes]) -> None:
+        """Note which databases are at work, by the names of all that there is; at_work.DatabaseRunningError where that
+        is to be refused. Nothing is visible of the snapshot yet."""
+        self.request.running = at_work.look(self.sidecar.installation, paths)
+        if self.request.refuse_running:
+            undone = "nothing was started" if self.request.kind is Kind.PRE else "no snapshot was taken"
+            at_work.require_stopped(self.request.running, self.sidecar.path, undone)
+
 
 @dataclass(slots=True)
 class Captured:
     """What came of it. `skipped` is true when nothing had changed and that was to be skipped; `snapshot` is then the
-    one that holds this very state. `databases` were captured as consistent images. `held` is what
+    one that holds this very state. `databases` were captured as consistent images.
+    `running` are those whose files were captured as they lay there. `held` is what
     retention does not remove before it is told to. `duration` is in seconds."""
 
     snapshot: Snapshot
@@ -82,4 +98,5 @@ class Captured:
     pruned: list[Decision] = field(default_factory=list)
     held: HeldBack | None = None
     hooks: list[HookResult] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
     duration: float = 0.0

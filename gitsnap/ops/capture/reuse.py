@@ -31,6 +31,8 @@ def take_unchanged(capture: Capture) -> Captured | None:
     if prior is None or left_out is None:
         return None
     taken = Captured(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
+    capture.look_for_servers(cache.rows)
+    taken.running = request.running
     last = newest(living) or prior
     if request.skip_unchanged and store.same(last, prior):
         taken.snapshot, taken.skipped = last, True

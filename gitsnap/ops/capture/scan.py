@@ -62,10 +62,12 @@ def _attempt(capture: Capture, *, sharing: bool) -> tuple[Captured, Scan, list[S
             draft.pack.split()
         scan.inventory.rules = capture.rules
         taken = _found(living, scan)
+        capture.look_for_servers(e.path for e in scan.inventory.entries)
         if capture.needed(scan):
             _keep(capture, draft, scan, taken, sharing=sharing)
         else:
             taken.skipped = True
+        taken.running = request.running
     except OSError as error:
         raise store.storing_failed(error, sidecar, request.kind) from error
     finally:

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Kind
 from gitsnap.core.settings import Settings
 from gitsnap.ops.capture import reuse
 from gitsnap.ops.capture.request import Capture, Captured, Request
-from gitsnap.ops.live import exclusions
+from gitsnap.ops.live import at_work, exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def take(
 
     Raises GitsnapError or OSError; no snapshot is visible then.
     """
+    request.refuse_running = request.kind in (Kind.MANUAL, Kind.PRE) and at_work.refuses(
+        settings, upgrade=request.kind is Kind.PRE
+    )
     taken = _between_hooks(sidecar, request, settings, now, observer, report)
     noted = sidecar.noted
     noted.name(taken.partial)

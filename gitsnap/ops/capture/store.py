@@ -74,6 +74,7 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
         upgrade=request.upgrade,
         command=request.command,
         exit_code=request.exit_code,
+        running=tuple(r.told for r in request.running),
         sequence=None if request.kind is Kind.IMPORTED else following(living, known.places().values()),
     )
 

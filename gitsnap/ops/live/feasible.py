@@ -23,10 +23,14 @@ _METADATA = Action.METADATA
 
 
 def feasible(
-    root: str, live: Inventory, plan_around: Callable[[Mapping[bytes, str]], RestorePlan], store: str
+    root: str,
+    live: Inventory,
+    plan_around: Callable[[Mapping[bytes, str]], RestorePlan],
+    store: str,
+    left: Mapping[bytes, str],
 ) -> RestorePlan:
     """The plan that leaves alone what cannot be changed. `plan_around` makes one around the paths it is given; `store`
-    is where the safety snapshot will go.
+    is where the safety snapshot will go. `left` are directories that are to be left alone, with reasons.
 
     Raises OSError when the directory itself cannot be entered.
     """
@@ -36,7 +40,7 @@ def feasible(
     there = live.by_path()
     refused: dict[bytes, str] = {}
     with Obstacles(root) as obstacles:
-        while found := _refused(plan, there, obstacles):
+        while found := _left(plan, left) | _refused(plan, there, obstacles):
             refused |= found
             for path, database in live.beside().items():
                 if path in found:
@@ -47,6 +51,16 @@ def feasible(
     plan.foreseen += [Problem(where, told) for where, told in _shortages(root, plan)]
     plan.foreseen += _safety_shortage(store, plan, there)
     return plan
+
+
+def _left(plan: RestorePlan, left: Mapping[bytes, str]) -> dict[bytes, str]:
+    """The paths of steps in directories that are to be left alone."""
+    return {
+        step.path: why
+        for folder, why in left.items()
+        for step in plan.steps
+        if not folder or step.path == folder or step.path.startswith(folder + b"/")
+    }
 
 
 def _refused(plan: RestorePlan, there: Mapping[bytes, Entry], obstacles: Obstacles) -> dict[bytes, str]:

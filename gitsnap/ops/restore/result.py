@@ -9,6 +9,7 @@ from enum import StrEnum
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.retention import Decision, HeldBack
+from gitsnap.core.running import Running
 
 # Those of some differences that nothing could have been done about, with the reason for each.
 Explain = Callable[[list[Problem]], list[Problem]]
@@ -25,7 +26,7 @@ class Restored:
     has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
     `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
-    which stood in its place.
+    which stood in its place. `running` are databases whose server was at work in what was touched.
     """
 
     target: Snapshot
@@ -46,6 +47,7 @@ class Restored:
     beyond: list[bytes] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     aside: str | None = None
+    running: list[Running] = field(default_factory=list)
 
     def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
         """Take in where the directory differs from the target afterwards."""

@@ -15,6 +15,7 @@ from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan
+from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.upgrade import undone_again
@@ -24,7 +25,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
-from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live import at_work, databases, exclusions
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.restore.result import Restored
@@ -96,7 +97,10 @@ class Rollback:
         self._finished = False
         self._sidecar, self._settings, self._options = sidecar, settings, options
         texts = exclusions.texts(sidecar.installation, settings)
-        self.target = Target(sidecar, target, texts, extent, reversing=reversing, sqlite=settings.sqlite)
+        leaving = settings.databases is Policy.LEAVE
+        self.target = Target(
+            sidecar, target, texts, extent, reversing=reversing, sqlite=settings.sqlite, leaving_servers=leaving
+        )
 
     @property
     def finished(self) -> bool:
@@ -113,6 +117,8 @@ class Rollback:
         result.unrecorded = self.target.unrecorded
         if options.dry_run or options.confirm:
             result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
+            if not options.dry_run:
+                self._require_stopped(result)
             if options.dry_run or (options.confirm and not options.confirm(self.target.snapshot, result.plan)):
                 result.duration = time.monotonic() - started
                 return result
@@ -129,6 +135,15 @@ class Rollback:
         result.held = pruned.held
         result.duration = time.monotonic() - started
         return result
+
+    def _explained(self, wrong: list[Problem]) -> list[Problem]:
+        return [*self.target.explained(wrong), *self.target.served(wrong)]
+
+    def _require_stopped(self, result: Restored) -> None:
+        """Note the databases at work in what is to be touched; DatabaseRunningError unless that is wanted."""
+        result.running = self.target.running
+        if self._settings.databases in (None, Policy.REFUSE):
+            at_work.require_untouched(result.running)
 
     def _go_on(self, result: Restored, before: Sequence[Snapshot], after: Scan) -> None:
         """Record what the rollback has made of upgrades, and what the directory has come back to."""
@@ -191,6 +206,7 @@ class Rollback:
 
         def needed(scan: Scan) -> bool:
             result.plan, result.beyond = self.target.plan(scan), self.target.beyond
+            self._require_stopped(result)
             require_way_in(self._sidecar.installation, result.plan)
             require_space(self._sidecar.installation, result.plan)
             replaced = {*result.plan.written, *result.plan.removed}
@@ -243,7 +259,7 @@ class Rollback:
         if result.safety is None:
             after = check(self._sidecar, self.target, cache, self._options.observer, hidden)
             result.incomplete += [*result.plan.kept, *self.target.unread(), *self.target.unlooked(after.inventory)]
-            result.conclude(self.target.differences(after.inventory), self.target.explained)
+            result.conclude(self.target.differences(after.inventory), self._explained)
         else:
             after = self._apply(result, result.safety, scan, cache)
         result.applied = self._finished = True
@@ -289,7 +305,7 @@ class Rollback:
             result.incomplete += [*meanwhile, *self.target.unlooked(after.inventory)]
             result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
             result.incomplete += (p for p in transaction.finish(forward=True) if not (p.path in kept and refused(p)))
-        result.conclude(wrong, self.target.explained)
+        result.conclude(wrong, self._explained)
         return after
 
     def _take_back(self, safety: Snapshot) -> None:

@@ -12,9 +12,10 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
+from gitsnap.core.running import Running, read_told, sentence
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops.live import exclusions
+from gitsnap.ops.live import at_work, exclusions
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.feasible import explained, feasible
 from gitsnap.ops.live.pending import without
@@ -74,9 +75,13 @@ class Target:
         *,
         reversing: bool = False,
         sqlite: bool = True,
+        leaving_servers: bool = False,
     ) -> None:
         self.extent, self.paths, self.part, self.only = extent, extent.paths, extent.part, extent.only
         self.snapshot, self.texts = snapshot, texts
+        self._leaving_servers = leaving_servers
+        # Databases at work in what was to be touched.
+        self.running: list[Running] = []
         self._reversing, self.sqlite = reversing, sqlite
         # The directory itself was gone, and is made again whatever the paths are.
         self.remade = False
@@ -106,7 +111,12 @@ class Target:
                 self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts, refused=refused
             )
 
-        plan = feasible(self._root, live, plan_around, self._store)
+        found = at_work.look(self._root, (e.path for e in live.entries))
+        left = {r.path: f"{sentence(r)}: it was left alone" for r in found} if self._leaving_servers else {}
+        plan = feasible(self._root, live, plan_around, self._store, left)
+        at = [*(s.path for s in plan.steps), *(p.path for p in plan.kept)] if found else []
+        self.running = [r for r in found if any(map(r.covers, at))]
+        plan.foreseen += [Problem(r.path, sentence(r)) for r in self.running if not left]
         lost = unsaved(plan, live)
         if lost:
             raise GitsnapError(
@@ -116,7 +126,16 @@ class Target:
                 hint="stop what is writing them, or make them readable, and try again; nothing was touched",
             )
         plan.foreseen += self.unread()
+        if plan.steps:
+            plan.foreseen += self._captured_at_work(plan)
         return plan
+
+    def _captured_at_work(self, plan: RestorePlan) -> Iterator[Problem]:
+        """The databases that come back from files that were copied while a server wrote to them."""
+        for database, shown in map(read_told, self.snapshot.running):
+            path = b"" if shown == "." else shown.encode("utf-8", "surrogateescape")
+            if any(not path or s.path == path or s.path.startswith(path + b"/") for s in plan.steps):
+                yield Problem(path, f"{database} was running when this was captured: it may not start from these files")
 
     @property
     def whole(self) -> bool:
@@ -142,6 +161,17 @@ class Target:
                 )
         changes = compare(self.wanted, live, renames=False).changes
         return sorted(c.path for c in changes if c.path not in self.only.paths)
+
+    def served(self, wrong: list[Problem]) -> list[Problem]:
+        """Those of the differences that a database at work accounts for, which was left alone."""
+        if not self._leaving_servers:
+            return []
+        return [
+            Problem(p.path, f"{sentence(r)}: it was left alone")
+            for p in wrong
+            for r in self.running
+            if r.covers(p.path)
+        ]
 
     def differences(self, found: Inventory) -> list[Problem]:
         """Where the directory is not what it shall be."""

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
 from gitsnap.core.outcome import Ending
+from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import (
     CheckResult,
@@ -186,6 +188,8 @@ class Upgrade:
             changed_files=taken.changed_files,
             removed_files=taken.removed_files,
             partial=len(taken.partial),
+            databases_running=[r.document() for r in taken.running],
+            hooked=bool(self._settings.hooks and self._settings.hooks.before),
             pruned=[{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in taken.pruned],
             retention_held=taken.held.document() if taken.held else None,
             duration=round(taken.duration, 3),
@@ -397,9 +401,12 @@ class Upgrade:
             )
 
     def _bring_back(self, pre: Snapshot) -> Restored:
+        # Nobody is there to stop a server. What is under it stays, and is named.
+        settings = replace(self._settings, databases=Policy.LEAVE)
+
         def attempt() -> Restored:
             return rollback.rollback(
-                self.sidecar, pre.id, self._settings, rollback.RollbackOptions(self._clock(), observer=self._observer)
+                self.sidecar, pre.id, settings, rollback.RollbackOptions(self._clock(), observer=self._observer)
             )
 
         try:
