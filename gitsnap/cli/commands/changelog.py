@@ -49,7 +49,8 @@ def changelog(
             observer=session.out.progress(),
         )
     if session.options.json or form == "json":
-        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets))
+        typed = session.out.command
+        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets, command=typed))
     else:
         plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
         style = changelog_text.Markdown() if form == "md" else plain

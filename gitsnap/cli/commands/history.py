@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gitsnap import __version__
 from gitsnap.cli.app import Group, command
 
 if TYPE_CHECKING:
@@ -16,13 +17,12 @@ if TYPE_CHECKING:
 def history(context: typer.Context) -> None:
     """List upgrades, rollbacks and snapshots, oldest first."""
     from gitsnap.cli.render import json_upgrade, upgrade
-    from gitsnap.core.retention import describe
     from gitsnap.ops.report import history as operation
 
     session: Session = context.obj
     with session.open() as (sidecar, settings):
         found = operation.history(sidecar, settings)
     if session.options.json:
-        session.out.document(json_upgrade.history(found, describe(settings.retention)))
+        session.out.document(json_upgrade.history(found, settings.retention, __version__, session.out.command))
     else:
         upgrade.history(session.out, found)

@@ -159,7 +159,7 @@ def _tell(session: Session, found: Report, target: str, page: Page) -> None:
                 "report": {**json.place(target), "bytes": len(page.data)},
                 "from": found.log.old,
                 "to": found.log.new,
-                "upgrade": json_upgrade.episode(found.episode) if found.episode else None,
+                "upgrade": json_upgrade.episode(found.episode, session.out.command) if found.episode else None,
                 "summary": found.log.summary,
                 "diffs": {"shown": page.diffs, "left_out": page.diffs_left_out},
                 "unreadable": json.problems(found.partial),

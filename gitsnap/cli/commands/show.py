@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Selector
+from gitsnap.core.errors import NoSuchSnapshotError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -26,7 +28,13 @@ def show(context: typer.Context, snapshot: Selector = "latest") -> None:
     with session.open() as (sidecar, settings):
         if snapshot != "latest" and means_upgrade(sidecar, snapshot):
             return _show_upgrade(session, sidecar, settings, snapshot)
-        result = inspect.show(sidecar, snapshot, settings.components)
+        try:
+            result = inspect.show(sidecar, snapshot, settings.components)
+        except NoSuchSnapshotError:
+            # An upgrade whose snapshots are gone is still in the audit log.
+            with suppress(NoSuchSnapshotError):
+                return _show_upgrade(session, sidecar, settings, snapshot)
+            raise
     if session.options.json:
         session.out.document(json.shown(result))
     else:
@@ -40,10 +48,9 @@ def _show_upgrade(session: Session, sidecar: Sidecar, settings: Settings, select
     from gitsnap.ops.report import history as operation
 
     found = operation.history(sidecar, settings)
-    wanted = operation.upgrade_of(sidecar, selector).id
-    episode = next(e for e in found.episodes if e.upgrade and e.upgrade.id == wanted)
+    episode = operation.past_upgrade(found, selector)
     verified = episode.snapshot.id in found.verified
     if session.options.json:
-        session.out.document(json_upgrade.upgrade(episode, verified))
+        session.out.document(json_upgrade.upgrade(episode, verified, session.out.command))
     else:
         upgrade.upgrade(session.out, episode, verified)

@@ -8,6 +8,8 @@ from gitsnap.cli.render.json import Document, change, path
 from gitsnap.core.changelog import FileChange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitsnap.core.changelog import Changelog
     from gitsnap.core.packages.model import PackageChange
     from gitsnap.core.settings import Settings
@@ -15,14 +17,16 @@ if TYPE_CHECKING:
 from gitsnap.cli.render.json_keys import key_document
 
 
-def document(log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool) -> Document:
-    """`changelog --format json`."""
+def document(
+    log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool, command: Callable[[str], str]
+) -> Document:
+    """`changelog --format json`; `command` makes what is to be typed of a command's words."""
     from gitsnap.cli.render import json_upgrade
 
     return {
         "from": log.old,
         "to": log.new,
-        "upgrade": json_upgrade.episode(episode) if episode else None,
+        "upgrade": json_upgrade.episode(episode, command) if episode else None,
         "summary": log.summary,
         "bytes": log.grown,
         "packages": [_package(p) for p in log.packages],

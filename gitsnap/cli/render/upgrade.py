@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting, text
@@ -198,8 +198,22 @@ def history(out: Terminal, found: History) -> None:
         if episode.damaged:
             first = min(episode.damaged.values(), key=lambda d: d.found)
             told = f"[damaged, found {formatting.when(first.found)}] {told}"
+        if episode.gone:
+            told = f"[{_gone(episode)}] {told}"
         room = out.width - wide - 41 if out.width else None
         out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {formatting.clip(told, room)}".rstrip())
+    if any(e.gone for e in found.episodes):
+        out.remark(f"\nWhat is gone was removed; when, by whom and why:  {out.command('audit')}")
+
+
+def _gone(episode: Episode) -> str:
+    """Which of its snapshots were removed, and since when."""
+    parts = [episode.snapshot.id]
+    if episode.upgrade and episode.upgrade.post:
+        parts.append(episode.upgrade.post.id)
+    left = [name for name in parts if name not in episode.gone]
+    first = min(episode.gone.values(), key=lambda r: r.when)
+    return f"gone since {formatting.when(first.when)}" if not left else f"only {', '.join(left)} is left"
 
 
 def _seconds(length: float | None) -> str:
@@ -236,14 +250,37 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         ("exit code", "" if code is None else str(code)),
         ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
         ("because", formatting.name(of.failure)),
-        ("before", f"{of.pre.id}{' (verified)' if verified else ''}"),
-        ("after", of.post.id if of.post else "no snapshot"),
+        *_checks(episode),
+        ("by", formatting.name(f"{episode.told.user} on {episode.told.host}") if episode.told.user else ""),
+        ("before", f"{of.pre.id}{' (verified)' if verified else ''}{_removed(episode, of.pre.id)}"),
+        ("after", f"{of.post.id}{_removed(episode, of.post.id)}" if of.post else "no snapshot"),
         *(("undone", f"{formatting.when(s.created)}{again}, what was there is {s.id}") for s in of.safety),
         ("files", counts if changed else ""),
         ("in", ", ".join(map(formatting.name, changed.components)) if changed else ""),
         ("previous", episode.previous or ""),
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)
-    if of.post:
+    if of.pre.id in episode.gone:
+        out.line(f"\nWhat the audit log has:  {out.command(f'audit --upgrade {of.id}')}")
+        return
+    if of.post and of.post.id not in episode.gone:
         out.line(f"\nWhat changed:  {out.command(f'changelog {of.id}')}")
     out.line(f"Go back:       {out.command(f'rollback {of.id}@pre')}")
+
+
+def _removed(episode: Episode, snapshot: str) -> str:
+    removal = episode.gone.get(snapshot)
+    if removal is None:
+        return ""
+    why = f": {', '.join(removal.reasons)}" if removal.reasons else ""
+    return formatting.name(f" (gone since {formatting.when(removal.when)}, {removal.action} by {removal.user}{why})")
+
+
+def _checks(episode: Episode) -> Iterator[tuple[str, str]]:
+    """Each check, and the end of what the one that failed has printed."""
+    for check in episode.told.checks:
+        ended = "passed" if check.get("ok") else f"FAILED: it {check.get('problem')}"
+        yield "check", formatting.name(f"{check.get('check')} {ended}")
+    failed = episode.failed_check
+    for line in str(failed.get("output") or "").splitlines()[-12:] if failed else ():
+        yield "", f"  | {formatting.name(line)}"

@@ -13,7 +13,7 @@ from typing import Any
 from gitsnap.core import audit as log
 from gitsnap.core.audit import Noted
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.model import Snapshot
+from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.settings import Audit
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit
@@ -124,7 +124,7 @@ class Act:
             "target": noted.target,
             "safety": noted.safety,
             "taken": [_snapshot(s) for s in noted.taken],
-            "removed": [{**_snapshot(s), "reasons": list(noted.reasons.get(s.id, ()))} for s in noted.removed],
+            "removed": [{**_gone(s), "reasons": list(noted.reasons.get(s.id, ()))} for s in noted.removed],
             "checks": [_masked(check) for check in noted.checks],
             "counts": noted.counts,
             "details": _masked(noted.details),
@@ -170,6 +170,20 @@ def _snapshot(s: Snapshot) -> dict[str, Any]:
         "partial": s.partial,
         "manifest_sha256": s.manifest_sha256,
     }
+
+
+def _gone(s: Snapshot) -> dict[str, Any]:
+    """The same of one that is removed, with what becomes of the record of its upgrade."""
+    told = _snapshot(s)
+    if s.kind is Kind.PRE and s.ending is not None:
+        told |= {
+            "outcome": s.ending.outcome.value,
+            "command_exit_code": s.ending.exit_code,
+            "failure": _shown(s.ending.failure),
+            "failed_check": _shown(s.ending.check),
+            "rollback_error": _shown(s.ending.rollback_error),
+        }
+    return told
 
 
 def _masked(value: Any) -> Any:

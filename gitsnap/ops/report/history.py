@@ -1,4 +1,4 @@
-"""Upgrades, rollbacks and single snapshots in the order in which they happened, derived from refs and trailers."""
+"""Upgrades, rollbacks and single snapshots in the order in which they happened, by refs, trailers and the audit log."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from gitsnap.core.component import component_of
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.order import in_order
 from gitsnap.core.outcome import Outcome
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
 from gitsnap.ops.live import damage, in_progress
+from gitsnap.ops.report import past
+from gitsnap.ops.report.past import Removal, Told
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
@@ -44,7 +48,8 @@ class Episode:
 
     `snapshot` is the one that it began with (of a rollback the safety snapshot). `target` is what a rollback brought
     back, `paths` how many paths of it (None: everything). `previous` is the upgrade before this one. `damaged` is what
-    is known to be damaged of its snapshots, by id.
+    is known to be damaged of its snapshots, by id; `gone` those of them that were removed. `told` is what the audit log
+    tells of an upgrade.
     """
 
     snapshot: Snapshot
@@ -55,6 +60,13 @@ class Episode:
     previous: str | None = None
     status: str = ""
     damaged: dict[str, Damage] = field(default_factory=dict)
+    gone: dict[str, Removal] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+
+    @property
+    def failed_check(self) -> Mapping[str, Any] | None:
+        """The check that failed, as in the JSON of `run`, where the audit log tells it."""
+        return next((c for c in self.told.checks if c.get("ok") is False), None)
 
     @property
     def type(self) -> str:
@@ -80,30 +92,51 @@ class History:
 
 
 def history(sidecar: Sidecar, settings: Settings) -> History:
-    """What happened to this directory, as far as its snapshots tell."""
+    """What happened to this directory, as far as its snapshots and the audit log tell."""
     living = catalog.snapshots(sidecar)
+    kept = past.load(sidecar)
+    for snapshot in living:
+        kept.removals.pop(snapshot.id, None)
+    every = in_order([*living, *(s for name, s in kept.gone.items() if name in kept.removals)])
     count = _Counting(sidecar, settings.components)
-    known = {u.id: u for u in upgrades(living)}
+    known = {u.id: u for u in upgrades(every)}
     proved, hurt = verifications.load(sidecar), damage.known(sidecar, living)
     cut_short = in_progress.look(sidecar)
     running = in_progress.living(sidecar)
     out, previous = [], None
-    for snapshot in living:
+    for snapshot in every:
         episode = _episode(snapshot, known)
         if episode is None:
             continue
         if episode.upgrade:
             episode.previous, previous = previous, episode.upgrade.id
-            episode.changed = count.changed(episode.upgrade.pre, episode.upgrade.post)
+            episode.told = kept.upgrades.get(episode.upgrade.id, episode.told)
+            episode.changed = _changed(count, episode, kept.removals)
             stands = cut_short is not None and cut_short.upgrade == episode.upgrade.id
             episode.status = "running" if episode.upgrade.id == running else _status(episode.upgrade, stands)
             if stands and cut_short and episode.upgrade.ending is None and cut_short.stage.value == "rollback-failed":
                 episode.status = "rollback-failed"
         mine = [snapshot.id, *(s.id for s in _parts(episode.upgrade))]
         episode.damaged = {name: hurt[name] for name in mine if name in hurt}
+        episode.gone = {name: kept.removals[name] for name in mine if name in kept.removals}
         out.append(episode)
     verified = {s.id for s in living if s.commit in proved}
     return History(sidecar.installation, out, verified, sidecar.disk_bytes())
+
+
+def _changed(count: _Counting, episode: Episode, removals: Mapping[str, Removal]) -> Changed | None:
+    """By the snapshots; where one of them is gone, by what was counted then."""
+    of = episode.upgrade
+    assert of is not None
+    if not {of.pre.id, of.post.id if of.post else ""} & removals.keys():
+        return count.changed(of.pre, of.post)
+    return Changed(*episode.told.changed, ()) if episode.told.changed else None
+
+
+def past_upgrade(found: History, selector: str) -> Episode:
+    """The upgrade that is meant, whether its snapshots are there or gone; NoSuchSnapshotError."""
+    every = {e.upgrade.id: e for e in found.episodes if e.upgrade}
+    return every[choose_upgrade([e.upgrade for e in every.values() if e.upgrade], selector).id]
 
 
 def _parts(upgrade: Stored | None) -> Iterable[Snapshot]:
