@@ -27,12 +27,17 @@ def headers(data: bytes) -> dict[str, str]:
     return found
 
 
-def json_object(data: bytes) -> dict[str, Any]:
-    """A JSON object; TypeError for other JSON, ValueError for anything else and for what is nested beyond reason."""
+def json_data(data: bytes) -> Any:
+    """What JSON says; ValueError for what is none, or is nested beyond reason."""
     try:
-        found = json.loads(data)
+        return json.loads(data)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object; TypeError for other JSON, ValueError for what is none."""
+    found = json_data(data)
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found

@@ -96,3 +96,31 @@ def test_of_two_records_without_digests_the_one_written_last_counts() -> None:
     sides = at(1, old), [e for e in at(1, old) + at(2, info("1.0")) if e.path]
     found = packages.compare(sides, [], lambda side, entry: iter([new[entry.path.decode()].encode()]))
     assert told(found.changes) == ["python foo 1.1 > 1.0 down"]
+
+
+def test_copies_inside_of_packages_by_other_names_than_vendor() -> None:
+    said = "Name: six\nVersion: 1.1\n"
+    for place, holder in ((SITE + "foo/extern", "foo"), ("app/foo/deps", "foo"), (SITE + "foo/vendor/a/b", "foo")):
+        files = {f"{place}/six-1.1.dist-info/METADATA": said, f"{place}/__init__.py": "", "app/foo/__init__.py": ""}
+        assert told(compared({}, files).changes) == [f"python six - > 1.1 new vendored in {holder}"]
+
+
+def test_an_environment_beside_modules_is_where_packages_are_installed() -> None:
+    files = {f"app/venv/{SITE}six-1.1.dist-info/METADATA": "Name: six\nVersion: 1.1\n", "app/__init__.py": ""}
+    files |= {"vendor/seven-1.1.dist-info/METADATA": "Name: seven\nVersion: 1.1\n"}
+    assert told(compared({}, files).changes) == ["python seven - > 1.1 new", "python six - > 1.1 new"]
+
+
+def test_modules_of_node_inside_of_a_package_are_vendored() -> None:
+    new = distribution("foo", "1.0", {"foo/static/node_modules/x/package.json": '{"version": "1.0.0"}'})
+    assert told(compared({}, new).changes) == ["python foo - > 1.0 new", "npm x - > 1.0.0 new vendored in foo"]
+
+
+def test_names_that_have_commas_and_quotes_are_owned() -> None:
+    odd = 'foo/a, "b".py'
+    old, new = distribution("foo", "1.0", {"foo/a.py": "1"}), distribution("foo", "1.1", {"foo/a.py": "2"})
+    for side, text in ((old, "1"), (new, "2")):
+        record = next(p for p in side if p.endswith("RECORD"))
+        side[record] = str(side[record]) + '"foo/a, ""b"".py",,\n'
+        side[SITE + odd] = text
+    assert (SITE + odd).encode() in compared(old, new).within

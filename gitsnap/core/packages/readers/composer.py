@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import order, reader
-from gitsnap.core.packages.text import below, joined, json_object, parent, plain
+from gitsnap.core.packages.text import below, joined, json_data, json_object, parent, plain
 from gitsnap.core.packages.versions import semver
 
 order("composer", semver)
@@ -18,7 +17,7 @@ order("composer", semver)
 def installed(path: bytes, tree: Tree) -> Iterator[Package]:
     """What composer installed. Its first version wrote a list, its second an object."""
     here = parent(path)
-    found = json.loads(tree.read(path))
+    found = json_data(tree.read(path))
     for said in found["packages"] if isinstance(found, dict) else found:
         name = plain(said["name"])
         own = said.get("install-path")

@@ -12,9 +12,10 @@ from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import below, parent, plain, text
 
-_IMAGE = re.compile(r"""^[\s-]*image:\s*["']?([^\s"'#]+)""", re.MULTILINE)
+_IMAGE = re.compile(r"""^[ \t-]*image:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
+_LONGEST = 500
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?[-?+]([^}]*))?\}|\$(\w+)")
-_ASSIGNED = re.compile(r"""^(?:export\s+)?(\w+)\s*=\s*["']?([^\s"'#]*)""", re.MULTILINE)
+_ASSIGNED = re.compile(r"""^(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*["']?([^\s"'#]*)""", re.MULTILINE)
 
 
 @reader("**/docker-compose*.yml", "**/docker-compose*.yaml", "**/compose*.yml", "**/compose*.yaml", outermost=True)
@@ -22,6 +23,8 @@ def compose(path: bytes, tree: Tree) -> Iterator[Package]:
     """Each image by its name; its version is the tag, or the digest where that is what it names."""
     known = dict(_ASSIGNED.findall(text(tree.read(below(parent(path), b".env")))))
     for image in _IMAGE.findall(text(tree.read(path))):
+        if len(image) > _LONGEST:
+            continue
         name, version = _parts(_filled(image, known))
         if name and "$" not in name:
             yield Package("container", plain(name), plain(version), parent(path), path, kind=Kind.LOCKED)

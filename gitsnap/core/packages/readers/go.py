@@ -14,10 +14,11 @@ from gitsnap.core.packages.registry import executable_reader, order, reader
 from gitsnap.core.packages.text import below, parent, plain, text
 from gitsnap.core.packages.versions import semver
 
-_REQUIRED = re.compile(r"^(?:\t|require\s+)([^\s()]+\.[^\s()]+)\s+(v\d\S*)", re.MULTILINE)
-_VENDORED = re.compile(r"^# (\S+) (v\d\S*)", re.MULTILINE)
+_VENDORED = re.compile(r"^# (\S{1,300}) (v\d\S*)", re.MULTILINE)
 _WRITTEN = re.compile(r"""-X[ =]\\?["']?[\w./-]*[vV]ersion=(v?\d[^\s"'\\]*)""")
 _REVISION = re.compile(r"^build\tvcs\.revision=([0-9a-f]{12})", re.MULTILINE)
+# So much of a build's settings is looked through.
+_SETTINGS = 16 << 10
 _MAGIC = b"\xff Go buildinf:"
 # The strings lie inline, after a header of 32 bytes.
 _INLINE, _HEADER = 2, 32
@@ -27,10 +28,18 @@ order("go", semver)
 
 @reader("**/go.mod", outermost=True)
 def required(path: bytes, tree: Tree) -> Iterator[Package]:
-    """The modules that are required. `replace` has them on the left of an arrow, and does not count."""
-    found = re.sub(r"(?ms)^(?:replace|exclude|retract)\s+(?:\(.*?^\)|.*?$)", "", text(tree.read(path)))
-    for name, version in _REQUIRED.findall(found):
-        yield Package("go", name, version, parent(path), path, kind=Kind.LOCKED)
+    """The modules that are required, in lines of their own or in a block."""
+    block = ""
+    for line in text(tree.read(path)).splitlines():
+        words = line.partition("//")[0].split()
+        if words[1:] == ["("]:
+            block = words[0]
+        elif words == [")"]:
+            block = ""
+        elif len(words) > 1:
+            word, *said = [block, *words] if block else words
+            if word == "require" and len(said) == 2:
+                yield Package("go", plain(said[0]), plain(said[1]), parent(path), path, kind=Kind.LOCKED)
 
 
 @reader("**/vendor/modules.txt")
@@ -67,7 +76,7 @@ def _version(program: list[str], info: str) -> str | None:
     """The module's version; of one that was built in its own checkout, what its makers wrote into it, or the commit."""
     if program[0] == "mod" and len(program) > 2 and program[2] != "(devel)":
         return program[2]
-    written = _WRITTEN.search(info) or _REVISION.search(info)
+    written = _WRITTEN.search(info[:_SETTINGS]) or _REVISION.search(info)
     return written[1] if written else None
 
 

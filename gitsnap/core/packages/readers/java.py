@@ -13,7 +13,7 @@ from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import headers, parent, plain, text
 
 _NAMED = re.compile(r"(?P<name>.+?)-(?P<version>v?\d[\w.+-]*)\.(?:jar|war)", re.DOTALL)
-_LARGEST = 64 << 10
+_LARGEST, _LARGEST_LIST = 64 << 10, 4 << 20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, KeyError)
 
 
@@ -46,6 +46,10 @@ def _package(path: bytes, name: str, version: str, ecosystem: str = "java") -> P
 
 
 def _manifest(data: bytes) -> dict[str, str]:
+    # What is there is listed at the end; how long that list is, stands behind it.
+    end = data.rfind(b"PK\x05\x06")
+    if end < 0 or int.from_bytes(data[end + 12 : end + 16], "little") > _LARGEST_LIST:
+        return {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open("META-INF/MANIFEST.MF") as file:
             said = file.read(_LARGEST)

@@ -12,8 +12,8 @@ from gitsnap.core.packages.model import Package, Tree
 from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import below, json_object, parent, plain, text
 
-_SERVER = re.compile(r"""^\s*\$OC_VersionString\s*=\s*['"]([^'"]+)['"]""", re.MULTILINE)
-_ID, _VERSION = (re.compile(rf"<{f}>\s*([^<>]+?)\s*</{f}>") for f in ("id", "version"))
+_SERVER = re.compile(r"""^[ \t]*\$OC_VersionString[ \t]*=[ \t]*['"]([^'"\n]+)['"]""", re.MULTILINE)
+_ID, _VERSION = (re.compile(rf"<{f}>\s*([^<>\s]+)\s*</{f}>") for f in ("id", "version"))
 _TOPS = b"3rdparty core dist lib ocm-provider ocs ocs-provider resources themes updater".split()
 
 

@@ -14,6 +14,7 @@ _YARN = re.compile(r'"?(?P<name>@?[^@"\s]+)@.*:\s*')
 _YARN_VERSION = re.compile(r'  version:? "?([^"\s]+)"?\s*')
 # By age: /name/1.0.0_peers:, /name@1.0.0(peers):, name@1.0.0:
 _PNPM = re.compile(r"""  ['"]?/?(?P<name>(?:@[^/@\s'"]+/)?[^/@\s'"]+)[@/](?P<version>\d[^\s:'"(_/]*)[^:]*:.*""")
+_LONGEST = 1000
 _BUN = re.compile(r'    "[^"]+": \["(?P<name>@?[^@"]+)@(?P<version>\d[^"]*)".*')
 
 
@@ -58,7 +59,7 @@ def pnpm(path: bytes, tree: Tree) -> Iterator[Package]:
     """What pnpm's lock file says, of any of its versions."""
     section = text(tree.read(path)).partition("\npackages:\n")[2]
     # Newer ones tell the same packages again, with their dependencies.
-    lines = section.partition("\nsnapshots:\n")[0].splitlines()
+    lines = [line for line in section.partition("\nsnapshots:\n")[0].splitlines() if len(line) < _LONGEST]
     yield from _packages(path, ((m["name"], m["version"]) for m in map(_PNPM.fullmatch, lines) if m))
 
 

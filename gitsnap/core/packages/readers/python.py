@@ -15,7 +15,11 @@ from gitsnap.core.packages.registry import order, reader
 from gitsnap.core.packages.text import below, headers, joined, parent, plain, text
 from gitsnap.core.packages.versions import pep440
 
-_VENDORED = re.compile(rb"(?:^|.*/)([^/]+)/(?:_?vendored|_vendor|_bundled)(?:/.*)?")
+# Below a package of a directory of packages, or in a directory that says so.
+_VENDORED = re.compile(
+    rb"(?:.*/)?(?:(?:site|dist)-packages/([^/]+)(?:/.*)?|([^/]+)/(?:_?vendored|_vendor|_bundled)(?:/.*)?)", re.DOTALL
+)
+_SITE = re.compile(rb"(?:.*/)?(?:site|dist)-packages", re.DOTALL)
 
 order("python", pep440)
 
@@ -39,7 +43,7 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
         return
     said = headers(tree.read(path))
     name = plain(said.get("name"))
-    vendored = _VENDORED.fullmatch(site)
+    holder = _holder(site, tree)
 
     def files(tree: Tree) -> Mapping[bytes, str]:
         return _files(folder, site, canonical(name), tree)
@@ -52,11 +56,23 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
         path,
         tops=(folder,),
         files=files,
-        kind=Kind.VENDORED if vendored else Kind.INSTALLED,
-        holder=text(vendored[1]) if vendored else "",
+        kind=Kind.VENDORED if holder else Kind.INSTALLED,
+        holder=text(holder),
         canonical=canonical(name),
         alone=True,
     )
+
+
+def _holder(site: bytes, tree: Tree) -> bytes:
+    """The package that a directory of packages is in; empty where it is in none."""
+    if _SITE.fullmatch(site):
+        return b""
+    if vendored := _VENDORED.fullmatch(site):
+        return vendored[1] or vendored[2]
+    holder = b""
+    while site and tree.has(below(site, b"__init__.py")):
+        holder, site = site.rpartition(b"/")[2], parent(site)
+    return holder
 
 
 def _files(folder: bytes, site: bytes, name: str, tree: Tree) -> Mapping[bytes, str]:

@@ -9,6 +9,7 @@ from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import array_of_tables, json_object, parent, plain, text
 
+_LONGEST = 1000
 _PINNED = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*([^\s;#,\\]+)")
 
 
@@ -35,7 +36,7 @@ def pipfile(path: bytes, tree: Tree) -> Iterator[Package]:
 @reader("**/requirements*.txt", "**/requirements/*.txt", "**/constraints*.txt", outermost=True)
 def requirements(path: bytes, tree: Tree) -> Iterator[Package]:
     """What is pinned with `==` in a file of requirements."""
-    lines = text(tree.read(path)).splitlines()
+    lines = (line for line in text(tree.read(path)).splitlines() if len(line) < _LONGEST)
     yield from _packages(path, ((m[1], m[2]) for m in map(_PINNED.match, lines) if m))
 
 

@@ -15,6 +15,8 @@ _NEVRA = re.compile(
     r"\.(?:noarch|x86_64|i[3-6]86|aarch64|armv7hl|ppc64le|s390x|riscv64)(?:\s.*)?"
 )
 
+_LONGEST = 300
+
 order("rpm", rpm)
 
 
@@ -31,5 +33,5 @@ def manifest(path: bytes, tree: Tree) -> Iterator[Package]:
 def listed(path: bytes, tree: Tree) -> Iterator[Package]:
     """A list of `rpm -qa`."""
     for line in text(tree.read(path)).splitlines():
-        if match := _NEVRA.fullmatch(line):
+        if len(line) < _LONGEST and (match := _NEVRA.fullmatch(line)):
             yield Package("rpm", match["name"], (match["epoch"] or "") + match["version"], parent(path), path)

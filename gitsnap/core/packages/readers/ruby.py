@@ -9,9 +9,9 @@ from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import below, parent, plain, text
 
-_FIELD = r"""^\s*s\.{} = (?:Gem::Version\.new\(?)?["']([^"']+)["']"""
+_FIELD = r"""^[ \t]*s\.{} = (?:Gem::Version\.new\(?)?["']([^"'\n]+)["']"""
 _NAME, _VERSION = (re.compile(_FIELD.format(f), re.MULTILINE) for f in ("name", "version"))
-_LOCKED = re.compile(r"^ {4}([\w.-]+) \((\d[\w.]*)(?:-[^)]*)?\)$", re.MULTILINE)
+_LOCKED = re.compile(r"^ {4}([\w.-]+) \((\d[\w.]*)(?:-[^)\n]*)?\)$", re.MULTILINE)
 
 
 @reader("**/specifications/*.gemspec", "**/specifications/default/*.gemspec")

@@ -12,10 +12,10 @@ from gitsnap.core.packages.model import Package, Tree
 from gitsnap.core.packages.registry import reader
 from gitsnap.core.packages.text import below, parent, plain, text
 
-_CORE = re.compile(r"""^\s*\$wp_version\s*=\s*['"]([^'"]+)['"]""", re.MULTILINE)
+_CORE = re.compile(r"""^[ \t]*\$wp_version[ \t]*=[ \t]*['"]([^'"\n]+)['"]""", re.MULTILINE)
 # WordPress itself reads so much of a file for its header.
 _HEADER = 8 << 10
-_FIELD = r"^(?:[ \t]*<\?php)?[ \t/*#@]*{}:[ \t]*(.+?)[ \t]*(?:\*/|\?>)?\r?$"
+_FIELD = r"^(?:[ \t]*<\?php)?[ \t/*#@]*{}:(.*)$"
 _PLUGIN, _THEME, _VERSION = (
     re.compile(_FIELD.format(f), re.MULTILINE | re.IGNORECASE) for f in ("Plugin Name", "Theme Name", "Version")
 )
@@ -62,4 +62,12 @@ def _headed(ecosystem: str, own: bytes, path: bytes, kind: re.Pattern[str], tree
     version = _VERSION.search(said)
     if kind.search(said) and version:
         name = text(own.rpartition(b"/")[2].removesuffix(b".php"))
-        yield Package(ecosystem, name, plain(version[1]), own, path, tops=(own,), alone=True)
+        yield Package(
+            ecosystem,
+            name,
+            plain(version[1].strip().removesuffix("*/").removesuffix("?>")),
+            own,
+            path,
+            tops=(own,),
+            alone=True,
+        )
