@@ -84,12 +84,12 @@ def confirmation(
     session: Session, directory: str, selector: str | None = None
 ) -> Callable[[Snapshot, RestorePlan], bool]:
     """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot."""
-    from gitsnap.cli.render import formatting, text
+    from gitsnap.cli.render import formatting, restore
 
     def confirm(target: Snapshot, plan: RestorePlan) -> bool:
         if not plan.steps:
             return True
-        text.plan(session.out, target, plan)
+        restore.plan(session.out, target, plan)
         if selector is not None and selector.startswith("latest"):
             _mention_before(session, target)
         session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
@@ -109,7 +109,7 @@ def report(
     dry_run: bool = False,
 ) -> None:
     """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json, restore
 
     terminal.work_is_done(answer_counts=not result.applied)
     if not dry_run and not result.applied:
@@ -118,9 +118,9 @@ def report(
     if session.options.json:
         session.out.document(json.restored(result, steps=not result.applied))
     elif result.applied:
-        text.restored(session.out, result, paths, destination)
+        restore.restored(session.out, result, paths, destination)
     else:
-        text.steps(session.out, result)
+        restore.steps(session.out, result)
     if result.applied and not result.verified and not result.salvaged:
         raise typer.Exit(1)
     if result.applied and (result.incomplete or not result.verified):

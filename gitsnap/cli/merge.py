@@ -82,7 +82,7 @@ def _counts(done: MergeResult) -> str:
 
 
 def _tell(session: Session, done: MergeResult) -> None:
-    from gitsnap.cli.render import text
+    from gitsnap.cli.render import restore, text
 
     restored = done.restored
     assert restored is not None
@@ -94,7 +94,7 @@ def _tell(session: Session, done: MergeResult) -> None:
     for line in _lines(type(done.plan)(conflicts=done.plan.conflicts)):
         session.out.warn(line)
     text.incomplete(session.out, [*done.plan.unknown, *restored.incomplete], "could not be brought back exactly")
-    text.in_use(session.out, restored)
+    restore.in_use(session.out, restored)
     text.pruned(session.out, restored.pruned)
     text.held(session.out, restored.held)
     if restored.safety:

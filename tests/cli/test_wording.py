@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.cli.render import text
+from gitsnap.cli.render import restore
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.model import Problem
@@ -77,10 +77,10 @@ def test_what_was_not_verified_is_not_called_so(tmp_path: Path, capsys: pytest.C
         taken = place.take().snapshot
     plan = RestorePlan([Step(Action.METADATA, b"f", None, None)])
     result = Restored(taken, plan, applied=True, verified=True, incomplete=[Problem(b"f", "owner")])
-    text.restored(Terminal(Options()), result, [], None)
+    restore.restored(Terminal(Options()), result, [], None)
     assert "all else verified" in capsys.readouterr().out
     result.incomplete = []
-    text.restored(Terminal(Options()), result, [], None)
+    restore.restored(Terminal(Options()), result, [], None)
     out = capsys.readouterr().out
     assert ", verified\n" in out
     assert "else" not in out

@@ -15,7 +15,7 @@ from gitsnap.cli.browse.base_screen import RowsScreen
 from gitsnap.cli.browse.rows import ListRow
 from gitsnap.cli.browse.widgets import Sheet, measured, sentences, wrapped
 from gitsnap.cli.browse.worker import Stopping
-from gitsnap.cli.render import formatting, text
+from gitsnap.cli.render import formatting, restore
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.plan import RestorePlan
@@ -75,7 +75,7 @@ class RollbackScreen(RowsScreen):
             if not result.applied:
                 self._end("Nothing was touched", ["Nothing was touched."])
             else:
-                text.restored(sheet, result, [os.fsdecode(p) for p in self._paths], None)
+                restore.restored(sheet, result, [os.fsdecode(p) for p in self._paths], None)
                 good = result.verified and not result.incomplete
                 self._end("Done" if good else "Done, but not all of it: read on", sheet.said)
         finally:
@@ -114,8 +114,8 @@ class RollbackScreen(RowsScreen):
             return
         self.state = "asking"
         # The sum first, as the paths may be many; here all of them can be seen.
-        head = [*text.plan_head(event.target), *text.plan_sum(event.plan), ""]
-        self._show("Go ahead? y or n", [*head, *text.plan_paths(event.plan, _MOST)])
+        head = [*restore.plan_head(event.target), *restore.plan_sum(event.plan), ""]
+        self._show("Go ahead? y or n", [*head, *restore.plan_paths(event.plan, _MOST)])
         self.about("y goes ahead, n leaves all as it is")
         self.refresh_bindings()
 

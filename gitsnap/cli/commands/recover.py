@@ -27,7 +27,7 @@ def recover(
 ) -> None:
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json, restore
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import recover as operation
     from gitsnap.ops.restore.result import Direction
@@ -51,7 +51,7 @@ def recover(
     if session.options.json:
         session.out.document(json.recovered(result))
     else:
-        text.recovered(session.out, result)
+        restore.recovered(session.out, result)
     if result.direction is Direction.GIVE_UP:
         return
     if not result.verified and result.unverified is None:
