@@ -9,12 +9,14 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support import forking
+from tests.support.installation import STARTING_GITSNAP
 
 QUESTION = b"[y/N] "
 
@@ -60,6 +62,7 @@ def on_terminal(
 
 def gitsnap_on_terminal(*words: str, cwd: Path, env: Mapping[str, str], columns: int = 80) -> tuple[int, str]:
     """Run gitsnap alone on a terminal, as a fork of this process: for tests that run many commands."""
+    sys.audit(STARTING_GITSNAP)
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     pid = forking.start(words, cwd, env, (theirs, theirs, theirs), terminal=True)
