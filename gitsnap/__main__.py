@@ -194,6 +194,11 @@ def _fail(error: GitsnapError, arguments: list[str]) -> int:
 
     line = _taken_apart(arguments)
     error.hint = error.hint and in_place(error.hint, line.placing)
+    from gitsnap.cli.render.concealing import Concealing
+
+    # An error may repeat a command, or what a program said.
+    conceal = Concealing()
+    error.message, error.hint = conceal.text(error.message), error.hint and conceal.text(error.hint)
     if line.json:
         from gitsnap.cli.render import json
 

@@ -19,13 +19,14 @@ from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
 from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
+from gitsnap.core.secrets.rules import Rules as SecretRules
 from gitsnap.core.settings import HOOK_TIMEOUT, Audit, Hooks, Settings
 
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
 # Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
 _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
-_TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages"}
+_TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages", "secrets"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -194,6 +195,8 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
         settings = replace(settings, retention=_retention(table["retention"], path))
     if "audit" in table:
         settings = replace(settings, audit=_audit(table["audit"], settings.audit, path))
+    if "secrets" in table:
+        settings = replace(settings, secrets=_secrets(table["secrets"], path))
     return settings
 
 
@@ -208,6 +211,23 @@ def _audit(table: dict[str, Any], below: Audit, path: str) -> Audit:
             raise UsageError(f"{path}: [audit] {key} must be true, false or the absolute path of a socket", path=path)
         chosen[key] = value if isinstance(value, str) else _SOCKETS[key] if value else ""
     return replace(below, **chosen)
+
+
+def _secrets(table: dict[str, Any], path: str) -> SecretRules:
+    """What is not to be shown, beside what gitsnap knows itself."""
+    unknown = table.keys() - {"names", "files", "strict"}
+    if unknown:
+        raise UsageError(f"{path}: [secrets] does not know {min(unknown)}", path=path)
+    found: dict[str, tuple[str, ...]] = {}
+    for key in ("names", "files"):
+        globs = table.get(key, [])
+        if not isinstance(globs, list) or not all(isinstance(g, str) and g for g in globs):
+            raise UsageError(f"{path}: [secrets] {key} must be a list of globs", path=path)
+        found[key] = tuple(globs)
+    strict = table.get("strict", False)
+    if not isinstance(strict, bool):
+        raise UsageError(f"{path}: [secrets] strict must be true or false", path=path)
+    return SecretRules(found["names"], found["files"], strict)
 
 
 def _hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own: bool) -> Hooks | None:

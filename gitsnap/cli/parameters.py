@@ -8,6 +8,20 @@ import typer
 
 from gitsnap.cli.arguments import AFTER_DASHES
 
+
+def _shows(context: typer.Context, value: bool) -> bool:
+    """The session knows what may be shown before a command begins."""
+    if context.obj is not None:
+        context.obj.shows_secrets = value
+    return value
+
+
+def _strict(context: typer.Context, value: bool) -> bool:
+    if context.obj is not None:
+        context.obj.strict = value
+    return value
+
+
 Selector = Annotated[
     str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, a commit, latest, latest~N.")
 ]
@@ -37,6 +51,10 @@ RunningDatabases = Annotated[
     typer.Option("--running-databases", metavar="WHAT", help="refuse or warn where a database's server is at work."),
 ]
 ShowSecrets = Annotated[
-    bool, typer.Option("--show-secrets", help="Show values of keys that look like passwords and tokens, too.")
+    bool, typer.Option("--show-secrets", help="Show passwords, keys and tokens as they are.", callback=_shows)
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Show no value of a configuration at all, only that it changed.", callback=_strict),
 ]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")]

@@ -33,6 +33,8 @@ class Session:
         # The command that runs, by its name.
         self.command = "gitsnap"
         self.act = Act("gitsnap", shlex.join(["gitsnap", *arguments]), environ, __version__)
+        # What --show-secrets and --strict say (parameters).
+        self.shows_secrets = self.strict = False
 
     @property
     def now(self) -> datetime:
@@ -79,7 +81,9 @@ class Session:
             if not changing and not tells_pending and sidecar.pending is not None:
                 self._warn_of_pending(sidecar)
             try:
-                yield sidecar, self.settings(place)
+                settings = self.settings(place)
+                self.hide_secrets(sidecar, settings)
+                yield sidecar, settings
                 if changing:
                     terminal.work_is_done()
             except GitsnapError as error:
@@ -99,6 +103,14 @@ class Session:
         with locate.open_sidecar(place) as sidecar:
             self.act.attach(sidecar)
             yield sidecar
+
+    def hide_secrets(self, sidecar: Sidecar, settings: Settings) -> None:
+        """From now on, what is shown has marks for secrets by the rules and with the key of this sidecar."""
+        from gitsnap.cli.render.concealing import Concealing
+        from gitsnap.sidecar.state import mark_key
+
+        rules = replace(settings.secrets, strict=settings.secrets.strict or self.strict)
+        self.out.secrets = Concealing(rules, lambda: mark_key.load(sidecar), shows=self.shows_secrets)
 
     def _note_damage(self, sidecar: Sidecar) -> None:
         """What could not be read on the way is known from now on."""

@@ -7,23 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitsnap.core.secrets import is_secret_name, is_secret_value
+from gitsnap.core.secrets.data import ITEM_NAMES, is_under_custom, parts
+from gitsnap.core.secrets.masker import Masker
+from gitsnap.core.secrets.rules import PLAIN
 
 # A path into nested data: names of keys, numbers of list items, or an item's own name.
 KeyPath = tuple[str | int, ...]
 
-# What names an item of a list, the first that all of them have.
-ITEM_NAMES = ("id", "name", "key", "path")
 _MOST = 20_000
 
 
 @dataclass(slots=True, frozen=True)
 class KeyChange:
-    """One key that differs. `old` or `new` is ABSENT where it is not there."""
+    """One key that differs. `old` or `new` is ABSENT where it is not there.
+
+    `hidden` tells that a name above says that it is secret.
+    """
 
     path: KeyPath
     old: Any
     new: Any
+    hidden: bool = False
 
     @property
     def status(self) -> str:
@@ -31,12 +35,6 @@ class KeyChange:
         if self.old is ABSENT:
             return "added"
         return "removed" if self.new is ABSENT else "changed"
-
-    @property
-    def secret(self) -> bool:
-        """Whether the key's name, or a value, looks like something that must not be shown."""
-        named = any(isinstance(p, str) and is_secret_name(p) for p in self.path)
-        return named or any(_holds_secret(v) for v in (self.old, self.new))
 
 
 class _Absent:
@@ -65,35 +63,40 @@ def changes(old: Any, new: Any) -> list[KeyChange]:
     return out
 
 
-def _compare(path: KeyPath, old: Any, new: Any) -> Iterator[KeyChange]:
+def _compare(path: KeyPath, old: Any, new: Any, hidden: bool = False) -> Iterator[KeyChange]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        yield from _by_key(path, old, new)
+        yield from _by_key(path, old, new, hidden)
     elif _is_list(old) and _is_list(new):
-        yield from _lists(path, old, new)
+        yield from _lists(path, old, new, hidden)
     elif old is ABSENT and isinstance(new, Mapping) and new:
-        yield from _by_key(path, {}, new)
+        yield from _by_key(path, {}, new, hidden)
     elif new is ABSENT and isinstance(old, Mapping) and old:
-        yield from _by_key(path, old, {})
+        yield from _by_key(path, old, {}, hidden)
     elif type(old) is not type(new) or old != new:
-        yield KeyChange(path, old, new)
+        yield KeyChange(path, old, new, hidden)
 
 
-def _by_key(path: KeyPath, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Iterator[KeyChange]:
+def _by_key(path: KeyPath, old: Mapping[Any, Any], new: Mapping[Any, Any], hidden: bool) -> Iterator[KeyChange]:
+    secret = {
+        key for side in (old, new) for key, part in zip(side, parts(side, "", hidden, PLAIN), strict=True) if part[2]
+    }
     for key in dict.fromkeys([*old, *new]):
-        yield from _compare((*path, str(key)), old.get(key, ABSENT), new.get(key, ABSENT))
+        yield from _compare((*path, str(key)), old.get(key, ABSENT), new.get(key, ABSENT), key in secret)
 
 
-def _lists(path: KeyPath, old: Sequence[Any], new: Sequence[Any]) -> Iterator[KeyChange]:
+def _lists(path: KeyPath, old: Sequence[Any], new: Sequence[Any], hidden: bool) -> Iterator[KeyChange]:
     name = next((n for n in ITEM_NAMES if _named(old, n) and _named(new, n)), None)
     if name is not None and old and new:
-        yield from _by_key(path, {i[name]: i for i in old}, {i[name]: i for i in new})
+        was, now = ({i[name]: i for i in side} for side in (old, new))
+        for key in dict.fromkeys([*was, *now]):
+            yield from _compare((*path, str(key)), was.get(key, ABSENT), now.get(key, ABSENT), hidden)
     elif all(_plain(i) for i in (*old, *new)):
         if list(old) != list(new):
-            yield KeyChange(path, list(old), list(new))
+            yield KeyChange(path, list(old), list(new), hidden)
     else:
         for at in range(max(len(old), len(new))):
-            pair = [side[at] if at < len(side) else ABSENT for side in (old, new)]
-            yield from _compare((*path, at), *pair)
+            before, after = (side[at] if at < len(side) else ABSENT for side in (old, new))
+            yield from _compare((*path, at), before, after, hidden)
 
 
 def _named(items: Sequence[Any], name: str) -> bool:
@@ -109,12 +112,27 @@ def _plain(value: Any) -> bool:
     return not isinstance(value, Mapping) and not _is_list(value)
 
 
-def _holds_secret(value: Any) -> bool:
-    if isinstance(value, str):
-        return is_secret_value(value)
-    if isinstance(value, Mapping):
-        return any((isinstance(k, str) and is_secret_name(k)) or _holds_secret(v) for k, v in value.items())
-    return _is_list(value) and any(map(_holds_secret, value))
+@dataclass(slots=True, frozen=True)
+class MaskedChange:
+    """A key that differs, as it may be shown. `masked` tells whether there is a mark in the place of a value."""
+
+    key: str
+    path: KeyPath
+    status: str
+    old: Any
+    new: Any
+    masked: bool = False
+
+
+def masked(change: KeyChange, masker: Masker, file: bytes = b"") -> MaskedChange:
+    """The change with marks for the secrets in its values, and in the names of its keys; `file` is where they are."""
+    last = change.path[-1] if change.path else ""
+    name = last if isinstance(last, str) else ""
+    hidden = change.hidden or masker.hides_all(file) or is_under_custom(change.path, masker.rules)
+    old, new = (v if v is ABSENT else masker.value(v, name, hidden=hidden) for v in (change.old, change.new))
+    path = tuple(masker.text(p) if isinstance(p, str) else p for p in change.path)
+    is_masked = any(a is not b and a != b for a, b in ((old, change.old), (new, change.new)))
+    return MaskedChange(shown_path(path), path, change.status, old, new, is_masked)
 
 
 def shown_path(path: KeyPath) -> str:

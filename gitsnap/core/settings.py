@@ -9,6 +9,7 @@ from datetime import tzinfo
 from gitsnap.core import running
 from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
+from gitsnap.core.secrets import rules
 
 HOOK_TIMEOUT = 600.0
 
@@ -48,6 +49,7 @@ class Settings:
     `retention_from` is one of retention.SOURCES. `author` is who takes snapshots, as git has it; empty for gitsnap.
     `packages` are rules to find packages by that no reader finds.
     `databases` says what becomes of what a running database stands in the way of; None for the default of each.
+    `secrets` are the names and files that hold what is not to be shown.
     """
 
     zone: tzinfo
@@ -62,6 +64,7 @@ class Settings:
     packages: tuple[Rule, ...] = ()
     audit: Audit = Audit()
     databases: running.Policy | None = None
+    secrets: rules.Rules = rules.PLAIN
 
     @property
     def rules(self) -> Rules:

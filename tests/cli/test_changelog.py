@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,13 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return app, home
 
 
+def unmarked(value: Any) -> Any:
+    """A mark without the sign that differs from sidecar to sidecar."""
+    return re.sub("(?<=••••)\\([0-9a-f]{4}\\)", "", value) if isinstance(value, str) else value
+
+
 def keys(file: dict[str, Any]) -> dict[str, tuple[str, Any, Any]]:
-    return {k["key"]: (k["status"], k["old"], k["new"]) for k in file["keys"]}
+    return {k["key"]: (k["status"], unmarked(k["old"]), unmarked(k["new"])) for k in file["keys"]}
 
 
 def test_document(upgraded: tuple[Path, Path]) -> None:
@@ -74,7 +80,7 @@ def test_document(upgraded: tuple[Path, Path]) -> None:
     files = {f["path"]: f for component in found["components"].values() for f in component}
     assert keys(files["settings.json"]) == {
         "port": ("changed", 80, 8080),
-        "db.password": ("changed", None, None),
+        "db.password": ("changed", "••••", "••••"),
         "plugins": ("changed", ["x"], ["x", "y"]),
         "new": ("added", None, True),
     }
@@ -85,7 +91,7 @@ def test_document(upgraded: tuple[Path, Path]) -> None:
     }
     assert keys(files["config/app.yaml"]) == {"servers.a.url": ("changed", "http://a", "http://b")}
     assert keys(files["config/app.ini"]) == {
-        "db.token": ("changed", None, None),
+        "db.token": ("changed", "••••", "••••"),
         "db.Host": ("removed", "x", None),
         "db.host": ("added", None, "x"),
     }
@@ -121,7 +127,7 @@ def test_the_command_line_is_masked_as_values_are(installation: Path) -> None:
     run_gitsnap("-C", installation, "run", "--", *command)
     for form in ("text", "md"):
         told = run_gitsnap("-C", installation, "changelog", "--format", form).stdout
-        assert "up.sh --db-password (secret) --host db1" in told
+        assert "up.sh --db-password •••• --host db1" in unmarked(told)
         assert "hunter2" not in told
     assert "hunter2" in run_gitsnap("-C", installation, "changelog", "--show-secrets").stdout
 
@@ -134,12 +140,12 @@ def test_markdown(upgraded: tuple[Path, Path]) -> None:
         "## Packages: 2 updated, 1 gone",
         "| left | 1.2.0 | 2.0.0 | major |",
         "  - `port`: `80` → `8080`",
-        "  - `db.password`: another (secret)",
+        "  - `db.password`: `••••` → `••••`",
         "- `README.txt`: +2 −1 lines",
         "- `logo.png`: PNG image, 13 B → 15 B",
         "- `moved.txt` → `docs/moved.txt`",
     ):
-        assert line in told.splitlines(), told
+        assert line in unmarked(told).splitlines(), told
 
 
 def test_one_component_and_two_states(upgraded: tuple[Path, Path]) -> None:

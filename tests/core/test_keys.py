@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitsnap.core.keys import ABSENT, KeyChange, TooManyError, changes, shown_path
+from gitsnap.core.keys import ABSENT, KeyChange, TooManyError, changes, masked, shown_path
+from gitsnap.core.secrets.masker import DOTS, Masker
 
 
 def told(old: Any, new: Any) -> dict[str, tuple[Any, Any]]:
@@ -68,7 +69,7 @@ def test_too_many() -> None:
     [
         (("db", "password"), "x"),
         (("DB_PASSWD",), "x"),
-        (("smtp", "auth_token", "value"), "x"),
+        (("smtp", "auth_token"), {"value": "x"}),
         (("apiKey",), 5),
         (("client_secret",), "x"),
         (("note",), "-----BEGIN RSA PRIVATE KEY-----"),
@@ -78,10 +79,17 @@ def test_too_many() -> None:
     ],
 )
 def test_secrets(path: tuple[str, ...], value: Any) -> None:
-    assert KeyChange(path, ABSENT, value).secret
-    assert KeyChange(path, value, ABSENT).secret
+    assert masked(KeyChange(path, ABSENT, value), Masker()).masked
+    assert masked(KeyChange(path, value, ABSENT), Masker()).masked
 
 
 @pytest.mark.parametrize("path", [("port",), ("author",), ("keywords",), ("monkey",), ("url",)])
 def test_no_secrets(path: tuple[str, ...]) -> None:
-    assert not KeyChange(path, "http://localhost:8080/", "plain").secret
+    assert not masked(KeyChange(path, "http://localhost:8080/", "plain"), Masker()).masked
+
+
+def test_only_what_is_secret_in_a_value_is_marked() -> None:
+    change = KeyChange(("env",), ["A=1", "DB_PASSWORD=hunter2"], {"host": "db1", "password": "hunter2"})
+    shown = masked(change, Masker())
+    assert shown.old == ["A=1", f"DB_PASSWORD={DOTS}"]
+    assert shown.new == {"host": "db1", "password": DOTS}

@@ -14,6 +14,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.diff import change_line, counted
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
+from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.diff import NOW, Contents, Difference, diff
 from gitsnap.sidecar.repository import Sidecar
 
@@ -99,7 +100,14 @@ class PatchScreen(RowsScreen):
         self.begin(self._fetch())
 
     async def _fetch(self) -> None:
-        pieces = await self.ask("comparing", lambda *_: list(self._contents.patch([self._change])))
+        pieces = await self.ask(
+            "comparing",
+            lambda *_: list(
+                masking.pieces(
+                    self._contents.patch([self._change]), self._contents.read, self.worker.session.out.secrets.masker
+                )
+            ),
+        )
         data: bytes = b"".join(piece.text() for piece in pieces)
         whole = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
         lines = whole if len(data) <= _MOST else data[:_MOST].decode("utf-8", "surrogateescape").split("\n")[:-1]

@@ -12,6 +12,7 @@ from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Stored
 from gitsnap.ops.compare.diff import NOW
@@ -68,7 +69,10 @@ class SnapshotsScreen(RowsScreen):
 
     def _draw(self) -> None:
         if self._found is not None:
-            here, rows = self._here(), list(_rows(self._found, cast(Navigation, self.app).mark))
+            here, rows = (
+                self._here(),
+                list(_rows(self._found, cast(Navigation, self.app).mark, self.worker.session.out)),
+            )
             # New ones come in above: the cursor stays on what it was on.
             same = (n for n, row in enumerate(rows) if self.rows.row and row.what == self.rows.row.what)
             self.rows.fill(rows, next(same, self.rows.cursor) if here is not None else 0)
@@ -82,10 +86,10 @@ class SnapshotsScreen(RowsScreen):
         """Say what the commands call it."""
         what = event.row.what if event.row else None
         if isinstance(what, Snapshot):
-            subject = formatting.name(what.message.partition("\n")[0])
+            subject = self.worker.session.out.told(what.message.partition("\n")[0])
             self.about(f"{what.id}  {subject}")
         elif isinstance(what, Stored):
-            self.about(f"{formatting.name(what.id)}  {formatting.name(what.pre.command or '')}")
+            self.about(f"{formatting.name(what.id)}  {self.worker.session.out.told(what.pre.command)}")
         else:
             self.about("the directory as it is now" if event.row else "")
 
@@ -127,24 +131,24 @@ def _side(what: Snapshot | Stored | None) -> str:
     return NOW if what is None else what.pre.id if isinstance(what, Stored) else what.id
 
 
-def _rows(found: Overview, mark: str | None) -> Iterator[ListRow]:
+def _rows(found: Overview, mark: str | None, out: Terminal) -> Iterator[ListRow]:
     yield ListRow(f"{_star(NOW, mark)} now               the directory as it is", None, "bold")
     for group in found.groups:
         if group.upgrade is not None:
-            yield _upgrade(group.upgrade)
+            yield _upgrade(group.upgrade, out)
         for number, snapshot in enumerate(group.snapshots):
-            yield _snapshot(snapshot, group, number, mark)
+            yield _snapshot(snapshot, group, number, mark, out)
 
 
-def _upgrade(upgrade: Stored) -> ListRow:
-    label, command = formatting.name(upgrade.label), formatting.name(upgrade.pre.command or "")
+def _upgrade(upgrade: Stored, out: Terminal) -> ListRow:
+    label, command = formatting.name(upgrade.label), out.told(upgrade.pre.command)
     outcome = upgrade.outcome.value if upgrade.outcome else "not finished"
     return ListRow(
         f"  {formatting.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold"
     )
 
 
-def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> ListRow:
+def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None, out: Terminal) -> ListRow:
     branch = "" if group.upgrade is None else "└ " if number == len(group.snapshots) - 1 else "├ "
     marks = "".join(
         f"[{m}] " for m in (*(("pinned",) if s.pinned else ()), *(("partial",) if s.partial else ()), *s.tags)
@@ -153,7 +157,7 @@ def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None) -> ListR
     subject = "" if group.upgrade is not None and s.kind is not Kind.SAFETY else s.message.partition("\n")[0]
     text = (
         f"{_star(s.id, mark)} {formatting.when(s.created)[:16]}  {branch + s.kind.value:9}{s.files:>8,} files"
-        f"  {formatting.size(s.bytes):>8}  {formatting.name(marks + subject)}"
+        f"  {formatting.size(s.bytes):>8}  {formatting.name(marks)}{out.told(subject)}"
     )
     return ListRow(text.rstrip(), s, "dim" if s.kind is Kind.SAFETY else "")
 

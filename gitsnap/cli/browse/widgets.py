@@ -36,6 +36,7 @@ class Sheet(Terminal):
 
     def __init__(self, terminal: Terminal) -> None:
         super().__init__(terminal._options)
+        self.secrets = terminal.secrets
         self.said: list[str] = []
         self.width = None
 

@@ -73,8 +73,11 @@ class BackgroundWorker:
 
         def job() -> None:
             try:
-                self._sidecar = self._sidecar or open_sidecar(self.place)
-                result = work(self._sidecar, self.session.settings(self.place))
+                settings = self.session.settings(self.place)
+                if self._sidecar is None:
+                    self._sidecar = open_sidecar(self.place)
+                    self.session.hide_secrets(self._sidecar, settings)
+                result = work(self._sidecar, settings)
             except BaseException as error:  # noqa: BLE001 - whoever asked gets it
                 failure = error
                 self.unheard = error if changes else self.unheard

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, Path
+from gitsnap.cli.parameters import NoPager, Path, ShowSecrets, Strict
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -18,6 +18,8 @@ def blame(
     context: typer.Context,
     path: Path,
     snapshot: Annotated[str, typer.Argument(metavar="[SNAPSHOT]", help="As this one has it.")] = "latest",
+    show_secrets: ShowSecrets = False,
+    strict: Strict = False,
     no_pager: NoPager = False,
 ) -> None:
     """Tell which snapshot last changed each line of a file."""
@@ -28,7 +30,7 @@ def blame(
     session: Session = context.obj
     with session.open() as (sidecar, _):
         raw = session.inside(path, sidecar.installation)
-        of, found = operation.blame(sidecar, snapshot, raw)
+        of, found = operation.blame(sidecar, snapshot, raw, session.out.secrets.masker)
     if session.options.json:
         session.out.document(json_find.blamed(of, raw, found))
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import ShowSecrets, Strict
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @command(group=Group.LOOK, order=110)
-def browse(context: typer.Context) -> None:
+def browse(context: typer.Context, show_secrets: ShowSecrets = False, strict: Strict = False) -> None:
     """Look around in a terminal browser, and bring things back."""
     session: Session = context.obj
     if session.options.json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides
+from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides, Strict
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def changelog(
     component: OneComponent = None,
     whole: Annotated[bool, typer.Option("--all", help="List every change, however long that is.")] = False,
     show_secrets: ShowSecrets = False,
+    strict: Strict = False,
 ) -> None:
     """Tell what an upgrade changed: your files, packages, the rest."""
     from gitsnap.cli.pager import paged
@@ -46,15 +47,16 @@ def changelog(
             settings,
             component=component,
             known=evidence(sidecar, episode),
+            masker=session.out.secrets.masker,
             observer=session.out.progress(),
         )
     if session.options.json or form == "json":
         typed = session.out.command
-        session.out.document(json_changelog.document(log, episode, settings, secrets=show_secrets, command=typed))
+        session.out.document(json_changelog.document(log, episode, settings, session.out.secrets.masker, command=typed))
     else:
         plain = changelog_text.Plain(lambda text: session.out.style(text, "bold"))
         style = changelog_text.Markdown() if form == "md" else plain
         limits = layout.EVERYTHING if whole else layout.TWO_SCREENS
-        told = layout.lines(log, episode, style, secrets=show_secrets, limits=limits)
+        told = layout.lines(log, episode, style, masker=session.out.secrets.masker, limits=limits)
         with paged(session):
             session.out.lines(line for block in told for line in block.split("\n"))

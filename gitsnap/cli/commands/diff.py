@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes
+from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes, ShowSecrets, Strict
 from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def diff(
     no_renames: Annotated[bool, typer.Option("--no-renames", help="Only renames without any change.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there are changes.")] = False,
     component: OneComponent = None,
+    show_secrets: ShowSecrets = False,
+    strict: Strict = False,
     no_pager: NoPager = False,
     path: PathsAfterDashes = None,
 ) -> None:
@@ -60,7 +62,7 @@ def diff(
         with paged(session, wanted=not no_pager):
             if session.options.json:
                 keys = contents.keys if semantic else None
-                session.out.document(json.difference(result, settings.components, keys))
+                session.out.document(json.difference(result, settings.components, keys, session.out.secrets.masker))
             elif stat:
                 differences.stat(session.out, result, settings.components)
             elif name_status:

@@ -8,13 +8,14 @@ import typer
 
 from gitsnap import __version__
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import ShowSecrets
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
 @command(group=Group.LOOK, order=120)
-def history(context: typer.Context) -> None:
+def history(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
     """List upgrades, rollbacks and snapshots, oldest first."""
     from gitsnap.cli.render import json_upgrade, upgrade
     from gitsnap.ops.report import history as operation

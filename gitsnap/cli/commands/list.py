@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import ShowSecrets
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
 @command(group=Group.LOOK, order=10)
-def list_(context: typer.Context) -> None:
+def list_(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
     """List the snapshots, oldest first."""
     from gitsnap.cli.render import json, text
     from gitsnap.ops.live import damage

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, Path
+from gitsnap.cli.parameters import NoPager, Path, ShowSecrets, Strict
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -18,6 +18,8 @@ def log(
     context: typer.Context,
     path: Path,
     patch: Annotated[bool, typer.Option("-p", "--patch", help="With what each changed, line by line.")] = False,
+    show_secrets: ShowSecrets = False,
+    strict: Strict = False,
     no_pager: NoPager = False,
 ) -> None:
     """Show one path's life through the snapshots, newest first."""

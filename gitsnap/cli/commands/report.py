@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides
+from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides, Strict
 from gitsnap.core.errors import GitsnapError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def report(
     ] = None,
     component: OneComponent = None,
     show_secrets: ShowSecrets = False,
+    strict: Strict = False,
 ) -> None:
     """Write what an upgrade changed as one HTML page."""
     from gitsnap.cli.render import text
@@ -48,6 +49,7 @@ def report(
         if target is not None:
             _require_place(target, sidecar.path)
         episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        masker = session.out.secrets.masker
         found = operation.report(
             sidecar,
             old,
@@ -55,10 +57,10 @@ def report(
             settings,
             episode=episode,
             component=component,
-            secrets=show_secrets,
+            masker=masker,
             observer=session.out.progress(),
         )
-        page = pages.page(found, _commands(session, found), secrets=show_secrets)
+        page = pages.page(found, _commands(session, found), masker=masker)
     if target is None:
         session.out.raw([page.data])
     else:

@@ -113,11 +113,16 @@ def _carry_out(
         session.tell_of_sidecar(place)
     _stop_on_hangup()
     with session.using(place) as sidecar:
+        settings = session.settings(place, running_databases)
+        session.hide_secrets(sidecar, settings)
+        # What is a secret in a command is one wherever it stands.
+        for said in (wanted.command, *wanted.checks):
+            session.out.secrets.text(str(said))
         session.mention_cut_short(sidecar)
         upgrade = Upgrade(
             sidecar,
             wanted,
-            session.settings(place, running_databases),
+            settings,
             clock=lambda: session.now,
             tell=tell,
             observer=session.out.progress(),
@@ -170,7 +175,7 @@ def _events(session: Session, target: str | None) -> Tell:
     spoken = upgrade.Narrator(session.out)
     if target is None and not session.options.json:
         return spoken.tell
-    stream = open_stream(target or "-", session.out.warn)
+    stream = open_stream(target or "-", session.out.warn, lambda document: session.out.secrets.document(document))
     # With --json, stdout has the last line even when the others go elsewhere.
     only_last = session.options.json and target not in (None, "-")
 

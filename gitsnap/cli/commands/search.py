@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, PathsAfterDashes
+from gitsnap.cli.parameters import NoPager, PathsAfterDashes, ShowSecrets, Strict
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def search(
     regex: Annotated[bool, typer.Option("-E", "--regex", help="TEXT is a regular expression.")] = False,
     ignore_case: Annotated[bool, typer.Option("-i", "--ignore-case", help="Capitals or not.")] = False,
     given: Annotated[str | None, typer.Option("-e", metavar="TEXT", help="The same, where it begins with -.")] = None,
+    show_secrets: ShowSecrets = False,
+    strict: Strict = False,
     no_pager: NoPager = False,
     path: PathsAfterDashes = None,
 ) -> None:
@@ -38,7 +40,8 @@ def search(
     counts, progress = operation.Searched(), session.out.progress()
     with session.open() as (sidecar, _):
         raw = [session.inside(p, sidecar.installation) for p in path or []]
-        found = operation.search(sidecar, finds, raw, counts, literal=literal, observer=progress)
+        masker = session.out.secrets.masker
+        found = operation.search(sidecar, finds, raw, counts, literal=literal, masker=masker, observer=progress)
         if session.options.json:
             session.out.document(json_find.searched(found, counts))
             return

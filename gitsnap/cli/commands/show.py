@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Selector
+from gitsnap.cli.parameters import Selector, ShowSecrets
 from gitsnap.core.errors import NoSuchSnapshotError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @command(group=Group.LOOK, order=20)
-def show(context: typer.Context, snapshot: Selector = "latest") -> None:
+def show(context: typer.Context, snapshot: Selector = "latest", show_secrets: ShowSecrets = False) -> None:
     """Show one snapshot, what it holds and left out; or one upgrade."""
     from gitsnap.cli.render import json, text
     from gitsnap.ops.query import inspect

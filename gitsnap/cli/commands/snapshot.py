@@ -39,6 +39,7 @@ def snapshot(
         session.tell_of_sidecar(place)
     with session.using(place) as sidecar:
         settings = session.settings(place, running_databases)
+        session.hide_secrets(sidecar, settings)
         result = take(sidecar, request, settings, now=session.now, observer=session.out.progress())
         terminal.work_is_done()
         session.warn_of_damage(sidecar)

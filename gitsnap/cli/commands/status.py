@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import ShowSecrets
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
 @command(group=Group.LOOK, order=30)
-def status(context: typer.Context) -> None:
+def status(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
     """Say how things stand, on one screen."""
     from gitsnap.core.retention import describe
     from gitsnap.ops.query.status import status as operation

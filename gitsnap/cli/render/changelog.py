@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from gitsnap.cli.render import formatting
 from gitsnap.core.changelog import LOCK_FILES, FileChange, folded
 from gitsnap.core.comparison import Status
-from gitsnap.core.keys import ABSENT, KeyChange, shown_path
+from gitsnap.core.keys import ABSENT, KeyChange, masked
 from gitsnap.core.model import Type
 from gitsnap.core.packages.model import Direction, Kind, PackageChange
-from gitsnap.core.secrets import MASK, mask_text
+from gitsnap.core.secrets.masker import DOTS, Masker
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
@@ -112,7 +112,7 @@ def ancestors(path: bytes) -> Iterator[bytes]:
         path = path.rpartition(b"/")[0]
 
 
-def head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool) -> Iterator[str]:
+def head(log: Changelog, episode: Episode | None, style: Markdown, masker: Masker) -> Iterator[str]:
     """What was compared, and how much changed."""
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
@@ -120,9 +120,8 @@ def head(log: Changelog, episode: Episode | None, style: Markdown, secrets: bool
         code = of.exit_code
         told = [formatting.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
         told += [f"exit code {code}" if code and not of.failure else "", episode.status]
-        told += [formatting.name(of.failure if secrets else mask_text(of.failure))]
-        shown = of.pre.command or ""
-        shown = shown if secrets else mask_text(shown)
+        told += [formatting.name(masker.text(of.failure))]
+        shown = masker.text(of.pre.command or "")
         command = f"{style.code(formatting.name(shown))}, " if shown else ""
         yield command + ", ".join(t for t in told if t)
     else:
@@ -220,7 +219,7 @@ def is_lock(file: FileChange) -> bool:
 
 
 def file_lines(
-    found: list[FileChange], elsewhere: set[bytes], style: Markdown, secrets: bool, most_keys: int | None
+    found: list[FileChange], elsewhere: set[bytes], style: Markdown, masker: Masker, most_keys: int | None
 ) -> Iterator[str]:
     """The changes of a section; `elsewhere` are the directories with something in them that is told anyway."""
     for status, title in TITLES.items():
@@ -238,7 +237,7 @@ def file_lines(
         for file, count, size in tops:
             yield style.item(file_line(file, count, size, style))
             if file.keys and not is_lock(file):
-                yield from key_lines(file.keys, style, secrets, most_keys)
+                yield from key_lines(file.keys, style, masker, file.change.path, most_keys)
 
 
 def file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
@@ -284,36 +283,31 @@ def what_changed(file: FileChange) -> str:
 
 
 def key_lines(
-    changes: list[KeyChange], style: Markdown, secrets: bool, most: int | None = _SHOWN_KEYS
+    changes: list[KeyChange], style: Markdown, masker: Masker, file: bytes, most: int | None = _SHOWN_KEYS
 ) -> Iterator[str]:
-    """A line for each key, up to `most`."""
+    """A line for each key of a file, up to `most`."""
     most = len(changes) if most is None else most
-    for c in changes[:most]:
-        path = style.code(formatting.name(shown_path(c.path)))
-        old, new = (shown_value(v, hidden=c.secret and not secrets) for v in (c.old, c.new))
-        if c.status == "changed":
-            yield style.item(f"{path}: {_between(old, new, style)}", 1)
+    for change in changes[:most]:
+        shown = masked(change, masker, file)
+        path = style.code(formatting.name(shown.key))
+        old, new = (shown_value(v) for v in (shown.old, shown.new))
+        if shown.status == "changed":
+            yield style.item(f"{path}: {style.code(old)} → {style.code(new)}", 1)
         else:
-            value = old if c.status == "removed" else new
-            yield style.item(f"{path}: {c.status}, {style.code(value)}", 1)
+            value = old if shown.status == "removed" else new
+            yield style.item(f"{path}: {shown.status}, {style.code(value)}", 1)
     if len(changes) > most:
         yield style.item(f"… and {formatting.many(len(changes) - most, 'key')} more", 1)
 
 
-def _between(old: str, new: str, style: Markdown) -> str:
-    if old == new == MASK:
-        return f"another {MASK}"
-    return f"{style.code(old)} → {style.code(new)}"
-
-
-def shown_value(value: Any, *, hidden: bool) -> str:
-    """A key's value as JSON, shortened, or MASK; empty where there is none."""
+def shown_value(value: Any) -> str:
+    """A key's value as JSON, shortened; a mark as it is; empty where there is none."""
     import json
 
     if value is ABSENT:
         return ""
-    if hidden:
-        return MASK
+    if isinstance(value, str) and value.startswith(DOTS):
+        return value
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):

@@ -26,6 +26,7 @@ from gitsnap.core.likely_yours import Reason, family
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import Changelog
+    from gitsnap.core.secrets.masker import Masker
     from gitsnap.ops.report.history import Episode
 
 
@@ -46,13 +47,13 @@ TWO_SCREENS = Limits(total=78, own=26, packages=24, listed=3, keys=15)
 
 
 def lines(
-    log: Changelog, episode: Episode | None, style: Markdown, *, secrets: bool, limits: Limits = TWO_SCREENS
+    log: Changelog, episode: Episode | None, style: Markdown, *, masker: Masker, limits: Limits = TWO_SCREENS
 ) -> Iterator[str]:
     """The changelog: the reader's own, packages, the rest by size of change, generated files by kind.
 
     Nothing is cut where all of it fits.
     """
-    part = _Parts(log, episode, style, secrets)
+    part = _Parts(log, episode, style, masker)
     if limits.total is None:
         yield from part.all(limits)
         return
@@ -73,13 +74,13 @@ class _Parts:
     log: Changelog
     episode: Episode | None
     style: Markdown
-    secrets: bool
+    masker: Masker
 
     def all(self, limits: Limits, *, generated: bool = True) -> Iterator[str]:
         """All of it; with `generated`, each generated file stands with those around it."""
         yield from self._top(limits)
         for name, found in self._rest(generated).items():
-            told = list(file_lines(found, self._elsewhere(), self.style, self.secrets, limits.keys))
+            told = list(file_lines(found, self._elsewhere(), self.style, self.masker, limits.keys))
             if told:
                 yield self.style.section(_component(name))
                 yield from told
@@ -95,8 +96,8 @@ class _Parts:
         yield from tail
 
     def _top(self, limits: Limits) -> Iterator[str]:
-        yield from head(self.log, self.episode, self.style, self.secrets)
-        yield from _yours(self.log.likely_yours(), self.style, self.secrets, limits)
+        yield from head(self.log, self.episode, self.style, self.masker)
+        yield from _yours(self.log.likely_yours(), self.style, self.masker, limits)
         if self.log.packages:
             yield from package_lines(self.log, self.style, limits.packages, limits.listed)
         yield from _repositories(self.log, self.style, limits)
@@ -140,7 +141,7 @@ def reason_text(reason: Reason) -> str:
     return _REASONS[reason]
 
 
-def _yours(own: Sequence[FileChange], style: Markdown, secrets: bool, limits: Limits) -> Iterator[str]:
+def _yours(own: Sequence[FileChange], style: Markdown, masker: Masker, limits: Limits) -> Iterator[str]:
     """What is the user's by a record of what was shipped, and what is most likely so, by reason."""
     most = limits.keys
     if limits.own is not None and own:
@@ -155,7 +156,7 @@ def _yours(own: Sequence[FileChange], style: Markdown, secrets: bool, limits: Li
             block += [style.group(reason_text(reason))] if reason is not last else []
             block.append(style.item(_status_line(file, style)))
             if file.keys and most != 0 and not is_lock(file):
-                block += key_lines(file.keys, style, secrets, most)
+                block += key_lines(file.keys, style, masker, file.change.path, most)
             if room is not None and number and room < _height(block):
                 yield style.item(f"… and {len(found) - number:,} more of these")
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -125,7 +126,14 @@ def patch(out: Terminal, result: Difference, contents: Contents, style: Style, *
     """`diff`: a patch as it is for programs; on a terminal in colours, and with control characters made visible."""
     told = _by_key(out, result, contents) if semantic else set()
     left = [c for c in result.comparison.changes if c.path not in told]
-    pieces(out, contents.patch(left, style), words_only=style.words)
+    found = contents.patch(left, style)
+    if out.width is not None:
+        from gitsnap.ops.compare import masking
+
+        found = masking.pieces(found, contents.read, out.secrets.masker)
+    elif left and sys.stderr.isatty():
+        out.remark("this is a patch, with every value as it is: passwords, keys and tokens, too")
+    pieces(out, found, words_only=style.words)
     beside(out, result)
 
 
@@ -151,7 +159,7 @@ def _by_key(out: Terminal, result: Difference, contents: Contents) -> set[bytes]
         was = f"{formatting.name(change.old_path)} -> " if change.old_path is not None else ""
         same = "" if found else ": the same data, written differently"
         out.line(out.style(f"{was}{formatting.name(change.path)}{same}", "bold"))
-        out.lines(key_lines(found, Plain(), secrets=True, most=len(found)))
+        out.lines(key_lines(found, Plain(), out.secrets.masker, change.path, most=len(found)))
     return told
 
 

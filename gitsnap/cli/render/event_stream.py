@@ -11,6 +11,7 @@ import select
 import stat
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.upgrade import Event
@@ -19,11 +20,17 @@ from gitsnap.core.upgrade import Event
 _PATIENCE = 10.0
 
 
-class EventStream:
-    """Writes events to a descriptor; `complain` is told once when that is no longer possible."""
+Conceal = Callable[[dict[str, Any]], dict[str, Any]]
 
-    def __init__(self, fd: int, complain: Callable[[str], None]) -> None:
-        self._fd, self._complain = fd, complain
+
+class EventStream:
+    """Writes events to a descriptor; `complain` is told once when that is no longer possible.
+
+    `conceal` takes the secrets out of what is written.
+    """
+
+    def __init__(self, fd: int, complain: Callable[[str], None], conceal: Conceal = dict) -> None:
+        self._fd, self._complain, self._conceal = fd, complain, conceal
 
     def tell(self, event: Event) -> None:
         """Write one event, flushed."""
@@ -32,7 +39,7 @@ class EventStream:
         if self._fd < 0:
             return
         try:
-            self._write(json.encode(event.document()))
+            self._write(json.encode(self._conceal(event.document())))
         except OSError as error:
             self._fd = -1
             self._complain(f"events can no longer be written ({error.strerror}); the upgrade goes on without them")
@@ -47,17 +54,17 @@ class EventStream:
             view = view[os.write(self._fd, view[: select.PIPE_BUF]) :]
 
 
-def open_stream(target: str, complain: Callable[[str], None]) -> EventStream:
+def open_stream(target: str, complain: Callable[[str], None], conceal: Conceal = dict) -> EventStream:
     """The stream that `target` names: `-`, `fd:N`, or a path. Lines are added to a file that is there already.
 
     Raises GitsnapError when it cannot be written to: before the upgrade, when nothing is lost by saying so.
     """
     if target == "-":
-        return EventStream(1, complain)
+        return EventStream(1, complain, conceal)
     if target.startswith("fd:"):
-        return EventStream(_inherited(target), complain)
+        return EventStream(_inherited(target), complain, conceal)
     try:
-        return EventStream(_open(target), complain)
+        return EventStream(_open(target), complain, conceal)
     except OSError as error:
         raise GitsnapError(
             f"events cannot be written to {target}: {error.strerror}; nothing was started", kind="io", path=target

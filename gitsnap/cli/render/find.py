@@ -44,7 +44,7 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
     from gitsnap.ops.compare.patch import Style
     from gitsnap.ops.query.log import patches
 
-    for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style())):
+    for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style(), out.secrets.masker)):
         if number:
             out.line()
         out.line(_life(out, life))
@@ -56,16 +56,16 @@ def _life(out: Terminal, life: Life) -> str:
     same = f"(and the same in {len(life.later):,} more) " if life.later else ""
     renamed = f"from {formatting.name(life.old_path)}, " if life.old_path is not None else ""
     renamed += f"now {formatting.name(life.new_path)}, " if life.new_path is not None else ""
-    text = f"{life.snapshot.id}  {life.status:8}  {size:>8}  {renamed}{same}{_about(life.snapshot)}"
+    text = f"{life.snapshot.id}  {life.status:8}  {size:>8}  {renamed}{same}{_about(out, life.snapshot)}"
     return formatting.clip(text, out.width)
 
 
-def _about(snapshot: Snapshot) -> str:
+def _about(out: Terminal, snapshot: Snapshot) -> str:
     """The message's first line, and the upgrade's command where it is not in that."""
     subject = snapshot.message.partition("\n")[0]
     told = snapshot.command if snapshot.kind in (Kind.PRE, Kind.POST) else None
     command = told if told and told not in subject else ""
-    return formatting.name(subject + (f" ({command})" if command else ""))
+    return out.told(subject) + (f" ({out.told(command)})" if command else "")
 
 
 def blamed(out: Terminal, path: bytes, found: Sequence[Blamed]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitsnap.core.keys import KeyChange
     from gitsnap.core.plan import RestorePlan
     from gitsnap.core.retention import Decision, HeldBack
+    from gitsnap.core.secrets.masker import Masker
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verify import Verdict
@@ -213,25 +214,29 @@ def change(c: Change, components: Components) -> Document:
     return out | {"old": _side(c.old), "new": _side(c.new)}
 
 
-def _with_keys(c: Change, components: Components, keys: Callable[[Change], list[KeyChange] | None]) -> Document:
+def _with_keys(
+    c: Change, components: Components, keys: Callable[[Change], list[KeyChange] | None], masker: Masker
+) -> Document:
 
     from gitsnap.cli.render.json_keys import key_document
 
     found = keys(c)
-    return change(c, components) | {"keys": None if found is None else [key_document(k, secrets=True) for k in found]}
+    return change(c, components) | {"keys": None if found is None else [key_document(k, masker, c.path) for k in found]}
 
 
 def difference(
     result: Difference,
     components: Components,
     keys: Callable[[Change], list[KeyChange] | None] | None = None,
+    masker: Masker | None = None,
 ) -> Document:
     """`diff`; with `keys`, which keys of structured files differ."""
     return {
         "from": result.old,
         "to": result.new,
         "changes": [
-            _with_keys(c, components, keys) if keys else change(c, components) for c in result.comparison.changes
+            _with_keys(c, components, keys, masker) if keys and masker else change(c, components)
+            for c in result.comparison.changes
         ],
         "summary": result.comparison.summary(),
         "retimed": result.retimed,

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
     from gitsnap.core.changelog import Changelog
     from gitsnap.core.packages.model import PackageChange
+    from gitsnap.core.secrets.masker import Masker
     from gitsnap.core.settings import Settings
     from gitsnap.ops.report.history import Episode
 from gitsnap.cli.render.json_keys import key_document
 
 
 def document(
-    log: Changelog, episode: Episode | None, settings: Settings, *, secrets: bool, command: Callable[[str], str]
+    log: Changelog, episode: Episode | None, settings: Settings, masker: Masker, *, command: Callable[[str], str]
 ) -> Document:
     """`changelog --format json`; `command` makes what is to be typed of a command's words."""
     from gitsnap.cli.render import json_upgrade
@@ -36,7 +37,7 @@ def document(
             for r in log.repositories
         ],
         "components": {
-            name: [_file_document(f, settings, secrets) for f in found] for name, found in log.components().items()
+            name: [_file_document(f, settings, masker) for f in found] for name, found in log.components().items()
         },
     }
 
@@ -55,7 +56,7 @@ def _package(package: PackageChange) -> Document:
     }
 
 
-def _file_document(file: FileChange, settings: Settings, secrets: bool) -> Document:
+def _file_document(file: FileChange, settings: Settings, masker: Masker) -> Document:
     out = change(file.change, settings.components)
     out["file_type"] = file.what or None
     out["yours"] = file.yours
@@ -64,5 +65,5 @@ def _file_document(file: FileChange, settings: Settings, secrets: bool) -> Docum
     )
     out["generated"] = file.generated
     out["lines"] = {"added": file.lines[0], "removed": file.lines[1]} if file.lines else None
-    out["keys"] = None if file.keys is None else [key_document(k, secrets) for k in file.keys]
+    out["keys"] = None if file.keys is None else [key_document(k, masker, file.change.path) for k in file.keys]
     return out

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitsnap.core.keys import ABSENT, KeyChange, shown_path
+from gitsnap.core.keys import ABSENT, KeyChange, masked
+from gitsnap.core.secrets.masker import Masker
 
 Document = dict[str, Any]
 
 
-def key_document(key: KeyChange, secrets: bool) -> Document:
-    """One key that differs."""
-    masked = key.secret and not secrets
+def key_document(key: KeyChange, masker: Masker, file: bytes) -> Document:
+    """One key that differs in a file."""
+    shown = masked(key, masker, file)
     return {
-        "key": shown_path(key.path),
-        "path": list(key.path),
-        "status": key.status,
-        "old": None if key.old is ABSENT or masked else _json_value(key.old),
-        "new": None if key.new is ABSENT or masked else _json_value(key.new),
-        "masked": masked,
+        "key": shown.key,
+        "path": list(shown.path),
+        "status": shown.status,
+        "old": None if shown.old is ABSENT else _json_value(shown.old),
+        "new": None if shown.new is ABSENT else _json_value(shown.new),
+        "masked": shown.masked,
     }
 
 

@@ -46,7 +46,7 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield "upgrade", f"{formatting.name(result.upgrade)} is under way", "yellow"
     elif (last := result.last_upgrade) is not None and last.outcome is not None:
         joint = ", although " if last.outcome is Outcome.KEPT else ": "
-        because = f"{joint}{formatting.name(last.failure)}" if last.failure else ""
+        because = f"{joint}{out.told(last.failure)}" if last.failure else ""
         yield "last upgrade", f"{last.id} {formatting.OUTCOMES[last.outcome]}{because}", ""
     latest, taken = result.latest, result.snapshots
     if latest is None or result.since is None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.concealing import Concealing
 from gitsnap.config import Options
 
 if TYPE_CHECKING:
@@ -91,10 +92,16 @@ class Terminal:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        # What is not to be shown; a session with a sidecar knows better (Session.hide_secrets).
+        self.secrets = Concealing()
         self._color = options.color and not options.json and sys.stdout.isatty()
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
         self.full_screen = self.interactive and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.width = _width() if sys.stdout.isatty() else None
+
+    def told(self, text: str | None) -> str:
+        """A command, a message or what a program said, for one line: without secrets and control characters."""
+        return formatting.name(self.secrets.text(text or ""))
 
     def style(self, text: str, style: str) -> str:
         """The text in a style, where there are colours."""
@@ -127,7 +134,7 @@ class Terminal:
         """Lines of a result."""
         with _answering():
             for text in texts:
-                print(visible(text))
+                print(visible(self.secrets.known(text)))
 
     def remark(self, text: str) -> None:
         """One line beside the result: on stderr, not when quiet or for a program."""
@@ -142,13 +149,13 @@ class Terminal:
                 sys.stdout.flush()
             # Nobody is left to be told.
             with suppress(OSError):
-                print(visible(text), file=sys.stderr)
+                print(visible(self.secrets.known(text)), file=sys.stderr)
 
     def document(self, content: dict[str, Any]) -> None:
         """The one JSON document."""
         from gitsnap.cli.render import json
 
-        self.raw([json.encode({"schema": 1} | content)])
+        self.raw([json.encode(self.secrets.document({"schema": 1} | content))])
 
     def raw(self, pieces: Iterable[bytes]) -> None:
         """Bytes as they are."""

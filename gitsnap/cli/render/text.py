@@ -93,8 +93,8 @@ def failed_hooks(out: Terminal, results: Iterable[HookResult]) -> None:
     """Each hook that failed, with the end of what it had to say where nobody has seen it."""
     for done in results:
         if not done.ok:
-            out.warn(f"the hook {done.hook} {formatting.name(done.problem)}")
-            for line in done.output.splitlines()[-12:]:
+            out.warn(f"the hook {done.hook} {out.told(done.problem)}")
+            for line in out.secrets.text(done.output).splitlines()[-12:]:
                 out.warn(f"  | {formatting.name(line)}")
 
 
@@ -140,7 +140,7 @@ def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage
         marks = "".join(f"[{mark}] " for mark in _marks(s, known.get(s.id)))
         room = out.width - wide - 21 if out.width else None
         row = f"{s.id:{wide}}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
-        out.line(row + formatting.clip(marks + formatting.name(s.message.partition("\n")[0]), room))
+        out.line(row + formatting.clip(marks + out.told(s.message.partition("\n")[0]), room))
 
 
 def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
@@ -169,8 +169,8 @@ def shown(out: Terminal, result: Shown) -> None:
         ("pinned", "yes" if s.pinned else ""),
         ("upgrade", s.upgrade or ""),
         ("outcome", s.ending.outcome.value if s.ending else ""),
-        ("because", formatting.name(s.ending.failure) if s.ending else ""),
-        ("command", s.command or ""),
+        ("because", out.told(s.ending.failure) if s.ending else ""),
+        ("command", out.told(s.command)),
         ("holds", f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)}"),
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
@@ -184,7 +184,7 @@ def shown(out: Terminal, result: Shown) -> None:
     ]
     out.lines(f"{key:9} {value}" for key, value in rows if value)
     out.line()
-    out.lines("    " + formatting.name(line) for line in s.message.split("\n"))
+    out.lines("    " + formatting.name(line) for line in out.secrets.text(s.message).split("\n"))
     if result.components:
         out.line()
         wide = max(len(formatting.name(n)) for n in result.components)

@@ -28,7 +28,7 @@ class Narrator:
             return
         try:
             clear()
-            for line in say(dict(event.facts)):
+            for line in say(self._out.secrets.document(dict(event.facts))):
                 self._out.remark(self._out.style(line, "dim"))
         except OSError:
             self._heard = False
@@ -40,7 +40,7 @@ def last_line(out: Terminal, event: Event) -> None:
 
     if event.moment is Moment.UPGRADE_COMPLETED:
         try:
-            out.raw([json.encode(event.document())])
+            out.raw([json.encode(out.secrets.document(event.document()))])
         except OSError:
             return
 
@@ -117,15 +117,15 @@ def upgraded(out: Terminal, result: Upgraded) -> None:
     if result.aside:
         out.warn(f"what stood in the directory's place is {formatting.name(result.aside)} now")
     for doubt in result.doubts:
-        out.warn(formatting.name(doubt))
+        out.warn(out.told(doubt))
     if result.outcome is Outcome.ROLLED_BACK:
         out.warn(out.style(f"rolled back to {result.pre.id}, verified; the upgrade took {took}", "yellow"))
-        out.warn(f"because {formatting.name(result.failure)}")
+        out.warn(f"because {out.told(result.failure)}")
         if result.post:
             out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
     elif result.outcome is Outcome.KEPT:
         if result.failure:
-            out.warn(f"kept, although {formatting.name(result.failure)}")
+            out.warn(f"kept, although {out.told(result.failure)}")
         else:
             out.remark(out.style(f"kept: the upgrade took {took}", "green"))
         out.remark(f"\nWhat changed:  {out.command(f'changelog {result.upgrade}')}")
@@ -144,9 +144,9 @@ _STAGES = {
 
 def cut_short(out: Terminal, found: CutShort) -> None:
     """What stands after an upgrade that was killed, and what to type."""
-    command = f" ({formatting.clip(formatting.name(found.command), 60)})" if found.command else ""
+    command = f" ({formatting.clip(out.told(found.command), 60)})" if found.command else ""
     if found.stage.value == "rollback-failed":
-        out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {formatting.name(found.problem)}")
+        out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {out.told(found.problem)}")
     else:
         out.warn(f"the upgrade {found.upgrade}{command} was cut short {_STAGES[found.stage.value]}")
     if found.stored is None or found.stage.value in ("snapshot", "ready"):
@@ -186,12 +186,12 @@ def history(out: Terminal, found: History) -> None:
     out.line(out.style(f"{'ID':{wide}}  {'OUTCOME':15}  {'FILES':>7}  {'TOOK':>9}  WHAT", "bold"))
     for name, episode in zip(names, found.episodes, strict=True):
         what, files, took = episode.type, "", ""
-        told = formatting.name(episode.snapshot.message.partition("\n")[0])
+        told = out.told(episode.snapshot.message.partition("\n")[0])
         if episode.upgrade:
             what = out.style(f"{episode.status:15}", _RESULTS.get(episode.status, "dim"))
             files = f"{episode.changed.files:,}" if episode.changed else ""
             took = _seconds(episode.upgrade.seconds)
-            told = _told(episode)
+            told = _told(out, episode)
         elif episode.target:
             part = f"{formatting.many(episode.paths, 'path')} " if episode.paths else ""
             told = f"{part}to {episode.target}"
@@ -223,12 +223,12 @@ def _seconds(length: float | None) -> str:
     return formatting.duration(length).replace(".0 s", " s") if length else "under 1 s"
 
 
-def _told(episode: Episode) -> str:
+def _told(out: Terminal, episode: Episode) -> str:
     assert episode.upgrade is not None
-    command = formatting.name(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
+    command = out.told(episode.upgrade.pre.command or episode.snapshot.message.partition("\n")[0])
     code, failure = episode.upgrade.exit_code, episode.upgrade.failure
     if failure and failure != f"the command exited with {code}":
-        return f"{command} ({formatting.name(failure)})"
+        return f"{command} ({out.told(failure)})"
     return command + (f" (exit code {code})" if code else "")
 
 
@@ -246,11 +246,11 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         ("upgrade", out.style(of.id, "bold")),
         ("began", f"{formatting.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
         ("took", _seconds(of.seconds)),
-        ("command", formatting.name(of.pre.command or "")),
+        ("command", out.told(of.pre.command)),
         ("exit code", "" if code is None else str(code)),
         ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
-        ("because", formatting.name(of.failure)),
-        *_checks(episode),
+        ("because", out.told(of.failure)),
+        *_checks(out, episode),
         ("by", formatting.name(f"{episode.told.user} on {episode.told.host}") if episode.told.user else ""),
         ("before", f"{of.pre.id}{' (verified)' if verified else ''}{_removed(episode, of.pre.id)}"),
         ("after", f"{of.post.id}{_removed(episode, of.post.id)}" if of.post else "no snapshot"),
@@ -276,11 +276,12 @@ def _removed(episode: Episode, snapshot: str) -> str:
     return formatting.name(f" (gone since {formatting.when(removal.when)}, {removal.action} by {removal.user}{why})")
 
 
-def _checks(episode: Episode) -> Iterator[tuple[str, str]]:
+def _checks(out: Terminal, episode: Episode) -> Iterator[tuple[str, str]]:
     """Each check, and the end of what the one that failed has printed."""
     for check in episode.told.checks:
         ended = "passed" if check.get("ok") else f"FAILED: it {check.get('problem')}"
-        yield "check", formatting.name(f"{check.get('check')} {ended}")
+        yield "check", out.told(f"{check.get('check')} {ended}")
     failed = episode.failed_check
-    for line in str(failed.get("output") or "").splitlines()[-12:] if failed else ():
+    said = out.secrets.text(str(failed.get("output") or "")) if failed else ""
+    for line in said.splitlines()[-12:]:
         yield "", f"  | {formatting.name(line)}"

@@ -13,7 +13,7 @@ from gitsnap.cli.report.html import Html, join, tag
 from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, note, path
 from gitsnap.core.changelog import FileChange
 from gitsnap.core.comparison import Status
-from gitsnap.core.secrets import MASK
+from gitsnap.core.secrets.masker import DOTS
 from gitsnap.core.textdiff import DiffRow, differing
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Diffs:
             part = self._file(text, anchor)
             if self._budget.takes(part):
                 self.anchors[text.file.change.path] = anchor
-                self._hides = self._hides or MASK in part.text
+                self._hides = self._hides or DOTS in part.text
                 yield part
             else:
                 self.left_out += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Content, Html, tag
 from gitsnap.cli.report.wording import STATUSES, Commands, growth, moment, note, shell
-from gitsnap.core.secrets import mask_text
+from gitsnap.core.secrets.masker import Masker
 
 if TYPE_CHECKING:
     from gitsnap.core.model import Snapshot
@@ -38,7 +38,7 @@ def title(report: Report) -> str:
     return "What changed between two snapshots" if report.sides[0].snapshot else "What a snapshot would change"
 
 
-def verdict(report: Report) -> Html:
+def verdict(report: Report, masker: Masker) -> Html:
     """How it ended, as far as the snapshots can tell."""
     episode = report.episode
     if episode is None or episode.upgrade is None:
@@ -49,7 +49,7 @@ def verdict(report: Report) -> Html:
         )
     else:
         look, name = _TITLES.get(episode.status, ("warn", episode.status))
-        told = [_told(episode, episode.upgrade)]
+        told = [_told(episode, episode.upgrade, masker)]
         if episode.status == "kept" and (episode.upgrade.exit_code or episode.upgrade.failure):
             what = "the command" if episode.upgrade.exit_code else "it"
             look, name = "warn", f"Kept, although {what} failed"
@@ -64,11 +64,11 @@ def verdict(report: Report) -> Html:
     )
 
 
-def _told(episode: Episode, of: Stored) -> str:
+def _told(episode: Episode, of: Stored, masker: Masker) -> str:
     code = of.exit_code
     ended = f"The command exited with {code}" if code is not None else "How the command ended is not known"
     if of.failure:
-        why = formatting.name(mask_text(of.failure))
+        why = formatting.name(masker.text(of.failure))
         own = why.startswith("the command ")
         ended = why[:1].upper() + why[1:] if own else f"{ended}; the upgrade failed: {why}"
     if episode.status == "kept":
@@ -103,25 +103,25 @@ def _proved(report: Report) -> str:
     return "Neither side has been verified in full yet." if sides else ""
 
 
-def facts(report: Report, *, secrets: bool) -> Html:
+def facts(report: Report, *, masker: Masker) -> Html:
     """Names, times, counts."""
-    return tag("dl", *(part for name, value in _facts(report, secrets) for part in _fact(name, value)), class_="facts")
+    return tag("dl", *(part for name, value in _facts(report, masker) for part in _fact(name, value)), class_="facts")
 
 
 def _fact(name: str, value: Content) -> tuple[Html, Html]:
     return tag("dt", name), tag("dd", value)
 
 
-def _facts(report: Report, secrets: bool) -> Iterator[tuple[str, Content]]:
+def _facts(report: Report, masker: Masker) -> Iterator[tuple[str, Content]]:
     episode = report.episode
     if episode and episode.upgrade:
         of = episode.upgrade
         yield "Upgrade", tag("code", of.id)
         if of.pre.command:
-            yield "Command", tag("code", safe(of.pre.command, secrets))
+            yield "Command", tag("code", safe(of.pre.command, masker))
         message = of.pre.message.strip()
         if message not in ("", of.pre.command, f"before {of.pre.command}"):
-            yield "About", safe(message, secrets)
+            yield "About", safe(message, masker)
         took = f", took {formatting.duration(of.seconds).replace('.0 s', ' s')}" if of.seconds else ""
         yield "Began", moment(of.pre.created) + took
     yield "Directory", tag("code", formatting.clip(formatting.name(report.installation), _LONGEST))
@@ -148,10 +148,9 @@ def _counts(report: Report) -> str:
     return f"{', '.join(parts) or 'none'}; {growth(report.log.grown)}"
 
 
-def safe(text: str, secrets: bool) -> str:
+def safe(text: str, masker: Masker) -> str:
     """A command line or message in one line, with what looks like a password hidden."""
-    shown = text if secrets else mask_text(text)
-    return formatting.clip(formatting.name(shown), _LONGEST)
+    return formatting.clip(formatting.name(masker.text(text)), _LONGEST)
 
 
 def integrity(report: Report, commands: Commands) -> Html:

@@ -18,6 +18,7 @@ from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.tree import TreeView
 from gitsnap.cli.report.wording import STATUSES, Commands, path
 from gitsnap.core.comparison import Status
+from gitsnap.core.secrets.masker import Masker
 
 if TYPE_CHECKING:
     from gitsnap.core.changelog import FileChange
@@ -42,17 +43,17 @@ class Page:
     diffs_left_out: int
 
 
-def page(report: Report, commands: Commands, *, secrets: bool) -> Page:
+def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
     """The page for a report, of LARGEST bytes at most. The same report makes the same bytes."""
     found = chart.by_component(report.changes, report.components)
     numbers = {name: number for number, name in enumerate(found)}
-    fixed = (_opening(report, secrets), _components(found), facts.integrity(report, commands))
+    fixed = (_opening(report, masker), _components(found), facts.integrity(report, commands))
     budget = Budget(LARGEST - _FRAME - sum(part.size for part in fixed if part is not None))
     room = budget.share(_PACKAGES)
     packages = sections.packages(report.log, room)
     budget.give_back(room)
     room = budget.share(_KEYS)
-    keys = sections.configuration(report.log.files, numbers, commands, room, secrets=secrets)
+    keys = sections.configuration(report.log.files, numbers, commands, room, masker=masker)
     budget.give_back(room)
     room_of_own, room = budget.share(_OWN), budget.share(_TREE)
     diffs = Diffs(report, numbers, commands, budget)
@@ -141,8 +142,8 @@ def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Ht
     return tag("nav", links, find, aria_label="This page")
 
 
-def _opening(report: Report, secrets: bool) -> Html:
-    return tag("div", facts.verdict(report), facts.facts(report, secrets=secrets))
+def _opening(report: Report, masker: Masker) -> Html:
+    return tag("div", facts.verdict(report, masker), facts.facts(report, masker=masker))
 
 
 def _components(found: Mapping[str, tuple[chart.Counts, int]]) -> Html | None:

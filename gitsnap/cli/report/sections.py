@@ -9,9 +9,9 @@ from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, more, path
 from gitsnap.core.changelog import Changelog, FileChange
-from gitsnap.core.keys import KeyChange, shown_path
+from gitsnap.core.keys import MaskedChange, masked
 from gitsnap.core.packages.model import PackageChange
-from gitsnap.core.secrets import MASK
+from gitsnap.core.secrets.masker import DOTS, Masker
 
 # What a file costs beside its name and keys.
 _FRAME = 400
@@ -88,7 +88,7 @@ def _clipped(text: str) -> str:
 
 
 def configuration(
-    files: Sequence[FileChange], numbers: Mapping[str, int], commands: Commands, budget: Budget, *, secrets: bool
+    files: Sequence[FileChange], numbers: Mapping[str, int], commands: Commands, budget: Budget, *, masker: Masker
 ) -> Html | None:
     """The configuration files with the keys that changed in them."""
     wanted = [f for f in files if f.keys is not None and not changelog.is_lock(f)]
@@ -103,7 +103,7 @@ def configuration(
         if budget.left < 2_000:
             break
         open_keys -= len(file.keys or ())
-        parts.append(_file(file, numbers.get(file.component), commands, budget, opened=open_keys >= 0, secrets=secrets))
+        parts.append(_file(file, numbers.get(file.component), commands, budget, opened=open_keys >= 0, masker=masker))
     left = len(told) - len(parts)
     return tag(
         "section",
@@ -111,7 +111,7 @@ def configuration(
         tag("div", *folded(parts, _SHOWN_FILES), class_="keys"),
         more(left, "file") if left else None,
         _unchanged(same, budget),
-        hiding() if not secrets and any(k.secret for f in told for k in f.keys or ()) else None,
+        hiding() if any(DOTS in part.text for part in parts) else None,
         id="configuration",
     )
 
@@ -130,7 +130,7 @@ def _unchanged(found: Sequence[FileChange], budget: Budget) -> Html | None:
 
 
 def _file(
-    file: FileChange, number: int | None, commands: Commands, budget: Budget, *, opened: bool, secrets: bool
+    file: FileChange, number: int | None, commands: Commands, budget: Budget, *, opened: bool, masker: Masker
 ) -> Html:
     assert file.keys is not None
     status = file.change.status
@@ -140,7 +140,7 @@ def _file(
     cut = more(len(file.keys), "key", commands.diff(file.change.path))
     # Weighed even where it would not fit: the caller has seen to it that there is some room.
     budget.left -= summary.size + cut.size + _FRAME
-    rows = list(fitting((_key(c, secrets) for c in file.keys[:_MOST_KEYS]), budget))
+    rows = list(fitting((_key(masked(c, masker, file.change.path)) for c in file.keys[:_MOST_KEYS]), budget))
     left = len(file.keys) - len(rows)
     head = tag("tr", *(tag("th", h, scope="col") for h in ("Key", "Before", "After")), class_="vh")
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="keychanges")
@@ -156,12 +156,9 @@ def _file(
     )
 
 
-def _key(change: KeyChange, secrets: bool) -> Html:
-    hidden = change.secret and not secrets
-    old, new = (changelog.shown_value(v, hidden=hidden) for v in (change.old, change.new))
-    if change.status == "changed" and hidden:
-        new = f"another {MASK}"
-    key = formatting.fit(formatting.name(shown_path(change.path)), _LONGEST_KEY)
+def _key(change: MaskedChange) -> Html:
+    old, new = (changelog.shown_value(v) for v in (change.old, change.new))
+    key = formatting.fit(formatting.name(change.key), _LONGEST_KEY)
     return tag(
         "tr",
         tag("th", key, scope="row"),

@@ -12,7 +12,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Html, escaped, tag
 from gitsnap.core.comparison import Status
 from gitsnap.core.quantity import size
-from gitsnap.core.secrets import MASK
+from gitsnap.core.secrets.masker import DOTS
 
 # What each kind of change is called, in the order of the page.
 STATUSES = {
@@ -83,7 +83,10 @@ def folded(parts: Sequence[Html], shown: int) -> list[Html]:
 
 def hiding() -> Html:
     """What the mask means."""
-    return note(f"{MASK} stands for what looks like a password, key or token. That is a guess, by names and forms.")
+    return note(
+        f"{DOTS} stands for what looks like a password, key or token. That is a guess, by names and forms. "
+        "Where the sign after it is the same, the value is the same."
+    )
 
 
 def letter(status: Status) -> Html:

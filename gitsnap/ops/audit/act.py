@@ -14,6 +14,7 @@ from gitsnap.core import audit as log
 from gitsnap.core.audit import Noted
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.secrets import hints
 from gitsnap.core.settings import Audit
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit
@@ -134,10 +135,12 @@ class Act:
 
 def _shown(text: str) -> str:
     """Text as it is written down: the one place where what looks secret is taken out of it."""
-    # Loads much that most commands do not need.
-    from gitsnap.core.secrets import mask_text
+    shown = text
+    if hints.may_hold(text):
+        # Loads much that most commands do not need.
+        from gitsnap.core.secrets.masker import Masker
 
-    shown = mask_text(text)
+        shown = Masker().text(text)
     return _text(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…")
 
 

@@ -91,7 +91,8 @@ def _ini(text: str) -> Any:
         except configparser.MissingSectionHeaderError:
             # Keys before any section stand for themselves.
             reader.read_string(f"[{_TOP}]\n{text}")
-    except configparser.Error as error:
+    except (configparser.Error, AttributeError) as error:
+        # An indented line below a key without a value is more than configparser bears.
         raise ValueError(str(error)) from None
     found: dict[str, Any] = dict(reader.items(_TOP)) if reader.has_section(_TOP) else {}
     return found | {s: dict(reader.items(s)) for s in reader.sections() if s != _TOP}

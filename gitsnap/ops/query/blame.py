@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.message import parse_message
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.paths import decode_path, encode_path
+from gitsnap.core.secrets.masker import NOTHING, Masker
 from gitsnap.core.upgrade import rolled_back
+from gitsnap.ops.compare import masking
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.git import commits, trees
@@ -36,13 +38,13 @@ class Blamed:
     oldest: bool
 
 
-def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[Blamed]]:
+def blame(sidecar: Sidecar, selector: str, path: bytes, masker: Masker = NOTHING) -> tuple[Snapshot, list[Blamed]]:
     """Every line of a text file as a snapshot holds it. Follows renames, as git does.
 
     What an upgrade did that was rolled back has changed no line that is there now: neither its snapshot counts, nor
     those that rollbacks take for safety.
 
-    Raises GitsnapError for what the snapshot does not hold, and for what is no text.
+    `masker` hides secrets. Raises GitsnapError for what the snapshot does not hold, and for what is no text.
     """
     snapshot = selectors.choose(sidecar, selector)
     _require_text(sidecar, snapshot, path)
@@ -62,7 +64,9 @@ def blame(sidecar: Sidecar, selector: str, path: bytes) -> tuple[Snapshot, list[
         out = sidecar.git_on_objects(
             "--literal-pathspecs", "blame", "-S", file.name, "--root", "--line-porcelain", tip, "--", name
         )
-    return snapshot, _read(sidecar, out, standing)
+    found = _read(sidecar, out, standing)
+    shown = masking.told(path, b"".join(b.text + b"\n" for b in found), [b.text for b in found], masker)
+    return snapshot, [replace(b, text=text) for b, text in zip(found, shown, strict=True)]
 
 
 def _counts(s: Snapshot, asked: Snapshot, undone: set[str]) -> bool:

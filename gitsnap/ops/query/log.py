@@ -10,6 +10,8 @@ from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import IntegrityError, NoSuchPathError
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.plan import differing_metadata
+from gitsnap.core.secrets.masker import NOTHING, Masker
+from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.patch import Piece, Style, patch
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.git import trees
@@ -59,8 +61,10 @@ def log(sidecar: Sidecar, path: bytes) -> list[Life]:
     return out
 
 
-def patches(sidecar: Sidecar, lives: Sequence[Life], style: Style) -> Iterator[tuple[Life, list[Piece]]]:
-    """What each state changed, line by line, in the order given."""
+def patches(
+    sidecar: Sidecar, lives: Sequence[Life], style: Style, masker: Masker = NOTHING
+) -> Iterator[tuple[Life, list[Piece]]]:
+    """What each state changed, line by line, in the order given; `masker` hides secrets."""
 
     def read(_: int, entry: Entry) -> Iterator[bytes]:
         if entry.type is Type.LINK:
@@ -69,7 +73,7 @@ def patches(sidecar: Sidecar, lives: Sequence[Life], style: Style) -> Iterator[t
         return sidecar.objects.blob(entry.oid, entry.size)
 
     for life in lives:
-        yield life, list(patch([_change(life)], read, sidecar, style))
+        yield life, list(masking.pieces(patch([_change(life)], read, sidecar, style), read, masker))
 
 
 def _change(life: Life) -> Change:

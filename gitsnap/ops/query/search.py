@@ -9,6 +9,8 @@ from itertools import groupby
 
 from gitsnap.core.errors import IntegrityError, NoSuchPathError, UsageError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.secrets.masker import NOTHING, Masker
+from gitsnap.ops.compare import masking
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
@@ -34,7 +36,8 @@ class MatchingLine:
 class Found:
     """Where a text stands in one path: in which snapshots (ids, oldest first), and the lines of the first of them.
 
-    `more` lines match beside those listed. Of what is no text (`binary`), no lines are told.
+    `more` lines match beside those listed. Of what is no text (`binary`), no lines are told. `oid` is the content that
+    the lines are from.
     """
 
     path: bytes
@@ -42,6 +45,7 @@ class Found:
     lines: list[MatchingLine] = field(default_factory=list)
     more: int = 0
     binary: bool = False
+    oid: bytes = b""
 
 
 @dataclass(slots=True)
@@ -81,9 +85,12 @@ def search(
     searched: Searched,
     *,
     literal: bytes | None = None,
+    masker: Masker = NOTHING,
     observer: Observer = SILENT,
 ) -> Iterator[Found]:
     """Every path in which a line matches, in order. `literal` is the text itself where nothing else can match.
+
+    `masker` hides secrets in the lines that are told.
 
     Counts in `searched`. Memory holds what is to be searched by its ids, and one content in pieces.
     """
@@ -105,6 +112,8 @@ def search(
     for _, versions in groupby(those, key=lambda held: held.path):
         for found, numbers in _told(sidecar, list(versions), finds):
             found.snapshots = [living[n].id for n in numbers]
+            if found.lines and not masker.shows:
+                _mask(sidecar, found, masker)
             yield found
 
 
@@ -208,8 +217,21 @@ def _told(sidecar: Sidecar, versions: list[Occurrence], finds: Finds) -> Iterato
         yield found, sorted(numbers)
 
 
+def _mask(sidecar: Sidecar, found: Found, masker: Masker) -> None:
+    """Put marks in the place of secrets, as the whole file tells where they are."""
+    data, pieces = b"", sidecar.objects.blob(found.oid, None)
+    for piece in pieces:
+        data += piece
+        if len(data) > masking.LARGEST:
+            data = b""
+            break
+    numbers = [n.number - 1 for n in found.lines]
+    shown = masking.told(found.path, data, [n.text for n in found.lines], masker, numbers)
+    found.lines = [MatchingLine(n.number, text) for n, text in zip(found.lines, shown, strict=True)]
+
+
 def _look(sidecar: Sidecar, held: Occurrence, finds: Finds) -> Found:
-    found = Found(held.path, [])
+    found = Found(held.path, [], oid=held.oid)
     seen: list[int] = [0]
 
     def watched() -> Iterator[bytes]:

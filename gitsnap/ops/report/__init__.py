@@ -1,1 +1,1 @@
-"""What upgrades did, for people: history, changelog, the report's facts, and secrets taken out."""
+"""What upgrades did, for people: history, changelog and the report's facts."""

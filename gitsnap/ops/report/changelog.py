@@ -19,9 +19,11 @@ from gitsnap.core.filetype import HEAD, file_type
 from gitsnap.core.generated import generated_kind
 from gitsnap.core.likely_yours import Reason
 from gitsnap.core.model import Entry, Type
+from gitsnap.core.secrets.masker import NOTHING as UNMASKED
+from gitsnap.core.secrets.masker import Masker
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare import components, diff, packages, structured
-from gitsnap.ops.report import repositories
+from gitsnap.ops.report import known_secrets, repositories
 from gitsnap.ops.report.evidence import Evidence, Judge
 from gitsnap.sidecar.repository import Sidecar
 
@@ -39,16 +41,19 @@ def changelog(
     *,
     component: str | None = None,
     known: Evidence = NOTHING,
+    masker: Masker = UNMASKED,
     observer: Observer = SILENT,
 ) -> Changelog:
     """The changes from one state to another (selectors, or `now`), perhaps of one component.
 
-    By `known` it is judged what is the user's own.
+    By `known` it is judged what is the user's own. `masker` learns the secrets of the files that changed.
     """
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
-    return told(found, contents.read, settings, known)
+    log = told(found, contents.read, settings, known)
+    known_secrets.learn(log, contents.read, masker)
+    return log
 
 
 def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence = NOTHING) -> Changelog:

@@ -11,10 +11,11 @@ from gitsnap.core.changelog import Changelog, FileChange
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
+from gitsnap.core.secrets.masker import NOTHING, Masker, Unmaskable
 from gitsnap.core.settings import Settings
 from gitsnap.core.textdiff import DiffRow, rows
-from gitsnap.ops.compare import components, diff, patch
-from gitsnap.ops.report import changelog, redaction
+from gitsnap.ops.compare import components, diff, masking, patch
+from gitsnap.ops.report import changelog, known_secrets
 from gitsnap.ops.report.evidence import evidence
 from gitsnap.ops.report.history import Episode
 from gitsnap.sidecar import selectors
@@ -76,25 +77,27 @@ def report(
     *,
     episode: Episode | None = None,
     component: str | None = None,
-    secrets: bool = False,
+    masker: Masker = NOTHING,
     observer: Observer = SILENT,
 ) -> Report:
     """Compare two states (selectors, or `now`), perhaps of one component, for a report.
 
-    `episode` is the upgrade that they belong to. With `secrets`, nothing is hidden. The texts of a report can be had as
+    `episode` is the upgrade that they belong to. `masker` hides secrets. The texts of a report can be had as
     long as the sidecar is open.
     """
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
+    log = changelog.told(found, contents.read, settings, evidence(sidecar, episode))
+    known_secrets.learn(log, contents.read, masker)
     return Report(
         installation=sidecar.installation,
         store=sidecar.path,
-        log=changelog.told(found, contents.read, settings, evidence(sidecar, episode)),
+        log=log,
         sides=(_side(sidecar, found.old), _side(sidecar, found.new)),
         changes=found.comparison.changes,
         components=settings.components,
-        texts=ChangedLines(sidecar, contents.read, secrets, observer),
+        texts=ChangedLines(sidecar, contents.read, masker, observer),
         episode=episode,
         partial=found.partial,
     )
@@ -112,8 +115,8 @@ def _side(sidecar: Sidecar, name: str) -> Side:
 class ChangedLines:
     """The changed lines of files, some files at a time."""
 
-    def __init__(self, sidecar: Sidecar, read: changelog.Read, secrets: bool, observer: Observer) -> None:
-        self._sidecar, self._read, self._secrets, self._observer = sidecar, read, secrets, observer
+    def __init__(self, sidecar: Sidecar, read: changelog.Read, masker: Masker, observer: Observer) -> None:
+        self._sidecar, self._read, self._masker, self._observer = sidecar, read, masker, observer
 
     def shows(self, file: FileChange) -> bool:
         """Whether there are lines of a file to show: it is text of a bearable size, and no record of packages."""
@@ -163,11 +166,8 @@ class ChangedLines:
         )
         unended = tuple(bool(data) and not data.endswith(b"\n") for data in (old, new))
         found = TextDiff(file, rows(hunks), unended=(unended[0], unended[1]))
-        if self._secrets:
-            found.old, found.new = ([redaction.cut(n, len(n)) for n in redaction.decode(data)] for data in (old, new))
-            return found
         try:
-            found.old, found.new = redaction.masked(change.path, old, new)
-        except redaction.Unmaskable:
+            found.old, found.new = masking.short(change.path, old, new, self._masker)
+        except Unmaskable:
             found.hunks, found.hidden = [], True
         return found

@@ -1,0 +1,106 @@
+"""The secrets in parsed data: by the names of keys, of items that have names and values, and by what strings hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gitsnap.core.secrets import lines
+from gitsnap.core.secrets.assignments import is_name_only, is_secret
+from gitsnap.core.secrets.hints import words
+from gitsnap.core.secrets.names import Strength, is_about, is_connection
+from gitsnap.core.secrets.rules import PLAIN, Rules
+from gitsnap.core.secrets.values import is_harmless
+
+# What names an item of a list or a pair.
+ITEM_NAMES = ("id", "name", "key", "path")
+# Whose every value is one: Composer's and the container registries' credentials.
+_LOGINS = words("auths http-basic github-oauth gitlab-token gitlab-oauth bitbucket-oauth bearer basic_auth stringdata")
+_USERS = words("username email serveraddress login")
+# What holds the value of a pair whose name is beside it.
+_VALUES = words("value val values content data default text secret current defaultvalue")
+
+
+def values(data: Any, rules: Rules = PLAIN, *, hidden: bool = False) -> Iterator[str]:
+    """Each secret in the data, once or more; parts of strings are told for themselves.
+
+    `hidden`: all of it is secret.
+    """
+    # The same part may be reached in many ways (YAML's aliases): once is enough. No recursion: data may be deep.
+    seen: set[tuple[int, str, bool]] = set()
+    waiting: list[tuple[Any, str, bool]] = [(data, "", hidden)]
+    while waiting:
+        value, name, secret = waiting.pop()
+        if isinstance(value, (Mapping, list, tuple)):
+            if (id(value), name, secret) not in seen:
+                seen.add((id(value), name, secret))
+                waiting += parts(value, name, secret, rules)
+        else:
+            yield from leaf(value, name, secret, rules)
+
+
+def leaf(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[str]:
+    """The secrets in one value that is no collection; `name` is its key's, `secret` whether a name above says so."""
+    if value is None or isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return
+    text = str(value)
+    if len(text) > 2 and text[0] in "\"'`" and text[-1] == text[0]:
+        # As INI has it.
+        text = text[1:-1]
+    if (secret and not is_about(name) and not is_harmless(text, password=True) and not is_connection(name)) or (
+        name and is_secret(name, text, rules)
+    ):
+        yield text
+    elif isinstance(value, str):
+        yield from inner(text, rules)
+
+
+def inner(text: str, rules: Rules) -> Iterator[str]:
+    """The secrets in a text: a command line, a header, an address, a file that another one holds."""
+    rows = text.split("\n")
+    for number, spans in lines.found(b"", rows, rules).items():
+        for begin, end in spans:
+            yield rows[number][begin:end]
+
+
+def parts(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[Any, str, bool]]:
+    """The parts of a collection, each with its name and whether a name above says that it is secret."""
+    if not isinstance(value, Mapping):
+        yield from _items(value, name, secret, rules)
+        return
+    named = next((v for k in ITEM_NAMES if isinstance(v := value.get(k), str) and is_strong(v, rules)), "")
+    sealed = value.get("kind") == "Secret"
+    for key, item in value.items():
+        own = str(key)
+        if own in ITEM_NAMES and named:
+            yield item, "", False
+            continue
+        inherits = (secret or (bool(named) and own.lower() in _VALUES)) and not is_about(own)
+        inside = own.lower() in _LOGINS and isinstance(item, Mapping)
+        if own.lower() in _USERS:
+            inherits = False
+        collection = isinstance(item, (Mapping, list, tuple))
+        above = collection and (is_strong(own, rules) or inside or (sealed and own in ("data", "stringData")))
+        yield item, own, inherits or above
+
+
+def _items(items: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[Any, str, bool]]:
+    before = ""
+    for item in items:
+        option = before.startswith("-") and "=" not in before and is_strong(before.lstrip("-"), rules)
+        if isinstance(item, str) and is_name_only(item):
+            yield item, "", False
+        else:
+            hides = secret or (option and isinstance(item, (str, int)) and not str(item).startswith("-"))
+            yield item, name if secret else "", hides
+        before = item if isinstance(item, str) else ""
+
+
+def is_strong(name: str, rules: Rules) -> bool:
+    """Whether whatever has this name is a secret."""
+    return rules.strength(name) is Strength.STRONG
+
+
+def is_under_custom(path: tuple[str | int, ...], rules: Rules) -> bool:
+    """Whether a part of a path into data has a name that the configuration names."""
+    return bool(rules.names) and any(isinstance(p, str) and rules.is_own(p) for p in path)

@@ -1,0 +1,93 @@
+"""Passwords in command lines whose options do not say so: `mysql -pX`, `curl -u user:X`, and what is like them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gitsnap.core.secrets.quotes import Span, around, spans, word_end
+from gitsnap.core.secrets.values import is_harmless
+
+# By the option that the password follows: at once, or as a word of its own, too.
+_CLIENT = re.compile(
+    r"""(?<![\w.-])(?:(?P<glued>mysql\w*|mariadb[\w-]*|mycli|7z[ar]?|rar|unrar)
+    |(?P<p>sshpass|mongo\w*|(?:docker|podman|nerdctl|helm)\s+(?:registry\s+)?login)
+    |(?P<w>ldap(?:add|compare|delete|modify|modrdn|passwd|search|whoami))
+    |(?P<a>redis-cli|valkey-cli)|(?P<P>zip|unzip|mosquitto_(?:pub|sub|rr)|ipmitool|sqlcmd|bcp)
+    |(?P<pair>curl|http|https|xh)|(?P<percent>smbclient|rpcclient|net\s+rpc|smbget))(?=["']?,?\s)""",
+    re.VERBOSE,
+)
+_OPTIONS = {
+    "glued": re.compile(r"""(?<=[\s"'])-p(?=[^\s,])(?P<gap>)"""),
+    **{o: re.compile(rf"""(?<=[\s"'])-{o}(?P<gap>["'],\s*["']|\s+|)""") for o in "pwa"},
+    "P": re.compile(r"""(?<=[\s"'])-P(?P<gap>["'],\s*["']|\s+|)"""),
+    "percent": re.compile(r"""(?<=[\s"'])-U(?P<gap>["'],\s*["']|\s+|)"""),
+    "pair": re.compile(
+        r"""(?<=[\s"'])(?:-[uUa]|--(?:proxy-)?user(?=[\s=])|--auth(?=[\s=]))(?P<gap>["'],\s*["']|=|\s+|)"""
+    ),
+}
+# Those whose place alone says it: `htpasswd -b FILE USER X`, `-passin pass:X`, `echo X | tool --password-stdin`.
+_ALONE = (
+    re.compile(r"""\bpass:(?P<value>[^\s"']{1,200})"""),
+    re.compile(r"""\b(?:htpasswd|mosquitto_passwd)\s+-\w*b\w*\s+(?:-\w+\s+)*+\S+\s+\S+\s+(?P<value>\S{1,200})"""),
+    re.compile(r"""\bhtpasswd\s+-\w*n\w*\s+(?:-\w+\s+)*+\S+\s+(?P<value>\S{1,200})"""),
+    re.compile(
+        r"""\b(?:echo|printf)\s+(?:-n\s+)?["']?(?P<value>[^\s"'|]{1,200})["']?\s*\|[^|;&]{0,200}?--?pass(?:word|phrase)?-(?:stdin|fd)"""
+    ),
+    re.compile(
+        r"""\b(?:echo|printf)\s+(?:-e\s+)?["']?[\w.-]{1,64}:(?P<value>[^\s"'|]{1,200}?)(?:\\n)?["']?\s*\|\s*(?:sudo\s+)?chpasswd"""
+    ),
+    re.compile(r"""\baws\s+configure\s+set\s+\S*(?:secret|token)\S*\s+(?P<value>\S{1,200})"""),
+    re.compile(r"""\bstats\s+auth\s+[^\s:]{1,64}:(?P<value>\S{1,200})"""),
+    re.compile(
+        r"""\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?['"](?P<value>[^'"]{1,200})['"]""",
+        re.IGNORECASE,
+    ),
+    re.compile(r"""\bPASSWORD\s+(?:FOR\s+\S+\s+=\s+)?'(?P<value>[^']{1,200})'""", re.IGNORECASE),
+)
+_STOP = re.compile(r"[;|]|&&")
+# A variable, or a port of a container: `docker run --name mysql -p3306:3306`.
+_HARMLESS = re.compile(r""""?\$(?:\{\w+\}|[A-Z_][A-Z_0-9]*)"?|\d+:\d+|""")
+
+
+def found(line: str) -> Iterator[Span]:
+    """Where in a line the passwords are."""
+    for pattern in _ALONE:
+        for match in pattern.finditer(line):
+            if not is_harmless(match["value"], password=True):
+                yield match.span("value")
+    client = _CLIENT.search(line)
+    pairs = spans(line) if client else []
+    while client:
+        kind = client.lastgroup or ""
+        stop = _STOP.search(line, client.end())
+        end = stop.start() if stop else len(line)
+        at = client.end()
+        while option := _OPTIONS[kind].search(line, at, end):
+            begin, at = _value(line, option, pairs, pair=kind in ("pair", "percent"))
+            if not _HARMLESS.fullmatch(line, begin, at):
+                yield _within(line, begin, at)
+            at = max(at, option.end())
+        client = _CLIENT.search(line, max(end, at))
+
+
+def _value(line: str, option: re.Match[str], pairs: list[Span], *, pair: bool) -> tuple[int, int]:
+    """Where the option's value begins and ends; of `user:password`, the password."""
+    before = line[option.start() - 1]
+    quoted = around(pairs, option.start())
+    within = option["gap"][-1:] if option["gap"][-1:] in ("'", '"') else before if before in "'\"" else ""
+    begin = option.end()
+    end = word_end(line, begin, within or (line[quoted[0]] if quoted else ""))
+    if pair:
+        colon = next((n for n in range(begin, end) if line[n] in ":%,"), -1)
+        if colon < 0:
+            return end, end
+        quote = line[begin : begin + 1]
+        return colon + 1, end - 1 if quote in ("'", '"') and line[colon:end].endswith(quote) else end
+    return begin, end
+
+
+def _within(line: str, begin: int, end: int) -> Span:
+    """Without the quotes around all of it."""
+    whole = end - begin > 1 and line[begin] in "'\"" and line.find(line[begin], begin + 1) == end - 1
+    return (begin + 1, end - 1) if whole else (begin, end)
