@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     from gitsnap.cli.render import terminal
 
     terminal.work_is_done(answer_counts=True)
-    told: GitsnapError | None = None
+    code, told = 0, None
     try:
         code = _dispatch(arguments)
         terminal.flush()
@@ -70,10 +70,9 @@ def run(arguments: list[str]) -> int:
         told = GitsnapError("out of memory", kind="no-memory", hint=_ROOM)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
         told = _from_bug(error, arguments)
-    if told is not None:
-        code = _fail(told, arguments)
-    _write_down(code, told)
-    return code
+    # What is to be said of the log comes before the one sentence that says what went wrong.
+    _write_down(told.exit_code if told else code, told)
+    return _fail(told, arguments) if told else code
 
 
 def _write_down(code: int, error: GitsnapError | None) -> None:
@@ -87,6 +86,10 @@ def _write_down(code: int, error: GitsnapError | None) -> None:
         return
     with suppress(Exception, KeyboardInterrupt):
         invocation.act.ended(code, error)
+        if invocation.act.warnings:
+            from gitsnap.cli.render import terminal
+
+            terminal.clear()
         for warning in invocation.act.warnings:
             invocation.out.warn(f"warning: {warning}")
 

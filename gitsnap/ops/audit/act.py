@@ -88,9 +88,7 @@ class Act:
             self._forward(record, line)
         except Exception as failure:  # noqa: BLE001 - what is done, or about to be, does not depend on who writes it down
             what = _said(failure) if not isinstance(failure, OSError) else failure.strerror or str(failure)
-            self._warn(
-                f"it could not be written: {what}; what was done is done, and the next line says that one is missing"
-            )
+            self._warn(f"it could not be written: {what}; what was done is done")
 
     def _warn(self, text: str) -> None:
         self.warnings.append(f"audit log: {text}")
