@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from gitsnap.core import running
@@ -24,6 +24,7 @@ from gitsnap.core.settings import HOOK_TIMEOUT, Audit, Hooks, Settings
 
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+_KEEP_DELETED = "keep-deleted"
 # Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
 _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
 _TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages", "secrets"}
@@ -143,7 +144,8 @@ def load(environ: Mapping[str, str], store: str | None, options: Options, root: 
         table = _parse(path, data)
         settings = _merge(settings, table, path)
         if "retention" in table:
-            settings = replace(settings, retention_from=source if table["retention"] else SOURCES[0])
+            rules = table["retention"].keys() - {_KEEP_DELETED}
+            settings = replace(settings, retention_from=source if rules else SOURCES[0])
         if "hooks" in table:
             settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=path == own))
     return settings
@@ -192,7 +194,8 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
     if "packages" in table:
         settings = replace(settings, packages=_packages(table["packages"], path))
     if "retention" in table:
-        settings = replace(settings, retention=_retention(table["retention"], path))
+        retention = _retention(table["retention"], path)
+        settings = replace(settings, retention=retention, keep_deleted=_keep_deleted(table["retention"], path))
     if "audit" in table:
         settings = replace(settings, audit=_audit(table["audit"], settings.audit, path))
     if "secrets" in table:
@@ -333,7 +336,8 @@ def _packages(table: dict[str, Any], path: str) -> tuple[Rule, ...]:
 
 
 def _retention(table: dict[str, Any], path: str) -> Policy:
-    unknown = table.keys() - {*_COUNTS, "keep-within"}
+    rules = table.keys() - {_KEEP_DELETED}
+    unknown = rules - {*_COUNTS, "keep-within"}
     if unknown:
         raise UsageError(f"{path}: [retention] does not know {min(unknown)}", path=path)
     counts: dict[str, int] = {}
@@ -345,9 +349,20 @@ def _retention(table: dict[str, Any], path: str) -> Policy:
     within = table.get("keep-within")
     if within is not None and not isinstance(within, str):
         raise UsageError(f'{path}: [retention] keep-within must be a duration such as "30d"', path=path)
-    if not table:
+    if not rules:
         return DEFAULT
     try:
         return Policy(keep_within=parse_duration(within) if within else None, **counts)
     except UsageError as error:
         raise UsageError(f"{path}: [retention] {error.message}", path=path, hint=error.hint) from None
+
+
+def _keep_deleted(table: dict[str, Any], path: str) -> timedelta | None:
+    """How long a gc spares what was deleted; not at all where nothing says so."""
+    value = table.get(_KEEP_DELETED)
+    if value is None:
+        return None
+    try:
+        return parse_duration(value if isinstance(value, str) else "")
+    except UsageError as error:
+        raise UsageError(f"{path}: [retention] {_KEEP_DELETED}: {error.message}", path=path, hint=error.hint) from None

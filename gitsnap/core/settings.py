@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 
 from gitsnap.core import running
 from gitsnap.core.packages.model import Rule
@@ -50,6 +50,7 @@ class Settings:
     `packages` are rules to find packages by that no reader finds.
     `databases` says what becomes of what a running database stands in the way of; None for the default of each.
     `secrets` are the names and files that hold what is not to be shown.
+    `keep_deleted` is how long a gc spares what was deleted (None: not at all).
     """
 
     zone: tzinfo
@@ -65,6 +66,7 @@ class Settings:
     audit: Audit = Audit()
     databases: running.Policy | None = None
     secrets: rules.Rules = rules.PLAIN
+    keep_deleted: timedelta | None = None
 
     @property
     def rules(self) -> Rules:

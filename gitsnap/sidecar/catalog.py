@@ -7,6 +7,8 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from gitsnap.core.coverage import why_unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchPathError
@@ -102,6 +104,27 @@ def snapshots(sidecar: Sidecar) -> Living:
     living.damaged, living.places, living.gone = sorted(damaged.items()), known.places(), known.gone
     living.used = known.taken.keys()
     return living
+
+
+class Deleted(NamedTuple):
+    """One snapshot that lies in the bin, and when it came there (None: not known)."""
+
+    snapshot: Snapshot
+    when: datetime | None
+
+
+def deleted(sidecar: Sidecar, living: Collection[Snapshot]) -> tuple[list[Deleted], dict[str, IntegrityError]]:
+    """What lies in the bin and is not back already, in order, and the ids of those that cannot be read with causes."""
+    damaged: dict[str, IntegrityError] = {}
+    known, there, found = register.load(sidecar), {s.id for s in living}, []
+    for name, commit in sidecar.refs.below(refs.DELETED, damaged).items():
+        if name not in there:
+            try:
+                found.append(load(sidecar, name, commit, pinned=False))
+            except IntegrityError as error:
+                damaged[name] = error
+    when = {s.id: datetime.fromtimestamp(known.gone.get(s.id, 0), UTC) for s in found}
+    return [Deleted(s, when[s.id] if when[s.id].timestamp() else None) for s in in_order(found)], damaged
 
 
 def _broken(ref: str, allowed: Collection[str], actual: str | None) -> IntegrityError:

@@ -35,21 +35,29 @@ class Lost(NamedTuple):
 
 @dataclass(slots=True)
 class Vanished:
-    """`snapshots` by id: their commits. `notes` by ref: the newest that there is."""
+    """`snapshots`, and the `deleted` ones that lay in the bin, by id: their commits. `notes` by ref: the newest that
+    there is."""
 
     snapshots: dict[str, str] = field(default_factory=dict)
+    deleted: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
 
 def look(sidecar: Sidecar) -> Vanished:
     """What is in the objects, and in no ref, reflog or register."""
     # First: what is published or removed meanwhile is known as that afterwards.
-    there = list(_commits(sidecar))
+    there = dict.fromkeys(_commits(sidecar))
     living, found = catalog.snapshots(sidecar), Vanished()
     known = register.load(sidecar)
     told = {s.commit for s in living} | {line.commit for line in known.taken.values()} | {*reflog.ids(sidecar)}
-    spoken_of = known.gone | {name for name, _ in living.damaged}
+    spoken_of = known.gone.keys() | {name for name, _ in living.damaged}
     missing = {ref for ref in (refs.MANIFESTS, refs.METADATA) if sidecar.refs.get(ref) is None}
+    binned = sidecar.refs.below(refs.DELETED, {}).keys() | {s.id for s in living}
+    found.deleted = {
+        name: line.commit
+        for name, line in known.taken.items()
+        if known.gone.get(name) and name not in binned and line.commit in there
+    }
     newest: dict[str, tuple[object, int]] = {}
     for commit in there:
         if commit in told:
@@ -76,6 +84,7 @@ def lost(sidecar: Sidecar) -> list[Lost]:
     there = look(sidecar)
     named = [Lost(*match.groups()) for e in sidecar.damaged.values() if (match := _LOST.search(e.message))]
     found = [Lost(refs.SNAPSHOTS + name, commit) for name, commit in sorted(there.snapshots.items())]
+    found += [Lost(refs.DELETED + name, commit) for name, commit in sorted(there.deleted.items())]
     return [*named, *found, *(Lost(ref, commit) for ref, commit in sorted(there.notes.items()))]
 
 

@@ -155,7 +155,7 @@ def test_nothing_that_vouches_for_the_refs(scene: Scene, monkeypatch: pytest.Mon
     monkeypatch.setattr(gitsnap.sidecar.state.seal, "problems", lambda _: [])
     monkeypatch.setattr(gitsnap.sidecar.state.seal, "consistent", lambda _, read: (None, read(), None))
     monkeypatch.setattr("gitsnap.ops.check.verify._timeline_problems", lambda *_: [])
-    monkeypatch.setattr(gitsnap.sidecar.state.register, "load", lambda _: Register({}, frozenset()))
+    monkeypatch.setattr(gitsnap.sidecar.state.register, "load", lambda _: Register({}, {}))
     monkeypatch.setattr(gitsnap.sidecar.lost_refs, "_commits", lambda _: iter(()))
     flip.do(scene.store)
     assert "verify finds nothing" in (damaged.judge(scene, str(flip)) or "")

@@ -101,7 +101,7 @@ class Protected:
         retention.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
 
     def collect(self) -> None:
-        collect.collect(self.sidecar, self.settings)
+        collect.collect(self.sidecar, self.settings, now=self.now)
 
     def snapshots(self) -> list[Snapshot]:
         with Sidecar(self.place.store) as fresh:

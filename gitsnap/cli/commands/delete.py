@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @command(group=Group.TIDY_UP, order=20, recorded=True)
 def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
-    """Remove named snapshots."""
+    """Remove named snapshots. They lie in the bin until a gc."""
     from gitsnap.ops.store import retention
 
     session: Session = context.obj
@@ -24,4 +24,5 @@ def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argumen
         session.out.document({"deleted": gone})
     else:
         session.out.lines(f"deleted {name}" for name in gone)
-        session.out.remark(f"their space comes back with: {session.out.command('gc')}")
+        back = session.out.command(f"undelete {' '.join(gone)}")
+        session.out.remark(f"back: {back}; for good, with their space: {session.out.command('gc')}")

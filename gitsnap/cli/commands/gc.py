@@ -20,7 +20,7 @@ def gc(context: typer.Context) -> None:
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        result = collect.collect(sidecar, settings)
+        result = collect.collect(sidecar, settings, now=session.now)
     if session.options.json:
         session.out.document(json.collected(result))
     else:

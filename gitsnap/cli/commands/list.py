@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 @command(group=Group.LOOK, order=10)
-def list_(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
+def list_(
+    context: typer.Context,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that undelete can bring back.")] = False,
+    show_secrets: ShowSecrets = False,
+) -> None:
     """List the snapshots, oldest first."""
     from gitsnap.cli.render import json, text
     from gitsnap.ops.live import damage
@@ -22,6 +26,17 @@ def list_(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
 
     session: Session = context.obj
     with session.open(tells_damage=True) as (sidecar, _):
+        if deleted:
+            lying, lost = catalog.deleted(sidecar, catalog.snapshots(sidecar))
+            if session.options.json:
+                session.out.document(json.bin_listing(lying, lost.items()))
+            else:
+                text.bin_listing(session.out, lying)
+                for name, error in lost.items():
+                    session.out.warn(f"damaged: {name}: {error.message}")
+            if lost:
+                raise typer.Exit(12)
+            return
         found, damaged = catalog.survey(sidecar)
         known = damage.known(sidecar, found)
     if session.options.json:

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore.result import Recovered, Restored
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
+    from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.damage import Damage
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 Document = dict[str, Any]
 Components = Mapping[str, tuple[str, ...]]
@@ -113,6 +110,15 @@ def listing(
 ) -> Document:
     """`list`."""
     out: Document = {"snapshots": [snapshot(s) | {"damage": damage(known.get(s.id))} for s in snapshots]}
+    if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
+        out["damaged"] = broken
+    return out
+
+
+def bin_listing(found: Iterable[Deleted], damaged: Iterable[tuple[str, GitsnapError]]) -> Document:
+    """`list --deleted`."""
+    rows = [snapshot(d.snapshot) | {"deleted_at": moment(d.when) if d.when else None} for d in found]
+    out: Document = {"deleted": rows}
     if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
         out["damaged"] = broken
     return out
@@ -386,7 +392,12 @@ def decisions(found: Iterable[Decision], *, dry_run: bool) -> Document:
 
 def collected(result: Collected) -> Document:
     """`gc`."""
-    return {"before_bytes": result.before, "after_bytes": result.after}
+    return {
+        "before_bytes": result.before,
+        "after_bytes": result.after,
+        "final": list(result.final),
+        "spared": list(result.spared),
+    }
 
 
 def initialised(result: Initialised) -> Document:

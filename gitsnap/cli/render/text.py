@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
+    from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.damage import Damage
 
 SHOWN = 20
@@ -141,6 +142,21 @@ def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage
         room = out.width - wide - 21 if out.width else None
         row = f"{s.id:{wide}}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
         out.line(row + formatting.clip(marks + out.told(s.message.partition("\n")[0]), room))
+
+
+def bin_listing(out: Terminal, found: Sequence[Deleted]) -> None:
+    """`list --deleted`, oldest first."""
+    if not found:
+        out.line("nothing that was deleted can be brought back")
+        return
+    wide = max(len(d.snapshot.id) for d in found)
+    out.line(out.style(f"{'ID':{wide}}  {'DELETED':<19}  {'FILES':>7}  {'SIZE':>8}  MESSAGE", "bold"))
+    for s, when in found:
+        room = out.width - wide - 42 if out.width else None
+        at = formatting.when(when) if when else ""
+        row = f"{s.id:{wide}}  {at:<19}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
+        out.line(row + formatting.clip(formatting.name(s.message.partition("\n")[0]), room))
+    out.remark(f"one comes back with: {out.command(f'undelete {found[-1].snapshot.id}')}")
 
 
 def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
@@ -302,6 +318,10 @@ def collected(out: Terminal, result: Collected) -> None:
     """`gc`."""
     freed = formatting.size(max(result.before - result.after, 0))
     out.line(f"{freed} freed; the sidecar takes {formatting.size(result.after)} now")
+    if result.final:
+        out.line(f"deleted for good: {', '.join(result.final)}")
+    if result.spared:
+        out.remark(f"still in the bin: {len(result.spared)} deleted; {out.command('list --deleted')}")
 
 
 def checks(out: Terminal, found: list[Check]) -> None:

@@ -57,7 +57,7 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
     if not label:
         raise UsageError(f"'{request.label}' cannot be a label", hint="use ASCII letters, digits, dots and dashes")
     known = register.load(sidecar)
-    used = {s.id for s in living} | sidecar.damaged.keys() | known.taken.keys() | known.gone
+    used = {s.id for s in living} | sidecar.damaged.keys() | known.taken.keys() | known.gone.keys()
     return Snapshot(
         id=snapshot_id(when, label, used),
         commit="",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.settings import Settings
+from gitsnap.ops.store import deleted
 from gitsnap.sidecar import catalog, gc, lost_refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth
@@ -14,14 +16,18 @@ from gitsnap.sidecar.state import growth
 
 @dataclass(slots=True, frozen=True)
 class Collected:
-    """What gc freed: the sidecar's size on disk before and after, in bytes."""
+    """What gc freed: the sidecar's size on disk before and after, in bytes; `final` are the deleted snapshots that went
+    for good, `spared` those that are still in the bin."""
 
     before: int
     after: int
+    final: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
 
 
-def collect(sidecar: Sidecar, settings: Settings) -> Collected:
-    """Give back the space of what nothing reaches, by stock git gc; alone with the objects."""
+def collect(sidecar: Sidecar, settings: Settings, *, now: datetime) -> Collected:
+    """Make deletions final that are old enough, and give back the space of what nothing reaches, by stock git gc; alone
+    with the objects."""
     with sidecar.collecting(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         for name, error in living.damaged:
@@ -34,13 +40,17 @@ def collect(sidecar: Sidecar, settings: Settings) -> Collected:
                 hint="`gitsnap doctor` says how to bring it back",
             )
         before = sidecar.disk_bytes()
+        final = deleted.make_final(sidecar, living, settings.keep_deleted, now)
+        spared, _ = catalog.deleted(sidecar, living)
         _remove_leftovers(sidecar)
         sidecar.close()
         gc.compact(sidecar)
         growth.forget_others(sidecar, living)
         after = sidecar.disk_bytes()
         sidecar.noted.counts |= {"bytes_before": before, "bytes_after": after}
-        return Collected(before, after)
+        if final:
+            sidecar.noted.details["final"] = final
+        return Collected(before, after, tuple(final), tuple(d.snapshot.id for d in spared))
 
 
 def _remove_leftovers(sidecar: Sidecar) -> None:

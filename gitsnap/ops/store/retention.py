@@ -178,7 +178,7 @@ def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) ->
     if gone:
         _see_room(sidecar)
         sidecar.noted.reasons |= {d.snapshot.id: d.reasons for d in decisions if not d.keep}
-        withdraw.withdraw(sidecar, in_order(d.snapshot for d in decisions), gone, now)
+        withdraw.delete(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
 def _see_room(sidecar: Sidecar) -> None:
@@ -202,10 +202,10 @@ def _see_room(sidecar: Sidecar) -> None:
 def delete(
     sidecar: Sidecar, selectors: Sequence[str], settings: Settings, *, now: datetime, by: str | None = None
 ) -> list[str]:
-    """Remove named snapshots, damaged ones as well; the ids. GitsnapError, removing none, when one is pinned.
+    """Move named snapshots to the bin; the ids. GitsnapError, removing none, when one is pinned.
 
-    A damaged one is named by its id or a unique prefix of it, and goes even when it is pinned. LockedError for one of
-    an upgrade that is under way, unless it is that one (`by`) which gives it up.
+    A damaged one is named by its id or a unique prefix of it, and goes for good, even when it is pinned. LockedError
+    for one of an upgrade that is under way, unless it is that one (`by`) which gives it up.
     """
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
@@ -221,7 +221,7 @@ def delete(
             )
         _refuse_what_is_needed(sidecar, lost, gone, by)
         _see_room(sidecar)
-        register.let_go(sidecar, lost)
+        register.let_go(sidecar, lost, None)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
         with seal.changing(sidecar, dict.fromkeys(given_up)):
             for ref in given_up:
@@ -230,7 +230,7 @@ def delete(
             del sidecar.damaged[name]
         if lost:
             sidecar.noted.details["damaged_removed"] = lost
-        withdraw.withdraw(sidecar, living, gone, now)
+        withdraw.delete(sidecar, living, gone, now)
     return [*lost, *(s.id for s in gone)]
 
 

@@ -6,7 +6,7 @@ removed; an id is never given twice; and where a damaged snapshot stands is know
 One line each, added and synced, with the CRC-32 of what is before it:
 
     taken <sequence or -> <id> <commit> <upgrade or -> <crc>
-    gone <id> <crc>
+    gone <id> <unix time> <crc>
 
 Order of writes: `taken` after the ref is there, `gone` before it goes. So a kill leaves a snapshot that is not in here
 yet (the next operation adds it), or one that is there and called gone (what is there is not lost). Whoever writes holds
@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from zlib import crc32
 
@@ -29,7 +30,8 @@ from gitsnap.sidecar.repository import Sidecar
 
 _FILE = "register"
 _TAKEN = re.compile(rf"taken (-|[1-9][0-9]{{0,17}}) ({ID.pattern}) ([0-9a-f]{{40}}) (\S+)")
-_GONE = re.compile(rf"gone ({ID.pattern})")
+# Once without the time.
+_GONE = re.compile(rf"gone ({ID.pattern})(?: ([0-9]{{1,12}}))?")
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,11 +45,11 @@ class Registered:
 
 @dataclass(slots=True, frozen=True)
 class Register:
-    """What is written down, by id. `gone` were removed. `whole` is false where a line cannot be read; one that a crash
-    has cut off does not count."""
+    """What is written down, by id. `gone` were removed: when they came into the bin, in seconds since 1970 (0: not
+    known, or for good). `whole` is false where a line cannot be read; one that a crash has cut off does not count."""
 
     taken: Mapping[str, Registered]
-    gone: frozenset[str]
+    gone: Mapping[str, int]
     whole: bool = True
 
     def living(self) -> Iterable[tuple[str, str]]:
@@ -71,7 +73,7 @@ def load(sidecar: Sidecar) -> Register:
 @lru_cache(maxsize=1)
 def _parse(data: bytes) -> Register:
     taken: dict[str, Registered] = {}
-    gone: set[str] = set()
+    gone: dict[str, int] = {}
     *lines, _cut_off = data.decode("ascii", "replace").split("\n")
     whole = True
     for line in lines:
@@ -81,13 +83,13 @@ def _parse(data: bytes) -> Register:
         elif found := _TAKEN.fullmatch(text):
             number, name, commit, upgrade = found.groups()
             # A ref that came back, by hand say, is written down again.
-            gone.discard(name)
+            gone.pop(name, None)
             taken[name] = Registered(
                 None if number == "-" else int(number), commit, None if upgrade == "-" else upgrade
             )
         elif found := _GONE.fullmatch(text):
-            gone.add(found[1])
-    return Register(taken, frozenset(gone), whole)
+            gone[found[1]] = int(found[2] or 0)
+    return Register(taken, gone, whole)
 
 
 def _crc(text: str) -> str:
@@ -113,10 +115,12 @@ def _taken(s: Snapshot) -> str:
     return f"taken {s.sequence or '-'} {s.id} {s.commit} {upgrade}"
 
 
-def let_go(sidecar: Sidecar, names: Iterable[str]) -> None:
-    """Write down that these are about to be removed. OSError; nothing may be removed then."""
+def let_go(sidecar: Sidecar, names: Iterable[str], when: datetime | None) -> None:
+    """Write down that these are about to come into the bin, or with no `when`, to go for good. OSError; nothing may be
+    removed then."""
     known = load(sidecar)
-    _add(sidecar, known, [f"gone {name}" for name in names if name not in known.gone])
+    moment = max(int(when.timestamp()), 1) if when else 0
+    _add(sidecar, known, [f"gone {name} {moment}" for name in names if moment or known.gone.get(name) != 0])
 
 
 def _add(sidecar: Sidecar, known: Register, lines: list[str]) -> None:
