@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+# By age: /name/1.0.0_peers:, /name@1.0.0(peers):, name@1.0.0:
+_PNPM = re.compile(r"""  ['"]?/?(?P<name>(?:@[^/@\s'"]+/)?[^/@\s'"]+)[@/](?P<version>\d[^\s:'"(_/]*)[^:]*:.*""")
+_LONGEST = 1000
 _TOML_STRING = re.compile(r'([\w-]+) *= *"([^"\\]*)" *')
 
 
@@ -95,3 +98,12 @@ def array_of_tables(data: bytes, name: str) -> Iterator[dict[str, str]]:
             found[match[1]] = match[2]
     if found is not None:
         yield found
+
+
+def pnpm_packages(data: bytes) -> Iterator[tuple[str, str]]:
+    """Name and version of each package in a lock file of pnpm, of any of its versions."""
+    section = text(data).partition("\npackages:\n")[2]
+    # Newer ones tell the same packages again, with their dependencies.
+    for line in section.partition("\nsnapshots:\n")[0].splitlines():
+        if len(line) < _LONGEST and (match := _PNPM.fullmatch(line)):
+            yield match["name"], match["version"]

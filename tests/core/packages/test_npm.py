@@ -52,3 +52,27 @@ def test_pnpms_store_holds_versions_beside_each_other() -> None:
 def test_broken_records_tell_nothing() -> None:
     broken = ["{", "[]", "null", '{"version": 5}', '{"version": "a\\u0000b"}', "[" * 100_000, "\xff"]
     assert not compared({}, {f"node_modules/p{n}/package.json": text for n, text in enumerate(broken)}).changes
+
+
+def test_what_pnpm_keeps_of_before_is_not_installed() -> None:
+    store = "node_modules/.pnpm/{0}@{1}{2}/node_modules/{0}"
+
+    def project(lock: str, *there: tuple[str, str, str]) -> dict[str, str]:
+        held = {"node_modules/.pnpm/lock.yaml": f"lockfileVersion: '9.0'\n\npackages:\n\n{lock}"}
+        for name, version, beside in there:
+            at = store.format(name, version, beside).replace("@s/b@", "@s+b@", 1)
+            held |= package(at, version) | {f"{at}/index.js": version}
+        return held
+
+    before = [("a", "1.0.0", ""), ("@s/b", "2.0.0", "_react@18.0.0")]
+    entry = "  {}@{}:\n    resolution: {{integrity: x}}\n\n"
+    old = project(entry.format("a", "1.0.0") + entry.format("'@s/b", "2.0.0'"), *before)
+    new = project(
+        entry.format("a", "1.1.0") + entry.format("'@s/b", "2.1.0'"),
+        *before,
+        ("a", "1.1.0", ""),
+        ("@s/b", "2.1.0", "_react@18.0.0"),
+    )
+    found = compared(old, new)
+    assert told(found.changes) == ["npm @s/b 2.0.0 > 2.1.0 up", "npm a 1.0.0 > 1.1.0 up"]
+    assert b"node_modules/.pnpm/@s+b@2.1.0_react@18.0.0/node_modules/@s/b/index.js" in found.within

@@ -81,3 +81,11 @@ def test_apk() -> None:
     assert found.within == {b"bin/busybox", b"etc/conf"}
     found = compared(system("1.36.1-r9", "a") | {"bin/busybox": "edited"}, system("1.36.1-r10", "b"))
     assert [(e.path, e.before) for e in found.edited] == [(b"bin/busybox", True)]
+
+
+def test_a_file_that_is_diverted_is_the_package_that_put_it_there() -> None:
+    more = {"var/lib/dpkg/diversions": "/usr/bin/foo\n/usr/bin/foo.real\nother\n", "usr/bin/foo": "another one's"}
+    old, new = system("1.0-1", "old", "a"), system("1.0-1", "old", "a")
+    old |= {"usr/bin/foo.real": "old"} | more
+    new |= {"usr/bin/foo.real": "edited"} | more | {"usr/bin/foo": "another one's, edited"}
+    assert [(e.path, e.package, e.before) for e in compared(old, new).edited] == [(b"usr/bin/foo.real", "foo", False)]

@@ -44,6 +44,7 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
 class _Files:
     def __init__(self, path: bytes, root: bytes, name: str, qualified: str, block: bytes) -> None:
         self._info, self._root = below(parent(path), b"info"), root
+        self._diversions, self._name = below(parent(path), b"diversions"), name.encode()
         self._names = qualified.encode(), name.encode()
         conffiles = _CONFFILES.search(block)
         self._conffiles = conffiles[1] if conffiles else b""
@@ -63,7 +64,16 @@ class _Files:
             if len(parts) >= 2 and len(parts[1]) == 32:
                 found[self._place(parts[0].lstrip(b"/"), tree)] = "md5:" + parts[1].decode("ascii", "replace")
         own = (base + b"." + ending for ending in _OF_A_PACKAGE)
-        return found | {path: "" for path in own if tree.has(path)}
+        return self._diverted(found, tree) | {path: "" for path in own if tree.has(path)}
+
+    def _diverted(self, found: dict[bytes, str], tree: Tree) -> dict[bytes, str]:
+        """With the files that another package had dpkg put elsewhere where they are: dpkg-divert(1)."""
+        lines = iter(tree.read(self._diversions).splitlines())
+        for from_, to, by in zip(lines, lines, lines, strict=False):
+            path = self._place(from_.lstrip(b"/"), tree)
+            if by != self._name and path in found:
+                found[self._place(to.lstrip(b"/"), tree)] = found.pop(path)
+        return found
 
     def _place(self, name: bytes, tree: Tree) -> bytes:
         """Where a listed file is: /bin and /lib may have been merged into /usr since."""

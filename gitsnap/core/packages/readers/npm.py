@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import order, reader
-from gitsnap.core.packages.text import json_object, parent, plain, text
+from gitsnap.core.packages.text import below, json_object, parent, plain, pnpm_packages, text
 from gitsnap.core.packages.versions import semver
 
 _PLACE = re.compile(rb"(?P<base>(?:.*/)?node_modules)/(?P<name>(?:@[^/]+/)?[^/]+)/package\.json", re.DOTALL)
@@ -26,6 +26,9 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
         return
     base, name = place["base"], text(place["name"])
     store = _STORE.fullmatch(base)
+    if store and tree.has(store["store"] + b"/lock.yaml"):
+        # pnpm keeps for some days what it replaced; its own list says what is in use.
+        return
     holder = None if store else _HOLDER.fullmatch(base)
     yield Package(
         "npm",
@@ -38,3 +41,20 @@ def installed(path: bytes, tree: Tree) -> Iterator[Package]:
         holder=text(holder[1]) if holder else "",
         base=store["store"] if store else base,
     )
+
+
+@reader("**/node_modules/.pnpm/lock.yaml")
+def in_store(path: bytes, tree: Tree) -> Iterator[Package]:
+    """The packages in pnpm's store: NAME@VERSION, perhaps with what they are beside (`_react@18`), `/` as `+`."""
+    store = parent(path)
+    places: dict[bytes, list[bytes]] = {}
+    for found in tree.names(store):
+        # A scope begins with the same sign.
+        name_of, at, rest = found[1:].partition(b"@")
+        places.setdefault(found[:1] + name_of + at + re.split(rb"[_(]", rest)[0], []).append(found)
+    for name, version in pnpm_packages(tree.read(path)):
+        dirs = places.get(f"{name.replace('/', '+')}@{version}".encode(), ())
+        if dirs:
+            tops = tuple(below(store, d) for d in dirs)
+            where = below(tops[0], b"node_modules/" + name.encode())
+            yield Package("npm", plain(name), plain(version), where, path, tops=tops, base=store)

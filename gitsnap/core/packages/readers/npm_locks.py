@@ -8,13 +8,10 @@ from typing import Any
 
 from gitsnap.core.packages.model import Kind, Package, Tree
 from gitsnap.core.packages.registry import reader
-from gitsnap.core.packages.text import json_object, parent, plain, text
+from gitsnap.core.packages.text import json_object, parent, plain, pnpm_packages, text
 
 _YARN = re.compile(r'"?(?P<name>@?[^@"\s]+)@.*:\s*')
 _YARN_VERSION = re.compile(r'  version:? "?([^"\s]+)"?\s*')
-# By age: /name/1.0.0_peers:, /name@1.0.0(peers):, name@1.0.0:
-_PNPM = re.compile(r"""  ['"]?/?(?P<name>(?:@[^/@\s'"]+/)?[^/@\s'"]+)[@/](?P<version>\d[^\s:'"(_/]*)[^:]*:.*""")
-_LONGEST = 1000
 _BUN = re.compile(r'    "[^"]+": \["(?P<name>@?[^@"]+)@(?P<version>\d[^"]*)".*')
 
 
@@ -57,10 +54,7 @@ def yarn(path: bytes, tree: Tree) -> Iterator[Package]:
 @reader("**/pnpm-lock.yaml", outermost=True)
 def pnpm(path: bytes, tree: Tree) -> Iterator[Package]:
     """What pnpm's lock file says, of any of its versions."""
-    section = text(tree.read(path)).partition("\npackages:\n")[2]
-    # Newer ones tell the same packages again, with their dependencies.
-    lines = [line for line in section.partition("\nsnapshots:\n")[0].splitlines() if len(line) < _LONGEST]
-    yield from _packages(path, ((m["name"], m["version"]) for m in map(_PNPM.fullmatch, lines) if m))
+    yield from _packages(path, pnpm_packages(tree.read(path)))
 
 
 @reader("**/bun.lock", outermost=True)
