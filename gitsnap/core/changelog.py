@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Status
+from gitsnap.core.counts import Counts
 from gitsnap.core.generated import LOCK_FILES as LOCK_FILES
 from gitsnap.core.keys import KeyChange
 from gitsnap.core.likely_yours import Likely
@@ -71,7 +72,7 @@ class Changelog:
     within: int = 0
     grown: int = 0
     repositories: list[RepositoryChange] = field(default_factory=list)
-    summary: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
     def components(self) -> dict[str, list[FileChange]]:
         """The files by component, in order of their names."""
@@ -153,10 +154,11 @@ def count_lines(old: bytes, new: bytes) -> tuple[int, int]:
 def is_content(change: Change) -> bool:
     """Whether a file's content is other than before, and there are two of them to compare."""
     return (
-        change.status is Status.MODIFIED
+        change.status in (Status.MODIFIED, Status.RENAMED)
         and change.old is not None
         and change.new is not None
         and change.old.type is Type.FILE
+        and (change.status is Status.MODIFIED or change.old.sha256 != change.new.sha256)
     )
 
 

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+from gitsnap.core.counts import Counts
+from gitsnap.core.counts import Status as Status
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.plan import differing_metadata, same_content, same_metadata
 
-
-class Status(StrEnum):
-    """How a path changed."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    MODIFIED = "modified"
-    RENAMED = "renamed"
-    METADATA = "metadata"
-    TYPE = "type"
-
-    @property
-    def letter(self) -> str:
-        """The letter of git's name-status for it; `m`, which git does not know, for metadata."""
-        return _LETTERS[self]
-
-
-_LETTERS = {
-    Status.ADDED: "A",
-    Status.REMOVED: "D",
-    Status.MODIFIED: "M",
-    Status.RENAMED: "R",
-    Status.METADATA: "m",
-    Status.TYPE: "T",
-}
+_LINKS = "hard links"
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,6 +28,11 @@ class Change:
     what: tuple[str, ...] = ()
     similarity: int = 100
 
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory, and nothing else before or after."""
+        return all(e is None or e.type is Type.DIR for e in (self.old, self.new))
+
 
 @dataclass(slots=True)
 class Comparison:
@@ -59,10 +40,20 @@ class Comparison:
 
     changes: list[Change] = field(default_factory=list)
 
-    def summary(self) -> dict[str, int]:
-        """How many changes of each status; every status is named."""
-        counts = Counter(c.status for c in self.changes)
-        return {status.value: counts[status] for status in Status}
+    @property
+    def counts(self) -> Counts:
+        """How many files and directories changed in which way."""
+        return counted(self.changes)
+
+
+def counted(changes: Iterable[Change]) -> Counts:
+    """How many files and directories changed in which way: the one place where changes are counted."""
+    return Counts.of((c.status, c.is_directory) for c in changes)
+
+
+def grown(changes: Iterable[Change]) -> int:
+    """By how many bytes the files have grown together."""
+    return sum((c.new.size if c.new else 0) - (c.old.size if c.old else 0) for c in changes)
 
 
 def compare(
@@ -86,8 +77,9 @@ def compare(
             changes.append(Change(path, Status.MODIFIED, a, b))
         elif what := metadata_differences(a, b, times=times, directory_times=directory_times):
             changes.append(Change(path, Status.METADATA, a, b, what=what))
-    changes += _link_changes(old, new, before.keys() & after.keys() - {c.path for c in changes}, before, after)
-    return Comparison(sorted(_with_renames(changes) if renames else changes, key=lambda c: c.path))
+    changes = _with_links(changes, old, new)
+    changes.sort(key=lambda c: c.path)
+    return Comparison(with_renames(changes) if renames else changes)
 
 
 def metadata_differences(a: Entry, b: Entry, *, times: bool, directory_times: bool) -> tuple[str, ...]:
@@ -98,19 +90,28 @@ def metadata_differences(a: Entry, b: Entry, *, times: bool, directory_times: bo
     return tuple(what for what in differing_metadata(a, b) if counts or what != "time")
 
 
-def _link_changes(
-    old: Inventory, new: Inventory, unchanged: Iterable[bytes], before: dict[bytes, Entry], after: dict[bytes, Entry]
-) -> list[Change]:
-    was = {path: group for group in old.hardlinks for path in group}
-    now = {path: group for group in new.hardlinks for path in group}
-    return [
-        Change(path, Status.METADATA, before[path], after[path], what=("hard links",))
-        for path in unchanged
-        if was.get(path) != now.get(path)
+def _with_links(changes: list[Change], old: Inventory, new: Inventory) -> list[Change]:
+    """The changes, and with them where the names of one inode are others than before."""
+    was, now = ({path: group for group in side.hardlinks for path in group} for side in (old, new))
+    relinked = {path for path in was.keys() | now.keys() if was.get(path) != now.get(path)}
+    if not relinked:
+        return changes
+    out = []
+    for change in changes:
+        if change.path in relinked and change.status is Status.METADATA:
+            change = replace(change, what=(*change.what, _LINKS))
+        relinked.discard(change.path)
+        out.append(change)
+    before, after = old.by_path(), new.by_path()
+    return out + [
+        Change(path, Status.METADATA, before[path], after[path], what=(_LINKS,))
+        for path in relinked
+        if path in before and path in after
     ]
 
 
-def _with_renames(changes: list[Change]) -> list[Change]:
+def with_renames(changes: Sequence[Change]) -> list[Change]:
+    """The changes, with files that went and came with the same content as one rename each; their order stays."""
     gone: dict[bytes, list[Change]] = {}
     for change in changes:
         if change.status is Status.REMOVED and change.old and change.old.type is Type.FILE and change.old.size:

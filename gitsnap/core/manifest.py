@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
+from collections.abc import Container
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -87,17 +88,31 @@ def _line(digest: bytes, path: bytes) -> bytes:
     return b"%b  %b\n" % (digest, path if path != _DASH else _WRITTEN_DASH)
 
 
-def count_changes(old: bytes, new: bytes) -> tuple[int, int, int]:
-    """How many files are new, changed and gone between two manifests' texts, neither of which is checked."""
-    before, after = set(old.split(b"\n")), set(new.split(b"\n"))
-    gone, came = _paths(before - after), _paths(after - before)
-    changed = len(gone & came)
-    return len(came) - changed, changed, len(gone) - changed
+def changed_paths(old: bytes, new: bytes) -> set[bytes]:
+    """The files of which two manifests' texts do not say the same; IntegrityError for a line that is none."""
+    differ = set(old.split(b"\n")) ^ set(new.split(b"\n"))
+    return {_read_line(line)[0] for line in differ if line and not line.startswith(b"#")}
 
 
-def _paths(lines: set[bytes]) -> set[bytes]:
-    # As they are written, escapes and all: the mark for those stands before the digest.
-    return {line[line.find(b"  ") + 2 :] for line in lines if line and not line.startswith(b"#")}
+def digests_of(text: bytes, paths: Container[bytes]) -> dict[bytes, bytes]:
+    """The raw SHA-256 of some files, by path, from a manifest's text."""
+    found = {}
+    for line in text.split(b"\n"):
+        # A path stands behind the digest and two spaces, as it is unless a mark says that it is escaped.
+        if not line.startswith(b"#") and (line[66:] in paths or line[:1] == b"\\" or line[66:] == _WRITTEN_DASH):
+            path, digest = _read_line(line)
+            if path in paths:
+                found[path] = digest
+    return found
+
+
+def _read_line(line: bytes) -> tuple[bytes, bytes]:
+    """(path, raw SHA-256) of one line."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise IntegrityError("manifest: a line is not a digest, two spaces and a path")
+    mark, digest, path = found.groups()
+    return (_unusual_path(0, mark, path) if mark or path in _DASHES else path), unhexlify(digest)
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
 
+from gitsnap.core.counts import Counts, format_counts, parse_counts
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Ending, Outcome
@@ -171,6 +172,9 @@ _ENDING = {
     "Failed-Check": "check",
     "Rollback-Failure": "rollback_error",
     "Command": "command",
+    "Duration": "duration",
+    "Changed-Files": "files",
+    "Changed-Directories": "directories",
 }
 
 
@@ -178,10 +182,24 @@ def format_ending(ending: Ending) -> bytes:
     """The message of the commit that records what became of an upgrade."""
     lines = [f"upgrade {ending.upgrade}: {ending.outcome}\n\n"]
     for name, field in _ENDING.items():
-        value = getattr(ending, field)
+        value = _recorded(ending, field)
         if value not in (None, ""):
             lines.append(f"Gitsnap-{name}: {_escape(str(value))}\n")
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _recorded(ending: Ending, field: str) -> object:
+    if field == "duration":
+        return None if ending.duration is None else f"{ending.duration:.3f}"
+    if field in ("files", "directories"):
+        return None if ending.changes is None else format_counts(getattr(ending.changes, field))
+    return getattr(ending, field)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,12}\.[0-9]{3}", text):
+        raise ValueError(f"{text!r} are no seconds")
+    return float(text)
 
 
 def parse_ending(message: bytes) -> Ending:
@@ -192,8 +210,12 @@ def parse_ending(message: bytes) -> Ending:
         if parts is not None and parts[1] in _ENDING:
             found[_ENDING[parts[1]]] = _unescape(parts[2])
     try:
-        code = int(found["exit_code"]) if "exit_code" in found else None
-        ending = Ending(**{**found, "outcome": Outcome(found["outcome"]), "exit_code": code})  # type: ignore[arg-type]
+        code = int(found.pop("exit_code")) if "exit_code" in found else None
+        took = float(_seconds(found.pop("duration"))) if "duration" in found else None
+        counts = [parse_counts(found.pop(kind)) for kind in ("files", "directories") if kind in found]
+        changes = Counts(*counts) if len(counts) == 2 else None
+        how = Outcome(found.pop("outcome"))
+        ending = Ending(**found, outcome=how, exit_code=code, duration=took, changes=changes)
         written = format_ending(ending)
     except (KeyError, ValueError, TypeError):
         written = b""

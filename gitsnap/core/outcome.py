@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gitsnap.core.counts import Counts
+
 
 class Outcome(StrEnum):
     """How an upgrade ended. `REVERTED`: it was kept, and somebody went back later. `UNKNOWN` is recorded before the
@@ -23,6 +25,11 @@ class Ending:
     `command` is what was run; empty in records of before it was noted.
 
     `exit_code` is the command's, negative for a signal, None where it is not known.
+
+    `duration` is in seconds, from the moment at which the first snapshot was begun to the one at which the directory
+    was kept, or was back: the command, both snapshots and their hooks, the checks and the rollback are in it. `changes`
+    are what differs between the two snapshots. Both are None while the upgrade runs and in a record of before they were
+    in there, and `changes` also where there is no second snapshot.
     """
 
     upgrade: str
@@ -32,3 +39,5 @@ class Ending:
     check: str = ""
     rollback_error: str = ""
     command: str = ""
+    duration: float | None = None
+    changes: Counts | None = None

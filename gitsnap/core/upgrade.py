@@ -158,7 +158,12 @@ class Stored:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took from the first snapshot to the second; None where a clock went back."""
+        """How long it took, as it is recorded (core.outcome.Ending).
+
+        Without a record of that the whole seconds from the first snapshot to the second, None where a clock went back.
+        """
+        if self.ending is not None and self.ending.duration is not None:
+            return self.ending.duration
         took = (self.post.created - self.pre.created).total_seconds() if self.post else -1.0
         return took if took >= 0 else None
 

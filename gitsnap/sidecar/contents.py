@@ -80,6 +80,12 @@ def metadata_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
     return _note(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256)
 
 
+def texts(sidecar: Sidecar, snapshot: Snapshot) -> tuple[bytes, bytes]:
+    """The manifest's and the metadata's bytes; IntegrityError, which names the snapshot."""
+    with _named(snapshot):
+        return manifest_text(sidecar, snapshot), metadata_text(sidecar, snapshot)
+
+
 def metadata(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
     """The inventory that the metadata note holds; no digests in it."""
     from gitsnap.core.mtree import parse_metadata

@@ -44,7 +44,9 @@ def test_document(lived: Path) -> None:
     fields(two, wanted)
     assert (two["status"], two["exit_code"], two["previous"], two["rolled_back"]) == ("kept", 0, None, [])
     # config/shop.ini has a second name.
-    assert two["files_changed"] == {"added": 1, "removed": 1, "modified": 2}
+    counts = {"added": 1, "removed": 1, "modified": 2, "renamed": 0, "metadata": 0, "type": 0}
+    assert two["files_changed"] == counts
+    assert two["directories_changed"] == dict.fromkeys(counts, 0)
     assert two["components_updated"] == [".", "config", "modules"]
     assert (three["status"], three["exit_code"], three["previous"]) == ("rolled-back", 3, two["id"])
     assert an_id(three["rolled_back"][0]["safety_snapshot"])

@@ -77,7 +77,24 @@ def test_each_status() -> None:
         b"new": Status.ADDED,
         b"type": Status.TYPE,
     }
-    assert found.summary() == {"added": 1, "removed": 1, "modified": 2, "renamed": 0, "metadata": 1, "type": 1}
+    assert found.counts.summary == {"added": 1, "removed": 1, "modified": 2, "renamed": 0, "metadata": 1, "type": 1}
+    assert found.counts.directories == {}
+
+
+def test_directories_are_counted_apart() -> None:
+    """What was one and is a file now, or the other way round, is a file's change."""
+    old = tree(folder(b"gone"), file(b"gone/a", b"a"), folder(b"mode"), folder(b"now a file"), file(b"now a folder"))
+    new = tree(folder(b"new"), folder(b"mode", 0o700), file(b"now a file"), folder(b"now a folder"))
+    found = compare(old, new).counts
+    assert found.files == {Status.REMOVED: 1, Status.TYPE: 2}
+    assert found.directories == {Status.ADDED: 1, Status.REMOVED: 1, Status.METADATA: 1}
+
+
+def test_links_that_changed_with_other_metadata_are_told_with_them() -> None:
+    """A new time alone would hide them: it is no change."""
+    old = tree(file(b"a"), file(b"b"), hardlinks=[(b"a", b"b")])
+    new = tree(file(b"a", mtime_ns=5), file(b"b"))
+    assert {c.path: c.what for c in compare(old, new).changes} == {b"a": ("time", "hard links"), b"b": ("hard links",)}
 
 
 def test_times_count_where_they_are_asked_for() -> None:

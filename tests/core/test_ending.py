@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitsnap.core.counts import Counts, Status
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import format_ending, parse_ending
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.upgrade import in_force, upgrades
 
+COUNTS = st.dictionaries(st.sampled_from(Status), st.integers(1, 10**9))
 WORDS = st.text(st.characters(codec="utf-8"))
 
 
@@ -27,6 +29,8 @@ WORDS = st.text(st.characters(codec="utf-8"))
         WORDS,
         WORDS,
         WORDS,
+        duration=st.none() | st.integers(0, 10**9).map(lambda n: n / 1000),
+        changes=st.none() | st.builds(Counts, COUNTS, COUNTS),
     )
 )
 def test_a_record_is_read_as_it_was_written(ending: Ending) -> None:
@@ -43,6 +47,30 @@ def test_what_nobody_wrote_is_refused(damage: tuple[bytes, bytes]) -> None:
     text = format_ending(Ending("2026-03-01T00-00-00Z-npm", Outcome.KEPT, 0))
     with pytest.raises(IntegrityError):
         parse_ending(text.replace(*damage))
+
+
+def test_a_record_of_before_has_neither_duration_nor_counts() -> None:
+    """As it was written until now, to the byte; and one that has a part of the counts is nobody's."""
+    old = b"upgrade U: kept\n\nGitsnap-Upgrade: U\nGitsnap-Outcome: kept\nGitsnap-Exit-Code: 0\n"
+    read = parse_ending(old)
+    assert (read.outcome, read.duration, read.changes) == (Outcome.KEPT, None, None)
+    for line in (b"Gitsnap-Changed-Files: 1 added\n", b"Gitsnap-Duration: 1\n", b"Gitsnap-Duration: nan\n"):
+        with pytest.raises(IntegrityError):
+            parse_ending(old + line)
+
+
+def test_an_upgrade_took_what_is_recorded(pair: list[Snapshot]) -> None:
+    """However long the commits lie apart, and whatever the clock did meanwhile."""
+    pre, post = pair
+    assert [u.seconds for u in upgrades([pre, post])] == [60.0]
+    told = replace(pre, ending=Ending("A", Outcome.KEPT, 0, duration=2.5))
+    early = replace(post, created=pre.created - timedelta(hours=1))
+    assert [u.seconds for u in upgrades([told, early])] == [2.5]
+
+
+@pytest.fixture
+def pair() -> list[Snapshot]:
+    return snapshots(("a0", Kind.PRE, "A", None), ("a1", Kind.POST, "A", None))
 
 
 def snapshots(*what: tuple[str, Kind, str | None, str | None]) -> list[Snapshot]:

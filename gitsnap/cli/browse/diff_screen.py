@@ -11,7 +11,8 @@ from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import Sheet, keys
 from gitsnap.cli.render import formatting
-from gitsnap.cli.render.diff import change_line, counted
+from gitsnap.cli.render.counts import words
+from gitsnap.cli.render.diff import change_line
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare import masking
@@ -57,7 +58,7 @@ class DiffScreen(RowsScreen):
         self.rows.fill(rows)
         named = f": {formatting.name(self._path)}" if self._path is not None else ""
         self.title_is(f"{old} → {new}{named}")
-        self._summary = counted(found)
+        self._summary = words(found.comparison.counts)
         unread = f"{formatting.many(len(found.partial), 'path')} could not be read" if found.partial else ""
         self.notice(unread)
         self.about(self._summary)

@@ -162,7 +162,8 @@ def _tell(session: Session, found: Report, target: str, page: Page) -> None:
                 "from": found.log.old,
                 "to": found.log.new,
                 "upgrade": json_upgrade.episode(found.episode, session.out.command) if found.episode else None,
-                "summary": found.log.summary,
+                "summary": found.log.counts.summary,
+                "directories": found.log.counts.directory_summary,
                 "diffs": {"shown": page.diffs, "left_out": page.diffs_left_out},
                 "unreadable": json.problems(found.partial),
             }

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
-from gitsnap.core.changelog import LOCK_FILES, FileChange, folded
+from gitsnap.cli.render.counts import lines as wrapped
+from gitsnap.cli.render.counts import took, words
+from gitsnap.core.changelog import LOCK_FILES, FileChange, folded, is_content
 from gitsnap.core.comparison import Status
 from gitsnap.core.keys import ABSENT, KeyChange, masked
 from gitsnap.core.model import Type
@@ -118,7 +120,7 @@ def head(log: Changelog, episode: Episode | None, style: Markdown, masker: Maske
         of = episode.upgrade
         yield style.title(f"What the upgrade {of.label} changed")
         code = of.exit_code
-        told = [formatting.when(of.pre.created), f"{of.seconds:.0f} s" if of.seconds else ""]
+        told = [formatting.when(of.pre.created), took(of.seconds)]
         told += [f"exit code {code}" if code and not of.failure else "", episode.status]
         told += [formatting.name(masker.text(of.failure))]
         shown = masker.text(of.pre.command or "")
@@ -126,11 +128,8 @@ def head(log: Changelog, episode: Episode | None, style: Markdown, masker: Maske
         yield command + ", ".join(t for t in told if t)
     else:
         yield style.title(f"What changed from {log.old} to {log.new}")
-    counts = [f"{n:,} {Status(s).value}" for s, n in log.summary.items() if n and s != Status.METADATA]
-    metadata = log.summary.get(Status.METADATA.value, 0)
-    counts += [f"{metadata:,} with other metadata"] if metadata else []
     sign = "-" if log.grown < 0 else "+"
-    yield f"{', '.join(counts) or ('no files' if log.files else 'nothing')}; {sign}{formatting.size(abs(log.grown))}"
+    yield from wrapped(f"{words(log.counts)}; {sign}{formatting.size(abs(log.grown))}")
 
 
 def package_lines(
@@ -247,7 +246,8 @@ def file_line(file: FileChange, count: int, size: int, style: Markdown) -> str:
     assert entry is not None
     name = style.code(formatting.name(c.path) + ("/" if entry.type is Type.DIR else "") or ".")
     if c.status is Status.RENAMED:
-        return f"{style.code(formatting.name(c.old_path or b''))} → {name}"
+        edited = f": {what_changed(file)}" if is_content(c) else ""
+        return f"{style.code(formatting.name(c.old_path or b''))} → {name}{edited}"
     if c.status is Status.METADATA:
         return f"{name}: {formatting.metadata(c)}"
     if c.status is Status.TYPE:
@@ -297,7 +297,8 @@ def key_lines(
             value = old if shown.status == "removed" else new
             yield style.item(f"{path}: {shown.status}, {style.code(value)}", 1)
     if len(changes) > most:
-        yield style.item(f"… and {formatting.many(len(changes) - most, 'key')} more", 1)
+        left = len(changes) - most
+        yield style.item(f"… and {formatting.many(left, 'key')} more", 1)
 
 
 def shown_value(value: Any) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.counts import lines, words
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.cli.render.text import beyond, incomplete
 from gitsnap.core.comparison import Change, Status
@@ -25,7 +25,6 @@ _STYLES = {
     Status.RENAMED: "cyan",
     Status.METADATA: "dim",
 }
-_COUNTED = {Status.METADATA: "with other metadata", Status.TYPE: "of another type"}
 _SIGNS = {b"+": "green", b"-": "red"}
 _REMOVED, _ADDED = re.compile(r"\[-.*?-\]"), re.compile(r"\{\+.*?\+\}")
 
@@ -55,15 +54,18 @@ def stat(out: Terminal, result: Difference, components: Mapping[str, tuple[str, 
 
 def table(out: Terminal, found: Mapping[str, Tally], most: int | None = None, indent: str = "") -> None:
     """Counts by component, a line each, at most so many."""
-    shown = [s for s in Status if any(t.counts[s] for t in found.values())]
-    wide = min(max([len(formatting.name(name)) for name in found] + [9]), 69 - len(indent) - 9 * len(shown))
+    shown = [s for s in Status if any(s in t.counts.files for t in found.values())]
+    folders = any(t.counts.directories for t in found.values())
+    columns = len(shown) + folders
+    wide = min(max([len(formatting.name(name)) for name in found] + [9]), 69 - len(indent) - 9 * columns)
     if found:
-        head = "".join(f"{s.value:>9}" for s in shown)
+        head = "".join(f"{word:>9}" for word in (*(s.value for s in shown), *(["dirs"] if folders else [])))
         out.line(indent + out.style(f"{'COMPONENT':{wide}}{head.upper()}{'SIZE':>11}", "bold"))
     # The last line says how many are left out; to say that of one takes as much room as it does.
     most = len(found) if most is None or len(found) <= most else most - 1
     for component, of in list(found.items())[:most]:
-        row = "".join(f"{of.counts[s]:>9,}" if of.counts[s] else f"{'·':>9}" for s in shown)
+        numbers = [of.counts.files.get(s, 0) for s in shown] + [sum(of.counts.directories.values())] * folders
+        row = "".join(f"{n:>9,}" if n else f"{'·':>9}" for n in numbers)
         sign = "-" if of.grown < 0 else "+"
         name = formatting.clip(formatting.name(component), wide)
         out.line(f"{indent}{name:{wide}}{row}{sign + formatting.size(abs(of.grown)):>11}")
@@ -73,14 +75,8 @@ def table(out: Terminal, found: Mapping[str, Tally], most: int | None = None, in
 
 def summary(out: Terminal, result: Difference) -> None:
     """One line that says it all."""
-    out.line(counted(result))
+    out.lines(lines(words(result.comparison.counts)))
     aside(out, result, out.line)
-
-
-def counted(result: Difference) -> str:
-    """How many changes of each sort, in words."""
-    counts = Counter(c.status for c in result.comparison.changes)
-    return ", ".join(f"{counts[s]:,} {_COUNTED.get(s, s)}" for s in Status if counts[s]) or "no changes"
 
 
 def _span(result: Difference) -> str:
@@ -90,7 +86,8 @@ def _span(result: Difference) -> str:
 def aside(out: Terminal, result: Difference, say: Callable[[str], None]) -> None:
     """What is no change, and what could not be looked at."""
     if result.retimed:
-        say(f"{formatting.many(result.retimed, 'file')} written again with the same content: only the time differs")
+        many = formatting.many(len(result.retimed), "file")
+        say(f"{many} written again with the same content: only the time differs")
     for line in beyond(result.beyond, "not compared"):
         say(line)
     incomplete(out, result.partial, "could not be read")

@@ -37,8 +37,9 @@ def _where(snapshots: Sequence[str]) -> str:
 
 def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
     """`log PATH`, newest first as git log; with the sidecar, followed by what each changed."""
+    wide = max((len(life.snapshot.id) for life in found), default=0)
     if sidecar is None:
-        out.lines(_life(out, life) for life in reversed(found))
+        out.lines(_life(out, life, wide) for life in reversed(found))
         return
     from gitsnap.cli.render.diff import pieces
     from gitsnap.ops.compare.patch import Style
@@ -47,16 +48,16 @@ def lives(out: Terminal, found: list[Life], sidecar: Sidecar | None) -> None:
     for number, (life, changed) in enumerate(patches(sidecar, found[::-1], Style(), out.secrets.masker)):
         if number:
             out.line()
-        out.line(_life(out, life))
+        out.line(_life(out, life, wide))
         pieces(out, changed)
 
 
-def _life(out: Terminal, life: Life) -> str:
+def _life(out: Terminal, life: Life, wide: int) -> str:
     size = formatting.size(life.entry.size) if life.entry and life.entry.type is Type.FILE else ""
     same = f"(and the same in {len(life.later):,} more) " if life.later else ""
     renamed = f"from {formatting.name(life.old_path)}, " if life.old_path is not None else ""
     renamed += f"now {formatting.name(life.new_path)}, " if life.new_path is not None else ""
-    text = f"{life.snapshot.id}  {life.status:8}  {size:>8}  {renamed}{same}{_about(out, life.snapshot)}"
+    text = f"{life.snapshot.id:{wide}}  {life.status:8}  {size:>8}  {renamed}{same}{_about(out, life.snapshot)}"
     return formatting.clip(text, out.width)
 
 

@@ -150,9 +150,11 @@ def taken(result: Captured) -> Document:
     """`snapshot`."""
     return {
         "snapshot": snapshot(result.snapshot),
-        "new_files": result.new_files,
-        "changed_files": result.changed_files,
-        "removed_files": result.removed_files,
+        "new_files": result.counts.new_files,
+        "changed_files": result.counts.changed_files,
+        "removed_files": result.counts.removed_files,
+        "summary": result.counts.summary,
+        "directories": result.counts.directory_summary,
         "unchanged_skipped": result.skipped,
         "partial": problems(result.partial),
         "skipped": paths(result.sockets),
@@ -244,8 +246,9 @@ def difference(
             _with_keys(c, components, keys, masker) if keys and masker else change(c, components)
             for c in result.comparison.changes
         ],
-        "summary": result.comparison.summary(),
-        "retimed": result.retimed,
+        "summary": result.comparison.counts.summary,
+        "directories": result.comparison.counts.directory_summary,
+        "retimed": len(result.retimed),
         "unreadable": problems(result.partial),
         "not_covered": paths(result.beyond),
     }
@@ -253,8 +256,6 @@ def difference(
 
 def state(result: State, retention: str) -> Document:
     """`status`."""
-    from gitsnap.core.comparison import Status
-
     latest = result.latest
     verified = result.verified.get(latest.id) if latest else None
     return {
@@ -265,12 +266,13 @@ def state(result: State, retention: str) -> Document:
         "latest": snapshot(latest) if latest else None,
         "latest_verified": moment(verified) if verified else None,
         "verified": {name: moment(when) if when else None for name, when in result.verified.items()},
-        "changes": result.difference.comparison.summary() if result.difference else {},
+        "changes": result.difference.comparison.counts.summary if result.difference else {},
+        "directories": result.difference.comparison.counts.directory_summary if result.difference else {},
         "components": {
-            name: {status.value: of.counts[status] for status in Status} | {"grown_bytes": of.grown}
+            name: of.counts.summary | {"directories": of.counts.directory_summary, "grown_bytes": of.grown}
             for name, of in result.components.items()
         },
-        "retimed": result.difference.retimed if result.difference else 0,
+        "retimed": len(result.difference.retimed) if result.difference else 0,
         "unreadable": problems(result.difference.partial) if result.difference else [],
         "damaged": {name: damage(found) for name, found in result.damaged.items()},
         "not_covered": paths(result.difference.beyond) if result.difference else [],

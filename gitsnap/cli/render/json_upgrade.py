@@ -53,10 +53,9 @@ def _upgrade(e: Episode, of: Stored, command: Callable[[str], str]) -> Document:
         "pre": of.pre.id,
         "post": of.post.id if of.post else None,
         "rolled_back": [{"safety_snapshot": s.id, "timestamp": moment(s.created)} for s in of.safety],
-        "files_changed": {"added": changed.added, "removed": changed.removed, "modified": changed.modified}
-        if changed
-        else None,
-        "components_updated": list(changed.components) if changed else None,
+        "files_changed": changed.counts.summary if changed else None,
+        "directories_changed": changed.counts.directory_summary if changed else None,
+        "components_updated": list(changed.components) if changed and changed.components is not None else None,
         "duration": of.seconds,
         "checks": [dict(check) for check in e.told.checks],
         "user": e.told.user or None,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.counts import lines, words
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.calendar import local
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
@@ -49,15 +50,10 @@ def taken(out: Terminal, result: Captured) -> None:
         out.remark("nothing has changed since this one; no new snapshot was taken")
         failed_hooks(out, result.hooks)
         return
-    changes = [
-        f"{n:,} {word}"
-        for n, word in ((result.new_files, "new"), (result.changed_files, "changed"), (result.removed_files, "gone"))
-        if n
-    ]
-    out.remark(
-        f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)} ({', '.join(changes) or 'nothing changed'})"
-        f" in {formatting.duration(result.duration)}"
-    )
+    told = words(result.counts, "nothing changed") if result.before or not result.counts else "all new"
+    holds = f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)}"
+    for line in lines(f"{holds} ({told}) in {formatting.duration(result.duration)}"):
+        out.remark(line)
     if result.excluded:
         out.remark(f"{formatting.many(result.excluded, 'path')} excluded ({out.command('show')} names them)")
     for path in result.mounts:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting, text
+from gitsnap.cli.render.counts import lines, took, words
 from gitsnap.cli.render.terminal import Terminal, clear
 from gitsnap.core.upgrade import Event, Moment, Outcome
 
@@ -111,7 +112,7 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
 
 def upgraded(out: Terminal, result: Upgraded) -> None:
     """How `run` ended."""
-    took = formatting.duration(result.duration)
+    lasted = took(round(result.duration, 3))
     if result.restored:
         text.incomplete(out, result.restored.incomplete, "could not be brought back exactly")
     if result.aside:
@@ -119,15 +120,21 @@ def upgraded(out: Terminal, result: Upgraded) -> None:
     for doubt in result.doubts:
         out.warn(out.told(doubt))
     if result.outcome is Outcome.ROLLED_BACK:
-        out.warn(out.style(f"rolled back to {result.pre.id}, verified; the upgrade took {took}", "yellow"))
+        out.warn(out.style(f"rolled back to {result.pre.id}, verified; the upgrade took {lasted}", "yellow"))
         out.warn(f"because {out.told(result.failure)}")
+        if result.changes is not None:
+            for line in lines(f"until then: {words(result.changes)}"):
+                out.warn(line)
         if result.post:
             out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
     elif result.outcome is Outcome.KEPT:
         if result.failure:
             out.warn(f"kept, although {out.told(result.failure)}")
         else:
-            out.remark(out.style(f"kept: the upgrade took {took}", "green"))
+            out.remark(out.style(f"kept: the upgrade took {lasted}", "green"))
+        if result.changes is not None:
+            for line in lines(words(result.changes)):
+                out.remark(line)
         out.remark(f"\nWhat changed:  {out.command(f'changelog {result.upgrade}')}")
         out.remark(f"Go back:       {out.command(f'rollback {result.upgrade}@pre')}")
 
@@ -185,12 +192,12 @@ def history(out: Terminal, found: History) -> None:
     wide = max(map(len, names))
     out.line(out.style(f"{'ID':{wide}}  {'OUTCOME':15}  {'FILES':>7}  {'TOOK':>9}  WHAT", "bold"))
     for name, episode in zip(names, found.episodes, strict=True):
-        what, files, took = episode.type, "", ""
+        what, files, lasted = episode.type, "", ""
         told = out.told(episode.snapshot.message.partition("\n")[0])
         if episode.upgrade:
             what = out.style(f"{episode.status:15}", _RESULTS.get(episode.status, "dim"))
-            files = f"{episode.changed.files:,}" if episode.changed else ""
-            took = _seconds(episode.upgrade.seconds)
+            files = f"{sum(episode.changed.counts.files.values()):,}" if episode.changed else ""
+            lasted = took(episode.upgrade.seconds)
             told = _told(out, episode)
         elif episode.target:
             part = f"{formatting.many(episode.paths, 'path')} " if episode.paths else ""
@@ -201,7 +208,7 @@ def history(out: Terminal, found: History) -> None:
         if episode.gone:
             told = f"[{_gone(episode)}] {told}"
         room = out.width - wide - 41 if out.width else None
-        out.line(f"{name:{wide}}  {what:15}  {files:>7}  {took:>9}  {formatting.clip(told, room)}".rstrip())
+        out.line(f"{name:{wide}}  {what:15}  {files:>7}  {lasted:>9}  {formatting.clip(told, room)}".rstrip())
     if any(e.gone for e in found.episodes):
         out.remark(f"\nWhat is gone was removed; when, by whom and why:  {out.command('audit')}")
 
@@ -214,13 +221,6 @@ def _gone(episode: Episode) -> str:
     left = [name for name in parts if name not in episode.gone]
     first = min(episode.gone.values(), key=lambda r: r.when)
     return f"gone since {formatting.when(first.when)}" if not left else f"only {', '.join(left)} is left"
-
-
-def _seconds(length: float | None) -> str:
-    """How long an upgrade took; snapshots' times have whole seconds."""
-    if length is None:
-        return ""
-    return formatting.duration(length).replace(".0 s", " s") if length else "under 1 s"
 
 
 def _told(out: Terminal, episode: Episode) -> str:
@@ -238,14 +238,11 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
     assert of is not None
     code = of.exit_code
     changed = episode.changed
-    counts = "nothing"
-    if changed and changed.files:
-        counts = f"{changed.added:,} added, {changed.removed:,} removed, {changed.modified:,} modified"
     again = ", and brought back since" if of.outcome is Outcome.KEPT else ""
     rows = [
         ("upgrade", out.style(of.id, "bold")),
         ("began", f"{formatting.when(of.pre.created)} {of.pre.created.astimezone():%Z}"),
-        ("took", _seconds(of.seconds)),
+        ("took", took(of.seconds)),
         ("command", out.told(of.pre.command)),
         ("exit code", "" if code is None else str(code)),
         ("outcome", out.style(episode.status, _RESULTS.get(episode.status, "dim"))),
@@ -255,11 +252,16 @@ def upgrade(out: Terminal, episode: Episode, verified: bool) -> None:
         ("before", f"{of.pre.id}{' (verified)' if verified else ''}{_removed(episode, of.pre.id)}"),
         ("after", f"{of.post.id}{_removed(episode, of.post.id)}" if of.post else "no snapshot"),
         *(("undone", f"{formatting.when(s.created)}{again}, what was there is {s.id}") for s in of.safety),
-        ("files", counts if changed else ""),
-        ("in", ", ".join(map(formatting.name, changed.components)) if changed else ""),
+        ("changes", words(changed.counts) if changed else ""),
+        ("in", ", ".join(map(formatting.name, changed.components or ())) if changed else ""),
         ("previous", episode.previous or ""),
     ]
-    out.lines(f"{key:9} {value}" for key, value in rows if value)
+    out.lines(
+        line
+        for key, value in rows
+        if value
+        for line in (lines(f"{key:9} {value}", " " * 10) if key == "changes" else [f"{key:9} {value}"])
+    )
     if of.pre.id in episode.gone:
         out.line(f"\nWhat the audit log has:  {out.command(f'audit --upgrade {of.id}')}")
         return

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from gitsnap.cli.render import formatting
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import STATUSES, css, growth
-from gitsnap.core.changelog import size_of
 from gitsnap.core.comparison import Change, Status
-from gitsnap.core.component import component_of
-from gitsnap.core.model import Type
+from gitsnap.ops.compare.components import tally
 
 _MOST, _STEP, _BAR = 12, 46, 14
 # The least that is seen of a part, in per cent of the whole width.
@@ -21,20 +19,9 @@ Counts = Counter[Status]
 
 
 def by_component(changes: Sequence[Change], components: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[Counts, int]]:
-    """The changes of each component by kind, and how much it has grown; the most changed first.
-
-    Directories that came or went are not counted: what is in them is.
-    """
-    counts: dict[str, Counts] = {}
-    grown: Counter[str] = Counter()
-    for change in changes:
-        entry = change.new or change.old
-        if entry and entry.type is Type.DIR and change.status in (Status.ADDED, Status.REMOVED):
-            continue
-        name = component_of(change.path, components)
-        counts.setdefault(name, Counter())[change.status] += 1
-        grown[name] += size_of(change.new) - size_of(change.old)
-    return {n: (counts[n], grown[n]) for n in sorted(counts, key=lambda n: (-counts[n].total(), n))}
+    """The changed files of each component by kind, and how much it has grown; the most changed first."""
+    found = {n: (Counter(of.counts.files), of.grown) for n, of in tally(changes, components).items() if of.counts.files}
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0].total(), item[0])))
 
 
 def called(name: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.counts import took, words
 from gitsnap.cli.report.html import Content, Html, tag
-from gitsnap.cli.report.wording import STATUSES, Commands, growth, moment, note, shell
+from gitsnap.cli.report.wording import Commands, growth, moment, note, shell
 from gitsnap.core.secrets.masker import Masker
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def _facts(report: Report, masker: Masker) -> Iterator[tuple[str, Content]]:
         message = of.pre.message.strip()
         if message not in ("", of.pre.command, f"before {of.pre.command}"):
             yield "About", safe(message, masker)
-        took = f", took {formatting.duration(of.seconds).replace('.0 s', ' s')}" if of.seconds else ""
-        yield "Began", moment(of.pre.created) + took
+        lasted = f", took {took(of.seconds)}" if of.seconds is not None else ""
+        yield "Began", moment(of.pre.created) + lasted
     yield "Directory", tag("code", formatting.clip(formatting.name(report.installation), _LONGEST))
     yield "Before", _state(report.sides[0])
     yield "After", _state(report.sides[1])
@@ -143,9 +144,7 @@ def _state(side: Side) -> Content:
 
 
 def _counts(report: Report) -> str:
-    summary = report.log.summary
-    parts = [f"{summary[s.value]:,} {word}" for s, word in STATUSES.items() if summary.get(s.value)]
-    return f"{', '.join(parts) or 'none'}; {growth(report.log.grown)}"
+    return f"{words(report.log.counts)}; {growth(report.log.grown)}"
 
 
 def safe(text: str, masker: Masker) -> str:

@@ -113,7 +113,7 @@ def _digest(text: str) -> str:
 def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Html:
     """Links to the sections, and what the script makes use of: hidden where there is none."""
     links = tag("ul", *(tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in there))
-    kinds = [s for s in STATUSES if report.log.summary.get(s.value)]
+    kinds = [s for s in STATUSES if s in report.log.counts.files]
     find = tag(
         "form",
         tag("label", "Find", for_="find-text", class_="vh"),

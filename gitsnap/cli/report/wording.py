@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.counts import WORDS
 from gitsnap.cli.report.html import Html, escaped, tag
 from gitsnap.core.comparison import Status
 from gitsnap.core.quantity import size
@@ -16,12 +17,15 @@ from gitsnap.core.secrets.masker import DOTS
 
 # What each kind of change is called, in the order of the page.
 STATUSES = {
-    Status.ADDED: "added",
-    Status.MODIFIED: "changed",
-    Status.REMOVED: "removed",
-    Status.RENAMED: "renamed",
-    Status.TYPE: "of another type",
-    Status.METADATA: "with other mode, owner or attributes",
+    status: WORDS[status]
+    for status in (
+        Status.ADDED,
+        Status.MODIFIED,
+        Status.REMOVED,
+        Status.RENAMED,
+        Status.TYPE,
+        Status.METADATA,
+    )
 }
 _ODD = re.compile(rb"[\x00-\x1f\x7f-\xff'\\]")
 _LONGEST = 300

@@ -183,6 +183,7 @@ def _gone(s: Snapshot) -> dict[str, Any]:
             "failure": _shown(s.ending.failure),
             "failed_check": _shown(s.ending.check),
             "rollback_error": _shown(s.ending.rollback_error),
+            "duration": s.ending.duration,
         }
     return told
 

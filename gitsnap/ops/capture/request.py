@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gitsnap.core.counts import Counts
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.ops.live import at_work
@@ -83,12 +84,12 @@ class Captured:
     """What came of it. `skipped` is true when nothing had changed and that was to be skipped; `snapshot` is then the
     one that holds this very state. `databases` were captured as consistent images.
     `running` are those whose files were captured as they lay there. `held` is what
-    retention does not remove before it is told to. `duration` is in seconds."""
+    retention does not remove before it is told to. `counts` are of the changes since the newest snapshot of then, whose
+    id is `before` (None where there was none; then everything is new). `duration` is in seconds."""
 
     snapshot: Snapshot
-    new_files: int = 0
-    changed_files: int = 0
-    removed_files: int = 0
+    counts: Counts = field(default_factory=Counts)
+    before: str | None = None
     skipped: bool = False
     partial: list[Problem] = field(default_factory=list)
     sockets: list[bytes] = field(default_factory=list)

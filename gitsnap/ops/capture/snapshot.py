@@ -37,9 +37,9 @@ def take(
     noted = sidecar.noted
     noted.name(taken.partial)
     noted.counts |= {
-        "new_files": taken.new_files,
-        "changed_files": taken.changed_files,
-        "removed_files": taken.removed_files,
+        "new_files": taken.counts.new_files,
+        "changed_files": taken.counts.changed_files,
+        "removed_files": taken.counts.removed_files,
     }
     if taken.skipped:
         noted.target, noted.details["unchanged"] = taken.snapshot.id, True

@@ -19,11 +19,12 @@ from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.scan.unchanged import seal
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import consolidate, contents, publish
+from gitsnap.sidecar import consolidate, publish
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register
 
 if TYPE_CHECKING:
+    from gitsnap.core.model import Inventory
     from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.parallel.read_back import Rereading
 
@@ -79,15 +80,6 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
     )
 
 
-def newest_manifest(sidecar: Sidecar, living: list[Snapshot]) -> bytes:
-    """That of the newest snapshot whose manifest can be read; nothing where there is none."""
-    last = newest(living)
-    for snapshot in ([last] if last else []) + living[::-1]:
-        with suppress(IntegrityError):
-            return contents.manifest_text(sidecar, snapshot)
-    return b""
-
-
 def same(newest: Snapshot, other: Snapshot | publish.Notes) -> bool:
     """Whether the newest snapshot says exactly what a new one would: content, metadata and exclusions."""
     return (newest.manifest_sha256, newest.metadata_sha256) == (other.manifest_sha256, other.metadata_sha256)
@@ -131,13 +123,8 @@ def share(
 
     Raises IntegrityError where these are damaged; there is no snapshot then.
     """
-    last = newest(draft.living) or prior
-    if last.manifest_sha256 != prior.manifest_sha256:
-        from gitsnap.core.manifest import count_changes
-
-        before, after = (contents.manifest_text(capture.sidecar, s) for s in (last, prior))
-        taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, after)
     taken.snapshot = draft.share(_wanted(capture, draft), prior, capture.when, also).snapshot
+    _count(capture, draft, taken, None)
     _pin(capture, taken)
 
 
@@ -146,13 +133,8 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
 
     Raises GitsnapError; there is no snapshot then.
     """
-    from gitsnap.core.manifest import count_changes
-
     sidecar, request = capture.sidecar, capture.request
     notes = publish.notes_of(scan.inventory)
-    before = newest_manifest(sidecar, draft.living)
-    taken.new_files, taken.changed_files, taken.removed_files = count_changes(before, notes.manifest)
-    del before
     last = newest(draft.living)
     if request.skip_unchanged and last and not sidecar.objects.damaged and same(last, notes):
         taken.snapshot, taken.skipped = last, True
@@ -165,7 +147,31 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
     taken.snapshot = published.snapshot
     commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
+    _count(capture, draft, taken, scan.inventory)
     _pin(capture, taken)
+
+
+def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: Inventory | None) -> None:
+    """Count what changed since the newest snapshot that can be read; `inventory` is what was taken, where it was read.
+
+    The snapshot is there whatever comes of this.
+    """
+    last = newest(draft.living)
+    if capture.request.kind is Kind.SAFETY:
+        # Nobody asks, and a rollback waits.
+        return
+    if last is not None and same(last, taken.snapshot):
+        taken.before = last.id
+        return
+    # What compares is loaded where something is to be compared.
+    from gitsnap.ops.compare import stored
+
+    for earlier in ([last] if last else []) + draft.living[::-1]:
+        with suppress(GitsnapError, OSError):
+            taken.counts = stored.counts(capture.sidecar, earlier, taken.snapshot, observer=capture.observer)
+            taken.before = earlier.id
+            return
+    taken.counts = stored.all_new(inventory) if inventory else taken.counts
 
 
 def _wanted(capture: Capture, draft: publish.Draft) -> Snapshot:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gitsnap.core.comparison import Change, Comparison, Status
+from gitsnap.core.comparison import Change, counted, grown
 from gitsnap.core.component import Part, component_of, glob, part_named
 from gitsnap.core.content import Discarding
+from gitsnap.core.counts import Counts
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.settings import Settings
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
@@ -42,7 +42,7 @@ def narrow(result: Difference, sidecar: Sidecar, name: str, settings: Settings) 
     entries = [*_entries(sidecar, result.old, settings), *_entries(sidecar, result.new, settings)]
     folders = {e.path for e in entries if e.type is Type.DIR and e.path and b"/" not in e.path}
     wanted = part_named(name, settings.components, {e.path for e in entries}, folders)
-    result.comparison = Comparison([c for c in result.comparison.changes if wanted.holds(c.path)])
+    result.narrow(lambda c: wanted.holds(c.path) or (c.old_path is not None and wanted.holds(c.old_path)))
 
 
 def _entries(sidecar: Sidecar, side: str, settings: Settings) -> list[Entry]:
@@ -73,23 +73,29 @@ def divide(root: str, settings: Settings, paths: list[bytes]) -> Division:
 
 @dataclass(slots=True)
 class Tally:
-    """How many paths of a component changed in which way, and by how many bytes its files grew."""
+    """How many files and directories of a component changed in which way, and by how many bytes its files grew."""
 
-    counts: Counter[Status] = field(default_factory=Counter)
+    counts: Counts
     grown: int = 0
 
 
 def tally(changes: Iterable[Change], components: Mapping[str, tuple[str, ...]]) -> dict[str, Tally]:
     """Changes by component, sorted by its name. Without a table, a directory at the root belongs to its own."""
-    found: dict[str, Tally] = {}
+    found: dict[str, list[Change]] = {}
     for change in changes:
-        name = component_of(change.path, components)
-        if name == "." and not components and _is_top_directory(change):
-            name = os.fsdecode(change.path)
-        of = found.setdefault(name, Tally())
-        of.counts[change.status] += 1
-        of.grown += (change.new.size if change.new else 0) - (change.old.size if change.old else 0)
-    return dict(sorted(found.items()))
+        found.setdefault(_name_of(change, change.path, components), []).append(change)
+    return {name: Tally(counted(of), grown(of)) for name, of in sorted(found.items())}
+
+
+def components_of(changes: Iterable[Change], components: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The components in which a file or directory changed, or which one was moved out of; sorted."""
+    found = {_name_of(c, c.path, components) for c in changes}
+    return sorted(found | {_name_of(c, c.old_path, components) for c in changes if c.old_path is not None})
+
+
+def _name_of(change: Change, path: bytes, components: Mapping[str, tuple[str, ...]]) -> str:
+    name = component_of(path, components)
+    return os.fsdecode(path) if name == "." and not components and _is_top_directory(change) else name
 
 
 def _is_top_directory(change: Change) -> bool:

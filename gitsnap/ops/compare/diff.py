@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gitsnap.core.comparison import Change, Comparison, Status, compare
+from gitsnap.core.comparison import Change, Comparison, Status
 from gitsnap.core.content import CHUNK, Digesting
-from gitsnap.core.coverage import Coverage, beyond, unread
+from gitsnap.core.coverage import beyond, unread
 from gitsnap.core.errors import NoSuchPathError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
+from gitsnap.core.plan import nothing
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
+from gitsnap.ops.compare import changes
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import contents, selectors
@@ -31,7 +33,7 @@ NOW = "now"
 
 @dataclass(slots=True)
 class Difference:
-    """The changes between two states, named by snapshot ids or `now`. `retimed` counts files whose time alone differs.
+    """The changes between two states, named by snapshot ids or `now`. `retimed` are files whose time alone differs.
 
     `partial` names what could not be read: of the live directory now, and of a snapshot when it was taken.
     `beyond` is what one side holds and the other, a foreign copy, does not cover. `entries` are all of either state.
@@ -40,10 +42,15 @@ class Difference:
     old: str
     new: str
     comparison: Comparison
-    retimed: int = 0
+    retimed: list[Change] = field(default_factory=list)
     partial: list[Problem] = field(default_factory=list)
     beyond: list[bytes] = field(default_factory=list)
     entries: tuple[list[Entry], list[Entry]] = ([], [])
+
+    def narrow(self, about: Callable[[Change], bool]) -> None:
+        """Leave only some of the changes."""
+        self.comparison = Comparison([c for c in self.comparison.changes if about(c)])
+        self.retimed = [c for c in self.retimed if about(c)]
 
 
 def diff(
@@ -53,12 +60,13 @@ def diff(
     settings: Settings,
     *,
     paths: Sequence[bytes] = (),
-    similar: bool = False,
+    similar: bool = True,
     observer: Observer = SILENT,
 ) -> tuple[Difference, Contents]:
     """The changes from one state to another, and where their contents are to be had (for patch()).
 
-    With `similar`, files that were renamed and changed are renames, too; that needs their contents.
+    With `paths`, those of these and of what is in them, under the name before or after. Without `similar`, files that
+    were renamed and changed are told as gone and new.
     """
     if old == new == NOW:
         raise UsageError("`now` cannot be compared with itself", hint="gitsnap diff latest now")
@@ -67,22 +75,27 @@ def diff(
     reference = next(iter(stored.values()))
     live = _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
     sides = [live if isinstance(s, str) else stored[s.id] for s in names]
-    comparison, retimed = _compare(sides[0], sides[1], sidecar, settings, reference if NOW in names else None)
     if paths:
         _require_known(paths, *sides)
-        comparison = Comparison([c for c in comparison.changes if _selected(c, paths)])
     ids = [s if isinstance(s, str) else s.id for s in names]
     reader = Contents(sidecar, ids[0] == NOW, ids[1] == NOW)
-    # What many comparisons do without is loaded where it is needed: `status` is fast by that.
-    if similar and {Status.ADDED, Status.REMOVED} <= {c.status for c in comparison.changes}:
-        from gitsnap.ops.compare.renames import pair
-
-        comparison = Comparison(pair(comparison.changes, reader.read, sidecar, observer))
+    rules = exclusions.for_comparison(sidecar.installation, settings, reference) if NOW in names else None
+    found = changes.find(
+        sides[0],
+        sides[1],
+        reader.read,
+        sidecar,
+        protected=rules.protected if rules else nothing,
+        similar=similar,
+        about=lambda change: not paths or _selected(change, paths),
+        observer=observer,
+    )
     partial = {p.path: p for side in (*stored.values(), live) for p in _unread(side, live) if _asked(p.path, paths)}
     untold = {p for a, b in (sides, reversed(sides)) for p in beyond(a, b) if _asked(p, paths)}
     unread_paths = sorted(partial.values(), key=lambda p: p.path)
     entries = sides[0].entries, sides[1].entries
-    return Difference(ids[0], ids[1], comparison, retimed, unread_paths, sorted(untold), entries), reader
+    comparison = Comparison(found.changes)
+    return Difference(ids[0], ids[1], comparison, found.retimed, unread_paths, sorted(untold), entries), reader
 
 
 def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
@@ -108,31 +121,12 @@ def _live(sidecar: Sidecar, settings: Settings, reference: Inventory, observer: 
     return scan.inventory
 
 
-def _compare(
-    old: Inventory, new: Inventory, sidecar: Sidecar, settings: Settings, reference: Inventory | None
-) -> tuple[Comparison, int]:
-    everything = compare(old, new, times=True).changes
-    changes = [c for c in everything if c.what != ("time",)]
-    retimed = len(everything) - len(changes)
-    if reference is not None:
-        rules = exclusions.for_comparison(sidecar.installation, settings, reference)
-        changes = [c for c in changes if not rules.protected(c.path, _is_dir(c))]
-    told = [Coverage(side) for side in (old, new)]
-    if any(told):
-        changes = [c for c in changes if all(side.tells(c.path) for side in told)]
-    return Comparison(changes), retimed
-
-
 def _unread(side: Inventory, live: Inventory) -> list[Problem]:
     return side.partial if side is live else unread(side)
 
 
 def _asked(path: bytes, paths: Sequence[bytes]) -> bool:
     return not paths or any(not p or _below(path, {p}) or _below(p, {path}) for p in paths)
-
-
-def _is_dir(change: Change) -> bool:
-    return any(e is not None and e.type is Type.DIR for e in (change.old, change.new))
 
 
 def _below(path: bytes, tops: set[bytes]) -> bool:

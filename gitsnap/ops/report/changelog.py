@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from gitsnap.core.changelog import (
     Changelog,
     FileChange,
     count_lines,
     is_content,
-    size_of,
 )
-from gitsnap.core.comparison import Change, Status
+from gitsnap.core.comparison import Change, Status, grown
 from gitsnap.core.component import component_of
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.filetype import HEAD, file_type
@@ -59,8 +57,7 @@ def changelog(
 def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence = NOTHING) -> Changelog:
     """The changelog of a difference, whose contents `read` has."""
     changes = found.comparison.changes
-    log = Changelog(found.old, found.new, summary=_summary(changes))
-    log.grown = sum(size_of(c.new) - size_of(c.old) for c in changes)
+    log = Changelog(found.old, found.new, counts=found.comparison.counts, grown=grown(changes))
     of_packages = packages.compare(found.entries, changes, read, settings.packages)
     log.packages, log.edited = of_packages.changes, of_packages.edited
     log.repositories = repositories.moved(changes, found.entries, read)
@@ -68,11 +65,11 @@ def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence
     for change in changes:
         # What the user had changed in a package is told, although the package is.
         if change.path in of_packages.within and not judge.is_evident(change):
-            log.within += _is_file(change)
+            log.within += not change.is_directory
             continue
         file = FileChange(change, component_of(change.path, settings.components))
         _look_inside(file, read)
-        file.generated = generated_kind(change.path) if _is_file(change) else None
+        file.generated = generated_kind(change.path) if not change.is_directory else None
         file.likely = judge.likely(change)
         if known.shipped is not None:
             file.yours = _is_yours(change, known.shipped)
@@ -80,17 +77,6 @@ def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence
             file.yours = True
         log.files.append(file)
     return log
-
-
-def _summary(changes: Collection[Change]) -> dict[str, int]:
-    """How many changes of each status. Directories that came or went are not counted: what is in them is."""
-    counts = Counter(c.status for c in changes if _is_file(c) or c.status not in (Status.ADDED, Status.REMOVED))
-    return {status.value: counts[status] for status in Status}
-
-
-def _is_file(change: Change) -> bool:
-    entry = change.new or change.old
-    return entry is not None and entry.type is not Type.DIR
 
 
 def _is_yours(change: Change, pristine: Mapping[bytes, bytes]) -> bool:
@@ -102,9 +88,11 @@ def _look_inside(file: FileChange, read: Read) -> None:
     """Say what changed in a file, as closely as its kind allows."""
     change = file.change
     entry = change.new or change.old
-    if entry is None or entry.type is not Type.FILE or change.status in (Status.METADATA, Status.RENAMED):
+    if entry is None or entry.type is not Type.FILE or change.status is Status.METADATA:
         return
     if not is_content(change):
+        if change.status is Status.RENAMED:
+            return
         side = int(change.new is not None)
         file.what = file_type(_head(entry, side, read))
         return

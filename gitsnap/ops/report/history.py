@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gitsnap.core.component import component_of
-from gitsnap.core.errors import NoSuchSnapshotError
+from gitsnap.core.comparison import counted
+from gitsnap.core.counts import Counts
+from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order
 from gitsnap.core.outcome import Outcome
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import Stored, choose_upgrade, upgrades
+from gitsnap.ops.compare import stored
+from gitsnap.ops.compare.components import components_of
 from gitsnap.ops.live import damage, in_progress
 from gitsnap.ops.report import past
 from gitsnap.ops.report.past import Removal, Told
@@ -29,17 +32,10 @@ _CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
 
 @dataclass(slots=True, frozen=True)
 class Changed:
-    """How many files differ between two snapshots, and in which components."""
+    """How many files and directories differ between two snapshots, and in which components (None: not known)."""
 
-    added: int
-    removed: int
-    modified: int
-    components: tuple[str, ...]
-
-    @property
-    def files(self) -> int:
-        """All of them."""
-        return self.added + self.removed + self.modified
+    counts: Counts
+    components: tuple[str, ...] | None
 
 
 @dataclass(slots=True)
@@ -98,7 +94,6 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
     for snapshot in living:
         kept.removals.pop(snapshot.id, None)
     every = in_order([*living, *(s for name, s in kept.gone.items() if name in kept.removals)])
-    count = _Counting(sidecar, settings.components)
     known = {u.id: u for u in upgrades(every)}
     proved, hurt = verifications.load(sidecar), damage.known(sidecar, living)
     cut_short = in_progress.look(sidecar)
@@ -111,7 +106,7 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
         if episode.upgrade:
             episode.previous, previous = previous, episode.upgrade.id
             episode.told = kept.upgrades.get(episode.upgrade.id, episode.told)
-            episode.changed = _changed(count, episode, kept.removals)
+            episode.changed = _changed(sidecar, episode, kept.removals, settings.components)
             stands = cut_short is not None and cut_short.upgrade == episode.upgrade.id
             episode.status = "running" if episode.upgrade.id == running else _status(episode.upgrade, stands)
             if stands and cut_short and episode.upgrade.ending is None and cut_short.stage.value == "rollback-failed":
@@ -122,15 +117,6 @@ def history(sidecar: Sidecar, settings: Settings) -> History:
         out.append(episode)
     verified = {s.id for s in living if s.commit in proved}
     return History(sidecar.installation, out, verified, sidecar.disk_bytes())
-
-
-def _changed(count: _Counting, episode: Episode, removals: Mapping[str, Removal]) -> Changed | None:
-    """By the snapshots; where one of them is gone, by what was counted then."""
-    of = episode.upgrade
-    assert of is not None
-    if not {of.pre.id, of.post.id if of.post else ""} & removals.keys():
-        return count.changed(of.pre, of.post)
-    return Changed(*episode.told.changed, ()) if episode.told.changed else None
 
 
 def past_upgrade(found: History, selector: str) -> Episode:
@@ -195,20 +181,27 @@ def _status(upgrade: Stored, stands: bool) -> str:
     return "cut-short" if stands else "incomplete"
 
 
-class _Counting:
-    """Counts changed files between manifests; what two snapshots share is read once."""
-
-    def __init__(self, sidecar: Sidecar, components: Mapping[str, tuple[str, ...]]) -> None:
-        self._sidecar, self._components = sidecar, components
-
-    def changed(self, old: Snapshot, new: Snapshot | None) -> Changed | None:
-        """From one snapshot to another; None when there is no other."""
-        if new is None:
-            return None
-        if old.manifest_sha256 == new.manifest_sha256:
-            return Changed(0, 0, 0, ())
-        before, after = (contents.manifest(self._sidecar, s).digests for s in (old, new))
-        added, removed = after.keys() - before.keys(), before.keys() - after.keys()
-        modified = {p for p in after.keys() & before.keys() if after[p] != before[p]}
-        names = {component_of(p, self._components) for p in added | removed | modified}
-        return Changed(len(added), len(removed), len(modified), tuple(sorted(names)))
+def _changed(
+    sidecar: Sidecar, episode: Episode, removals: Mapping[str, Removal], components: Mapping[str, tuple[str, ...]]
+) -> Changed | None:
+    """What an upgrade changed: the counts as they are recorded, or, of before there were records, as they are found
+    now; where a snapshot is gone, as the audit log has them. None where it has no second snapshot, or where that cannot
+    be told: what is damaged is told then."""
+    of = episode.upgrade
+    assert of is not None
+    if of.post is None:
+        return None
+    recorded = of.ending.changes if of.ending else None
+    if {of.pre.id, of.post.id} & removals.keys():
+        known = recorded or episode.told.changed
+        return None if known is None else Changed(known, None)
+    try:
+        found = stored.changes(sidecar, of.pre, of.post, similar=recorded is None)
+    except IntegrityError:
+        for snapshot in (of.pre, of.post):
+            try:
+                contents.inventory(sidecar, snapshot)
+            except IntegrityError as error:
+                sidecar.damaged[snapshot.id] = error
+        return None if recorded is None else Changed(recorded, None)
+    return Changed(counted(found) if recorded is None else recorded, tuple(components_of(found, components)))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gitsnap.core.audit import decode
+from gitsnap.core.counts import Counts
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.sidecar.repository import Sidecar
@@ -31,14 +32,14 @@ class Removal:
 @dataclass(slots=True, frozen=True)
 class Told:
     """What the log tells of an upgrade that has ended: its `checks`, as in the JSON of `run`, with their times; who ran
-    it, where and by which version; how many files it changed (added, removed, modified), None where it does not say.
+    it, where and by which version; what it changed, None where it does not say.
     """
 
     checks: tuple[Mapping[str, Any], ...] = ()
     user: str = ""
     host: str = ""
     version: str = ""
-    changed: tuple[int, int, int] | None = None
+    changed: Counts | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +79,9 @@ def _told(line: Mapping[str, Any]) -> Told:
     counts = line["counts"]
     changed = None
     if line["details"].get("post"):
-        changed = (int(counts["new_files"]), int(counts["removed_files"]), int(counts["changed_files"]))
+        changed = Counts.from_figures(counts) or Counts.of_three(
+            int(counts["new_files"]), int(counts["removed_files"]), int(counts["changed_files"])
+        )
     checks = tuple(c for c in line["checks"] if isinstance(c, dict))
     return Told(checks, who(line), str(line["host"]), str(line["version"]), changed)
 
@@ -106,6 +109,7 @@ def _snapshot(found: Mapping[str, Any]) -> Snapshot:
             text("failure") or "",
             text("failed_check") or "",
             text("rollback_error") or "",
+            duration=found["duration"] if isinstance(found.get("duration"), float) else None,
         )
     return Snapshot(
         str(found["id"]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
-from gitsnap.core.changelog import Changelog, FileChange
+from gitsnap.core.changelog import Changelog, FileChange, is_content
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
@@ -121,7 +121,7 @@ class ChangedLines:
     def shows(self, file: FileChange) -> bool:
         """Whether there are lines of a file to show: it is text of a bearable size, and no record of packages."""
         change = file.change
-        if change.status not in (Status.MODIFIED, Status.ADDED, Status.REMOVED) or file.what != "text":
+        if not (change.status in (Status.ADDED, Status.REMOVED) or is_content(change)) or file.what != "text":
             return False
         if file.generated is not None and file.likely is None:
             return False

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from gitsnap.core.audit import moment
+from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Problem, Snapshot, slug
@@ -39,6 +40,7 @@ from gitsnap.ops.capture.hooks import HookFailedError, HookResult
 from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
+from gitsnap.ops.compare import stored
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
@@ -184,9 +186,11 @@ class Upgrade:
             snapshot=s.id,
             files=s.files,
             bytes=s.bytes,
-            new_files=taken.new_files,
-            changed_files=taken.changed_files,
-            removed_files=taken.removed_files,
+            new_files=taken.counts.new_files,
+            changed_files=taken.counts.changed_files,
+            removed_files=taken.counts.removed_files,
+            summary=taken.counts.summary,
+            directories=taken.counts.directory_summary,
             partial=len(taken.partial),
             databases_running=[r.document() for r in taken.running],
             hooked=bool(self._settings.hooks and self._settings.hooks.before),
@@ -308,6 +312,7 @@ class Upgrade:
         noted.outcome = result.outcome.value
         noted.cause = "; ".join(t for t in (result.failure, result.rollback_error, result.broke_off) if t)
         noted.counts |= {} if result.exit_code is None else {"command_exit_code": result.exit_code}
+        noted.counts |= result.changes.figures if result.changes is not None else {}
         facts = {
             "pre": result.pre.id,
             "post": result.post.id if result.post else None,
@@ -335,7 +340,9 @@ class Upgrade:
             self.tell(Moment.SNAPSHOT_FAILED, role="post", problem="the directory itself is gone")
             return
         try:
-            result.post = self._take(Kind.POST, self._clock(), result.exit_code).snapshot
+            taken = self._take(Kind.POST, self._clock(), result.exit_code)
+            result.post, known = taken.snapshot, taken.before == result.pre.id
+            result.changes = taken.counts if known else self._changes(result.pre, taken.snapshot)
         except Exception as error:  # noqa: BLE001 - as in finish
             problem = describe(error)
             said = f"the snapshot after it failed: {problem}"
@@ -343,6 +350,12 @@ class Upgrade:
             if self._wanted.on_failure is OnFailure.KEEP and not isinstance(error, HookFailedError):
                 result.broke_off = said
             self.tell(Moment.SNAPSHOT_FAILED, role="post", problem=problem)
+
+    def _changes(self, pre: Snapshot, post: Snapshot) -> Counts | None:
+        """What the upgrade changed, where another snapshot was taken while it ran."""
+        with suppress(GitsnapError, OSError):
+            return stored.counts(self.sidecar, pre, post, observer=self._observer)
+        return None
 
     def _check(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
         """Run the checks in order, up to the first that fails, or that cannot be run."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.outcome import Ending
@@ -58,7 +59,8 @@ class Upgraded:
     failed after the command was started, where the directory was kept as it is all the same.
 
     `verified`: of what was kept, whether the way back was proved; of what was rolled back, whether the directory was
-    compared with the snapshot and is the same. `duration` is in seconds.
+    compared with the snapshot and is the same. `duration` is in seconds, and `changes` are counts: both are what is
+    recorded of it (core.outcome.Ending).
     """
 
     upgrade: str
@@ -77,12 +79,22 @@ class Upgraded:
     aside: str | None = None
     verified: bool = True
     duration: float = 0.0
+    changes: Counts | None = None
 
     def ending(self) -> Ending:
         """What is recorded of it."""
         check = next((c.check for c in self.checks if not c.ok), "")
-        cause, command = self.rollback_error, self.command
-        return Ending(self.upgrade, self.outcome, self.exit_code, self.failure, check, cause, command)
+        return Ending(
+            self.upgrade,
+            self.outcome,
+            self.exit_code,
+            self.failure,
+            check,
+            self.rollback_error,
+            self.command,
+            duration=round(self.duration, 3),
+            changes=self.changes,
+        )
 
     def document(self) -> dict[str, Any]:
         """The facts as a JSON object."""
@@ -99,6 +111,8 @@ class Upgraded:
             "safety_snapshot": self.restored.safety.id if self.restored and self.restored.safety else None,
             "doubts": self.doubts,
             "verified": self.verified,
+            "files_changed": self.changes.summary if self.changes is not None else None,
+            "directories_changed": self.changes.directory_summary if self.changes is not None else None,
             "duration": round(self.duration, 3),
         }
 

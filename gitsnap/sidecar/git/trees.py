@@ -139,6 +139,37 @@ def _directory(store: ObjectStore, oid: bytes, prefix: bytes) -> list[tuple[byte
         raise IntegrityError(error.message, path=prefix[:-1]) from None
 
 
+class Lookup:
+    """Finds many files of one tree; a directory is read once."""
+
+    def __init__(self, store: ObjectStore, root: bytes) -> None:
+        self._store = store
+        self._known: dict[bytes, dict[bytes, tuple[int, bytes]]] = {}
+        self._root = root
+
+    def blob(self, path: bytes) -> bytes:
+        """The raw id of a file's content; IntegrityError where the tree does not hold it."""
+        parent, _, name = path.rpartition(b"/")
+        mode, oid = self._directory(parent).get(name, (DIRECTORY, b""))
+        if mode == DIRECTORY:
+            raise IntegrityError("the metadata names it, the tree does not hold it", path=path)
+        return oid
+
+    def _directory(self, path: bytes) -> dict[bytes, tuple[int, bytes]]:
+        if path not in self._known:
+            oid = self._root
+            if path:
+                parent, _, name = path.rpartition(b"/")
+                mode, oid = self._directory(parent).get(name, (LINK, b""))
+                if mode != DIRECTORY:
+                    raise IntegrityError("the metadata names it, the tree does not hold it", path=path)
+            self._known[path] = {
+                decode_component(encoded, link=mode == LINK): (mode, child)
+                for encoded, mode, child in _directory(self._store, oid, path + b"/" if path else b"")
+            }
+        return self._known[path]
+
+
 def lookup(store: ObjectStore, root: bytes, path: bytes) -> Leaf | None:
     """The entry at `path`, or None. Reads only the trees along the way."""
     leaf = Leaf(b"", DIRECTORY, root)

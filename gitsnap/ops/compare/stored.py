@@ -1,0 +1,60 @@
+"""What changed between two snapshots, read from what differs in their texts: for who counts, and shows no contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitsnap.core.comparison import Change, counted
+from gitsnap.core.counts import Counts, Status
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Entry, Inventory, Snapshot, Type
+from gitsnap.core.stored_difference import Texts, differing
+from gitsnap.installation.owners import localise
+from gitsnap.ops.compare.changes import find
+from gitsnap.sidecar import contents
+from gitsnap.sidecar.git import trees
+from gitsnap.sidecar.repository import Sidecar
+
+
+def changes(
+    sidecar: Sidecar, old: Snapshot, new: Snapshot, *, similar: bool = True, observer: Observer = SILENT
+) -> list[Change]:
+    """The same changes that a diff of the two tells. IntegrityError where one of them is damaged.
+
+    Where their texts are the same nothing is read at all, and no contents are without `similar`.
+    """
+    if (old.manifest_sha256, old.metadata_sha256) == (new.manifest_sha256, new.metadata_sha256):
+        return []
+    before, after = differing(*(Texts(*contents.texts(sidecar, s)) for s in (old, new))) or (
+        contents.inventory(sidecar, old),
+        contents.inventory(sidecar, new),
+    )
+    localise(before)
+    localise(after)
+    return find(before, after, _Reader(sidecar, old, new).read, sidecar, similar=similar, observer=observer).changes
+
+
+def counts(sidecar: Sidecar, old: Snapshot, new: Snapshot, *, observer: Observer = SILENT) -> Counts:
+    """How many files and directories these are."""
+    return counted(changes(sidecar, old, new, observer=observer))
+
+
+def all_new(inventory: Inventory) -> Counts:
+    """The counts where there was nothing before."""
+    return counted(Change(e.path, Status.ADDED, None, e) for e in inventory.entries if e.path)
+
+
+class _Reader:
+    """Reads contents of entries whose place in the tree nobody has looked up yet."""
+
+    def __init__(self, sidecar: Sidecar, *sides: Snapshot) -> None:
+        self._sidecar = sidecar
+        self._trees = [trees.Lookup(sidecar.objects, bytes.fromhex(s.tree)) for s in sides]
+
+    def read(self, side: int, entry: Entry) -> Iterator[bytes]:
+        """One side's content of a file or symlink, in pieces."""
+        if entry.type is Type.LINK:
+            yield entry.target
+            return
+        oid = entry.oid or self._trees[side].blob(entry.path)
+        yield from self._sidecar.objects.blob(oid, entry.size)
