@@ -75,6 +75,14 @@ class Holders:
                 return replace(package, kind=Kind.VENDORED, holder=holder.name)
         for at in ancestors(package.where):
             for holder in self._listing.get(at, ()):
-                if holder.record != package.record and package.record in holder.files(self._tree):
+                if holder.record != package.record and (
+                    _is_named(package.where, at, holder) or package.record in holder.files(self._tree)
+                ):
                     return replace(package, kind=Kind.VENDORED, holder=holder.name)
         return package
+
+
+def _is_named(path: bytes, at: bytes, holder: Package) -> bool:
+    """Whether a path lies in the directory, in `at`, that has the name of a package there."""
+    name = path[len(at) :].lstrip(b"/").partition(b"/")[0].decode("utf-8", "replace")
+    return name.lower().replace("_", "-") == (holder.canonical or holder.name)

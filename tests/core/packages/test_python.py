@@ -124,3 +124,11 @@ def test_names_that_have_commas_and_quotes_are_owned() -> None:
         side[record] = str(side[record]) + '"foo/a, ""b"".py",,\n'
         side[SITE + odd] = text
     assert (SITE + odd).encode() in compared(old, new).within
+
+
+def test_a_copy_in_the_directory_of_a_package_is_vendored_whatever_its_record_lists() -> None:
+    site = distribution("Foo-Tools", "1.0", {"foo_tools/a.py": ""}, "")
+    new = site | {"foo_tools/externals/six-1.1.dist-info/METADATA": "Name: six\nVersion: 1.1\n"}
+    assert told(compared(site, new).changes) == ["python six - > 1.1 new vendored in Foo-Tools"]
+    new = site | {f"lib/{SITE}six-1.1.dist-info/METADATA": "Name: six\nVersion: 1.1\n"}
+    assert told(compared(site, new).changes) == ["python six - > 1.1 new"]
