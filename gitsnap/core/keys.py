@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gitsnap.core.secrets.data import ITEM_NAMES, is_under_custom, parts
@@ -21,13 +21,15 @@ _MOST = 20_000
 class KeyChange:
     """One key that differs. `old` or `new` is ABSENT where it is not there.
 
-    `hidden` tells that a name above says that it is secret.
+    `hidden` tells that a name above says that it is secret. `whole` is the key that came or went with all that is below
+    it, this one among that; else the path itself.
     """
 
     path: KeyPath
     old: Any
     new: Any
     hidden: bool = False
+    whole: KeyPath = ()
 
     @property
     def status(self) -> str:
@@ -63,15 +65,20 @@ def changes(old: Any, new: Any) -> list[KeyChange]:
     return out
 
 
+def count_keys(those: Iterable[KeyChange]) -> int:
+    """How many keys these are: one that came or went with all that is below it is one."""
+    return len({change.whole or change.path for change in those})
+
+
 def _compare(path: KeyPath, old: Any, new: Any, hidden: bool = False) -> Iterator[KeyChange]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _by_key(path, old, new, hidden)
     elif _is_list(old) and _is_list(new):
         yield from _lists(path, old, new, hidden)
     elif old is ABSENT and isinstance(new, Mapping) and new:
-        yield from _by_key(path, {}, new, hidden)
+        yield from (replace(c, whole=path) for c in _by_key(path, {}, new, hidden))
     elif new is ABSENT and isinstance(old, Mapping) and old:
-        yield from _by_key(path, old, {}, hidden)
+        yield from (replace(c, whole=path) for c in _by_key(path, old, {}, hidden))
     elif type(old) is not type(new) or old != new:
         yield KeyChange(path, old, new, hidden)
 

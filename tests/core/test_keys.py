@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitsnap.core.keys import ABSENT, KeyChange, TooManyError, changes, masked, shown_path
+from gitsnap.core.keys import ABSENT, KeyChange, TooManyError, changes, count_keys, masked, shown_path
 from gitsnap.core.secrets.masker import DOTS, Masker
 
 
@@ -93,3 +93,10 @@ def test_only_what_is_secret_in_a_value_is_marked() -> None:
     shown = masked(change, Masker())
     assert shown.old == ["A=1", f"DB_PASSWORD={DOTS}"]
     assert shown.new == {"host": "db1", "password": DOTS}
+
+
+def test_a_key_that_came_or_went_whole_is_one() -> None:
+    """However much is below it; what changed in others is counted as it stands."""
+    old = {"packages": {"a@1": {"resolution": {"integrity": "x"}, "engines": {"node": "1"}}}, "v": {"p": 1, "q": 2}}
+    new = {"packages": {"a@2": {"resolution": {"integrity": "y"}, "engines": {"node": "1"}}}, "v": {"p": 3, "q": 4}}
+    assert count_keys(changes(old, new)) == 4

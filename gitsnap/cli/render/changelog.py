@@ -11,7 +11,7 @@ from gitsnap.cli.render.counts import lines as wrapped
 from gitsnap.cli.render.counts import took, words
 from gitsnap.core.changelog import LOCK_FILES, FileChange, folded, is_content
 from gitsnap.core.comparison import Status
-from gitsnap.core.keys import ABSENT, KeyChange, masked
+from gitsnap.core.keys import ABSENT, KeyChange, count_keys, masked
 from gitsnap.core.model import Type
 from gitsnap.core.packages.model import Direction, Kind, PackageChange
 from gitsnap.core.secrets.masker import DOTS, Masker
@@ -276,7 +276,7 @@ def what_changed(file: FileChange) -> str:
     if file.keys is not None:
         if is_lock(file):
             return "the record of the packages"
-        return formatting.many(len(file.keys), "key") if file.keys else "the same data, written differently"
+        return formatting.many(count_keys(file.keys), "key") if file.keys else "the same data, written differently"
     if file.lines is not None:
         return f"+{file.lines[0]:,} −{file.lines[1]:,} lines"
     return f"{file.what}, {formatting.size(old.size)} → {formatting.size(new.size)}"
