@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gitsnap.core.secrets.data import ITEM_NAMES, is_under_custom, parts
+from gitsnap.core.secrets.data import ITEM_NAMES, is_under_custom, parts, tells
 from gitsnap.core.secrets.masker import Masker
 from gitsnap.core.secrets.rules import PLAIN
 
@@ -84,8 +84,10 @@ def _compare(path: KeyPath, old: Any, new: Any, hidden: bool = False) -> Iterato
 
 
 def _by_key(path: KeyPath, old: Mapping[Any, Any], new: Mapping[Any, Any], hidden: bool) -> Iterator[KeyChange]:
+    # Most mappings name no secret, and a record of packages has thousands.
+    telling = [side for side in (old, new) if hidden or any(map(tells, map(str, side)))]
     secret = {
-        key for side in (old, new) for key, part in zip(side, parts(side, "", hidden, PLAIN), strict=True) if part[2]
+        key for side in telling for key, part in zip(side, parts(side, "", hidden, PLAIN), strict=True) if part[2]
     }
     for key in dict.fromkeys([*old, *new]):
         yield from _compare((*path, str(key)), old.get(key, ABSENT), new.get(key, ABSENT), key in secret)

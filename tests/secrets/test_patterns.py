@@ -20,6 +20,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
     for module in pkgutil.iter_modules(secrets.__path__):
         loaded = importlib.import_module(f"gitsnap.core.secrets.{module.name}")
         for name, value in vars(loaded).items():
+            if name in ("_FORMS", "_ALONE"):
+                value = [re.compile(pattern) for _, pattern in value]
             for number, pattern in enumerate(_within(value)):
                 yield f"{module.name}.{name}.{number}", pattern
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from gitsnap.core.secrets import lines
@@ -61,6 +62,12 @@ def inner(text: str, rules: Rules) -> Iterator[str]:
     for number, spans in lines.found(b"", rows, rules).items():
         for begin, end in spans:
             yield rows[number][begin:end]
+
+
+@lru_cache(4096)
+def tells(key: str) -> bool:
+    """Whether a key can make what is beside or below it a secret."""
+    return key in ITEM_NAMES or key == "kind" or key.lower() in _LOGINS or PLAIN.strength(key) is Strength.STRONG
 
 
 def parts(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[Any, str, bool]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from gitsnap.core.secrets.hints import words
 from gitsnap.core.secrets.quotes import Span
@@ -43,7 +44,8 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/=]{10,200}+"),
     ("SharedAccessKey=", r"(?<=SharedAccessKey=)[A-Za-z0-9+/=]{10,200}+"),
 )
-_COMPILED = tuple((hint, re.compile(pattern)) for hint, pattern in _FORMS)
+# Most texts hold none of them: each is compiled when its beginning is met.
+_compiled = cache(re.compile)
 _LOGIN = re.compile(r"\bBasic\s{1,4}([A-Za-z0-9+/_-]{8,400}={0,2})", re.IGNORECASE)
 # `scheme://user:password@host`: the password may hold an @ of its own.
 _USERINFO = re.compile(r"://(?P<user>[^/\s:@\"'`<>|]{0,200}+):(?P<password>[^/\s\"'`<>|]{1,400})@(?=[\w\[.$({%-])")
@@ -68,9 +70,9 @@ _HOOK = re.compile(
 
 def found(line: str) -> Iterator[Span]:
     """Where in a line there is something that is a secret by its looks; what is found may overlap."""
-    for hint, pattern in _COMPILED:
+    for hint, pattern in _FORMS:
         if hint in line:
-            for match in pattern.finditer(line):
+            for match in _compiled(pattern).finditer(line):
                 if not _is_word(match[0]):
                     yield match.span()
     if "asic " in line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from gitsnap.core.secrets.quotes import Span, around, spans, word_end
 from gitsnap.core.secrets.values import is_harmless
@@ -28,23 +29,29 @@ _OPTIONS = {
 }
 # Those whose place alone says it: `htpasswd -b FILE USER X`, `-passin pass:X`, `echo X | tool --password-stdin`.
 _ALONE = (
-    re.compile(r"""\bpass:(?P<value>[^\s"']{1,200})"""),
-    re.compile(r"""\b(?:htpasswd|mosquitto_passwd)\s+-\w*b\w*\s+(?:-\w+\s+)*+\S+\s+\S+\s+(?P<value>\S{1,200})"""),
-    re.compile(r"""\bhtpasswd\s+-\w*n\w*\s+(?:-\w+\s+)*+\S+\s+(?P<value>\S{1,200})"""),
-    re.compile(
-        r"""\b(?:echo|printf)\s+(?:-n\s+)?["']?(?P<value>[^\s"'|]{1,200})["']?\s*\|[^|;&]{0,200}?--?pass(?:word|phrase)?-(?:stdin|fd)"""
+    ("pass:", r"""\bpass:(?P<value>[^\s"']{1,200})"""),
+    ("passwd", r"""\b(?:htpasswd|mosquitto_passwd)\s+-\w*b\w*\s+(?:-\w+\s+)*+\S+\s+\S+\s+(?P<value>\S{1,200})"""),
+    ("htpasswd", r"""\bhtpasswd\s+-\w*n\w*\s+(?:-\w+\s+)*+\S+\s+(?P<value>\S{1,200})"""),
+    (
+        "-pass",
+        r"""\b(?:echo|printf)\s+(?:-n\s+)?["']?(?P<value>[^\s"'|]{1,200})["']?\s*\|[^|;&]{0,200}?"""
+        r"""--?pass(?:word|phrase)?-(?:stdin|fd)""",
     ),
-    re.compile(
-        r"""\b(?:echo|printf)\s+(?:-e\s+)?["']?[\w.-]{1,64}:(?P<value>[^\s"'|]{1,200}?)(?:\\n)?["']?\s*\|\s*(?:sudo\s+)?chpasswd"""
+    (
+        "chpasswd",
+        r"""\b(?:echo|printf)\s+(?:-e\s+)?["']?[\w.-]{1,64}:(?P<value>[^\s"'|]{1,200}?)(?:\\n)?["']?"""
+        r"""\s*\|\s*(?:sudo\s+)?chpasswd""",
     ),
-    re.compile(r"""\baws\s+configure\s+set\s+\S*(?:secret|token)\S*\s+(?P<value>\S{1,200})"""),
-    re.compile(r"""\bstats\s+auth\s+[^\s:]{1,64}:(?P<value>\S{1,200})"""),
-    re.compile(
-        r"""\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?['"](?P<value>[^'"]{1,200})['"]""",
-        re.IGNORECASE,
+    ("configure", r"""\baws\s+configure\s+set\s+\S*(?:secret|token)\S*\s+(?P<value>\S{1,200})"""),
+    ("stats", r"""\bstats\s+auth\s+[^\s:]{1,64}:(?P<value>\S{1,200})"""),
+    (
+        "identified",
+        r"""(?i)\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?['"](?P<value>[^'"]{1,200})['"]""",
     ),
-    re.compile(r"""\bPASSWORD\s+(?:FOR\s+\S+\s+=\s+)?'(?P<value>[^']{1,200})'""", re.IGNORECASE),
+    ("password", r"""(?i)\bPASSWORD\s+(?:FOR\s+\S+\s+=\s+)?'(?P<value>[^']{1,200})'"""),
 )
+# Few lines have one of the words: each is compiled when it is met.
+_compiled = cache(re.compile)
 _STOP = re.compile(r"[;|]|&&")
 # A variable, or a port of a container: `docker run --name mysql -p3306:3306`.
 _HARMLESS = re.compile(r""""?\$(?:\{\w+\}|[A-Z_][A-Z_0-9]*)"?|\d+:\d+|""")
@@ -52,8 +59,9 @@ _HARMLESS = re.compile(r""""?\$(?:\{\w+\}|[A-Z_][A-Z_0-9]*)"?|\d+:\d+|""")
 
 def found(line: str) -> Iterator[Span]:
     """Where in a line the passwords are."""
-    for pattern in _ALONE:
-        for match in pattern.finditer(line):
+    low = line.lower()
+    for hint, pattern in _ALONE:
+        for match in _compiled(pattern).finditer(line) if hint in low else ():
             if not is_harmless(match["value"], password=True):
                 yield match.span("value")
     client = _CLIENT.search(line)
