@@ -152,6 +152,9 @@ def test_one_component_and_two_states(upgraded: tuple[Path, Path]) -> None:
     app, home = upgraded
     found = document("-C", app, "changelog", "--component", "config", home=home)
     assert list(found["components"]) == ["config"]
+    assert found["packages"] == []
+    only = document("-C", app, "changelog", "--component", "lib", home=home)["packages"]
+    assert [p["name"] for p in only] == ["tool"]
     backwards = document("-C", app, "changelog", "two@post", "two@pre", home=home)
     assert backwards["upgrade"] is None
     assert (

@@ -37,6 +37,7 @@ class Difference:
 
     `partial` names what could not be read: of the live directory now, and of a snapshot when it was taken.
     `beyond` is what one side holds and the other, a foreign copy, does not cover. `entries` are all of either state.
+    `narrowed` tells that only some of the changes are here.
     """
 
     old: str
@@ -46,11 +47,13 @@ class Difference:
     partial: list[Problem] = field(default_factory=list)
     beyond: list[bytes] = field(default_factory=list)
     entries: tuple[list[Entry], list[Entry]] = ([], [])
+    narrowed: bool = False
 
     def narrow(self, about: Callable[[Change], bool]) -> None:
         """Leave only some of the changes."""
         self.comparison = Comparison([c for c in self.comparison.changes if about(c)])
         self.retimed = [c for c in self.retimed if about(c)]
+        self.narrowed = True
 
 
 def diff(

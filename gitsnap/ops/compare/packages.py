@@ -37,11 +37,17 @@ States = tuple[State, State]
 
 
 def compare(
-    sides: tuple[Iterable[Entry], Iterable[Entry]], changes: Sequence[Change], read: Read, rules: Sequence[Rule] = ()
+    sides: tuple[Iterable[Entry], Iterable[Entry]],
+    changes: Sequence[Change],
+    read: Read,
+    rules: Sequence[Rule] = (),
+    *,
+    narrowed: bool = False,
 ) -> Packages:
     """The packages of two states (all their entries), whose differences are `changes`.
 
-    `rules` are those of the configuration.
+    `rules` are those of the configuration. With `narrowed`, `changes` are only some of them, and packages that they are
+    not about are not told.
     """
     states = State(0, sides[0], read), State(1, sides[1], read)
     old, new = (
@@ -53,7 +59,8 @@ def compare(
     rest = [c for c in changes if not found.takes(c)]
     found.look_at(rest, (old, new))
     found.fold_directories(changes)
-    return found.result()
+    about = {p for c in changes for p in (c.path, c.old_path)} if narrowed else None
+    return found.result(about)
 
 
 def _records(states: States, rules: Sequence[Reader]) -> tuple[list[Package], list[Package]]:
@@ -185,9 +192,13 @@ class _Told:
         around = _around(self._within) - (places - tops)
         self._within |= {c.path for c in changes if not _is_file(c) and c.path in around}
 
-    def result(self) -> Packages:
-        """All of it, in order of the names."""
-        changes = [_change(pair, self._counts[n]) for n, pair in enumerate(self._pairs)]
+    def result(self, about: set[bytes | None] | None) -> Packages:
+        """All of it, in order of the names; of packages that none of the paths `about` is of, nothing."""
+        changes = [
+            _change(pair, self._counts[n])
+            for n, pair in enumerate(self._pairs)
+            if about is None or self._counts[n] or any(p.record in about for p in (pair.old, pair.new) if p)
+        ]
         changes.sort(key=lambda p: (p.name.lower(), p.where, p.old or "", p.new or ""))
         return Packages(changes, self._within, sorted(self._edited, key=lambda e: e.path))
 

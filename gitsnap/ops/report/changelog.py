@@ -58,7 +58,7 @@ def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence
     """The changelog of a difference, whose contents `read` has."""
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, counts=found.comparison.counts, grown=grown(changes))
-    of_packages = packages.compare(found.entries, changes, read, settings.packages)
+    of_packages = packages.compare(found.entries, changes, read, settings.packages, narrowed=found.narrowed)
     log.packages, log.edited = of_packages.changes, of_packages.edited
     log.repositories = repositories.moved(changes, found.entries, read)
     judge = Judge(changes, found.entries[0], known, of_packages, settings.components)
