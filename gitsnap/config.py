@@ -174,10 +174,15 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}", path=path) from None
     unknown = table.keys() - _TABLES
     if unknown:
-        raise UsageError(
-            f"{path}: unknown table [{min(unknown)}]", path=path, hint=f"known: {' '.join(sorted(_TABLES))}"
-        )
+        raise UsageError(f"{path}: unknown table [{min(unknown)}]", path=path, hint=_nearest(min(unknown)))
     return table
+
+
+def _nearest(table: str) -> str:
+    """The tables whose names are most like it: all of them are more than a line."""
+    from difflib import get_close_matches
+
+    return f"perhaps {', '.join(get_close_matches(table, sorted(_TABLES), 3, 0))}; the reference has all of them"
 
 
 def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
