@@ -13,7 +13,9 @@ from tests.support.installation import take_snapshot
 _HEAVY = ("gitsnap.ops", "gitsnap.sidecar", "gitsnap.installation", "dulwich", "rich", "yaml", "textual", "pygments")
 _RARE = (
     "gitsnap.core.journal",
-    "gitsnap.core.secrets",
+    "gitsnap.core.secrets.lines",
+    "gitsnap.core.secrets.masker",
+    "gitsnap.core.secrets.names",
     "gitsnap.core.upgrade",
     "gitsnap.ops.compare.patch",
     "gitsnap.ops.compare.renames",

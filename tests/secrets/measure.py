@@ -77,7 +77,7 @@ def _lines(found: Figures, path: str, marked: str, text: str) -> None:
         pieces = [re.escape(piece) for piece in _MARKED.split(whole)[::2]]
         if re.fullmatch(re.escape(DOTS).join(pieces), line):
             continue
-        missed = [v for v in wanted if v and re.search(rf"(?<!\w){re.escape(v)}(?!\w)", line)]
+        missed = [v for v in wanted if (len(v) > 4 and v in line) or re.search(rf"(?<!\w){re.escape(v)}(?!\w)", line)]
         if missed:
             found.missed.append(f"{path}: {whole} -> {line}")
         else:

@@ -16,6 +16,7 @@ NAMES = (
     *("pass", "pw", "psk", "secret", "token", "cred", "auth", "bearer", "cookie", "salt", "dsn", "key", "jwt", "pin"),
     *("code", "hook", "otp", "seed", "sig", "macaroon", "connection", "cert", "login", "kennwort", "session", "nonce"),
     *("private key", "user ", "identified", "hash", "hmac", " -p", " -u", " -a", " -w", " -k"),
+    *(quote + option for quote in "\"'" for option in ("-p", "-u", "-a", "-w", "-k")),
 )
 # What the forms of keys, tokens and hashes begin with or have in them.
 FORMS = (

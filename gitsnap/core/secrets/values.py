@@ -18,7 +18,8 @@ _WORDS = words(
     """
 )
 _PLACEHOLDER = re.compile(
-    r"\$\{[^}]*+\}|\$\(.*\)|\$\w++|`[^` ]*+ [^`]*+`|\{\{.*\}\}|\{%.*%\}|%\([\w.]++\)s|%\w++%|%[sd]|<[^<>]*+>"
+    r"\$\{[^}]*+\}|\$\(.*\)|\$\w++|`[^` ]*+ [^`]*+`|\{\{.*\}\}|\{%.*%\}|%\([\w.]++\)s|%\w++%|%[sd]"
+    r"|<(?!%[^%]*\|\|)[^<>]*+>"
     r"|#\{[^}]*+\}|\{[a-z_.]{0,40}\}|\{[A-Z_.]{0,40}\}|@\w++@|\[\w++\]|__\w+__|![A-Za-z_:.]++(?:\s.*)?|\*\w[\w-]*+|ENC\[.*\]?"
     r"|vault:\S++|op://\S++|arn:aws:\S++|(?:secret|file|ref|env):/{0,2}[\w./-]++"
     r"|(?:process|import\.meta|System|os|ENV|env|getenv|config|secrets|var|local|data|this|self|settings|args|req|request)"
