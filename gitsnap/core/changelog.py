@@ -99,6 +99,12 @@ class Changelog:
         own = [f for f in self.files if f.likely is not None]
         return sorted(own, key=lambda f: (-f.likely.score if f.likely else 0, f.change.path.count(b"/"), f.change.path))
 
+    def likely_first(self) -> list[FileChange]:
+        """All files: what is most likely the user's, then the rest, generated files last, by depth and name."""
+        own = self.likely_yours()
+        rest = [f for f in self.files if f.likely is None]
+        return own + sorted(rest, key=lambda f: (f.generated is not None, f.change.path.count(b"/"), f.change.path))
+
     def _below(self) -> dict[tuple[Status, bytes], set[str]]:
         """The components of what came or went in each directory that came or went itself."""
         found: dict[tuple[Status, bytes], set[str]] = {

@@ -16,6 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 from gitsnap.cli.browse.app import Browser
+from gitsnap.cli.browse.files_screen import FilesScreen
 from gitsnap.cli.browse.rollback_screen import RollbackScreen
 from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.browse.widgets import Line
@@ -142,7 +143,7 @@ def test_a_tree_a_directory_and_a_file(upgraded: Path) -> None:
         await who.press("enter")
         await who.until("25 B")
         content = run_gitsnap("-C", upgraded, "cat", ids(upgraded)[0], "modules/greet.sh").stdout
-        assert who.rows() == [line for line in content.splitlines() if line]
+        assert who.rows() == [f"{n}  {line}".rstrip() for n, line in enumerate(content.splitlines(), 1)]
         await who.press("escape")
         await who.until("greet.sh")
         await who.press("escape")
@@ -564,3 +565,76 @@ def test_in_a_real_terminal(upgraded: Path, tmp_path: Path, no_color: bool) -> N
     finally:
         tmux("kill-server")
     assert run_gitsnap("-C", upgraded, "verify", "--live", ids(upgraded)[0]).stdout.startswith("ok ")
+
+
+def test_code_is_numbered_and_coloured_and_q_closes_it(installation: Path) -> None:
+    (installation / "main.py").write_text("import os\n\n\ndef f():\n    return 'text'  # why\n")
+    take_snapshot(installation)
+
+    async def visit(who: Visitor) -> None:
+        await who.press("end", "enter")
+        await who.until("main.py")
+        await who.go_to("main.py")
+        await who.press("enter")
+        await who.until("return 'text'")
+        assert who.rows()[:5] == ["1  import os", "2", "3", "4  def f():", "5      return 'text'  # why"]
+        rows = who.browser.screen.query_one(Rows)
+        colours = {s.text: s.style.color.name for s in rows.render_line(4) if s.style and s.style.color}
+        assert colours["return"] != colours["'text'"]
+        await who.press("slash", *"4", "enter")
+        await who.happens(lambda: "def f" not in who.all())
+        await who.press("escape", "q")
+        await who.until("modules/")
+        assert isinstance(who.browser.screen, FilesScreen)
+
+    browse(installation, visit)
+
+
+def test_left_goes_up_and_right_opens(installation: Path) -> None:
+    (installation / "modules/long.txt").write_text("x" * 300 + "\n")
+    take_snapshot(installation)
+
+    async def visit(who: Visitor) -> None:
+        await who.press("end", "right")
+        await who.until("modules/")
+        await who.go_to("modules/")
+        await who.press("right")
+        await who.until("long.txt")
+        await who.go_to("long.txt")
+        await who.press("right")
+        await who.until("xxxxxxxx")
+        await who.press("right", "left")
+        await who.until("xxxxxxxx")
+        await who.press("left")
+        await who.until("greet.sh")
+        await who.press("left")
+        await who.until("config/")
+        assert "> d" in "\n".join(who.rows())
+        await who.press("left")
+        await who.until("the directory as it is")
+        await who.press("left")
+        assert "the directory as it is" in who.all()
+
+    browse(installation, visit)
+
+
+def test_generated_files_are_folded(installation: Path) -> None:
+    for n in range(40):
+        (installation / "modules" / f"m{n}.pyc").write_bytes(b"\0old")
+    take_snapshot(installation)
+    for n in range(40):
+        (installation / "modules" / f"m{n}.pyc").write_bytes(b"\0newer")
+    (installation / "modules/greet.sh").write_text("mine\n")
+
+    async def visit(who: Visitor) -> None:
+        await who.press("end", "d")
+        await who.until("+ compiled code: 40 files")
+        assert "m7.pyc" not in who.all()
+        assert "modules/greet.sh" in who.rows()[0]
+        await who.press("end", "r", "enter")
+        await who.until("- compiled code: 40 files")
+        await who.until("m7.pyc")
+        await who.press("enter")
+        await who.until("+ compiled code: 40 files")
+
+    browse(installation, visit)

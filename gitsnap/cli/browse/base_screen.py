@@ -120,6 +120,19 @@ class RowsScreen(Screen[None]):
         elif len(self.app.screen_stack) > 2:
             self.app.pop_screen()
 
+    def action_close(self) -> None:
+        """Close a text."""
+        self.app.pop_screen()
+
+    def on_rows_left(self) -> None:
+        """One level up."""
+        self.action_left()
+
+    def action_left(self) -> None:
+        """To where this came from; nowhere from the first screen."""
+        if len(self.app.screen_stack) > 2:
+            self.app.pop_screen()
+
     def action_open(self) -> None:
         """Open what the cursor is on."""
         self.rows.open()
@@ -165,9 +178,12 @@ class RowsScreen(Screen[None]):
 HELP = """\
 Arrows, Page Up, Page Down, Home, End   move; the wheel scrolls
 Enter, or a second click                open what the cursor is on
+Left                                    one level up; Right opens. In a text
+                                        they move along long lines first
 Esc                                     go back; ends a filter first
 /                                       only lines with a text in them
-q, Ctrl-C                               quit
+q                                       close a text; from a list, quit
+Ctrl-C                                  quit
 
 Among snapshots
   Enter   its files; of an upgrade, what it changed
@@ -185,6 +201,7 @@ Among files
 Among changes
   Enter   the change of this one path, as a patch
   r       bring this path back as it was on the first side
+  Files that programs generate are one line for each kind: Enter unfolds it
 
 Whatever changes the directory shows its plan first, asks (y or n), takes a
 safety snapshot, and checks the result. `gitsnap undo` reverses it.

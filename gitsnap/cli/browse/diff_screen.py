@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from textual.binding import Binding, BindingType
@@ -14,6 +16,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.counts import words
 from gitsnap.cli.render.diff import change_line
 from gitsnap.core.comparison import Change, Status
+from gitsnap.core.generated import generated_kind
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.diff import NOW, Contents, Difference, diff
@@ -22,6 +25,33 @@ from gitsnap.sidecar.repository import Sidecar
 _STYLES = {Status.ADDED: "added", Status.REMOVED: "removed", Status.METADATA: "dim"}
 _LINES = {"+": "added", "-": "removed", "@": "place", "d": "bold"}
 _MOST = 1 << 20
+
+
+@dataclass(slots=True, frozen=True)
+class Fold:
+    """The generated files of one kind, as one row."""
+
+    kind: str
+
+
+def folded(rows: Sequence[ListRow], unfolded: Collection[str]) -> list[ListRow]:
+    """The rows, those of generated files last and as one for each kind, with its files where it is unfolded."""
+    out: list[ListRow] = []
+    kinds: dict[str, list[ListRow]] = {}
+    for row in rows:
+        kind = generated_kind(row.what.path)
+        if kind is None:
+            out.append(row)
+        else:
+            kinds.setdefault(kind, []).append(row)
+    for kind, found in sorted(kinds.items()):
+        if len(found) == 1:
+            out += found
+            continue
+        mark = "-" if kind in unfolded else "+"
+        out.append(ListRow(f"{mark} {kind}: {formatting.many(len(found), 'file')}", Fold(kind), "dim"))
+        out += found if kind in unfolded else []
+    return out
 
 
 class DiffScreen(RowsScreen):
@@ -34,6 +64,8 @@ class DiffScreen(RowsScreen):
         self._sides, self._path = (old, new), path
         self._contents: Contents | None = None
         self._summary = ""
+        self._all: list[ListRow] = []
+        self._unfolded: set[str] = set()
 
     def on_mount(self) -> None:
         """Compare."""
@@ -55,7 +87,8 @@ class DiffScreen(RowsScreen):
             )
 
         found, self._contents, rows = await self.ask("comparing", compare)
-        self.rows.fill(rows)
+        self._all = rows
+        self.rows.fill(folded(rows, self._unfolded))
         named = f": {formatting.name(self._path)}" if self._path is not None else ""
         self.title_is(f"{old} → {new}{named}")
         self._summary = words(found.comparison.counts)
@@ -70,8 +103,13 @@ class DiffScreen(RowsScreen):
         self.about(self._summary)
 
     def on_rows_opened(self, event: Rows.Opened) -> None:
-        """One path's patch."""
-        self._open(event.row.what)
+        """One path's patch, or the files of one kind."""
+        if isinstance(event.row.what, Fold):
+            at = self.rows.cursor
+            self._unfolded ^= {event.row.what.kind}
+            self.rows.fill(folded(self._all, self._unfolded), at)
+        else:
+            self._open(event.row.what)
 
     def _open(self, change: Change) -> None:
         # Nothing is listed, and so opened, before they are there.
@@ -80,7 +118,7 @@ class DiffScreen(RowsScreen):
 
     def action_restore(self) -> None:
         """Bring the path back as it is on the first side."""
-        if self.rows.row is not None:
+        if self.rows.row is not None and isinstance(self.rows.row.what, Change):
             restore(self, self._sides[0], self.rows.row.what)
 
 

@@ -11,6 +11,7 @@ from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import keys
 from gitsnap.cli.render import formatting, text
+from gitsnap.cli.report import highlight
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
 from gitsnap.core.model import Entry, Type
@@ -83,6 +84,13 @@ class FilesScreen(RowsScreen):
         else:
             super().action_back()
 
+    def action_left(self) -> None:
+        """One directory up, and from the top to the snapshots."""
+        if self._folder:
+            self.action_up()
+        else:
+            super().action_left()
+
     def action_up(self) -> None:
         """One directory up."""
         if self._folder:
@@ -137,7 +145,7 @@ class ContentScreen(RowsScreen):
             return
         data: bytes = await self.ask("reading", lambda sidecar, _: beginning(sidecar, side, entry, _MOST))
         lines, about = shown(data, entry)
-        self.rows.fill([ListRow(line) for line in lines])
+        self.rows.fill(_numbered(lines, entry.path) if is_text(data, entry) else [ListRow(line) for line in lines])
         self.about(about)
 
     def action_differ(self) -> None:
@@ -150,6 +158,21 @@ class ContentScreen(RowsScreen):
             self.about("This is the file as it is now: open a snapshot to bring its file back")
         else:
             cast(Navigation, self.app).bring_back(self._side, (self._entry.path,))
+
+
+def is_text(data: bytes, entry: Entry) -> bool:
+    """Whether a file's beginning is shown as lines of text."""
+    return entry.type is Type.FILE and file_type(data) == "text"
+
+
+def _numbered(lines: list[str], path: bytes) -> list[ListRow]:
+    """Lines with their numbers, coloured where their language is known."""
+    wide = len(str(len(lines)))
+    coloured = highlight.pieces(path, lines)
+    return [
+        ListRow(line, number=f"{n:>{wide}}  ", pieces=pieces)
+        for n, (line, pieces) in enumerate(zip(lines, coloured, strict=True), 1)
+    ]
 
 
 def shown(data: bytes, entry: Entry) -> tuple[list[str], str]:

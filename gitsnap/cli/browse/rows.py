@@ -26,17 +26,29 @@ _STYLES = {
     "removed": Style(color="red"),
     "changed": Style(color="yellow"),
     "place": Style(color="cyan"),
+    # Code, by the names that the report's colours have.
+    "hc": Style(dim=True, italic=True),
+    "hk": Style(color="magenta"),
+    "hs": Style(color="green"),
+    "hn": Style(color="cyan"),
+    "hf": Style(color="blue"),
+    "ha": Style(color="yellow"),
 }
 _CURSOR = Style(reverse=True)
 
 
 @dataclass(slots=True, frozen=True)
 class ListRow:
-    """One line: plain text (safe to show, see formatting.name), what it stands for, and one of the styles above."""
+    """One line: plain text (safe to show, see formatting.name), what it stands for, and one of the styles above.
+
+    `number` stands before the line, and no filter looks at it; `pieces` are the text in parts, each with its style.
+    """
 
     text: str
     what: Any = None
     style: str = ""
+    number: str = ""
+    pieces: Sequence[tuple[str, str]] = ()
 
 
 class Rows(ScrollView, can_focus=True):
@@ -59,6 +71,9 @@ class Rows(ScrollView, can_focus=True):
         def __init__(self, row: ListRow) -> None:
             super().__init__()
             self.row = row
+
+    class Left(Message):
+        """Somebody wants to go to where this came from."""
 
     class Moved(Message):
         """The cursor is on another row (None: there are none)."""
@@ -101,7 +116,7 @@ class Rows(ScrollView, can_focus=True):
     def _choose(self, cursor: int) -> None:
         wanted = self._pattern
         self._rows = [r for r in self._all if wanted in r.text.casefold()] if wanted else self._all
-        wide = max((cell_len(r.text) for r in self._rows), default=0) if self._text else 0
+        wide = max((len(r.number) + cell_len(r.text) for r in self._rows), default=0) if self._text else 0
         self.virtual_size = Size(wide, len(self._rows))
         self.cursor = min(cursor, max(len(self._rows) - 1, 0))
         self.scroll_to(0, 0, animate=False)
@@ -136,9 +151,13 @@ class Rows(ScrollView, can_focus=True):
             self._go(0 if to == 0 else last)
 
     def action_sideways(self, by: int) -> None:
-        """A long line's other part."""
-        if self._text:
+        """A long line's other part; in a list, and from the beginning of the lines, back to where this came from."""
+        if self._text and (by > 0 or self.scroll_x > 0):
             self.scroll_to(x=self.scroll_x + by, animate=False)
+        elif by < 0:
+            self.post_message(self.Left())
+        else:
+            self.open()
 
     def open(self) -> None:
         """Open what the cursor is on."""
@@ -164,7 +183,12 @@ class Rows(ScrollView, can_focus=True):
         row = self._rows[at]
         style = self.rich_style + _STYLES[row.style]
         if self._text:
-            return Strip([Segment(formatting.name(row.text), style)]).crop_extend(x, x + width, self.rich_style)
+            parts = [Segment(row.number, self.rich_style + _STYLES["dim"])] if row.number else []
+            if row.pieces:
+                parts += [Segment(formatting.name(text), style + _STYLES[name]) for name, text in row.pieces]
+            else:
+                parts.append(Segment(formatting.name(row.text), style))
+            return Strip(parts).crop_extend(x, x + width, self.rich_style)
         here = at == self.cursor
         if here and self.has_focus:
             style += _CURSOR

@@ -59,14 +59,17 @@ class Sheet(Terminal):
 
 
 def keys(*own: Binding, opens: bool = True, back: bool = True) -> list[BindingType]:
-    """A screen's own keys, and those that all have, in the order in which the footer shows them."""
+    """A screen's own keys, and those that all have, in the order in which the footer shows them.
+
+    In a text, where nothing `opens`, q closes it, as pagers do.
+    """
     return [
         *((Binding("enter", "open", "Open", key_display="Enter"),) if opens else ()),
         *own,
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("escape", "back", "Back", show=back, key_display="Esc"),
         Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "app.leave", "Quit"),
+        Binding("q", "app.leave", "Quit") if opens else Binding("q", "close", "Close"),
     ]
 
 

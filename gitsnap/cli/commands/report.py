@@ -149,7 +149,7 @@ def _commands(session: Session, found: Report) -> Commands:
     if session.options.typed_store is not None:
         named.append(("--store", found.store))
     here = " ".join(f"{option} {shell(os.fsencode(value))}" for option, value in named)
-    return Commands(here, found.log.old, found.log.new)
+    return Commands(here, found.log.old, found.log.new, os.uname().nodename)
 
 
 def _tell(session: Session, found: Report, target: str, page: Page) -> None:

@@ -133,7 +133,7 @@ _REASONS = {
 YOURS = "Files that you had changed or made"
 LIKELY = "Most likely yours"
 _SHOWN_BY_RECORD = (Reason.EDITED, Reason.RECORD, Reason.MADE)
-_SECTIONS = ((YOURS, _SHOWN_BY_RECORD), (LIKELY, [r for r in Reason if r not in _SHOWN_BY_RECORD]))
+SECTIONS = ((YOURS, _SHOWN_BY_RECORD), (LIKELY, [r for r in Reason if r not in _SHOWN_BY_RECORD]))
 
 
 def reason_text(reason: Reason) -> str:
@@ -148,7 +148,7 @@ def _yours(own: Sequence[FileChange], style: Markdown, masker: Masker, limits: L
         # Rather every file with some of its keys than a few with all of them.
         most = min(most or 0, max(limits.own // len(own) - 2, 0))
     room = limits.own
-    for title, reasons in _SECTIONS:
+    for title, reasons in SECTIONS:
         found = [(r, f) for r in reasons for f in own if f.likely is not None and f.likely.reason is r]
         last: Reason | None = None
         for number, (reason, file) in enumerate(found):

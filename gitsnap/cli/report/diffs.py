@@ -28,10 +28,12 @@ _COLUMNS = {n: tag("colgroup", *[tag("col", class_="n"), tag("col")] * n) for n 
 
 
 def order(files: Iterable[FileChange]) -> list[FileChange]:
-    """What is most worth reading first: the user's own files, then changed ones, then those that came or went."""
+    """What is most worth reading first: the likeliest of the user's own, then what changed, then what came or went."""
 
-    def rank(file: FileChange) -> tuple[bool, bool, bool, bytes]:
-        return not file.yours, file.change.status is not Status.MODIFIED, file.keys is None, file.change.path
+    def rank(file: FileChange) -> tuple[int, bool, bool, int, bytes]:
+        score = file.likely.score if file.likely is not None else 0
+        changed = file.change.status is Status.MODIFIED
+        return -score, not changed, file.keys is None, -file.magnitude, file.change.path
 
     return sorted(files, key=rank)
 

@@ -104,16 +104,37 @@ def _proved(report: Report) -> str:
     return "Neither side has been verified in full yet." if sides else ""
 
 
-def facts(report: Report, *, masker: Masker) -> Html:
+def facts(report: Report, commands: Commands, *, masker: Masker) -> Html:
     """Names, times, counts."""
-    return tag("dl", *(part for name, value in _facts(report, masker) for part in _fact(name, value)), class_="facts")
+    return tag(
+        "dl",
+        *(part for name, value in _facts(report, commands, masker) for part in _fact(name, value)),
+        class_="facts",
+    )
+
+
+def way_back(report: Report, commands: Commands) -> Html | None:
+    """What to type to have the directory, or one file of it, as it was."""
+    before = report.sides[0].snapshot
+    if before is None:
+        return None
+    upgrade = report.episode.upgrade if report.episode else None
+    undone = upgrade is not None and report.episode is not None and report.episode.status in ("rolled-back", "reverted")
+    lines: list[Content] = []
+    if undone and upgrade is not None and upgrade.safety:
+        lines += ["What the upgrade had left is kept. To have it again: "]
+        lines += [tag("code", commands.gitsnap(f"rollback {upgrade.safety[-1].id}"))]
+    elif not undone:
+        lines += ["All of it: ", tag("code", commands.gitsnap(f"rollback {before.id}"))]
+    lines += [" One file: ", tag("code", commands.gitsnap(f"restore {before.id} PATH"))]
+    return tag("section", tag("h2", "How to go back"), tag("p", *lines), id="back")
 
 
 def _fact(name: str, value: Content) -> tuple[Html, Html]:
     return tag("dt", name), tag("dd", value)
 
 
-def _facts(report: Report, masker: Masker) -> Iterator[tuple[str, Content]]:
+def _facts(report: Report, commands: Commands, masker: Masker) -> Iterator[tuple[str, Content]]:
     episode = report.episode
     if episode and episode.upgrade:
         of = episode.upgrade
@@ -125,6 +146,15 @@ def _facts(report: Report, masker: Masker) -> Iterator[tuple[str, Content]]:
             yield "About", safe(message, masker)
         lasted = f", took {took(of.seconds)}" if of.seconds is not None else ""
         yield "Began", moment(of.pre.created) + lasted
+        if of.ending is not None and of.ending.check:
+            yield "Failed check", tag("code", safe(of.ending.check, masker))
+        if of.failure:
+            yield "Cause", safe(of.failure, masker)
+    who = report.sides[0].author
+    if who:
+        yield "By", safe(who, masker)
+    if commands.host:
+        yield "Host", tag("code", formatting.clip(formatting.name(commands.host), 200))
     yield "Directory", tag("code", formatting.clip(formatting.name(report.installation), _LONGEST))
     yield "Before", _state(report.sides[0])
     yield "After", _state(report.sides[1])

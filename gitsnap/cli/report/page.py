@@ -10,24 +10,23 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from gitsnap import __version__
-from gitsnap.cli.render import formatting
-from gitsnap.cli.report import chart, facts, html, sections
+from gitsnap.cli.report import chart, facts, html, own, sections
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.diffs import Diffs
 from gitsnap.cli.report.html import Html, tag
+from gitsnap.cli.report.names import Names
 from gitsnap.cli.report.tree import TreeView
-from gitsnap.cli.report.wording import STATUSES, Commands, path
-from gitsnap.core.comparison import Status
+from gitsnap.cli.report.wording import STATUSES, Commands
 from gitsnap.core.secrets.masker import Masker
 
 if TYPE_CHECKING:
-    from gitsnap.core.changelog import FileChange
+    from gitsnap.core.comparison import Change
     from gitsnap.ops.report.report import Report
 
 LARGEST = 2_000_000
 # Style, script, the bar at the top and what frames the sections, the ends of their lists included.
 _FRAME = 150_000
-_PACKAGES, _KEYS, _OWN, _TREE = 180_000, 300_000, 60_000, 550_000
+_PACKAGES, _KEYS, _OWN, _TREE, _NAMES = 180_000, 300_000, 90_000, 450_000, 600_000
 _MOST_COMPONENTS = 100
 
 # How every page of ours begins; the command line tells by it what it may replace.
@@ -47,24 +46,29 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
     """The page for a report, of LARGEST bytes at most. The same report makes the same bytes."""
     found = chart.by_component(report.changes, report.components)
     numbers = {name: number for number, name in enumerate(found)}
-    fixed = (_opening(report, masker), _components(found), facts.integrity(report, commands))
+    fixed = (_opening(report, commands, masker), _components(found), facts.integrity(report, commands))
     budget = Budget(LARGEST - _FRAME - sum(part.size for part in fixed if part is not None))
+    # In the order of their worth; names come before lines, because whoever looks for a file asks for its name.
+    room_of_own = budget.share(_OWN)
+    room = budget.share(_KEYS)
+    keys = sections.configuration(report.log.likely_first(), numbers, commands, room, masker=masker)
+    budget.give_back(room)
     room = budget.share(_PACKAGES)
     packages = sections.packages(report.log, room)
     budget.give_back(room)
-    room = budget.share(_KEYS)
-    keys = sections.configuration(report.log.files, numbers, commands, room, masker=masker)
+    tree = TreeView(report.components, numbers, report.changes, _by_worth(report), _TREE)
+    budget.left -= tree.used
+    room = budget.share(_NAMES)
+    names = Names(tree.left_over, report.components, numbers, room)
     budget.give_back(room)
-    room_of_own, room = budget.share(_OWN), budget.share(_TREE)
     diffs = Diffs(report, numbers, commands, budget)
-    tree = TreeView(report.components, numbers, diffs.anchors, commands, room)
     parts = [
         ("verdict", "Verdict", fixed[0]),
-        ("yours", "Your files", _own(report, diffs, room_of_own)),
-        ("components", "Components", fixed[1]),
-        ("packages", "Packages", packages),
+        ("yours", "Your files", own.section(report, diffs, commands, room_of_own)),
         ("configuration", "Configuration", keys),
-        ("files", "Files", _files(report, tree)),
+        ("packages", "Packages", packages),
+        ("components", "Components", fixed[1]),
+        ("files", "Files", _files(report, tree.draw(diffs.anchors), names.draw(commands))),
         ("lines", "Line by line", diffs.section(report.log.within)),
         ("proof", "Proof", fixed[2]),
     ]
@@ -73,7 +77,7 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
         "body",
         tag("a", "To the changes", href="#main", class_="skip"),
         tag("header", tag("p", "gitsnap report", class_="brand"), tag("h1", facts.title(report))),
-        _tools([(a, n) for a, n, _ in there], report, list(found)[:_MOST_COMPONENTS]),
+        _tools([(a, n) for a, n, _ in there], report, list(found)[:_MOST_COMPONENTS], names.left_out),
         tag("main", *(part for _, _, part in there), id="main"),
         tag("footer", tag("p", f"Made by gitsnap {__version__}. This page holds all that it shows; it loads nothing.")),
     )
@@ -110,7 +114,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Html:
+def _tools(there: list[tuple[str, str]], report: Report, names: list[str], left_out: int) -> Html:
     """Links to the sections, and what the script makes use of: hidden where there is none."""
     links = tag("ul", *(tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in there))
     kinds = [s for s in STATUSES if s in report.log.counts.files]
@@ -137,13 +141,19 @@ def _tools(there: list[tuple[str, str]], report: Report, names: list[str]) -> Ht
         tag("output", id="find-count", role="status"),
         id="find",
         role="search",
+        data_left=left_out or None,
         hidden=True,
     )
     return tag("nav", links, find, aria_label="This page")
 
 
-def _opening(report: Report, masker: Masker) -> Html:
-    return tag("div", facts.verdict(report, masker), facts.facts(report, masker=masker))
+def _opening(report: Report, commands: Commands, masker: Masker) -> Html:
+    return tag(
+        "div",
+        facts.verdict(report, masker),
+        facts.facts(report, commands, masker=masker),
+        facts.way_back(report, commands),
+    )
 
 
 def _components(found: Mapping[str, tuple[chart.Counts, int]]) -> Html | None:
@@ -158,35 +168,20 @@ def _components(found: Mapping[str, tuple[chart.Counts, int]]) -> Html | None:
     )
 
 
-def _own(report: Report, diffs: Diffs, budget: Budget) -> Html | None:
-    """The files that the user had changed or made, where a pristine copy tells."""
-    own = [f for f in report.log.files if f.yours]
-    if not own:
-        return None
-    items = (tag("li", _linked(f, diffs), tag("span", f" {_became(f)}", class_="c")) for f in own)
-    rows = list(sections.fitting(items, budget))
-    left = len(own) - len(rows)
-    return tag(
-        "section",
-        tag("h2", "Files that you had changed or made"),
-        tag("p", "They differ from the version as its maker shipped it, and the upgrade has changed or removed them."),
-        tag("ul", *rows),
-        tag("p", f"… and {formatting.many(left, 'file')} more", class_="more") if left else None,
-        id="yours",
-    )
+def _by_worth(report: Report) -> list[Change]:
+    """All changes: the likeliest of the user's own first, then the largest, generated files and packages last."""
+    told = {f.change.path: f for f in report.log.files}
+
+    def rank(change: Change) -> tuple[int, bool, bool, int, bytes]:
+        file = told.get(change.path)
+        score = file.likely.score if file is not None and file.likely is not None else 0
+        made = file is None or file.generated is not None
+        return -score, file is None, made, -(file.magnitude if file else 0), change.path
+
+    return sorted(report.changes, key=rank)
 
 
-def _linked(file: FileChange, diffs: Diffs) -> Html:
-    anchor = diffs.anchors.get(file.change.path)
-    shown = path(file.change.path)
-    return tag("a", shown, href=f"#{anchor}") if anchor else shown
-
-
-def _became(file: FileChange) -> str:
-    return "renamed" if file.change.status is Status.RENAMED else STATUSES[file.change.status]
-
-
-def _files(report: Report, tree: TreeView) -> Html:
+def _files(report: Report, tree: Html, names: Html | None) -> Html:
     if not report.changes:
         return tag("section", tag("h2", "Files"), tag("p", "Nothing has changed."), id="files")
-    return tag("section", tag("h2", "Files"), tree.draw(report.changes), id="files")
+    return tag("section", tag("h2", "Files"), tree, names, id="files")

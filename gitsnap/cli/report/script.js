@@ -21,10 +21,15 @@
     }
     return names.join("");
   };
+  // Names alone stand in lists, one for each kind of change in a directory.
+  const lists = all(".nm > ul");
   const items = all(".it").map((item) => {
-    const file = tree !== null && tree.contains(item);
-    return { item, file, text: null };
+    const list = item.closest(".nm > ul");
+    const file = list !== null || (tree !== null && tree.contains(item));
+    const text = list && (list.parentElement.firstElementChild.textContent + item.textContent).toLowerCase();
+    return { item, file, text, data: (list ?? item).dataset };
   });
+  const leftOut = Number(form.dataset.left ?? 0);
   const textOf = (entry) => {
     entry.text ??= (entry.file ? pathOf(entry.item) : entry.item.textContent).toLowerCase();
     return entry.text;
@@ -38,7 +43,7 @@
     let found = 0;
     let files = 0;
     for (const entry of items) {
-      const data = entry.item.dataset;
+      const data = entry.data;
       const shown =
         (kind === "" || data.s === kind) &&
         (part === "*" || data.c === part || (data.c === undefined && wanted !== "")) &&
@@ -49,6 +54,11 @@
         found += shown;
       }
     }
+    for (const list of lists) {
+      list.hidden = ![...list.children].some((item) => !item.hidden);
+      list.previousElementSibling.hidden = list.hidden;
+    }
+    for (const line of all(".nm")) line.hidden = !line.querySelector("ul:not([hidden])");
     // The innermost come last: each is judged after what is in it.
     for (const folder of folders.slice().reverse()) {
       const there = !active || all(":scope > ul > li", folder).some((li) => !li.hidden && !li.classList.contains("more"));
@@ -60,15 +70,50 @@
       rest.hidden = !there;
       rest.open = active ? there : wasOpen.get(rest);
     }
-    count.textContent = active ? `${found.toLocaleString("en")} of ${files.toLocaleString("en")} paths` : "";
+    const missing = leftOut > 0 ? `; ${leftOut.toLocaleString("en")} more are not on this page` : "";
+    count.textContent = active ? `${found.toLocaleString("en")} of ${files.toLocaleString("en")} paths${missing}` : "";
+    mark(-1);
+    hits = wanted === "" ? [] : items.filter((entry) => !entry.item.hidden).map((entry) => entry.item);
   };
+
+  // Where the text was found, in the order of the page; Enter goes on to the next.
+  let hits = [];
+  let at = -1;
+  const mark = (to) => {
+    hits[at]?.classList.remove("hit");
+    at = to;
+    if (hits[at]) {
+      hits[at].classList.add("hit");
+      for (let up = hits[at].parentElement; up; up = up.parentElement) {
+        if (up.tagName === "DETAILS") up.open = true;
+      }
+      hits[at].scrollIntoView({ block: "center" });
+    }
+  };
+  const bar = document.querySelector("nav");
+  const stays = () => getComputedStyle(bar).position === "sticky";
+  const sheet = new CSSStyleSheet();
+  document.adoptedStyleSheets = [sheet];
+  const measure = () => {
+    sheet.replaceSync(`html { scroll-padding-top: ${stays() ? bar.offsetHeight + 8 : 8}px; }`);
+  };
+  new ResizeObserver(measure).observe(bar);
+  addEventListener("resize", measure);
+  measure();
 
   let waiting = 0;
   const soon = () => {
     clearTimeout(waiting);
-    waiting = setTimeout(find, 120);
+    waiting = setTimeout(() => {
+      find();
+      // Where the bar scrolls away, the field would go with it while one types.
+      if (stays()) mark(hits.length ? 0 : -1);
+    }, 120);
   };
-  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (hits.length) mark((at + 1) % hits.length);
+  });
   text.addEventListener("input", soon);
   for (const field of [status, component]) field.addEventListener("change", find);
   // Browsers remember fields when a page is loaded again.
@@ -76,8 +121,15 @@
 
   button.addEventListener("click", () => {
     const open = button.textContent === "Open all";
-    for (const d of all("details")) d.open = open;
     button.textContent = open ? "Close all" : "Open all";
+    document.body.classList.toggle("all", open);
+    const todo = all("details").filter((d) => d.open !== open);
+    // Some at a time, so that the page answers meanwhile.
+    const some = () => {
+      for (const d of todo.splice(0, 200)) d.open = open;
+      if (todo.length) setTimeout(some, 0);
+    };
+    some();
   });
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof Element && event.target.closest("input, select, textarea");

@@ -94,7 +94,7 @@ def configuration(
     wanted = [f for f in files if f.keys is not None and not changelog.is_lock(f)]
     if not wanted:
         return None
-    wanted.sort(key=lambda f: (not f.yours, not f.keys, f.change.path.count(b"/"), f.change.path))
+    wanted.sort(key=lambda f: not f.keys)
     told = [f for f in wanted if f.keys]
     same = [f for f in wanted if not f.keys]
     parts = []

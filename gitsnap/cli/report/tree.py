@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitsnap.cli.render import formatting
-from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
-from gitsnap.cli.report.wording import STATUSES, Commands, css, letter
+from gitsnap.cli.report.wording import STATUSES, css, letter
 from gitsnap.core.changelog import size_of
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.component import component_of
@@ -17,21 +16,23 @@ from gitsnap.core.model import Type
 from gitsnap.core.quantity import size
 
 _DEEPEST, _LONGEST, _ALL_OPEN = 30, 120, 25
-# Kept, with the command, for the words that end a list which was cut, at every level.
-_RESERVE = 400
+# What a directory costs beside its name, its counts included.
+_FRAME, _LINK = 520, 24
 
 
 @dataclass(slots=True)
 class Node:
-    """A directory: what changed in it directly, and its directories. `counts` are of everything below it."""
+    """A directory: what changed in it directly, and its directories. `counts` are of everything below it, `drawn`
+    is how many of the changes get a row."""
 
     changes: list[Change] = field(default_factory=list)
     below: dict[bytes, Node] = field(default_factory=dict)
     counts: Counter[Status] = field(default_factory=Counter)
+    drawn: int = 0
 
 
-def grow(changes: Sequence[Change]) -> Node:
-    """The tree of these changes. Below some depth, names keep their slashes."""
+def grow(changes: Sequence[Change], drawn: Collection[bytes]) -> Node:
+    """The tree of these changes. Below some depth, names keep their slashes. `drawn` are the paths that get a row."""
     root = Node()
     for change in changes:
         *folders, name = change.path.split(b"/", _DEEPEST)
@@ -44,6 +45,8 @@ def grow(changes: Sequence[Change]) -> Node:
             node = node.below.setdefault(folder, Node())
             nodes.append(node)
         node.changes.append(change)
+        for each in nodes:
+            each.drawn += change.path in drawn
         if name or not change.path or change.status is Status.TYPE:
             for each in nodes:
                 each.counts[change.status] += 1
@@ -56,45 +59,64 @@ def _is_directory(change: Change) -> bool:
 
 
 class TreeView:
-    """Draws the tree. `numbers` are those of the components, `anchors` the ids of the diffs on the page."""
+    """Draws the tree. `numbers` are those of the components.
+
+    Rows are given out by worth, as `order` has the paths, while there is room. All other paths are `left_over`;
+    `used` is what the rows cost in bytes, at most.
+    """
 
     def __init__(
         self,
         components: Mapping[str, tuple[str, ...]],
         numbers: Mapping[str, int],
-        anchors: Mapping[bytes, str],
-        commands: Commands,
-        budget: Budget,
+        changes: Sequence[Change],
+        order: Sequence[Change],
+        room: int,
     ) -> None:
-        self._components, self._numbers, self._anchors = components, numbers, anchors
-        self._commands, self._budget = commands, budget
-        self._reserve = _RESERVE + self._all().size
+        self._components, self._numbers, self._changes = components, numbers, changes
+        self._anchors: Mapping[bytes, str] = {}
+        self._room, self.used = room, 0
+        self._drawn = self._chosen(order)
+        self.left_over = [c for c in changes if c.path not in self._drawn]
 
-    def draw(self, changes: Sequence[Change]) -> Html:
-        """The list of it all."""
-        self._open = len(changes) <= _ALL_OPEN
-        return tag("ul", *self._items(grow(changes)), class_="tree")
+    def draw(self, anchors: Mapping[bytes, str]) -> Html:
+        """The list of it all; `anchors` are the ids of the diffs on the page."""
+        self._open, self._anchors = len(self._changes) <= _ALL_OPEN, anchors
+        return tag("ul", *self._items(grow(self._changes, self._drawn)), class_="tree")
+
+    def _chosen(self, order: Sequence[Change]) -> set[bytes]:
+        """The paths that there is room for, with the directories that they are in."""
+        drawn: set[bytes] = set()
+        frames: set[bytes] = set()
+        for change in order:
+            row = self._row(change)
+            cost = row.size + _LINK if row is not None else _FRAME
+            at = change.path.rpartition(b"/")[0]
+            new = []
+            while at and at not in frames:
+                new.append(at)
+                at = at.rpartition(b"/")[0]
+            cost += sum(_FRAME + 6 * min(len(at.rpartition(b"/")[2]), _LONGEST) for at in new)
+            if self.used + cost > self._room:
+                break
+            self.used += cost
+            frames.update(new)
+            drawn.add(change.path)
+        return drawn
 
     def _items(self, node: Node) -> Iterator[Html]:
-        left = 0
         for name, child in sorted(node.below.items()):
-            if self._budget.left < 2 * self._reserve:
-                left += max(child.counts.total(), 1)
-            else:
+            if child.drawn:
                 yield self._directory(name, child)
+        left = 0
         for change in node.changes:
-            row = self._row(change)
-            if row is None:
-                continue
-            if self._budget.left < 2 * self._reserve or not self._budget.takes(row):
+            if change.path not in self._drawn:
                 left += 1
-            else:
+            elif (row := self._row(change)) is not None:
                 yield row
+        left += sum(max(c.counts.total(), 1) for c in node.below.values() if not c.drawn)
         if left:
-            yield tag("li", f"… and {formatting.many(left, 'more path')}: ", self._all(), class_="more")
-
-    def _all(self) -> Html:
-        return self._commands.diff(options="--name-status ")
+            yield tag("li", f"and {left:,} that are only named below", class_="more")
 
     def _directory(self, name: bytes, node: Node) -> Html:
         name, node = _through(name, node)
@@ -108,19 +130,14 @@ class TreeView:
             return self._empty(own[0], label)
         if own and own[0].status is Status.TYPE:
             shown = [" ", _told(own[0]), *shown]
-        frame = tag("li", tag("details", summary, tag("ul", class_="tree"), open=self._open))
-        self._budget.left -= frame.size + self._reserve
         body = tag("ul", *self._items(node))
-        self._budget.left += self._reserve
         return tag("li", tag("details", summary, body, open=self._open))
 
     def _empty(self, change: Change, label: str) -> Html:
-        row = tag(
+        return tag(
             "li", letter(change.status), " ", tag("span", label, class_="p"), tag("span", " empty", class_="c"),
             class_="it", data_s=change.status.value, data_c=self._number(change),
         )  # fmt: skip
-        self._budget.left -= row.size
-        return row
 
     def _number(self, change: Change) -> int | None:
         return self._numbers.get(component_of(change.path, self._components))

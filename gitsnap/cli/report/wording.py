@@ -33,11 +33,12 @@ _LONGEST = 300
 
 @dataclass(slots=True, frozen=True)
 class Commands:
-    """gitsnap commands as they can be typed anywhere: with the directory, and the sidecar where it was named."""
+    """gitsnap commands as they can be typed anywhere on `host`: with the directory, and the sidecar if it was named."""
 
     here: str
     old: str
     new: str
+    host: str = ""
 
     def gitsnap(self, command: str) -> str:
         """Any command."""

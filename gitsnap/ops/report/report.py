@@ -30,12 +30,14 @@ _AT_ONCE = 32
 class Side:
     """One of the two states: a snapshot, or the directory as it is (None).
 
-    `verified` is the time of the last full verification, `signed` whether the commit carries a signature.
+    `verified` is the time of the last full verification, `signed` whether the commit carries a signature, `author` who
+    took it, as git has it (name and e-mail).
     """
 
     snapshot: Snapshot | None
     verified: datetime | None = None
     signed: bool = False
+    author: str = ""
 
 
 @dataclass(slots=True)
@@ -109,7 +111,9 @@ def _side(sidecar: Sidecar, name: str) -> Side:
     snapshot = selectors.choose(sidecar, name)
     header = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1].partition(b"\n\n")[0]
     signed = any(line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) for line in header.splitlines())
-    return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed)
+    author = next((line[7:] for line in header.splitlines() if line.startswith(b"author ")), b"")
+    who = author[: author.rfind(b">") + 1].decode("utf-8", "replace")
+    return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed, who)
 
 
 class ChangedLines:
