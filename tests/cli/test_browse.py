@@ -629,11 +629,11 @@ def test_generated_files_are_folded(installation: Path) -> None:
     async def visit(who: Visitor) -> None:
         await who.press("end", "d")
         await who.until("+ compiled code: 40 files")
-        assert "m7.pyc" not in who.all()
+        assert "m10.pyc" not in who.all()
         assert "modules/greet.sh" in who.rows()[0]
         await who.press("end", "r", "enter")
         await who.until("- compiled code: 40 files")
-        await who.until("m7.pyc")
+        await who.until("m10.pyc")
         await who.press("enter")
         await who.until("+ compiled code: 40 files")
 
