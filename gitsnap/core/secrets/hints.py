@@ -15,7 +15,20 @@ def words(text: str) -> frozenset[str]:
 NAMES = (
     *("pass", "pw", "psk", "secret", "token", "cred", "auth", "bearer", "cookie", "salt", "dsn", "key", "jwt", "pin"),
     *("code", "hook", "otp", "seed", "sig", "macaroon", "connection", "cert", "login", "kennwort", "session", "nonce"),
-    *("private key", "user ", "identified", "hash", "hmac", " -p", " -u", " -a", " -w", " -k"),
+    *(
+        "private key",
+        "user ",
+        "identified",
+        "hash",
+        "hmac",
+        "community",
+        "createuser",
+        " -p",
+        " -u",
+        " -a",
+        " -w",
+        " -k",
+    ),
     *(quote + option for quote in "\"'" for option in ("-p", "-u", "-a", "-w", "-k")),
 )
 # What the forms of keys, tokens and hashes begin with or have in them.

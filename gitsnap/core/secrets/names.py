@@ -63,7 +63,7 @@ _TAILS = words(
     rounds cost generator kind from to image maps map usage used allowed supported usage budget window per rate bits
     attempts retries service module plugin page form view template controller handler middleware parser reader
     writer helper test tests example examples require policy charset options option settings config
-    configuration mount query queries sql
+    configuration mount query queries sql lifespan
     """
 )
 # A switch, or a directive of a web server: `allow_password`, `proxy_pass`.

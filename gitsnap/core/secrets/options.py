@@ -42,6 +42,8 @@ _ALONE = (
         r"""\b(?:echo|printf)\s+(?:-e\s+)?["']?[\w.-]{1,64}:(?P<value>[^\s"'|]{1,200}?)(?:\\n)?["']?"""
         r"""\s*\|\s*(?:sudo\s+)?chpasswd""",
     ),
+    ("community", r"""\br[ow]community6?\s+(?P<value>[^\s"']{1,200})"""),
+    ("createuser", r"""(?i)\bcreateUser\s+\S+\s+(?:MD5|SHA[-\d]*)\s+["']?(?P<value>[^\s"']{1,200})"""),
     ("configure", r"""\baws\s+configure\s+set\s+\S*(?:secret|token)\S*\s+(?P<value>\S{1,200})"""),
     ("stats", r"""\bstats\s+auth\s+[^\s:]{1,64}:(?P<value>\S{1,200})"""),
     (

@@ -24,7 +24,7 @@ _NEXT_ITEM = re.compile(r"\s*+(?:[.+,]|\|\||\?\?|or\b)\s*+")
 _FALLBACK = re.compile(r"""[^"'`;]{0,80}(?:\([^()]{0,80}\))?\s{0,9}(?:\|\||\?\?|\?:|\bor\b)\s{0,9}(?=["'`])""")
 # `SecretStr("X")`, `ConvertTo-SecureString "X"`
 _SEALED = re.compile(
-    r"""(?i)(?:new\s{1,9})?(?:[\w.]{0,40}(?:secret|password|secure|credential)\w{0,40}\(|(?:base64\.)?b64decode\(b?|Buffer\.from\("""
+    r"""(?i)(?:new\s{1,9})?(?:[\w.]{0,40}(?:secret|password|secure|credential)\w{0,40}\(|(?:base64\.)?b64decode\(b?|Buffer\.from\(|String::from\("""
     r"""|ConvertTo-SecureString\s{1,9}(?:-String\s{1,9})?)\s{0,9}(?=["'`])"""
 )
 _BARE = re.compile(r"[\w+/=.@-]*\d[\w+/=.@-]*(?=[\s,;]*$)")
