@@ -59,27 +59,43 @@ class Holders:
         self._tree = tree
         self._tops: dict[bytes, Package] = {}
         self._listing: dict[bytes, list[Package]] = {}
+        self._known: dict[tuple[bytes, bytes], Package | None] = {}
+        self._read: dict[int, Mapping[bytes, str]] = {}
         for package in everything:
             if package.kind is Kind.INSTALLED:
                 self._tops.update(dict.fromkeys(package.tops, package))
                 if package.files is not no_files:
                     self._listing.setdefault(package.where, []).append(package)
 
-    def marked(self, package: Package) -> Package:
-        """The package, vendored if it lies in another one."""
-        if package.kind is not Kind.INSTALLED:
+    def marked(self, package: Package) -> Package | None:
+        """The package, vendored if it lies in another one; None for what a lock file says that lies in one."""
+        if package.kind is Kind.VENDORED:
             return package
+        key = package.record, package.where
+        if key not in self._known:
+            self._known[key] = self._holder(package)
+        holder = self._known[key]
+        if holder is None:
+            return package
+        return replace(package, kind=Kind.VENDORED, holder=holder.name) if package.kind is Kind.INSTALLED else None
+
+    def _holder(self, package: Package) -> Package | None:
         for at in ancestors(package.record):
             holder = self._tops.get(at)
             if holder is not None and holder.record != package.record:
-                return replace(package, kind=Kind.VENDORED, holder=holder.name)
+                return holder
         for at in ancestors(package.where):
             for holder in self._listing.get(at, ()):
                 if holder.record != package.record and (
-                    _is_named(package.where, at, holder) or package.record in holder.files(self._tree)
+                    _is_named(package.where, at, holder) or package.record in self._files(holder)
                 ):
-                    return replace(package, kind=Kind.VENDORED, holder=holder.name)
-        return package
+                    return holder
+        return None
+
+    def _files(self, holder: Package) -> Mapping[bytes, str]:
+        if id(holder) not in self._read:
+            self._read[id(holder)] = holder.files(self._tree)
+        return self._read[id(holder)]
 
 
 def _is_named(path: bytes, at: bytes, holder: Package) -> bool:

@@ -105,9 +105,10 @@ def _told_by(reader: Reader, path: bytes, state: State) -> list[Package]:
 
 
 def _held(pairs: list[Pair], states: States, everything: tuple[list[Package], list[Package]]) -> list[Pair]:
-    """The pairs, those that another package brought along marked as vendored."""
+    """The pairs, those that another package brought along marked as vendored, its lock files left out."""
     old, new = (Holders(found, state) for found, state in zip(everything, states, strict=True))
-    return [Pair(pair.old and old.marked(pair.old), pair.new and new.marked(pair.new)) for pair in pairs]
+    marked = [Pair(pair.old and old.marked(pair.old), pair.new and new.marked(pair.new)) for pair in pairs]
+    return [pair for pair in marked if pair.old or pair.new]
 
 
 class _Told:

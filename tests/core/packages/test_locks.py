@@ -127,3 +127,8 @@ def test_what_a_lock_file_names_for_other_systems_is_not_told_beside_what_is_ins
         }
 
     assert told(compared(project("1.0.0"), project("1.1.0")).changes) == ["npm foo 1.0.0 > 1.1.0 up"]
+
+
+def test_a_lock_file_that_a_package_brought_to_any_place_tells_nothing() -> None:
+    sides = [distribution("lab", v, {"lab/staging/yarn.lock": YARN_1.format(v)}, "") for v in ("1.0", "1.1")]
+    assert told(compared(*sides).changes) == ["python lab 1.0 > 1.1 up"]
