@@ -253,7 +253,7 @@ class TestUse:
         assert ("heading", "What the upgrade two changed") in told
         (picture,) = [name for role, name in told if role == "image"]
         assert picture.startswith("Changes by component")
-        assert "lib: 1 added, 12 changed, 1 removed" in picture
+        assert "lib: 1 added, 12 modified, 1 removed" in picture
         assert {("searchbox", "Find"), ("combobox", "Kind of change"), ("table", "What changed in lib/m2.py")} <= told
 
     def test_is_printed_with_everything_open(self, browser: Browser, page: Path) -> None:

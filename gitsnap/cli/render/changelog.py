@@ -179,7 +179,8 @@ def package_groups(packages: Sequence[PackageChange]) -> Iterator[tuple[str, lis
     """The packages by what became of them, with a word for each group; what other packages brought comes last."""
     for title, directions in _GROUPS.items():
         found = [p for p in packages if p.direction in directions and p.kind is not Kind.VENDORED]
-        yield title, sorted(found, key=lambda p: (not is_major(p), p.name.lower(), p.where))
+        # What is installed comes before what a lock file only names.
+        yield title, sorted(found, key=lambda p: (p.kind is Kind.LOCKED, not is_major(p), p.name.lower(), p.where))
     yield "inside others", [p for p in packages if p.kind is Kind.VENDORED]
 
 

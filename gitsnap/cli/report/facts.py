@@ -203,7 +203,7 @@ def integrity(report: Report, commands: Commands) -> Html:
         note(
             "With gitsnap: "
             + commands.gitsnap("verify " + " ".join(s.snapshot.id for _, s in known if s.snapshot))
-            + ". The results of an upgrade's checks are not part of its snapshots, and not of this page."
+            + ". What an upgrade's checks printed is not part of its snapshots."
         ),
         id="proof",
     )
