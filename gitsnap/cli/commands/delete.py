@@ -24,5 +24,5 @@ def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argumen
         session.out.document({"deleted": gone})
     else:
         session.out.lines(f"deleted {name}" for name in gone)
-        back = session.out.command(f"undelete {' '.join(gone)}")
-        session.out.remark(f"back: {back}; for good, with their space: {session.out.command('gc')}")
+        session.out.remark(f"back: {session.out.command('undelete ' + ' '.join(gone))}")
+        session.out.remark(f"for good, with their space: {session.out.command('gc')}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @command(group=Group.TIDY_UP, order=25)
 def undelete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
-    """Bring back deleted snapshots, as long as no gc has made that final."""
+    """Bring back deleted snapshots, until a gc."""
     from gitsnap.cli.render import json
     from gitsnap.ops.store import deleted, retention
     from gitsnap.sidecar import catalog

@@ -62,7 +62,9 @@ _COMMIT = (
 # Told by the records of upgrades; by their snapshots, without outcomes, in a sidecar of before there were records.
 _UPGRADES = (
     '!f() { if test "$(git for-each-ref --count=1 refs/gitsnap/upgrades)"; then'
-    " git log --no-walk --glob='refs/gitsnap/upgrades/*' --format='%C(cyan)%(trailers:key=Gitsnap-Upgrade,valueonly,"
+    # By their ids, which begin with the time when they began: a record is written anew when more becomes known.
+    " git for-each-ref --sort=-refname --format='%(refname)' refs/gitsnap/upgrades |"
+    " git log --no-walk=unsorted --stdin --format='%C(cyan)%(trailers:key=Gitsnap-Upgrade,valueonly,"
     "separator=%x20)%C(reset)  %(trailers:key=Gitsnap-Outcome,valueonly,separator=%x20)"
     "  exit %(trailers:key=Gitsnap-Exit-Code,valueonly,separator=%x20)"
     "  %(trailers:key=Gitsnap-Command,valueonly,separator=%x20)"
