@@ -181,12 +181,15 @@ def family(name: bytes) -> bytes:
 def written_later(times: Mapping[bytes, int]) -> set[bytes]:
     """The few files (path → modification time in ns) that were written well after the rest of what came with them.
 
-    Nine tenths are the rest: where more were written later than it by two minutes, time tells nothing.
+    Nine tenths are the rest: where more were written later than it by two minutes, time tells nothing. Of less than ten
+    files it is one at the most, where all others are of one time.
     """
-    if len(times) < _FEWEST_LATER:
+    if len(times) < _FEWEST_TIMES:
         return set()
     ordered = sorted(times.values())
-    rest = ordered[(len(ordered) * 9 - 1) // 10]
+    if len(times) < _FEWEST_LATER and ordered[-2] - ordered[0] > _GAP_NS:
+        return set()
+    rest = ordered[min((len(ordered) * 9 - 1) // 10, len(ordered) - 2)]
     return {path for path, when in times.items() if when > rest + _GAP_NS}
 
 

@@ -130,6 +130,15 @@ def test_written_later() -> None:
     assert written_later(times | {b"x%d" % n: 1100 * minute for n in range(10)}) == set()
 
 
+def test_written_later_among_few() -> None:
+    second = 10**9
+    same = {b"a": 5 * second, b"b": 6 * second, b"c": 7 * second}
+    assert written_later(same | {b"mine": 1000 * second}) == {b"mine"}
+    assert written_later(same | {b"d": 5 * second}) == set()
+    assert written_later(same | {b"d": 1000 * second, b"e": 1001 * second}) == set(), "two: there were two times"
+    assert written_later({b"a": 0, b"mine": 1000 * second}) == set(), "one says nothing of another"
+
+
 def test_places_of_packages() -> None:
     assert package_place(b"node_modules/@a/b/lib/c.js") == b"node_modules/@a/b"
     assert package_place(b"node_modules/a/node_modules/b/c.js") == b"node_modules/a/node_modules/b"
