@@ -12,8 +12,7 @@ from contextlib import suppress
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.git.objects import TYPES
-from gitsnap.sidecar.git.pack_read import Pack
+from gitsnap.sidecar.git.pack_read import TYPES, Pack
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
 

@@ -5,39 +5,25 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import zlib
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ShaFile
-from dulwich.pack import OFS_DELTA, REF_DELTA
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files, limits
+from gitsnap.sidecar import limits
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.git import deltas
-from gitsnap.sidecar.git.blob_stream import (
-    LOOSE_HEADER,
-    STREAM_FROM,
-    checked_stream,
-    is_large,
-    large_stream,
-    loose_stream,
-    passes,
-)
-from gitsnap.sidecar.git.pack_read import Pack
+from gitsnap.sidecar.git.blob_stream import STREAM_FROM, checked_stream, is_large, large_stream, passes
+from gitsnap.sidecar.git.delta_chains import CACHE_BYTES, DeltaChains
+from gitsnap.sidecar.git.loose_objects import loose_stream, read_loose
+from gitsnap.sidecar.git.pack_read import TYPES, Pack
 
-TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _NUMBERS = {name: number for number, name in TYPES.items()}
-_MAX_CHAIN = 4096
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
-_CACHE_BYTES = 24 << 20
 # Of a blob whose size nobody has said, more is not held at once.
 _HELD = 512 << 20
-_HEAD = 4096
 _NOT_READABLE = (
     errno.EIO,
     errno.EUCLEAN,
@@ -64,8 +50,7 @@ class ObjectStore(DiskObjectStore):
         self._use_midx = self._use_commit_graph = False
         self._packs: dict[str, Pack] = {}
         self._last: Pack | None = None
-        self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
-        self._bases_size = 0
+        self._chains = DeltaChains(self._locate)
         # Packs whose index is damaged, by its name.
         self.unusable: dict[str, IntegrityError] = {}
         # What could not be read so far: evidence for whoever is about to take stored objects for granted.
@@ -183,7 +168,7 @@ class ObjectStore(DiskObjectStore):
         What is not in the answer is loose, missing, damaged, of another type, or too much to hold: read() tells.
         """
         found: dict[bytes, bytes] = {}
-        left, room = set(oids), _CACHE_BYTES
+        left, room = set(oids), CACHE_BYTES
         number = _NUMBERS[kind]
         for pack in self._largest_first():
             # A damaged index is no reason not to look into other packs.
@@ -194,7 +179,7 @@ class ObjectStore(DiskObjectStore):
                 content = None
                 with suppress(IntegrityError):
                     # The base of a delta mostly lies before it, and is remembered.
-                    found_kind, content = self._read_packed(pack, offset, limits.WHOLE[kind])
+                    found_kind, content = self._chains.read(pack, offset, limits.WHOLE[kind])
                     content = content if found_kind == number else None
                 if content is not None and len(content) <= room and _id(kind, content) == oid:
                     found[oid] = content
@@ -242,7 +227,7 @@ class ObjectStore(DiskObjectStore):
             if found is None:
                 kind, content = self._read_loose(oid, most)
             else:
-                number, content = self._read_packed(*found, most)
+                number, content = self._chains.read(*found, most)
                 kind = TYPES[number]
         except OSError as error:
             raise _unreadable(error) from None
@@ -391,83 +376,17 @@ class ObjectStore(DiskObjectStore):
             found = self._locate(oid)
         return found
 
-    def _read_packed(self, pack: Pack, offset: int, most: int) -> tuple[int, bytes]:
-        steps: list[tuple[tuple[str, int], bytes]] = []
-        # What a delta starts from may be larger than what it makes, but git has it not much larger.
-        room, seen = min(max(4 * most, STREAM_FROM), deltas.LARGEST), set()
-        while True:
-            # Deltas by id may form a circle, and a few that inflate hugely would fill the memory.
-            if (pack.path, offset) in seen or len(steps) > _MAX_CHAIN or room < 0:
-                raise IntegrityError("a chain of deltas does not end", path=pack.path)
-            seen.add((pack.path, offset))
-            cached = self._bases.get((pack.path, offset)) if self._bases else None
-            if cached:
-                self._bases.move_to_end((pack.path, offset))
-                kind, content = cached
-                break
-            kind, size, base, content = pack.data.load(offset, room if steps else most)
-            if size > (room if steps else most):
-                raise IntegrityError(f"pack entry at {offset} claims {size} bytes", path=pack.path)
-            if kind in TYPES:
-                break
-            if not steps and deltas.announced(content) > most:
-                raise IntegrityError(f"pack entry at {offset} makes {deltas.announced(content)} bytes", path=pack.path)
-            steps.append(((pack.path, offset), content))
-            pack, offset = self._base_of(pack, kind, base, offset)
-            room -= len(content)
-        if steps:
-            self._remember((pack.path, offset), kind, content)
-        for place, delta in reversed(steps):
-            content = deltas.apply(content, delta)
-            # What was made by one delta is the base of others.
-            self._remember(place, kind, content)
-        return kind, content
-
-    def _base_of(self, pack: Pack, kind: int, base: bytes | int | None, offset: int) -> tuple[Pack, int]:
-        if kind == OFS_DELTA and isinstance(base, int) and 12 <= base < offset:
-            return pack, base
-        if kind == REF_DELTA and isinstance(base, bytes):
-            found = self._locate(base)
-            if found:
-                return found
-        raise IntegrityError(f"pack entry at {offset} has no base or is of an unknown type", path=pack.path)
-
-    def _remember(self, key: tuple[str, int], kind: int, content: bytes) -> None:
-        if key in self._bases or len(content) > _CACHE_BYTES // 4:
-            return
-        self._bases[key] = (kind, content)
-        self._bases_size += len(content)
-        while self._bases_size > _CACHE_BYTES:
-            self._bases_size -= len(self._bases.popitem(last=False)[1][1])
-
     def _loose_path(self, oid: bytes) -> str:
         name = oid.hex()
         return os.path.join(self._dir, name[:2], name[2:])
 
     def _read_loose(self, oid: bytes, most: int) -> tuple[bytes, bytes]:
         try:
-            fd = files.opened(self._loose_path(oid))
+            return read_loose(self._loose_path(oid), oid, most)
         except FileNotFoundError:
             where = "; the index of a pack is damaged" if self.unusable else ""
             path = next((e.path for e in self.unusable.values()), None)
             raise IntegrityError(f"object {oid.hex()} is missing{where}", path=path) from None
-        inflater = zlib.decompressobj()
-        with open(fd, "rb") as file:
-            try:
-                # What the header says bounds what is inflated: a small file can claim little and hold much.
-                plain = inflater.decompress(file.read(_HEAD), 64)
-                head = LOOSE_HEADER.match(plain)
-                size = int(head[2]) if head else 0
-                if head and size > min(most, limits.WHOLE[head[1]]):
-                    raise IntegrityError(f"object {oid.hex()} claims {size} bytes")
-                # Deflated data is hardly ever longer than the plain.
-                data = inflater.unconsumed_tail + file.read(size + (size >> 9) + _HEAD)
-                plain += inflater.decompress(data, size + 64)
-            except zlib.error as error:
-                raise IntegrityError(f"object {oid.hex()} is damaged: {error}") from None
-        if not head or size != len(plain) - head.end() or not inflater.eof:
-            raise IntegrityError(f"object {oid.hex()} is damaged")
-        return head[1], plain[head.end() :]
 
 
 def _raw(name: bytes) -> bytes:

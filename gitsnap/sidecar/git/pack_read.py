@@ -27,6 +27,8 @@ from gitsnap.sidecar.git.deflate import IsalError, inflated
 from gitsnap.sidecar.git.deltas import LARGEST
 
 _BULK_AFTER, _BULK_SHARE = 300, 5
+# What stands whole in a pack, by the number there.
+TYPES = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _PIECE = 1 << 18
 # What holds a commit or a small tree is read in a sixth of the time of the larger gulp, which holds most files.
 _SIP, _GULP = 1 << 10, 1 << 14
