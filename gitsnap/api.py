@@ -32,7 +32,7 @@ from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
-from gitsnap.ops.check.verify import Verdict
+from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback

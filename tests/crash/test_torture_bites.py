@@ -175,7 +175,7 @@ def test_a_verification_that_reads_nothing(scene: Scene, monkeypatch: pytest.Mon
 
 
 def _verdict(name: str) -> Any:
-    from gitsnap.ops.check.verify import Verdict
+    from gitsnap.ops.check.verdict import Verdict
 
     return Verdict(name)
 

@@ -20,7 +20,8 @@ from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.check import verify
-from gitsnap.ops.check.verify import Verdict
+from gitsnap.ops.check.verdict import Verdict
+from gitsnap.ops.check.verify_live import verify_live
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.result import Restored
@@ -92,7 +93,7 @@ class Protected:
             return verify.verify(fresh, [], self.settings, now=self.now, everything=True)
 
     def verify_live(self, what: str) -> Verdict:
-        return verify.verify_live(self.sidecar, what, self.settings)
+        return verify_live(self.sidecar, what, self.settings)
 
     def delete(self, *what: str) -> None:
         retention.delete(self.sidecar, what, self.settings, now=self.now)

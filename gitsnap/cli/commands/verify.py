@@ -32,7 +32,9 @@ def verify(
     wanted, progress = snapshots or ["latest"], session.out.progress()
     with session.open(tells_damage=True) as (sidecar, settings):
         if live:
-            verdicts = [operation.verify_live(sidecar, s, settings, observer=progress) for s in wanted]
+            from gitsnap.ops.check.verify_live import verify_live
+
+            verdicts = [verify_live(sidecar, s, settings, observer=progress) for s in wanted]
         else:
             verdicts = operation.verify(sidecar, wanted, settings, now=session.now, everything=all_, observer=progress)
     if session.options.json:

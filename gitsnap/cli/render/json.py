@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gitsnap.core.secrets.masker import Masker
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
-    from gitsnap.ops.check.verify import Verdict
+    from gitsnap.ops.check.verdict import Verdict
     from gitsnap.ops.compare.diff import Difference
     from gitsnap.ops.live.pending import Pending
     from gitsnap.ops.query.inspect import Shown

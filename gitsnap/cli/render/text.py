@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.hooks import HookResult
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
-    from gitsnap.ops.check.verify import Verdict
+    from gitsnap.ops.check.verdict import Verdict
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised

@@ -3,67 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gitsnap.core.audit import MOST, path_text
-from gitsnap.core.content import Digesting
-from gitsnap.core.coverage import Coverage, beyond, unread
-from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
+from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.manifest import parse_manifest
-from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
-from gitsnap.core.mtree import parse_metadata
+from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.settings import Settings
-from gitsnap.installation.owners import localise
-from gitsnap.installation.scan.scanner import Scanner, ScanOptions
-from gitsnap.ops.live import damage, databases, exclusions
-from gitsnap.ops.live.pending import hidden_stages, without
-from gitsnap.ops.parallel.read_back import ReadBack, Rereading
-from gitsnap.ops.restore.target import differences
-from gitsnap.sidecar import catalog, contents, integrity, lost_refs
+from gitsnap.ops.check.verdict import Finding, Verdict, note
+from gitsnap.ops.check.verify_snapshot import verify_snapshot
+from gitsnap.ops.live import damage
+from gitsnap.ops.parallel.read_back import ReadBack
+from gitsnap.sidecar import catalog, integrity, lost_refs
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose
 from gitsnap.sidecar.state import seal, verifications
 
-# Inside Verdict, `bytes` is a field.
-_Path = bytes
 # How often to look again at what seems wrong while others are at work, and how much longer to wait each time (seconds).
 _TRIES, _PAUSE = 6, 0.05
-
-
-@dataclass(slots=True, frozen=True)
-class Finding:
-    """One thing that is wrong. `path` is relative to the installation, empty for the snapshot itself."""
-
-    path: bytes
-    problem: str
-    expected: str | None = None
-    actual: str | None = None
-
-
-@dataclass(slots=True)
-class Verdict:
-    """The result for one snapshot; `files` and `bytes` are what was read and found right.
-
-    Where a directory was compared with it, `unread` names what could not be read when the snapshot was taken,
-    and `beyond` what a foreign copy does not cover.
-    """
-
-    snapshot: str
-    files: int = 0
-    bytes: int = 0
-    problems: list[Finding] = field(default_factory=list)
-    unread: list[Problem] = field(default_factory=list)
-    beyond: list[_Path] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
 
 
 def verify(
@@ -87,7 +47,7 @@ def verify(
         verdicts.append(Verdict("timeline", problems=look.stale))
     if look.flaws:
         verdicts.append(Verdict("sidecar", problems=look.flaws))
-    _note(sidecar, verdicts)
+    note(sidecar, verdicts)
     # A full or read-only disk must not withhold the verdict.
     with suppress(OSError, LockedError):
         with sidecar.using_objects(settings.lock_wait):
@@ -102,23 +62,6 @@ def verify(
             settings.lock_wait,
         )
     return verdicts
-
-
-def _note(sidecar: Sidecar, verdicts: Sequence[Verdict]) -> None:
-    noted = sidecar.noted
-    noted.counts |= {
-        "snapshots": sum(v.snapshot not in ("timeline", "sidecar") for v in verdicts),
-        "damaged": sum(not v.ok for v in verdicts),
-        "read_files": sum(v.files for v in verdicts),
-        "read_bytes": sum(v.bytes for v in verdicts),
-    }
-    noted.details["read"] = [v.snapshot for v in verdicts[:MOST]]
-    found = [(v.snapshot, problem) for v in verdicts for problem in v.problems]
-    if found:
-        named = [{"snapshot": s, "path": path_text(f.path), "problem": f.problem} for s, f in found[:MOST]]
-        noted.details["problems"], noted.counts["problems"] = named, len(found)
-        noted.outcome = "differs" if noted.details.get("live") else "damaged"
-        noted.cause = f"{named[0]['snapshot']}: {named[0]['path']} {named[0]['problem']}".replace("  ", " ")
 
 
 @dataclass(slots=True)
@@ -202,7 +145,7 @@ def _look_once(
         look.stale = _timeline_problems(sidecar, living)
     known: dict[bytes, ReadBack] = {}
     observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
-    look.verdicts = {s.id: _verify_one(sidecar, s, known, observer) for s in chosen}
+    look.verdicts = {s.id: verify_snapshot(sidecar, s, known, observer) for s in chosen}
     observer.finished()
     # Workers remember it for themselves alone.
     sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
@@ -243,102 +186,3 @@ def _lags(sidecar: Sidecar, tip: str | None) -> bool:
         sealed = seal.load(sidecar)
         return sealed is not None and not sealed.settled and sealed.accepts(refs.TIMELINE, tip)
     return False
-
-
-def _verify_one(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, ReadBack], observer: Observer) -> Verdict:
-    verdict = Verdict(snapshot.id)
-    try:
-        metadata, manifest = contents.metadata_text(sidecar, snapshot), contents.manifest_text(sidecar, snapshot)
-        # The metadata have a line for each entry, and hardly any other.
-        tree = contents.leaves(sidecar, snapshot, metadata.count(b"\n"))
-        with Rereading(sidecar.objects, contents.files_of(tree), known, observer) as rereading:
-            # The texts are parsed while the workers read.
-            found, listed = parse_metadata(metadata), parse_manifest(manifest)
-            for path, message in contents.disagreements(sidecar, snapshot, found, listed, tree):
-                verdict.problems.append(Finding(path, message))
-            if snapshot.partial != len(found.partial):
-                verdict.problems.append(Finding(b"", "the commit and the metadata disagree about what is partial"))
-            held = rereading.finish()
-    except GitsnapError as error:
-        verdict.problems.append(Finding(_path_of(error), error.message))
-        return verdict
-    for entry in found.entries:
-        if entry.oid is None:
-            continue
-        problem = _link_problem(sidecar, entry) if entry.type is Type.LINK else _content_problem(entry, held)
-        if problem:
-            verdict.problems.append(problem)
-        elif entry.type is Type.FILE:
-            verdict.files += 1
-            verdict.bytes += entry.size
-    verdict.problems.sort(key=lambda p: p.path)
-    return verdict
-
-
-def _path_of(error: GitsnapError) -> bytes:
-    return error.path if isinstance(error.path, bytes) else b""
-
-
-def _link_problem(sidecar: Sidecar, entry: Entry) -> Finding | None:
-    try:
-        actual = sidecar.objects.read(entry.oid or b"", b"blob")[1]
-    except IntegrityError as error:
-        return Finding(entry.path, error.message)
-    if actual == entry.target:
-        return None
-    return Finding(entry.path, "the symlink's text differs", _text(entry.target), _text(actual))
-
-
-def _content_problem(entry: Entry, held: Mapping[bytes, ReadBack]) -> Finding | None:
-    expected = (entry.sha256 or b"").hex() or None
-    # A path that the tree gives another type was not read, and is named for that.
-    found = held.get(entry.oid or b"", "its content was not found")
-    if isinstance(found, str):
-        return Finding(entry.path, found, expected)
-    size, digest = found
-    if size != entry.size:
-        return Finding(entry.path, f"object {(entry.oid or b'').hex()} has {size} bytes, not {entry.size}", expected)
-    if digest == entry.sha256 or entry.sha256 is None:
-        return None
-    return Finding(entry.path, "the content is not what the manifest says", expected, digest.hex())
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
-
-
-def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer: Observer = SILENT) -> Verdict:
-    """Compare the directory, every byte read again, with a snapshot."""
-    with sidecar.using_objects(settings.lock_wait):
-        snapshot = choose(sidecar, selector)
-        wanted = contents.inventory(sidecar, snapshot)
-    localise(wanted)
-    rules = exclusions.for_comparison(sidecar.installation, settings, wanted)
-    observer.started("comparing", snapshot.files, snapshot.bytes)
-    excludes = without(hidden_stages(sidecar), rules.excluded_from_safety)
-    as_held = databases.comparing(sidecar, wanted, sqlite=settings.sqlite)
-    live = Scanner(
-        sidecar.installation, Digesting(), ScanOptions(excludes=excludes, databases=as_held, observer=observer)
-    ).run()
-    observer.finished()
-    problems = differences(wanted, live.inventory, lambda _: True, rules.protected)
-    told = Coverage(wanted)
-    problems += [p for p in live.inventory.partial if not told.unread(p.path)]
-    verdict = Verdict(snapshot.id, unread=unread(wanted), beyond=beyond(wanted, live.inventory))
-    before, after = wanted.by_path(), live.inventory.by_path()
-    for problem in problems:
-        digests = [_digest(inventory.get(problem.path)) for inventory in (before, after)]
-        verdict.problems.append(Finding(problem.path, problem.reason, *digests))
-    verdict.files, verdict.bytes = _read(live.inventory)
-    sidecar.noted.details["live"] = True
-    _note(sidecar, [verdict])
-    return verdict
-
-
-def _digest(entry: Entry | None) -> str | None:
-    return entry.sha256.hex() if entry and entry.sha256 else None
-
-
-def _read(inventory: Inventory) -> tuple[int, int]:
-    files = inventory.files()
-    return len(files), sum(e.size for e in files)

@@ -6,37 +6,33 @@ and the directory is rolled back to it: safety snapshot, staging and verificatio
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core import coverage
 from gitsnap.core.comparison import compare
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Observer
-from gitsnap.core.merge import Conflict, MergedPath, Plan, Way, judge
-from gitsnap.core.model import Entry, Image, Inventory, Snapshot, Type
+from gitsnap.core.merge import MergedPath, Plan, judge
+from gitsnap.core.model import Inventory, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
-from gitsnap.installation.stable_read import read_file
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.compare.structured import LARGEST, Merged, merge_content
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.merge_tree import Composition, Sides
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Extent, Only
 from gitsnap.ops.restore.transaction import said
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, contents, publish, selectors
 from gitsnap.sidecar.repository import Sidecar
-
-SUFFIX = b".gitsnap-conflict"
 
 
 @dataclass(slots=True)
@@ -48,18 +44,6 @@ class MergeResult:
     snapshot: Snapshot | None = None
     restored: Restored | None = None
     duration: float = 0.0
-
-
-@dataclass(slots=True, frozen=True)
-class _Sides:
-    """What is applied: the changes from `base` to `theirs`; `metadata` tells whether modes and owners count."""
-
-    base: Snapshot
-    theirs: Snapshot
-    metadata: bool
-    message: str
-    names: tuple[str, str]
-    undoes: bool = False
 
 
 Confirm = Callable[[Plan], bool]
@@ -88,7 +72,7 @@ def keep_edits(
             f"the upgrade {of.id} was cut short: what it did and what was done since cannot be told apart",
             hint=f"gitsnap rollback {of.id}@pre",
         )
-    sides = _Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"), True)
+    sides = Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"), True)
     return _Merging(sidecar, of, sides, settings, options).run()
 
 
@@ -113,7 +97,7 @@ def carry(
             kind="no-pristine",
             hint="gitsnap import --pristine --label VERSION DIR",
         )
-    sides = _Sides(base, of.pre, False, f"customisations carried over {of.id}", ("as it is", "your version"))
+    sides = Sides(base, of.pre, False, f"customisations carried over {of.id}", ("as it is", "your version"))
     return _Merging(sidecar, of, sides, settings, options).run()
 
 
@@ -130,11 +114,10 @@ def _upgrade(sidecar: Sidecar, selector: str | None) -> Stored:
 class _Merging:
     """One merge: the three inventories, and the fourth that comes of them."""
 
-    def __init__(self, sidecar: Sidecar, of: Stored, sides: _Sides, settings: Settings, options: MergeOptions) -> None:
+    def __init__(self, sidecar: Sidecar, of: Stored, sides: Sides, settings: Settings, options: MergeOptions) -> None:
         self._sidecar, self._of, self._sides = sidecar, of, sides
         self._settings, self._options = settings, options
         self._plan = Plan()
-        self._images: Collection[bytes] = ()
         self._only = Only(frozenset())
 
     def run(self) -> MergeResult:
@@ -212,12 +195,12 @@ class _Merging:
         base, theirs = (contents.inventory(self._sidecar, s) for s in (self._sides.base, self._sides.theirs))
         for side in (base, theirs):
             localise(side)
-        self._images = ours.images.keys()
         verdicts = judge(base, ours, theirs, metadata=self._sides.metadata)
         excluded = tuple(p.rstrip(b"/") for p in ours.excluded)
         verdicts = [v for v in verdicts if not rules.covers(v.path, _is_dir(v)) and not _below(v.path, excluded)]
         verdicts = list(self._told(verdicts, base, theirs))
-        merged = self._compose(ours, verdicts, draft)
+        composing = Composition(self._sidecar, self._sides, self._plan, draft, self._options.now)
+        merged = composing.run(ours, verdicts)
         here = ours.by_path()
         changed = frozenset(c.path for c in compare(ours, merged, renames=False).changes)
         self._only = Only(changed, {path: here.get(path) for path in changed})
@@ -233,137 +216,6 @@ class _Merging:
             elif (why := coverage.why_unread(untold, v.path)) is not None:
                 self._plan.unknown.append(why)
 
-    def _compose(self, ours: Inventory, verdicts: list[MergedPath], draft: publish.Draft) -> Inventory:
-        entries = ours.by_path()
-        changed: set[bytes] = set()
-        for verdict in verdicts:
-            fresh = self._settle(verdict, entries, draft)
-            changed.add(verdict.path)
-            if fresh is None:
-                entries.pop(verdict.path, None)
-            else:
-                entries[verdict.path] = fresh
-        self._drop_emptied(entries, verdicts)
-        self._give_way(entries, verdicts)
-        self._add_parents(entries)
-        links = [g for group in ours.hardlinks if len(g := tuple(p for p in group if p not in changed)) > 1]
-        merged = [entries[p] for p in sorted(entries)]
-        return replace(ours, entries=merged, hardlinks=links, images=_images(ours, entries))
-
-    def _settle(self, v: MergedPath, entries: dict[bytes, Entry], draft: publish.Draft) -> Entry | None:
-        """What the path will be; None when it will not be there."""
-        plan = self._plan
-        if v.way is Way.TAKE:
-            assert v.theirs is not None
-            if v.theirs.type is not Type.DIR:
-                plan.taken.append(v.path)
-            return v.theirs
-        if v.way is Way.REMOVE:
-            if v.ours is not None and v.ours.type is not Type.DIR:
-                plan.removed.append(v.path)
-            # Directories go when nothing is left in them.
-            return v.ours if v.ours is not None and v.ours.type is Type.DIR else None
-        found = self._merge_file(v) if v.way is Way.MERGE else None
-        if found is not None and not found.conflict:
-            wanted = self._with_metadata(v)
-            if wanted == v.ours and hashlib.sha256(found.data).digest() == v.ours.sha256:
-                # It was merged before.
-                return v.ours
-            plan.merged.append(v.path)
-            return self._stored(v.path, wanted, found.data, draft)
-        reason = v.reason or (found.conflict if found else "was changed on both sides, and is no text")
-        beside = self._beside(v, found.data if found else None, entries, draft)
-        plan.conflicts.append(Conflict(v.path, reason, beside))
-        return v.ours
-
-    def _merge_file(self, v: MergedPath) -> Merged | None:
-        """The merged content; None where there is no merging it."""
-        assert v.ours is not None
-        assert v.theirs is not None
-        if v.path in self._images or max(e.size for e in (v.base, v.ours, v.theirs) if e is not None) > LARGEST:
-            return None
-        ours = read_file(self._sidecar.installation, v.path, v.ours.size)
-        if hashlib.sha256(ours).digest() != v.ours.sha256:
-            return Merged(ours, "was changed again just now")
-        base = self._stored_bytes(v.base) if v.base is not None else b""
-        return merge_content(v.path, base, ours, self._stored_bytes(v.theirs), self._sides.names)
-
-    def _with_metadata(self, v: MergedPath) -> Entry:
-        """Ours, with the mode and owner of theirs where only they changed them."""
-        assert v.ours is not None
-        if not self._sides.metadata or v.base is None or v.theirs is None:
-            return v.ours
-        mode = v.theirs.mode if v.ours.mode == v.base.mode else v.ours.mode
-        owner = v.theirs if (v.ours.uid, v.ours.gid) == (v.base.uid, v.base.gid) else v.ours
-        return replace(v.ours, mode=mode, uid=owner.uid, gid=owner.gid, uname=owner.uname, gname=owner.gname)
-
-    def _stored_bytes(self, entry: Entry) -> bytes:
-        assert entry.oid is not None
-        return b"".join(self._sidecar.objects.blob(entry.oid, entry.size))
-
-    def _stored(self, path: bytes, like: Entry, data: bytes, draft: publish.Draft) -> Entry:
-        digests = draft.pack.add_blob(len(data), [data] if data else [])
-        return replace(
-            like,
-            path=path,
-            size=len(data),
-            sparse=False,
-            mtime_ns=int(self._options.now.timestamp()) * 10**9,
-            oid=digests.oid,
-            sha256=digests.sha256,
-        )
-
-    def _beside(
-        self, v: MergedPath, marked: bytes | None, entries: dict[bytes, Entry], draft: publish.Draft
-    ) -> bytes | None:
-        """Put the other version, or both with marks, beside the file; where, or None when there is none to put."""
-        model = v.theirs if v.theirs is not None and v.theirs.type is Type.FILE else None
-        if model is None:
-            return None
-        name = v.path + SUFFIX
-        number = 2
-        while name in entries:
-            name, number = v.path + SUFFIX + b"-%d" % number, number + 1
-        if marked is not None:
-            entries[name] = self._stored(name, v.ours or model, marked, draft)
-        else:
-            entries[name] = replace(model, path=name)
-        return name
-
-    def _drop_emptied(self, entries: dict[bytes, Entry], verdicts: list[MergedPath]) -> None:
-        for v in reversed(verdicts):
-            gone = v.way is Way.REMOVE and v.ours is not None and v.ours.type is Type.DIR
-            if gone and not any(p.startswith(v.path + b"/") for p in entries):
-                self._plan.removed.append(v.path)
-                del entries[v.path]
-
-    def _give_way(self, entries: dict[bytes, Entry], verdicts: list[MergedPath]) -> None:
-        """What was taken goes back where it and what is here cannot both be: a file here, and files below it there."""
-        for v in reversed(verdicts):
-            if v.way is not Way.TAKE or v.path not in entries:
-                continue
-            blocked = any(a in entries and entries[a].type is not Type.DIR for a in _above(v.path))
-            covers = entries[v.path].type is not Type.DIR and any(p.startswith(v.path + b"/") for p in entries)
-            if not blocked and not covers:
-                continue
-            if v.path in self._plan.taken:
-                self._plan.taken.remove(v.path)
-            self._plan.conflicts.append(Conflict(v.path, "a file and a directory meet here"))
-            if v.ours is not None:
-                entries[v.path] = v.ours
-            else:
-                del entries[v.path]
-
-    def _add_parents(self, entries: dict[bytes, Entry]) -> None:
-        """Directories that what came back needs, as the other side has them; none through what is no directory."""
-        theirs: Mapping[bytes, Entry] = {}
-        for path in list(entries):
-            while path := path.rpartition(b"/")[0]:
-                if path in entries and entries[path].type is Type.DIR:
-                    break
-                theirs = theirs or contents.inventory(self._sidecar, self._sides.theirs).by_path()
-                entries[path] = theirs[path]
-
     def _publish(self, draft: publish.Draft, merged: Inventory, living: list[Snapshot]) -> Snapshot:
         when = self._options.now.astimezone(self._settings.zone)
         # Where anything of it stays, the upgrade is not undone.
@@ -372,20 +224,6 @@ class _Merging:
         request = Request(message=self._sides.message, label="merged", command=command)
         wanted = store.wanted(self._sidecar, request, living, when)
         return draft.publish(wanted, merged, publish.notes_of(merged), when).snapshot
-
-
-def _images(ours: Inventory, entries: Mapping[bytes, Entry]) -> dict[bytes, Image]:
-    """The databases that still are images: those that are there, without a journal that came from elsewhere."""
-    return {
-        path: image
-        for path, image in ours.images.items()
-        if path in entries and not any(e.path in entries for e in image.beside)
-    }
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path
 
 
 def _is_dir(verdict: MergedPath) -> bool:

@@ -6,13 +6,10 @@ that has imported gitsnap. No lock of the sidecar is held in between.
 
 from __future__ import annotations
 
-import base64
-import errno
 import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +17,8 @@ from gitsnap.core.audit import moment
 from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.model import Kind, Problem, Snapshot, slug
+from gitsnap.core.model import Kind, Snapshot, slug
 from gitsnap.core.outcome import Ending
-from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import (
     CheckResult,
@@ -45,10 +41,10 @@ from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
-from gitsnap.ops.restore import rollback
-from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import outcomes, retention
+from gitsnap.ops.upgrade.bring_back import Clock, bring_back
 from gitsnap.ops.upgrade.checks import run_check
+from gitsnap.ops.upgrade.problems import describe, named
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, UpgradeRequest
 from gitsnap.sidecar import catalog
@@ -58,7 +54,6 @@ from gitsnap.sidecar.state import disk_reserve, register
 # How many paths are named of those that a rollback could not put back; the rest is counted.
 _FORESEEN = 100
 
-Clock = Callable[[], datetime]
 _OF_THE_ROLLBACK = {
     "nothing was changed": "nothing was brought back",
     "so the directory is untouched": "so nothing was brought back",
@@ -226,7 +221,7 @@ class Upgrade:
         self.tell(
             Moment.FORESEEN,
             paths=len(found),
-            problems=[_named(p) for p in found[:_FORESEEN]],
+            problems=[named(p) for p in found[:_FORESEEN]],
         )
         if self._wanted.on_failure is OnFailure.ROLLBACK:
             require_some_way_in(root)
@@ -391,7 +386,7 @@ class Upgrade:
         try:
             if directory.missing(self.sidecar.installation):
                 result.aside = directory.recreate(self.sidecar.installation)
-            result.restored = done = self._bring_back(result.pre)
+            result.restored = done = bring_back(self.sidecar, result.pre, self._settings, self._clock, self._observer)
         except Exception as error:  # noqa: BLE001 - as in finish
             self._fail(result, describe(error))
         else:
@@ -412,51 +407,3 @@ class Upgrade:
             self.tell(
                 Moment.ROLLBACK_FAILED, to=result.pre.id, reason=result.failure, rollback_error=result.rollback_error
             )
-
-    def _bring_back(self, pre: Snapshot) -> Restored:
-        # Nobody is there to stop a server. What is under it stays, and is named.
-        settings = replace(self._settings, databases=Policy.LEAVE)
-
-        def attempt() -> Restored:
-            return rollback.rollback(
-                self.sidecar, pre.id, settings, rollback.RollbackOptions(self._clock(), observer=self._observer)
-            )
-
-        try:
-            return attempt()
-        except (GitsnapError, OSError) as error:
-            # Its owner may have been locked out by modes.
-            with suppress(OSError):
-                if _refused(error) and directory.unlock(self.sidecar.installation):
-                    return attempt()
-            raise
-
-
-def _refused(error: GitsnapError | OSError) -> bool:
-    if isinstance(error, GitsnapError):
-        return error.kind == "unreadable"
-    return error.errno in (errno.EACCES, errno.EPERM)
-
-
-def _named(problem: Problem) -> dict[str, str]:
-    """A path and a reason, as in all documents."""
-    text = os.fsdecode(problem.path)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        encoded = {"path_b64": base64.b64encode(problem.path).decode()}
-        return {"path": problem.path.decode("utf-8", "replace")} | encoded | {"reason": problem.reason}
-    return {"path": text, "reason": problem.reason}
-
-
-def describe(error: Exception) -> str:
-    """What went wrong, in a few words, whatever it is."""
-    if isinstance(error, GitsnapError):
-        return error.message
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if not isinstance(error, OSError):
-        return f"a mistake in gitsnap: {type(error).__name__}: {error}"
-    named = error.filename
-    where = f": {os.fsdecode(named)}" if isinstance(named, (str, bytes)) and named else ""
-    return (error.strerror or type(error).__name__) + where

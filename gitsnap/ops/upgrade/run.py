@@ -15,7 +15,8 @@ from gitsnap.ops.live import in_progress
 from gitsnap.ops.parallel import pool
 from gitsnap.ops.process import processes
 from gitsnap.ops.process.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade, describe
+from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade
+from gitsnap.ops.upgrade.problems import describe
 from gitsnap.ops.upgrade.result import Upgraded
 
 # What a shell makes of a command that cannot be started: not found, and not executable.

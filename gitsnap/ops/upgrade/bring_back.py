@@ -1,0 +1,45 @@
+"""Bringing the directory back when an upgrade went wrong and nobody is there to help."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.events import Observer
+from gitsnap.core.model import Snapshot
+from gitsnap.core.running import Policy
+from gitsnap.core.settings import Settings
+from gitsnap.installation import root as directory
+from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore.result import Restored
+from gitsnap.sidecar.repository import Sidecar
+
+Clock = Callable[[], datetime]
+
+
+def bring_back(sidecar: Sidecar, pre: Snapshot, settings: Settings, clock: Clock, observer: Observer) -> Restored:
+    """Roll an upgrade's directory back, with nobody there to be asked. Raises GitsnapError, OSError."""
+    # Nobody is there to stop a server. What is under it stays, and is named.
+    settings = replace(settings, databases=Policy.LEAVE)
+
+    def attempt() -> Restored:
+        return rollback.rollback(sidecar, pre.id, settings, rollback.RollbackOptions(clock(), observer=observer))
+
+    try:
+        return attempt()
+    except (GitsnapError, OSError) as error:
+        # Its owner may have been locked out by modes.
+        with suppress(OSError):
+            if _refused(error) and directory.unlock(sidecar.installation):
+                return attempt()
+        raise
+
+
+def _refused(error: GitsnapError | OSError) -> bool:
+    if isinstance(error, GitsnapError):
+        return error.kind == "unreadable"
+    return error.errno in (errno.EACCES, errno.EPERM)
