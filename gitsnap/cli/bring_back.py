@@ -109,14 +109,14 @@ def report(
     dry_run: bool = False,
 ) -> None:
     """Tell what a rollback, restore or undo has done, and leave with the exit code that says so."""
-    from gitsnap.cli.render import json, restore
+    from gitsnap.cli.render import json_restore, restore
 
     terminal.work_is_done(answer_counts=not result.applied)
     if not dry_run and not result.applied:
         session.out.warn("Nothing was touched.")
         raise typer.Exit(1)
     if session.options.json:
-        session.out.document(json.restored(result, steps=not result.applied))
+        session.out.document(json_restore.restored(result, steps=not result.applied))
     elif result.applied:
         restore.restored(session.out, result, paths, destination)
     else:

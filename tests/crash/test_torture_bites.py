@@ -164,7 +164,7 @@ def test_nothing_that_vouches_for_the_refs(scene: Scene, monkeypatch: pytest.Mon
 def test_a_verification_that_reads_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     packs = [p.relative_to(scene.store) for p in scene.store.glob("objects/pack/*.pack")]
     flips = [Damage(p, "flip", (scene.store / p).stat().st_size * 4) for p in packs]
-    monkeypatch.setattr("gitsnap.ops.check.verify._verify_one", lambda s, snapshot, *_: _verdict(snapshot.id))
+    monkeypatch.setattr("gitsnap.ops.check.verify.verify_snapshot", lambda s, snapshot, *_: _verdict(snapshot.id))
     monkeypatch.setattr(gitsnap.sidecar.integrity, "check_objects", lambda _: [])
     found = []
     for flip in flips:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gitsnap.ops.check import verify
-from gitsnap.sidecar import catalog, selectors
+from gitsnap.sidecar import catalog
 from tests.support.inprocess import Protected, workspace
 from tests.torture import beside
 from tests.torture.kinds import Share
@@ -44,7 +44,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object], ti
         return found
 
     # Only for verify itself: what is done under the writer's lock has nobody beside it.
-    monkeypatch.setattr(verify, "catalog", SimpleNamespace(survey=then, choose=selectors.choose))
+    monkeypatch.setattr(verify, "catalog", SimpleNamespace(survey=then, chain=catalog.chain))
 
 
 def removal(app: Protected) -> Callable[[], object]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from gitsnap.cli.render import json, json_changelog, json_upgrade
+from gitsnap.cli.render import json, json_changelog, json_diff, json_status, json_upgrade
 from gitsnap.core.comparison import Change, counted
 from gitsnap.core.counts import Counts, Status
 from gitsnap.core.model import Kind
@@ -161,14 +161,14 @@ def test_all_readers_count_the_same(old: Tree, new: Tree) -> None:
             assert told_of(stored.changes(place.sidecar, pre, post)) == told_of(found.comparison.changes)
 
             documents = {
-                "diff": json.difference(found, {}),
+                "diff": json_diff.difference(found, {}),
                 "changelog": json_changelog.document(log, None, place.settings, secrets=True),
                 "snapshot": json.taken(taken),
             }
             for name, document in documents.items():
                 assert document["summary"] == counts.summary, name
                 assert document["directories"] == counts.directory_summary, name
-            standing = json.state(state, "")
+            standing = json_status.state(state, "")
             assert (standing["changes"], standing["directories"]) == (counts.summary, counts.directory_summary)
             row = json_upgrade.episode(episode)
             assert (row["files_changed"], row["directories_changed"]) == (counts.summary, counts.directory_summary)

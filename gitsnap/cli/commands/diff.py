@@ -40,7 +40,7 @@ def diff(
     """Show what changed between two snapshots, or since one."""
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import diff as differences
-    from gitsnap.cli.render import json
+    from gitsnap.cli.render import json_diff
     from gitsnap.ops.compare import components
     from gitsnap.ops.compare import diff as difference
     from gitsnap.ops.compare.patch import Style
@@ -62,7 +62,9 @@ def diff(
         with paged(session, wanted=not no_pager):
             if session.options.json:
                 keys = contents.keys if semantic else None
-                session.out.document(json.difference(result, settings.components, keys, session.out.secrets.masker))
+                session.out.document(
+                    json_diff.difference(result, settings.components, keys, session.out.secrets.masker)
+                )
             elif stat:
                 differences.stat(session.out, result, settings.components)
             elif name_status:

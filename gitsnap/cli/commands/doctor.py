@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @command(group=Group.CHECK, order=20)
 def doctor(context: typer.Context) -> None:
     """Check installation, sidecar, permissions and versions."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.core.errors import NoSidecarError
     from gitsnap.ops.check.doctor import examine
 
@@ -26,7 +26,7 @@ def doctor(context: typer.Context) -> None:
         place = None
     found = examine(place)
     if session.options.json:
-        session.out.document(json.checks(found))
+        session.out.document(json_store.checks(found))
     else:
         text.checks(session.out, found)
     if any(c.ok is False for c in found):

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @command(group=Group.TIDY_UP, order=50, recorded=True)
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.ops.store import collect
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
         result = collect.collect(sidecar, settings, now=session.now)
     if session.options.json:
-        session.out.document(json.collected(result))
+        session.out.document(json_store.collected(result))
     else:
         text.collected(session.out, result)

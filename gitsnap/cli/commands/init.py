@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @command(group=Group.KEEP, order=10, recorded=True)
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
     """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.ops.capture import estimate
     from gitsnap.ops.live import exclusions
 
@@ -23,7 +23,7 @@ def init(context: typer.Context, directory: Annotated[str | None, typer.Argument
     place, created = session.protect(directory)
     result = estimate.survey(place, created, session.settings(place))
     if session.options.json:
-        session.out.document(json.initialised(result))
+        session.out.document(json_store.initialised(result))
     else:
         text.initialised(session.out, result)
         text.unread_rules(session.out, exclusions.unused(place.root))

@@ -20,7 +20,7 @@ def list_(
     show_secrets: ShowSecrets = False,
 ) -> None:
     """List the snapshots, oldest first."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.ops.live import damage
     from gitsnap.sidecar import catalog
 
@@ -29,7 +29,7 @@ def list_(
         if deleted:
             lying, lost = catalog.deleted(sidecar, catalog.snapshots(sidecar))
             if session.options.json:
-                session.out.document(json.bin_listing(lying, lost.items()))
+                session.out.document(json_store.bin_listing(lying, lost.items()))
             else:
                 text.bin_listing(session.out, lying)
                 for name, error in lost.items():
@@ -40,7 +40,7 @@ def list_(
         found, damaged = catalog.survey(sidecar)
         known = damage.known(sidecar, found)
     if session.options.json:
-        session.out.document(json.listing(found, damaged, known))
+        session.out.document(json_store.listing(found, damaged, known))
     else:
         if found or not damaged:
             text.listing(session.out, found, known)

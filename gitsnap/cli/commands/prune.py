@@ -41,7 +41,7 @@ def prune(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Even if the rules have changed or gone.")] = False,
 ) -> None:
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.core.retention import Policy, parse_duration
     from gitsnap.ops.store import retention
 
@@ -60,6 +60,6 @@ def prune(
 
         found = retention.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
     if session.options.json:
-        session.out.document(json.decisions(found, dry_run=dry_run))
+        session.out.document(json_store.decisions(found, dry_run=dry_run))
     else:
         text.decisions(session.out, found, dry_run=dry_run)

@@ -27,7 +27,7 @@ def recover(
 ) -> None:
     """Settle a rollback that was interrupted. Without an option, the way it was going."""
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.cli.render import json, restore
+    from gitsnap.cli.render import json_restore, restore
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import recover as operation
     from gitsnap.ops.restore.result import Direction
@@ -49,7 +49,7 @@ def recover(
             # An upgrade whose rollback this was has been rolled back.
             in_progress.settle(sidecar)
     if session.options.json:
-        session.out.document(json.recovered(result))
+        session.out.document(json_restore.recovered(result))
     else:
         restore.recovered(session.out, result)
     if result.direction is Direction.GIVE_UP:

@@ -30,9 +30,9 @@ def status(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
 
             cut_short = in_progress.look(sidecar)
     if session.options.json:
-        from gitsnap.cli.render import json, json_upgrade
+        from gitsnap.cli.render import json_status, json_upgrade
 
-        session.out.document(json.state(result, retention) | json_upgrade.pending(cut_short))
+        session.out.document(json_status.state(result, retention) | json_upgrade.pending(cut_short))
     else:
         from gitsnap.cli.render import status as standing
 

@@ -22,7 +22,7 @@ def verify(
     beside: Annotated[bool, typer.Option("--beside", hidden=True, help="Beside an upgrade that tells of it.")] = False,
 ) -> None:
     """Read every byte of a snapshot again, compare with its manifest."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json_store, text
     from gitsnap.ops.check import verify as operation
 
     session: Session = context.obj
@@ -38,7 +38,7 @@ def verify(
         else:
             verdicts = operation.verify(sidecar, wanted, settings, now=session.now, everything=all_, observer=progress)
     if session.options.json:
-        session.out.document(json.verdicts(verdicts))
+        session.out.document(json_store.verdicts(verdicts))
     else:
         text.verdicts(session.out, verdicts, live)
     if not all(v.ok for v in verdicts):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, change, path
+from gitsnap.cli.render.json import Document, path
+from gitsnap.cli.render.json_diff import change
 from gitsnap.core.changelog import FileChange
 
 if TYPE_CHECKING:

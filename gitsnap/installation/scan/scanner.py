@@ -10,29 +10,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gitsnap.core.content import WHOLE, BlobSink, Look, SizeChanged
+from gitsnap.core.content import WHOLE, BlobSink, Look
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
-from gitsnap.core.model import Entry, Problem, Type
+from gitsnap.core.model import Entry, Type
 from gitsnap.core.sqlite import beside as names_beside
-from gitsnap.core.statcache import Row, StatCache, unpack
+from gitsnap.core.statcache import StatCache, unpack
 from gitsnap.installation import mounts
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
-from gitsnap.installation.entries import TYPES, entry_from, entry_of
+from gitsnap.installation.entries import entry_from, entry_of
 from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers, WalkRules
 from gitsnap.installation.scan.read_content import ContentReader, SinkFailed
+from gitsnap.installation.scan.slow_path import SlowPath
 from gitsnap.installation.scan_result import Recording, Scan, hardlinks, set_xattrs
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.detect import Imager
 from gitsnap.installation.sqlite.record import Images, drop_what_images_hold
-from gitsnap.installation.stable_read import COARSE_NS, ReadFailedError, UnstableError, key, let_settle
+from gitsnap.installation.stable_read import COARSE_NS, key
 from gitsnap.installation.stable_read import settled as _settled
-
-_TRIES = 3
-# A page, the least that a SQLite database can be.
-_SMALLEST = 512
-_LARGE = 1 << 24
 
 
 class _Pending(NamedTuple):
@@ -96,9 +92,8 @@ class Scanner:
         if options.databases is not None:
             imager = Imager(options.databases, self._cache, self._stored, self._intake.store_image)
             self._images = Images(imager, self._recording)
-        # Files that changed under our hands.
-        self._suspect: set[bytes] = set()
-        self.links: dict[tuple[int, int], list[bytes]] = {}
+        self._slow_path = SlowPath(self._recording, self._intake, self._images, self._cache, self._excludes)
+        self.links = self._slow_path.links
 
     def run(self) -> Scan:
         """Walk everything; raises OSError only when the root itself cannot be read, or from the sink."""
@@ -216,13 +211,6 @@ class Scanner:
             self.scan.mounts += [prefix + name for name in taken if prefix + name in self._mounts]
         return taken
 
-    def _left_out(self, path: bytes, found: os.stat_result) -> bool:
-        is_dir = stat.S_ISDIR(found.st_mode)
-        if not self._excludes(path, is_dir):
-            return False
-        self.scan.inventory.excluded.append(path + b"/" if is_dir else path)
-        return True
-
     def _take_on(self, look: Look, found: os.stat_result, started: int) -> None:
         """Have a small file read beside the walk, where there is a reader, else read it now."""
         path = look.folder + b"/" + look.name if look.folder else look.name
@@ -230,7 +218,7 @@ class Scanner:
         if self._hand_over(look, path, found, started):
             recorded: os.stat_result | None = found
         else:
-            recorded = self._name(self._dirs.fd(look.folder), look.name, path, found, started)
+            recorded = self._slow_path.name(self._dirs.fd(look.folder), look.name, path, found, started)
             self._turn(path, recorded)
         if recorded is not None and stat.S_ISREG(recorded.st_mode):
             self._taken_on[0] += 1
@@ -268,7 +256,7 @@ class Scanner:
             if digests is None:
                 # Where it changed, vanished or refused, the slow way names what it cannot have.
                 if tried:
-                    self._suspect.add(entry.path)
+                    self._slow_path.suspect.add(entry.path)
                 self._again(entry.path)
                 continue
             self.scan.read += 1
@@ -305,7 +293,7 @@ class Scanner:
         self._observer.advanced(finding.files, finding.size)
         for path, tried in finding.left:
             if tried:
-                self._suspect.add(path)
+                self._slow_path.suspect.add(path)
             self._left(path, tried=tried)
         turned, self._turned = self._turned, []
         deeper = [*finding.deeper, *turned]
@@ -338,90 +326,6 @@ class Scanner:
                         return found
         # Of what is a directory now, the exclusions were asked as of something else.
         known = None if found is None or stat.S_ISDIR(found.st_mode) else found
-        recorded = self._name(fd, name, path, known, started)
+        recorded = self._slow_path.name(fd, name, path, known, started)
         self._turn(path, recorded)
         return recorded
-
-    def _name(
-        self, fd: int, name: bytes, path: bytes, found: os.stat_result | None = None, started: int = 0
-    ) -> os.stat_result | None:
-        """Record one name, trying again while it changes under our hands. The first look may have been taken already,
-        at `started` or later, with the exclusions asked."""
-        failure: Exception | None = None
-        for _ in range(_TRIES):
-            try:
-                if found is None:
-                    # Taken before the look: what changes after this moment, and a tick later, shows in the times.
-                    started = time.time_ns()
-                    found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                    if self._left_out(path, found):
-                        return None
-            except FileNotFoundError:
-                if failure is not None:
-                    self.scan.inventory.partial.append(Problem(path, "vanished while it was read"))
-                return None
-            except OSError as error:
-                failure = error
-                continue
-            try:
-                return found if self._record(fd, name, path, found, started) else None
-            except ReadFailedError as failed:
-                failure = failed.cause
-            except (UnstableError, SizeChanged, OSError) as error:
-                failure = error
-            found = None
-            self._suspect.add(path)
-        assert failure is not None
-        self._recording.partial(path, failure)
-        return None
-
-    def _record(self, fd: int, name: bytes, path: bytes, found: os.stat_result, started: int) -> bool:
-        kind = TYPES.get(stat.S_IFMT(found.st_mode))
-        if kind is None:
-            self.scan.inventory.skipped.append(path)
-            return False
-        is_dir = kind is Type.DIR
-        images = self._images if kind is Type.FILE and self._may_be_at_work(path, found, started) else None
-        calm = False
-        if images is not None:
-            if found.st_size >= _LARGE and path not in self._suspect:
-                # A private copy would take long. What others write from here on shows in its times.
-                started = let_settle(found, started)
-                calm = _settled(found, started) and images.calm(fd, name)
-            if not calm and images.take(fd, name, path):
-                return True
-        entry = entry_of(path, found, kind)
-        cached, refused = self._cached(path, found), None
-        if cached is not None:
-            entry.xattrs = self._cache.xattrs.get(path, ()) if cached.has_xattrs else ()
-        else:
-            refused = set_xattrs(entry, fd, name)
-        content, settled = None, _settled(found, started)
-        if kind is Type.FILE:
-            content, settled = self._intake.file(fd, name, entry, found, cached, started)
-            if calm and images is not None and not images.calm(fd, name):
-                raise UnstableError
-        elif kind is Type.LINK:
-            entry.target = os.readlink(name, dir_fd=fd)
-            if key(os.stat(name, dir_fd=fd, follow_symlinks=False)) != key(found):
-                raise UnstableError
-            content = self._intake.link(entry, cached)
-        elif kind in (Type.CHAR, Type.BLOCK):
-            entry.device = (os.major(found.st_rdev), os.minor(found.st_rdev))
-        if found.st_nlink > 1 and not is_dir:
-            self.links.setdefault((found.st_dev, found.st_ino), []).append(path)
-        self.scan.inventory.entries.append(entry)
-        self._recording.refused(path, refused)
-        if cached is not None or (settled and refused is None):
-            self._recording.remember(path, entry, key(found), content, cached)
-        return True
-
-    def _may_be_at_work(self, path: bytes, found: os.stat_result, started: int) -> bool:
-        """Whether a file may be a database, and changed so lately that a transaction may be under way in it."""
-        if self._images is None or path in self._images.plain or found.st_nlink > 1 or found.st_size < _SMALLEST:
-            return False
-        return path in self._suspect or not _settled(found, started, COARSE_NS)
-
-    def _cached(self, path: bytes, found: os.stat_result) -> Row | None:
-        cached = self._cache.rows.get(path)
-        return cached if cached is not None and cached.startswith(key(found)) else None

@@ -1,0 +1,99 @@
+"""What a sidecar holds, keeps and removes, as JSON documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from gitsnap.cli.render.json import Document, damage, moment, path, paths, place, problems, snapshot
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.model import Snapshot
+
+# For annotations only: every command would load every operation otherwise, and take twice as long to start.
+if TYPE_CHECKING:
+    from gitsnap.core.retention import Decision
+    from gitsnap.ops.check.doctor import Check
+    from gitsnap.ops.check.verdict import Verdict
+    from gitsnap.ops.store.collect import Collected
+    from gitsnap.ops.store.locate import Initialised
+    from gitsnap.sidecar.catalog import Deleted
+    from gitsnap.sidecar.state.damage import Damage
+
+
+def listing(
+    snapshots: Iterable[Snapshot], damaged: Iterable[tuple[str, GitsnapError]], known: Mapping[str, Damage]
+) -> Document:
+    """`list`."""
+    out: Document = {"snapshots": [snapshot(s) | {"damage": damage(known.get(s.id))} for s in snapshots]}
+    if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
+        out["damaged"] = broken
+    return out
+
+
+def bin_listing(found: Iterable[Deleted], damaged: Iterable[tuple[str, GitsnapError]]) -> Document:
+    """`list --deleted`."""
+    rows = [snapshot(d.snapshot) | {"deleted_at": moment(d.when) if d.when else None} for d in found]
+    out: Document = {"deleted": rows}
+    if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
+        out["damaged"] = broken
+    return out
+
+
+def decisions(found: Iterable[Decision], *, dry_run: bool) -> Document:
+    """`prune`."""
+    rows = list(found)
+    return {
+        "dry_run": dry_run,
+        "kept": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if d.keep],
+        "removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if not d.keep],
+    }
+
+
+def collected(result: Collected) -> Document:
+    """`gc`."""
+    return {
+        "before_bytes": result.before,
+        "after_bytes": result.after,
+        "final": list(result.final),
+        "spared": list(result.spared),
+    }
+
+
+def initialised(result: Initialised) -> Document:
+    """`init`."""
+    return {
+        **place(result.place.root, "installation"),
+        **place(result.place.store, "store"),
+        "created": result.created,
+        "files": result.files,
+        "bytes": result.size,
+        "partial": problems(result.partial),
+        "skipped": paths(result.sockets),
+        "excluded": [p.decode("utf-8", "replace") for p in result.excluded],
+    }
+
+
+def verdicts(results: Iterable[Verdict]) -> Document:
+    """`verify`."""
+    return {
+        "results": [
+            {
+                "snapshot": v.snapshot,
+                "ok": v.ok,
+                "files": v.files,
+                "bytes": v.bytes,
+                "problems": [
+                    path(p.path) | {"problem": p.problem, "expected": p.expected, "actual": p.actual}
+                    for p in v.problems
+                ],
+                "unread": problems(v.unread),
+                "not_covered": paths(v.beyond),
+            }
+            for v in results
+        ]
+    }
+
+
+def checks(found: Iterable[Check]) -> Document:
+    """`doctor`."""
+    return {"checks": [{"name": c.name, "ok": c.ok, "answer": c.answer, "advice": c.advice} for c in found]}
