@@ -17,6 +17,7 @@ from gitsnap.cli.render import json, json_changelog, json_diff, json_status, jso
 from gitsnap.core.comparison import Change, counted
 from gitsnap.core.counts import Counts, Status
 from gitsnap.core.model import Kind
+from gitsnap.core.secrets.masker import NOTHING
 from gitsnap.core.stored_difference import Texts, differing
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import components, diff, stored
@@ -162,7 +163,7 @@ def test_all_readers_count_the_same(old: Tree, new: Tree) -> None:
 
             documents = {
                 "diff": json_diff.difference(found, {}),
-                "changelog": json_changelog.document(log, None, place.settings, secrets=True),
+                "changelog": json_changelog.document(log, None, place.settings, NOTHING, command=str),
                 "snapshot": json.taken(taken),
             }
             for name, document in documents.items():
