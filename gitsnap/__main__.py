@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gitsnap.cli.arguments import Line
+    from gitsnap.cli.session import Session
 
 # An installation of a million files is a few million objects that all stay: looking through them for garbage again and
 # again would take a tenth of the time.
@@ -71,19 +72,25 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
         told = _from_bug(error, arguments)
     # What is to be said of the log comes before the one sentence that says what went wrong.
-    _write_down(told.exit_code if told else code, told)
-    return _fail(told, arguments) if told else code
+    invocation = _write_down(told.exit_code if told else code, told)
+    code = _fail(told, arguments) if told else code
+    if invocation is not None:
+        _tell_hooks(invocation)
+    return code
 
 
-def _write_down(code: int, error: GitsnapError | None) -> None:
-    """Have the audit log tell how it ended. That it cannot changes nothing of what was done, nor of the exit code."""
+def _write_down(code: int, error: GitsnapError | None) -> Session | None:
+    """Have the audit log tell how it ended. That it cannot changes nothing of what was done, nor of the exit code.
+
+    The invocation, where there was one.
+    """
     if "gitsnap.cli.session" not in sys.modules:
-        return
+        return None
     from gitsnap.cli import session
 
     invocation, session.current = session.current, None
     if invocation is None:
-        return
+        return None
     with suppress(Exception, KeyboardInterrupt):
         invocation.act.ended(code, error)
         if invocation.act.warnings:
@@ -92,6 +99,14 @@ def _write_down(code: int, error: GitsnapError | None) -> None:
             terminal.clear()
         for warning in invocation.act.warnings:
             invocation.out.warn(f"warning: {warning}")
+    return invocation
+
+
+def _tell_hooks(invocation: Session) -> None:
+    """Have those hooks told that are to be told how it ended: they may take their time, so everything is said first."""
+    with suppress(Exception, KeyboardInterrupt):
+        for failed in invocation.act.tell():
+            invocation.out.warn(f"warning: {failed}; what was done is done")
 
 
 def _open_standard_streams() -> None:

@@ -154,7 +154,7 @@ class Installation:
 
 def _act(action: str, settings: Settings) -> Act:
     act = Act(action, shlex.join(sys.argv or ["python"]), os.environ, __version__, recorded=True)
-    act.where = settings.audit
+    act.where, act.hooks = settings.audit, settings.hooks
     return act
 
 
@@ -170,7 +170,8 @@ def _writing_down(act: Act) -> Iterator[None]:
 
 def _ended(act: Act, exit_code: int, error: BaseException | None = None) -> None:
     act.ended(exit_code, error)
-    for warning in act.warnings:
+    # Who hangs up on us in a hook changes nothing of what was done.
+    for warning in [*act.warnings, *act.tell()]:
         logging.getLogger("gitsnap").warning(warning)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from gitsnap.core import running
 from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
+from gitsnap.core.notification import HOOKS as TOLD
 from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
 from gitsnap.core.secrets.rules import Rules as SecretRules
@@ -246,12 +247,16 @@ def _hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own:
             path=path,
             hint="each installation has its own; `gitsnap status` tells where its sidecar is",
         )
-    unknown = table.keys() - {"before-snapshot", "after-snapshot", "timeout"}
+    unknown = table.keys() - {"before-snapshot", "after-snapshot", "timeout", *TOLD}
     if unknown:
         raise UsageError(f"{path}: [hooks] does not know {min(unknown)}", path=path)
     commands = [table.get(key, "") for key in ("before-snapshot", "after-snapshot")]
     if not all(isinstance(command, str) and "\0" not in command for command in commands):
         raise UsageError(f"{path}: [hooks] before-snapshot and after-snapshot must be shell commands", path=path)
+    told = {key: table[key] for key in TOLD if key in table}
+    for key, command in told.items():
+        if not isinstance(command, str) or "\0" in command:
+            raise UsageError(f"{path}: [hooks] {key} must be a shell command", path=path)
     timeout = table.get("timeout", HOOK_TIMEOUT)
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < 1e9:
         raise UsageError(f"{path}: [hooks] timeout must be a number of seconds", path=path)
@@ -259,7 +264,7 @@ def _hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own:
     if environ.get("GITSNAP_HOOK"):
         # We are run by one.
         return None
-    return Hooks(commands[0], commands[1], float(timeout), dict(environ))
+    return Hooks(commands[0], commands[1], float(timeout), dict(environ), told=told)
 
 
 def _require_private(path: str) -> None:

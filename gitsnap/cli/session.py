@@ -160,7 +160,8 @@ class Session:
         from gitsnap.cli.process import callers_umask
 
         quiet = self.options.json or self.options.quiet
-        return replace(settings, hooks=replace(settings.hooks, umask=callers_umask(), quiet=quiet))
+        self.act.hooks = hooks = replace(settings.hooks, umask=callers_umask(), quiet=quiet)
+        return replace(settings, hooks=hooks)
 
     def root_to_snapshot(self) -> str:
         """The directory that `place_to_snapshot` is about, without protecting it."""

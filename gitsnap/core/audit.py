@@ -44,8 +44,8 @@ class Noted:
     `taken` and `removed` are snapshots, `reasons` why retention removed one, by its id. `target` is the one that was
     brought back or pinned. `changes` tells that the operation was about to change the sidecar, `looks` that it only
     said what it would do, `declined` that somebody was asked and said no. `outcome` and `cause` are what the exit code
-    alone does not tell. `counts` are figures by name, `checks` and `details` JSON. `begin` is called when the directory
-    is about to be changed.
+    alone does not tell. `counts` are figures by name, `checks` and `details` JSON. `damaged` is what was found damaged
+    for the first time. `begin` is called when the directory is about to be changed.
     """
 
     taken: list[Snapshot] = field(default_factory=list)
@@ -62,6 +62,7 @@ class Noted:
     checks: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    damaged: list[dict[str, Any]] = field(default_factory=list)
     begin: Callable[[], None] = lambda: None
 
     def took(self, snapshot: Snapshot) -> None:

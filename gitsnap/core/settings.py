@@ -16,7 +16,8 @@ HOOK_TIMEOUT = 600.0
 
 @dataclass(slots=True, frozen=True)
 class Hooks:
-    """Shell commands to run before and after a snapshot; empty for none.
+    """Shell commands to run before and after a snapshot; empty for none. `told` are those that are told of events, by
+    name (core.notification).
 
     Each may take `timeout` seconds. `environ` is their environment, but for what tells of the snapshot; `umask` is the
     caller's. With `quiet` nothing of what they print is to be seen.
@@ -28,6 +29,7 @@ class Hooks:
     environ: Mapping[str, str] = field(default_factory=dict)
     umask: int = -1
     quiet: bool = False
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)

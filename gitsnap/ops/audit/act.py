@@ -15,7 +15,7 @@ from gitsnap.core.audit import Noted
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.secrets import hints
-from gitsnap.core.settings import Audit
+from gitsnap.core.settings import Audit, Hooks
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit
 
@@ -35,12 +35,15 @@ class Act:
         self.recorded = recorded
         self.noted = Noted(begin=self._begun)
         self.where = Audit()
+        # Whoever is told of it (`tell`).
+        self.hooks: Hooks | None = None
         # What has to be said of the log itself.
         self.warnings: list[str] = []
         self._store: str | None = None
         self._installation: str | None = None
         self._started = time.monotonic()
         self._is_begun = False
+        self._record_of_end: dict[str, Any] | None = None
 
     def attach(self, sidecar: Sidecar) -> None:
         """It is about this sidecar."""
@@ -61,12 +64,43 @@ class Act:
         """Write down how it ended, where it is to be written down at all. Raises nothing of the log's own failures:
         what was done is done. `warnings` tell of them."""
         noted = self.noted
-        if self._store is None or noted.looks or not (self.recorded or noted.changes):
+        if self._store is None:
             return
         outcome = noted.outcome or (
             "declined" if noted.declined else log.outcome_of(exit_code, getattr(error, "kind", None))
         )
-        self._write("ended", outcome, exit_code, error)
+        is_recorded = not noted.looks and (self.recorded or noted.changes)
+        if is_recorded:
+            self._write("ended", outcome, exit_code, error)
+        if self.hooks is not None and self.hooks.told and (is_recorded or noted.damaged):
+            # The log's own failures are told above.
+            with suppress(Exception):
+                self._record_of_end = self._record("ended", outcome, exit_code, error)
+
+    def tell(self) -> list[str]:
+        """Run the hooks that are to be told of it, after all is said and done: a sentence for each that failed.
+
+        Nothing of that changes what was done. No lock is held, and what a hook does is no part of it.
+        """
+        record, self._record_of_end = self._record_of_end, None
+        if record is None or self.hooks is None or self._store is None:
+            return []
+        # Few have hooks.
+        from gitsnap.ops.audit import notify
+
+        failed = notify.notify(
+            self.hooks, (self._installation or "/", self._store), record, _masked(self.noted.damaged)
+        )
+        for hook in failed:
+            self._write_down_failure(hook.name, hook.told, hook.output, record["upgrade"])
+        return [hook.told for hook in failed]
+
+    def _write_down_failure(self, name: str, told: str, output: str, upgrade: str | None) -> None:
+        act = Act("hook", self._command, self._environ, self._version, recorded=True)
+        act.where, act._store, act._installation = self.where, self._store, self._installation
+        act.noted.upgrade, act.noted.cause = upgrade, told
+        act.noted.details = {"hook": name, "output": output}
+        act.ended(1)
 
     def _write(self, phase: str, outcome: str, exit_code: int | None, error: BaseException | None) -> None:
         if self._store is None:

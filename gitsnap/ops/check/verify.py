@@ -53,7 +53,17 @@ def verify(
         with sidecar.using_objects(settings.lock_wait):
             failed = {s.commit: [Problem(f.path, f.problem) for f in look.verdicts[s.id].problems] for s in look.chosen}
             passed = {s.commit for s in look.chosen if look.verdicts[s.id].ok}
-            damage.judge(sidecar, look.living, passed, {c: p for c, p in failed.items() if p}, now)
+            beside = {v.snapshot: [Problem(f.path, f.problem) for f in v.problems] for v in look.damaged.values()}
+            if look.flaws:
+                beside["sidecar"] = [Problem(f.path, f.problem) for f in look.flaws]
+            damage.judge(
+                sidecar,
+                look.living,
+                passed,
+                {c: p for c, p in failed.items() if p},
+                now,
+                beside=beside if everything else None,
+            )
         verifications.record(
             sidecar,
             [s for s in look.chosen if look.verdicts[s.id].ok],

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from gitsnap.core.audit import path_text
 from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.sidecar import catalog
@@ -15,6 +16,8 @@ from gitsnap.sidecar.state import damage
 from gitsnap.sidecar.state.damage import Damage
 
 _PATIENCE = 10.0
+# Hexadecimal digits of a commit's id.
+_COMMIT = 40
 
 
 def _broken(sidecar: Sidecar) -> set[bytes]:
@@ -34,23 +37,30 @@ def judge(
     passed: Collection[str],
     failed: Mapping[str, Sequence[Problem]],
     now: datetime,
+    *,
+    beside: Mapping[str, Sequence[Problem]] | None = None,
 ) -> None:
     """After a verification: what passed (commits) is whole, what failed is damaged, and so is what shares its objects.
 
-    OSError or LockedError where nothing can be written.
+    `beside` is all that is wrong with the sidecar itself, and with snapshots that no commit stands for, by name; None
+    where that was not looked at. OSError or LockedError where nothing can be written.
     """
     broken = _broken(sidecar)
     damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
-    if not failed and not damage.load(sidecar):
+    if not failed and not beside and not damage.load(sidecar):
         return
     others = [s for s in living if s.commit not in failed and s.commit not in passed]
     shared = _holders(sidecar, others, broken) if broken and others else {}
 
     def how(before: dict[str, Damage]) -> dict[str, Damage]:
         alive = {s.commit for s in living}
-        after = {c: d for c, d in before.items() if c in alive and c not in passed}
-        for commit, problems in (*shared.items(), *failed.items()):
+        stays = alive.difference(passed)
+        if beside is None:
+            stays |= {key for key in before if _is_name(key)}
+        after = {c: d for c, d in before.items() if c in stays}
+        for commit, problems in (*shared.items(), *failed.items(), *(beside or {}).items()):
             after[commit] = damage.damage(now, "verify", problems, before.get(commit))
+        _note_first(sidecar, living, before, after)
         return after
 
     damage.change(sidecar, how, _PATIENCE)
@@ -58,18 +68,39 @@ def judge(
 
 def note(sidecar: Sidecar, now: datetime, by: str) -> None:
     """After a command that may have met damage on its way: what it met is known from now on."""
-    if not sidecar.met_damage:
+    if not sidecar.met_damage and not sidecar.damaged:
         return
     # Nothing that a command found may depend on whether it can be written down.
     with suppress(OSError, LockedError, IntegrityError), sidecar.using_objects(_PATIENCE):
         broken = _broken(sidecar)
         damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
-        found = _holders(sidecar, catalog.snapshots(sidecar), broken)
+        living = catalog.snapshots(sidecar)
+        found = dict(_holders(sidecar, living, broken)) if broken else {}
+        found |= {name: [Problem(b"", error.message)] for name, error in sidecar.damaged.items()}
 
         def how(before: dict[str, Damage]) -> dict[str, Damage]:
-            return before | {c: damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before}
+            after = before | {c: damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before}
+            _note_first(sidecar, living, before, after)
+            return after
 
         damage.change(sidecar, how, _PATIENCE)
+
+
+def _is_name(key: str) -> bool:
+    """Whether what is damaged goes by a name (`sidecar`, a snapshot that cannot be read), not by a commit."""
+    return len(key) != _COMMIT
+
+
+def _note_first(
+    sidecar: Sidecar, living: Sequence[Snapshot], before: Collection[str], after: Mapping[str, Damage]
+) -> None:
+    """For whoever is to be told: what was not known to be damaged until now."""
+    names = {s.commit: s.id for s in living}
+    for commit, found in after.items():
+        if commit not in before:
+            first = found.problems[0] if found.problems else Problem(b"", "")
+            told = {"snapshot": names.get(commit, commit), "path": path_text(first.path), "problem": first.reason}
+            sidecar.noted.damaged.append({**told, "problems": found.count})
 
 
 def heal(sidecar: Sidecar) -> None:

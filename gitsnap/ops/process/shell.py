@@ -7,8 +7,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,11 +54,12 @@ def run(
     react: Callable[[int, bool], None] = lambda *_: None,
     *,
     output: int | None = None,
+    feed: bytes = b"",
 ) -> Ended:
     """Run `sh -c COMMAND` to its end, or to that of its time.
 
-    It prints to the descriptor `output`; without one, what it prints is kept. `react` is told of signals that the
-    waiter hears; where it hears none, they raise here, and the command is ended.
+    It reads `feed`, and prints to the descriptor `output`; without one, what it prints is kept. `react` is told of
+    signals that the waiter hears; where it hears none, they raise here, and the command is ended.
     """
     started, waiter = time.monotonic(), waiter or Polling()
     process: subprocess.Popen[bytes] | None = None
@@ -67,7 +68,7 @@ def run(
         with tempfile.TemporaryFile() if output is None else nullcontext(output) as kept:
             printing = kept if isinstance(kept, int) else kept.fileno()
             with signals_held():
-                process = _start(command, where, printing)
+                process = _start(command, where, printing, feed)
             code = waiter.until(process.poll, started + where.timeout, react, every=1)
             if code is None:
                 code, problem = _end(process, waiter), f"took longer than {where.timeout:g} s"
@@ -84,17 +85,31 @@ def run(
     return Ended(problem, code, time.monotonic() - started, text)
 
 
-def _start(command: str, where: Surroundings, output: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["sh", "-c", command],
-        cwd=where.directory,
-        env=dict(where.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-        umask=where.umask,
-    )
+def _start(command: str, where: Surroundings, output: int, feed: bytes) -> subprocess.Popen[bytes]:
+    with _holding(feed) as reading:
+        return subprocess.Popen(
+            ["sh", "-c", command],
+            cwd=where.directory,
+            env=dict(where.environ),
+            stdin=reading,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            umask=where.umask,
+        )
+
+
+@contextmanager
+def _holding(feed: bytes) -> Iterator[int]:
+    """A descriptor to read it from. A file and not a pipe: who does not read it holds nobody up."""
+    if not feed:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(feed)
+        file.flush()
+        file.seek(0)
+        yield file.fileno()
 
 
 def _end(process: subprocess.Popen[bytes], waiter: Waiter) -> int | None:

@@ -197,6 +197,10 @@ class _Recovery:
             before = [s for s in living if s.id != record.safety]
             now = self._options.now.astimezone(self._settings.zone)
             told = outcomes.follow(self._sidecar, before, target, now, recovering=True)
+            if told:
+                # An upgrade whose end nobody lived to tell.
+                self._sidecar.noted.upgrade = told[-1].upgrade
+                self._sidecar.noted.details["settled"] = told[-1].outcome.value
             outcomes.go_on(self._sidecar, target, now, self._settings.author, told, moved=True)
 
     def _forward(self, phase: Phase) -> bool:
