@@ -1,4 +1,4 @@
-"""A directory goes back, by `rollback`, `restore` and `undo`: what they ask, and what they tell."""
+"""A directory goes back, by `rollback`, `restore`, `undo` and `redo`: what they ask, and what they tell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.model import Snapshot
     from gitsnap.core.plan import RestorePlan
+    from gitsnap.core.settings import Settings
     from gitsnap.ops.restore.result import Restored
+    from gitsnap.ops.restore.rollback import RollbackOptions
+    from gitsnap.sidecar.repository import Sidecar
+
+    Reversal = Callable[[Sidecar, Settings, RollbackOptions], Restored]
 
 
 def bring_back(
@@ -69,6 +74,33 @@ def bring_back(
     if snapshot is not None and snapshot.startswith("latest") and not asked:
         _mention_before(session, result.target)
     report(session, result, [component] if component is not None else paths, dry_run=dry_run)
+
+
+def reverse(
+    session: Session, operation: Reversal, *, dry_run: bool, yes: bool, running_databases: str | None = None
+) -> None:
+    """Undo or redo, and tell of it."""
+    from gitsnap.cli.interrupts import Signals
+    from gitsnap.cli.session import with_running
+    from gitsnap.ops.live import in_progress
+    from gitsnap.ops.restore.rollback import RollbackOptions
+
+    asks = not yes and not dry_run and session.out.interactive
+    with session.open(changing=True, gone=True) as (sidecar, settings):
+        result = operation(
+            sidecar,
+            with_running(settings, running_databases),
+            RollbackOptions(
+                session.now,
+                dry_run=dry_run,
+                confirm=confirmation(session, sidecar.installation) if asks else None,
+                observer=session.out.progress(),
+                interrupts=Signals(),
+            ),
+        )
+        if result.applied and result.verified:
+            in_progress.settle(sidecar)
+    report(session, result, dry_run=dry_run)
 
 
 def _mention_before(session: Session, target: Snapshot) -> None:

@@ -46,6 +46,9 @@ _TRAILERS = {
     "Tag": _FREE,
     "Partial": r"[1-9][0-9]{0,18}",
     "Running": _FREE,
+    "Undoes": ID.pattern,
+    "Redoes": ID.pattern,
+    "Purged": r"[1-9][0-9]{0,8}",
 }
 _REQUIRED = ("Id", "Kind", "Label", "Files", "Bytes", "Manifest-SHA256", "Metadata-SHA256")
 
@@ -140,6 +143,9 @@ def parse_message(
         partial=int(one.get("Partial", 0)),
         sequence=int(one["Sequence"]) if "Sequence" in one else None,
         running=tuple(map(_unescape, found.get("Running", ()))),
+        undoes=one.get("Undoes"),
+        redoes=one.get("Redoes"),
+        purged=int(one.get("Purged", 0)),
     )
     _check_canonical(snapshot, message)
     return snapshot
@@ -268,6 +274,9 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Tag": tuple(map(_escape, snapshot.tags)),
         "Partial": snapshot.partial or None,
         "Running": tuple(map(_escape, snapshot.running)),
+        "Undoes": snapshot.undoes,
+        "Redoes": snapshot.redoes,
+        "Purged": snapshot.purged or None,
     }
     trailers = []
     for name, value in values.items():

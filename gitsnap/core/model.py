@@ -166,6 +166,8 @@ class Snapshot:
 
     `sequence` counts the snapshots that were taken (core.order); imported ones and those of old sidecars have none.
     `running` tells of databases whose server was at work when it was taken (core.running).
+    `undoes` and `redoes` are of a safety snapshot that undo or redo has taken: the id of the one that it brought back.
+    `purged` tells how often paths were taken out of it afterwards.
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
     """
 
@@ -189,6 +191,9 @@ class Snapshot:
     partial: int = 0
     sequence: int | None = None
     running: tuple[str, ...] = ()
+    undoes: str | None = None
+    redoes: str | None = None
+    purged: int = 0
     ending: Ending | None = None
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order, newest
+from gitsnap.core.reversal import chains
 
 _NO_TIME = timedelta(0)
 # Where rules may be from, the closest last.
@@ -266,24 +267,24 @@ def decide(
     """What becomes of each snapshot, newest first.
 
     Hours, days, weeks, months and years are those of `zone`; `now` is aware. `newest_verified` and `protected` are ids
-    of snapshots. Those, pinned ones, the last one taken and the safety snapshot that undo brings back stay whatever the
-    policy says, and the rest of their units with them; they take up a place of a rule only where they would have had it
-    anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in restic, places
-    that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so that a
-    rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
+    of snapshots. Those, pinned ones, the last one taken and the safety snapshots that undo and redo bring back stay
+    whatever the policy says, and the rest of their units with them; they take up a place of a rule only where they
+    would have had it anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in
+    restic, places that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so
+    that a rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
     """
     if policy.empty:
         raise UsageError("this would keep no snapshot: name at least one rule", hint="for example: --keep-last 10")
     ordered = _newest_first(snapshots)
     units = _units(ordered)
     last = newest(ordered[::-1])
-    undo = next((s for s in ordered if s.kind is Kind.SAFETY), None)
+    needed = _reversible(ordered[::-1])
     decisions: dict[str, Decision] = {}
     for unit, judged in _judge(units, policy, now, zone):
         kept = [why for wanted, why in judged if wanted]
         gone = [why for wanted, why in judged if not wanted]
         own = {s.id: _own_reasons(s, newest_verified, protected) for s in unit.snapshots}
-        for one, why in ((last, "the newest"), (undo, "what undo brings back")):
+        for one, why in ((last, "the newest"), *needed):
             if one is not None and one.id in own and not kept:
                 own[one.id].append(why)
         for snapshot in unit.snapshots:
@@ -293,6 +294,22 @@ def decide(
             decisions[snapshot.id] = Decision(snapshot, bool(reasons), tuple(reasons or gone))
     _keep_evidence(ordered[::-1], decisions)
     return [decisions[snapshot.id] for snapshot in ordered]
+
+
+def _reversible(ordered: Sequence[Snapshot]) -> list[tuple[Snapshot, str]]:
+    """The safety snapshots that undo and redo bring back next, and the newest of all: what the last rollback has taken
+    away. Each once, with the reason to keep it; `ordered` are all snapshots, oldest first."""
+    found: dict[str, tuple[Snapshot, str]] = {}
+    reach = chains(ordered)
+    newest_safety = [s for s in ordered if s.kind is Kind.SAFETY][-1:]
+    for chain, why in (
+        (reach.undo, "undo brings back"),
+        (reach.redo, "redo brings back"),
+        (newest_safety, "was there before the last rollback"),
+    ):
+        for snapshot in chain[-1:]:
+            found.setdefault(snapshot.id, (snapshot, f"what {why}"))
+    return list(found.values())
 
 
 def _keep_evidence(ordered: list[Snapshot], decisions: dict[str, Decision]) -> None:

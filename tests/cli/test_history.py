@@ -120,7 +120,7 @@ def test_an_undone_rollback_leaves_the_upgrade_in_force(installation: Path) -> N
     assert stands() == ("reverted", "pre")
     run_gitsnap("-C", installation, "undo", "--yes")
     assert stands() == ("kept", "post")
-    run_gitsnap("-C", installation, "undo", "--yes")
+    run_gitsnap("-C", installation, "redo", "--yes")
     assert stands() == ("reverted", "pre")
     run_gitsnap("-C", installation, "rollback", "two@post", "--yes")
     assert stands() == ("kept", "post")

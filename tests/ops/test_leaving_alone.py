@@ -70,8 +70,8 @@ def test_undo_takes_back_what_the_merge_changed_and_no_more(place: Protected) ->
     before = inodes(place)
     keep_edits(place, lambda: write(place, log="later\n"))
     write(place, log="much later\n", data="later\n")
-    for code in ("2\n", "1\n", "2\n"):
-        done = undo.undo(place.sidecar, place.settings, RollbackOptions(place.now))
+    for step, code in ((undo.undo, "2\n"), (undo.redo, "1\n"), (undo.undo, "2\n")):
+        done = step(place.sidecar, place.settings, RollbackOptions(place.now))
         assert done.verified
         assert held(place).get("code") == code
         assert ("new" in held(place)) is (code == "2\n")

@@ -125,6 +125,7 @@ def test_some_paths_leave_it_what_it_was(place: Protected) -> None:
 def test_it_goes_with_the_snapshot_before_it(place: Protected) -> None:
     carry_out(place, "exit 3")
     retention.delete(place.sidecar, [stored(place).pre.id], place.settings, now=place.now)
+    place.collect()
     assert place.sidecar.refs.below(refs.UPGRADES) == {}
     clean(place)
 

@@ -82,12 +82,12 @@ def test_a_rollback_is_told(place: Protected) -> None:
     assert place.snapshots()[-1].id != safety
 
 
-def test_undo_and_undo_again(place: Protected) -> None:
+def test_undo_and_redo(place: Protected) -> None:
     first = version(place, 1)
     version(place, 2)
     place.rollback(first)
-    for number in (2, 1, 2):
-        assert undo.undo(place.sidecar, place.settings, RollbackOptions(place.now)).verified
+    for step, number in ((undo.undo, 2), (undo.redo, 1), (undo.undo, 2)):
+        assert step(place.sidecar, place.settings, RollbackOptions(place.now)).verified
         agree(place, number)
 
 

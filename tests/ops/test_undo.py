@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError
+from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
+from gitsnap.ops.capture.request import Request
 from gitsnap.ops.report import history
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore import undo as undoing
@@ -36,16 +39,129 @@ def test_nothing_to_undo(place: Protected) -> None:
         undo(place)
 
 
-def test_undo_and_undo_again(place: Protected) -> None:
+def redo(place: Protected) -> Restored:
+    return undoing.redo(place.sidecar, place.settings, RollbackOptions(place.now))
+
+
+def test_undo_and_redo(place: Protected) -> None:
     top = place.root.parent
     first = place.take().snapshot.id
     wanted = copy_tree(place.root, top / "wanted")
     upgrade(place.root)
     upgraded = copy_tree(place.root, top / "upgraded")
     place.rollback(first)
-    for tree in (upgraded, wanted, upgraded):
-        assert undo(place).verified
+    for step, tree in ((undo, upgraded), (redo, wanted), (undo, upgraded)):
+        assert step(place).verified
         same_tree(tree, place.root)
+
+
+def write(place: Protected, text: str) -> None:
+    (place.root / "state").write_text(text)
+
+
+def test_undo_walks_back_and_redo_forward_again(place: Protected) -> None:
+    """What came first is v0; each rollback to it takes away v1, v2, v3 in turn."""
+    write(place, "v0")
+    first = place.take().snapshot.id
+    for text in ("v1", "v2", "v3"):
+        write(place, text)
+        place.rollback(first)
+    seen = []
+    for step in (undo, undo, undo, redo, redo, undo, redo, redo):
+        assert step(place).verified
+        seen.append((place.root / "state").read_text())
+    assert seen == ["v3", "v2", "v1", "v2", "v3", "v2", "v3", "v0"]
+    with pytest.raises(NoSuchSnapshotError, match="nothing to redo"):
+        redo(place)
+    place.assert_sound()
+
+
+def test_everything_undone_is_said_with_the_way_forward(place: Protected) -> None:
+    first = place.take().snapshot.id
+    write(place, "v1")
+    place.rollback(first)
+    undo(place)
+    with pytest.raises(NoSuchSnapshotError, match="was undone") as raised:
+        undo(place)
+    assert "redo" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("what", ["rollback", "restore", "upgrade", "snapshot"])
+def test_something_new_ends_what_could_be_redone(place: Protected, what: str) -> None:
+    write(place, "v0")
+    first = place.take().snapshot.id
+    write(place, "v1")
+    place.rollback(first)
+    undo(place)
+    if what == "upgrade":
+        place.take(Request(kind=Kind.PRE, upgrade="u"))
+    else:
+        write(place, "v2")
+        if what == "snapshot":
+            place.take()
+        else:
+            place.rollback(first, [b"state"] if what == "restore" else ())
+    with pytest.raises(NoSuchSnapshotError, match="nothing to redo"):
+        redo(place)
+
+
+def test_a_snapshot_of_what_undo_brought_back_ends_nothing(place: Protected) -> None:
+    write(place, "v0")
+    first = place.take().snapshot.id
+    write(place, "v1")
+    place.rollback(first)
+    undo(place)
+    place.take()
+    assert redo(place).verified
+    assert (place.root / "state").read_text() == "v0"
+
+
+def test_what_was_undone_by_hand_is_a_step_of_undo_all_the_same(place: Protected) -> None:
+    top = place.root.parent
+    write(place, "v0")
+    first = place.take().snapshot.id
+    write(place, "v1")
+    place.rollback(first)
+    write(place, "v2")
+    by_hand = copy_tree(place.root, top / "by-hand")
+    place.rollback(first)
+    shutil.copy2(by_hand / "state", place.root / "state")
+    copy_tree_time(by_hand, place.root)
+    done = undo(place)
+    assert done.verified and not done.plan.steps
+    assert undo(place).verified
+    assert (place.root / "state").read_text() == "v1"
+    assert redo(place).verified
+    same_tree(by_hand, place.root)
+
+
+def test_of_what_is_gone_nothing_is_guessed(place: Protected) -> None:
+    write(place, "v0")
+    first = place.take().snapshot.id
+    write(place, "v1")
+    place.rollback(first)
+    undo(place)
+    write(place, "v2")
+    last = place.rollback(first).safety
+    assert last
+    place.delete(last.id)
+    with pytest.raises(NoSuchSnapshotError, match="gone"):
+        redo(place)
+
+
+def test_retention_keeps_what_undo_and_redo_bring_back(place: Protected) -> None:
+    write(place, "v0")
+    first = place.take().snapshot.id
+    for text in ("v1", "v2"):
+        write(place, text)
+        place.rollback(first)
+    undo(place)
+    place.prune(keep_last=1)
+    assert undo(place).verified
+    assert (place.root / "state").read_text() == "v1"
+    place.prune(keep_last=1)
+    assert redo(place).verified
+    assert (place.root / "state").read_text() == "v2"
 
 
 def test_of_a_restore_only_its_paths_are_undone(place: Protected) -> None:
@@ -64,8 +180,6 @@ def test_of_a_restore_only_its_paths_are_undone(place: Protected) -> None:
 
 def copy_tree_time(source: Path, target: Path) -> None:
     """The root's own time has moved with what was made after the restore."""
-    import os
-
     found = source.stat()
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 

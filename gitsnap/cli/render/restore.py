@@ -102,8 +102,9 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
     in_use(out, result)
     pruned(out, result.pruned)
     held(out, result.held)
-    if result.safety and result.plan.steps:
-        out.line(f"\nTo undo: {out.command('undo')}")
+    if result.safety and (result.plan.steps or result.safety.undoes):
+        back = "redo" if result.safety.undoes else "undo"
+        out.line(f"\nTo {back}: {out.command(back)}")
 
 
 def in_use(out: Terminal, result: Restored) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Request:
     """What is to be taken. An empty label means the kind; an empty message means the label.
 
+    `undoes` and `redoes` are as in a snapshot.
     `running` are the databases at work in what was looked at; with `refuse_running` none is taken where there are any.
     """
 
@@ -39,6 +40,8 @@ class Request:
     upgrade: str | None = None
     command: str | None = None
     exit_code: int | None = None
+    undoes: str | None = None
+    redoes: str | None = None
     running: list[Running] = field(default_factory=list)
     refuse_running: bool = False
 

@@ -76,6 +76,8 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
         command=request.command,
         exit_code=request.exit_code,
         running=tuple(r.told for r in request.running),
+        undoes=request.undoes,
+        redoes=request.redoes,
         sequence=None if request.kind is Kind.IMPORTED else following(living, known.places().values()),
     )
 

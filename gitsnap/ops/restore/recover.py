@@ -29,7 +29,7 @@ from gitsnap.ops.restore.scan import check
 from gitsnap.ops.restore.target import EVERYTHING, Extent, Only, Target, merged_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
-from gitsnap.sidecar import catalog, contents, selectors
+from gitsnap.sidecar import catalog, contents, selectors, withdraw
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
 
@@ -191,8 +191,13 @@ class _Recovery:
 
     def _follow(self, result: Recovered, record: Record) -> None:
         """Record what a rollback that has come to its end has made of upgrades; taken back, it has made nothing."""
+        living = catalog.snapshots(self._sidecar)
+        if result.verified and result.direction is Direction.REVERT:
+            # With its safety snapshot, the undo or redo would pass for one that was carried out.
+            nothing = [s for s in living if s.id == record.safety and (s.undoes or s.redoes)]
+            if nothing:
+                withdraw.delete(self._sidecar, living, nothing, self._options.now)
         if result.verified and result.direction is Direction.FINISH and not (record.paths or record.part):
-            living = catalog.snapshots(self._sidecar)
             target = selectors.resolve(living, record.target)
             before = [s for s in living if s.id != record.safety]
             now = self._options.now.astimezone(self._settings.zone)

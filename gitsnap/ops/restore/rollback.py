@@ -54,6 +54,9 @@ class RollbackOptions:
     interrupts: Interrupts = UNGUARDED
     # Stages that an earlier rollback left: no content, and not to be touched.
     hidden: frozenset[bytes] = frozenset()
+    # The safety snapshot that undo or redo brings back: core.reversal goes by what is noted of that.
+    undoes: str | None = None
+    redoes: str | None = None
 
 
 def rollback(
@@ -216,7 +219,8 @@ class Rollback:
             if self.target.only is not None:
                 self._leaving = tuple(drifted)
                 request.command = command_line(target.id, leaving=self._leaving)
-            return bool(result.plan.steps)
+            # A step of undo or redo is one also where somebody has done the same by hand.
+            return bool(result.plan.steps or request.undoes or request.redoes)
 
         what = f"{len(paths)} path{'s' * (len(paths) != 1)} of " if paths else ""
         what = f"the component {part.name} of " if part else what
@@ -226,6 +230,8 @@ class Rollback:
             # What undoes an upgrade belongs to it.
             upgrade=None if what else self._undoes(),
             command=command_line(target.id, paths, part),
+            undoes=self._options.undoes,
+            redoes=self._options.redoes,
         )
         capture = Capture(
             self._sidecar,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gitsnap.core.component import Part
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
+from gitsnap.core.reversal import chains
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import LEAVING
 from gitsnap.ops.compare import components
@@ -69,6 +70,43 @@ def last_safety(living: Living) -> Snapshot:
     for snapshot in reversed(living):
         if snapshot.kind is Kind.SAFETY:
             return catalog.require_certain(living, snapshot)
-    raise NoSuchSnapshotError(
+    raise _nothing_to_undo()
+
+
+def last_to_undo(living: Living) -> Snapshot:
+    """The safety snapshot of the last rollback or restore that was not undone; raises as `last_safety` does."""
+    found = chains(living)
+    if found.undo:
+        # With undos after it, these are what has to be known for certain.
+        catalog.require_certain(living, found.last if found.last and found.last.undoes else found.undo[-1])
+        return found.undo[-1]
+    if found.redo:
+        raise NoSuchSnapshotError(
+            "there is nothing to undo: every rollback and restore of which the safety snapshot is left was undone",
+            hint="`gitsnap redo` takes the last undo back",
+        )
+    raise _nothing_to_undo()
+
+
+def last_to_redo(living: Living) -> Snapshot:
+    """The safety snapshot of the last undo that is to be taken back; NoSuchSnapshotError where there is none, or
+    something was done since of which nothing is left."""
+    found = chains(living)
+    if not found.redo or found.last is None:
+        raise NoSuchSnapshotError(
+            "there is nothing to redo: the last thing that was done here was no undo", hint="`gitsnap list` shows all"
+        )
+    catalog.require_certain(living, found.last)
+    since = found.last.sequence or 0
+    if any(living.places.get(name, 0) > since for name in living.gone):
+        raise NoSuchSnapshotError(
+            "there is nothing to redo: a snapshot that was taken after the undo is gone, and with it what it tells",
+            hint=f"gitsnap rollback {found.redo[-1].id} brings back what was there before the undo",
+        )
+    return found.redo[-1]
+
+
+def _nothing_to_undo() -> NoSuchSnapshotError:
+    return NoSuchSnapshotError(
         "there is nothing to undo: no rollback or restore has left a safety snapshot", hint="`gitsnap list` shows all"
     )

@@ -1,13 +1,15 @@
-"""Reversing a rollback, a restore or a merge that was carried out."""
+"""Reversing rollbacks, restores and merges that were carried out, one by one, and going forward again."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
-from gitsnap.ops.restore.safety import component_of_snapshot, last_safety, reach_of
+from gitsnap.ops.restore.safety import component_of_snapshot, last_to_redo, last_to_undo, reach_of
 from gitsnap.ops.restore.target import Extent, Only, merged_paths
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
@@ -18,16 +20,32 @@ def undo(
     settings: Settings,
     options: RollbackOptions,
 ) -> Restored:
-    """Reverse the last rollback, restore or undo: bring back what its safety snapshot holds, as far as it reached.
+    """Reverse the last rollback or restore that still stands: bring back what its safety snapshot holds, as far as it
+    reached.
 
-    Takes a safety snapshot as well, so that it can be undone in turn. Raises NoSuchSnapshotError when there is none.
+    Takes a safety snapshot as well, for redo. Raises NoSuchSnapshotError when there is none.
     """
     with sidecar.writing(settings.lock_wait):
-        safety = last_safety(catalog.snapshots(sidecar))
-        reach = reach_of(safety.command)
-        part = component_of_snapshot(sidecar, safety, reach.component, settings)
-        only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
-        return Rollback(sidecar, safety, settings, options, Extent(reach.paths, part, only), reversing=True).run()
+        safety = last_to_undo(catalog.snapshots(sidecar))
+        return _reverse(sidecar, safety, settings, replace(options, undoes=safety.id))
+
+
+def redo(
+    sidecar: Sidecar,
+    settings: Settings,
+    options: RollbackOptions,
+) -> Restored:
+    """Take the last undo back. NoSuchSnapshotError where none was the last thing that was done."""
+    with sidecar.writing(settings.lock_wait):
+        safety = last_to_redo(catalog.snapshots(sidecar))
+        return _reverse(sidecar, safety, settings, replace(options, redoes=safety.id))
+
+
+def _reverse(sidecar: Sidecar, safety: Snapshot, settings: Settings, options: RollbackOptions) -> Restored:
+    reach = reach_of(safety.command)
+    part = component_of_snapshot(sidecar, safety, reach.component, settings)
+    only = None if reach.leaving is None else _merged(sidecar, safety, reach.leaving)
+    return Rollback(sidecar, safety, settings, options, Extent(reach.paths, part, only), reversing=True).run()
 
 
 def _merged(sidecar: Sidecar, safety: Snapshot, leaving: tuple[bytes, ...]) -> Only:
