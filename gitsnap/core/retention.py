@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order, newest
-from gitsnap.core.reversal import chains
+from gitsnap.core.reversal import brought_back, chains
 
 _NO_TIME = timedelta(0)
 # Where rules may be from, the closest last.
@@ -267,11 +267,11 @@ def decide(
     """What becomes of each snapshot, newest first.
 
     Hours, days, weeks, months and years are those of `zone`; `now` is aware. `newest_verified` and `protected` are ids
-    of snapshots. Those, pinned ones, the last one taken and the safety snapshots that undo and redo bring back stay
-    whatever the policy says, and the rest of their units with them; they take up a place of a rule only where they
-    would have had it anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in
-    restic, places that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so
-    that a rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
+    of snapshots. Those, pinned ones, the last one taken and the safety snapshots that undo and redo need stay whatever
+    the policy says, and the rest of their units with them; they take up a place of a rule only where they would have
+    had it anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in restic,
+    places that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so that a
+    rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
     """
     if policy.empty:
         raise UsageError("this would keep no snapshot: name at least one rule", hint="for example: --keep-last 10")
@@ -302,10 +302,13 @@ def _reversible(ordered: Sequence[Snapshot]) -> list[tuple[Snapshot, str]]:
     found: dict[str, tuple[Snapshot, str]] = {}
     reach = chains(ordered)
     newest_safety = [s for s in ordered if s.kind is Kind.SAFETY][-1:]
+    # By what was brought back it is told whether a snapshot of after that is of another state.
+    there = brought_back(reach.last) if reach.last and reach.redo else None
     for chain, why in (
         (reach.undo, "undo brings back"),
         (reach.redo, "redo brings back"),
         (newest_safety, "was there before the last rollback"),
+        ([s for s in ordered if s.id == there], "redo goes by"),
     ):
         for snapshot in chain[-1:]:
             found.setdefault(snapshot.id, (snapshot, f"what {why}"))
