@@ -57,7 +57,7 @@ def test_long_work_shows_progress_and_leaves_none(large: Path) -> None:
     left = left_on_screen(shown)
     assert [an_id(line) for line in left] == [False, True, False]
     assert left[0].startswith("created the sidecar ")
-    assert re.fullmatch(r"\d+ files, 300 MB \(\d+ new\) in .*", left[2])
+    assert re.fullmatch(r"\d+ files, 300 MB \(all new\) in .*", left[2])
     assert cursor_is_visible(shown)
     code, shown = shown_of(large, "verify")
     assert (code, len(left_on_screen(shown)), cursor_is_visible(shown)) == (0, 1, True)

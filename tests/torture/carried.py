@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -65,7 +66,8 @@ def after_an_error(scene: Upgraded, outcome: Outcome, number: int) -> None:
         assert (pending, state) == (None, "new"), f"exit 0: {pending} {state}"
         return
     assert outcome.returncode in (1, 11, 12, 14), f"exit {outcome.returncode}"
-    assert outcome.stderr.startswith("gitsnap: "), "no sentence"
+    # Warnings, of what is no part of it, come before.
+    assert re.search(r"^gitsnap: ", outcome.stderr, re.MULTILINE), "no sentence"
     if pending is None:
         assert state in ("old", "new"), state
         said_old = "put back" in outcome.stderr or "nothing was" in outcome.stderr
