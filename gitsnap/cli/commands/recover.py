@@ -11,6 +11,9 @@ from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
+    from gitsnap.core.settings import Settings
+    from gitsnap.ops.upgrade.result import Upgraded
+    from gitsnap.sidecar.repository import Sidecar
 
 
 @command(group=Group.BRING_BACK, order=40, recorded=True)
@@ -25,9 +28,10 @@ def recover(
         ),
     ] = False,
 ) -> None:
-    """Settle a rollback that was interrupted. Without an option, the way it was going."""
+    """Settle a rollback that was interrupted, or go on with an upgrade that waits. Without an option, the way it was
+    going."""
     from gitsnap.cli.interrupts import Signals
-    from gitsnap.cli.render import json_restore, restore
+    from gitsnap.cli.render import json_restore, restore, upgrade
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.recover import recover as operation
     from gitsnap.ops.restore.result import Direction
@@ -48,13 +52,63 @@ def recover(
         if result.direction is Direction.FINISH and result.verified:
             # An upgrade whose rollback this was has been rolled back.
             in_progress.settle(sidecar)
+        if direction is not None:
+            # Somebody has decided otherwise, by hand.
+            in_progress.wait_no_more(sidecar)
+        settled = result.direction is not None or bool(result.cleared)
+        if settled and not session.options.json:
+            restore.recovered(session.out, result)
+        upgraded = _go_on(session, sidecar, settings) if direction is None and result.direction is None else None
     if session.options.json:
-        session.out.document(json_restore.recovered(result))
-    else:
+        session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})
+    elif upgraded is not None:
+        upgrade.upgraded(session.out, upgraded)
+    elif not settled:
         restore.recovered(session.out, result)
+    if upgraded is not None:
+        _end(session, upgraded)
     if result.direction is Direction.GIVE_UP:
         return
     if not result.verified and result.unverified is None:
         raise typer.Exit(1)
     if result.incomplete or result.unverified:
+        raise typer.Exit(3)
+
+
+def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded | None:
+    """Go on with an upgrade that waits and that nobody sees to; None where there is none."""
+    if not sidecar.upgrading:
+        return None
+    from gitsnap.cli.render.upgrade import Narrator
+    from gitsnap.ops.live import in_progress
+    from gitsnap.ops.process.processes import SignalWaiter
+    from gitsnap.ops.upgrade.resume import Resumption, resume
+
+    how = Resumption(
+        session.environ,
+        lambda: session.now,
+        Narrator(session.out).tell,
+        session.out.progress(),
+        session.out.countdown(),
+    )
+    try:
+        with SignalWaiter() as signals:
+            return resume(sidecar, settings, signals, how)
+    except in_progress.WatchedError as error:
+        session.out.remark(error.message)
+        return None
+
+
+def _end(session: Session, result: Upgraded) -> None:
+    """Leave, with the exit code that says how it ended. What was decided was carried out: that is no failure."""
+    from gitsnap.core.upgrade import Outcome
+    from gitsnap.ops.upgrade.result import failed, left
+
+    if result.left:
+        go_on, keep = session.out.command("recover"), session.out.command("keep")
+        raise left(result, f"{go_on} goes on with it, {keep} keeps it")
+    if result.outcome is Outcome.ROLLBACK_FAILED:
+        again = session.out.command("recover" if result.half_way else f"rollback {result.pre.id}")
+        raise failed(result, f"what was there is kept; try again: {again}")
+    if result.restored is not None and result.restored.incomplete:
         raise typer.Exit(3)

@@ -35,11 +35,11 @@ def run(
         typer.Option("--check", metavar="CMD", help="A shell command that must succeed afterwards; may be repeated."),
     ] = None,
     check_timeout: Annotated[
-        str, typer.Option("--check-timeout", metavar="SECONDS", help="How long a check may take.")
+        str, typer.Option("--check-timeout", metavar="TIME", help="How long a check may take.")
     ] = "300",
     timeout: Annotated[
         str | None,
-        typer.Option("--timeout", metavar="SECONDS", help="How long the command may take. Default: for ever."),
+        typer.Option("--timeout", metavar="TIME", help="How long the command may take. Default: for ever."),
     ] = None,
     on_failure: Annotated[
         str, typer.Option("--on-failure", metavar="WHAT", help="rollback, keep or ask.")
@@ -52,14 +52,25 @@ def run(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Go on when the snapshot lacks paths that cannot be read.")
     ] = False,
+    soak: Annotated[
+        str | None, typer.Option("--soak", metavar="TIME", help="Go on with the checks for so long: 10m, 1h.")
+    ] = None,
+    every: Annotated[str, typer.Option("--every", metavar="TIME", help="How often, while --soak lasts.")] = "30s",
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", metavar="TIME", help="Go back unless `gitsnap keep` comes in time.")
+    ] = None,
+    keep_edits: Annotated[
+        bool,
+        typer.Option("--keep-edits", help="When going back from --soak or --confirm, keep what was changed since."),
+    ] = False,
     running_databases: RunningDatabases = None,
 ) -> None:
     """Run a command as an upgrade; roll back when it fails.
 
-    A snapshot, verified; the command; a second snapshot; the checks.
+    A snapshot, verified; the command; a second snapshot; the checks; the time it has to prove itself.
     """
     from gitsnap.core.upgrade import Outcome
-    from gitsnap.ops.upgrade.result import UpgradeRequest, broke_off, failed
+    from gitsnap.ops.upgrade.result import UpgradeRequest, broke_off, failed, left
 
     session: Session = context.obj
     policy = _policy(session, on_failure)
@@ -68,11 +79,16 @@ def run(
         label=label,
         message=message,
         checks=tuple(check or ()),
-        check_timeout=_positive(check_timeout, "--check-timeout"),
+        check_timeout=_span(check_timeout, "--check-timeout"),
         on_failure=policy,
         incomplete=incomplete,
+        soak=_span(soak, "--soak"),
+        every=_span(every, "--every"),
+        confirm=_span(confirm, "--confirm"),
+        keep_edits=keep_edits,
     )
-    limit = _positive(timeout, "--timeout") if timeout is not None else None
+    _require_sense(wanted)
+    limit = _span(timeout, "--timeout") if timeout is not None else None
     result = _carry_out(session, wanted, words, limit, watch, events, running_databases)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
@@ -82,6 +98,9 @@ def run(
             upgrade.upgraded(session.out, result)
             sys.stderr.flush()
     terminal.work_is_done()
+    if result.left:
+        go_on, keep = session.out.command("recover"), session.out.command("keep")
+        raise left(result, f"{go_on} goes on with it, {keep} keeps it")
     if result.outcome is Outcome.ROLLBACK_FAILED:
         again = session.out.command("recover" if result.half_way else f"rollback {result.pre.id}")
         raise failed(result, f"what was there is kept; try again: {again}")
@@ -126,8 +145,9 @@ def _carry_out(
             clock=lambda: session.now,
             tell=tell,
             observer=session.out.progress(),
+            countdown=session.out.countdown(),
         )
-        pre = upgrade.begin()
+        pre = upgrade.begin(callers_umask())
         launch = Launch(
             words,
             session.environ,
@@ -139,6 +159,25 @@ def _carry_out(
         )
         with SignalWaiter() as signals:
             return operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
+
+
+def _require_sense(wanted: UpgradeRequest) -> None:
+    from gitsnap.core.upgrade import OnFailure
+
+    if wanted.soak and not wanted.checks:
+        raise UsageError("--soak goes on with the checks, and there are none", hint="add --check CMD")
+    if wanted.confirm and wanted.on_failure is not OnFailure.ROLLBACK:
+        raise UsageError(
+            f"--confirm goes back unless somebody says keep: it does not go with --on-failure {wanted.on_failure}"
+        )
+    if wanted.keep_edits and not wanted.waits:
+        raise UsageError("--keep-edits goes with --soak or --confirm: until then there is nobody's edit to keep")
+
+
+def _span(text: str | None, name: str) -> float:
+    from gitsnap.core.duration import parse
+
+    return 0.0 if text is None else parse(text, name)
 
 
 def _stop_on_hangup() -> None:
@@ -202,15 +241,6 @@ def _policy(session: Session, text: str) -> OnFailure:
     if policy is OnFailure.ASK and not session.out.interactive:
         raise UsageError("--on-failure ask needs a terminal to ask on", hint="say rollback or keep")
     return policy
-
-
-def _positive(text: str, name: str) -> float:
-    from gitsnap.config import seconds
-
-    value = seconds(text, name)
-    if not value:
-        raise UsageError(f"{name} must be more than 0")
-    return value
 
 
 def _ask(session: Session, reason: str) -> bool:

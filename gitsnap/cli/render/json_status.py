@@ -9,6 +9,7 @@ from gitsnap.cli.render.json_restore import pending
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
+    from gitsnap.ops.live.in_progress import Waiting
     from gitsnap.ops.query.status import State
 
 
@@ -37,12 +38,29 @@ def state(result: State, retention: str) -> Document:
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
+        "waiting": _waiting(result.waiting) if result.waiting else None,
         "last_upgrade": _last_upgrade(result),
         "store_bytes": result.store_bytes,
         "added_bytes": result.added,
         "retention": retention,
         "next_removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in result.leaving],
         "retention_held": held(result.held),
+    }
+
+
+def _waiting(found: Waiting) -> Document:
+    """Spans in seconds."""
+    wait = found.wait
+    return {
+        "upgrade": found.upgrade,
+        "phase": found.phase.value,
+        "soak": wait.soak or None,
+        "soak_left": None if found.soak_left is None else round(found.soak_left, 3),
+        "every": wait.every if wait.soak else None,
+        "rounds": wait.rounds,
+        "confirm": wait.confirm or None,
+        "confirm_left": None if found.confirm_left is None else round(found.confirm_left, 3),
+        "process": found.process,
     }
 
 

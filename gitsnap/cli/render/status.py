@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from gitsnap.cli.render import diff, formatting
 from gitsnap.cli.render.terminal import Terminal
+from gitsnap.core.duration import told
 from gitsnap.core.model import Kind
 from gitsnap.core.outcome import Outcome
 from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
 
 if TYPE_CHECKING:
+    from gitsnap.ops.live.in_progress import Waiting
     from gitsnap.ops.query.status import State
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
@@ -42,7 +44,10 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     yield "installation", formatting.name(result.installation), "bold"
     if result.pending is not None:
         yield "recovery", *_recovery(result)
-    if result.upgrade is not None:
+    if result.waiting is not None:
+        yield "upgrade", f"{formatting.name(result.waiting.upgrade)} waits for what becomes of it", "yellow"
+        yield from _waiting(result.waiting)
+    elif result.upgrade is not None:
         yield "upgrade", f"{formatting.name(result.upgrade)} is under way", "yellow"
     elif (last := result.last_upgrade) is not None and last.outcome is not None:
         joint = ", although " if last.outcome is Outcome.KEPT else ": "
@@ -66,6 +71,30 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     yield "retention", describe(settings.retention), ""
     if taken:
         yield "next to go", _leaving(result), ""
+
+
+def _waiting(found: Waiting) -> Iterator[Row]:
+    """What is waited for, and for how long yet."""
+    wait = found.wait
+    if found.soak_left is not None:
+        passed = f"passed {wait.rounds:,} times" if wait.rounds != 1 else "passed once"
+        left = (
+            f"for {told(found.soak_left)} of {told(wait.soak)} yet"
+            if found.soak_left
+            else f"are done: {told(wait.soak)}"
+        )
+        yield "checks", f"{'go on ' if found.soak_left else ''}{left}, {passed}", ""
+    if found.confirm_left is not None:
+        if found.confirm_left:
+            yield (
+                "goes back",
+                f"in {told(found.confirm_left)} of {told(wait.confirm)} unless somebody says keep",
+                "yellow",
+            )
+        else:
+            yield "goes back", f"nobody said keep within {told(wait.confirm)}", "yellow"
+    seen = f"process {found.process}" if found.process is not None else "nobody: `recover` goes on with it"
+    yield "seen to by", seen, "" if found.process is not None else "red"
 
 
 def _verified(result: State, now: datetime) -> tuple[str, str]:
@@ -156,6 +185,8 @@ def _changes(out: Terminal, result: State, settings: Settings) -> None:
 def _next(out: Terminal, result: State) -> Iterator[str]:
     if result.pending is not None:
         rows = [("Bring it to its end", "recover"), ("Take it back", "recover --revert")]
+    elif result.waiting is not None:
+        rows = [("Keep it", "keep")] + [("Go on with it", "recover")] * (result.waiting.process is None)
     elif result.latest is None:
         rows = [("Next", "snapshot")]
     elif result.difference is not None and result.difference.comparison.changes:

@@ -172,19 +172,59 @@ class Terminal:
         answer = sys.stdin.readline()
         return answer.strip().lower() in ("y", "yes")
 
+    def countdown(self) -> Countdown:
+        """Shows what time is left, on a terminal."""
+        shows = sys.stderr.isatty() and not self._options.quiet and not self._options.json
+        return Countdown(shows and os.environ.get("TERM") != "dumb", self.command("keep"))
+
     def progress(self) -> ProgressLine:
         """An observer that shows long work on a terminal, and nothing elsewhere."""
         shows = sys.stderr.isatty() and not self._options.quiet and not self._options.json
         return ProgressLine(shows and os.environ.get("TERM") != "dumb")
 
 
-_live: list[ProgressLine] = []
+_live: list[ProgressLine | Countdown] = []
 
 
 def clear() -> None:
     """Take down whatever progress is still shown: something else wants the terminal."""
-    for line in _live:
+    for line in [*_live]:
         line.finished()
+
+
+class Countdown:
+    """One line on stderr with the time that is left, while somebody waits; `keep` is what ends the waiting."""
+
+    def __init__(self, shows: bool, keep: str) -> None:
+        self._shows, self._keep, self._text = shows, keep, ""
+
+    def __call__(self, soak: float | None, confirm: float | None) -> None:
+        """The seconds that are left, of what is waited for."""
+        from gitsnap.core.duration import told
+
+        parts = [] if soak is None else [f"checks go on for {told(max(soak, 1) // 1)}"]
+        if confirm is not None:
+            parts.append(f"goes back in {told(max(confirm, 1) // 1)} unless: {self._keep}")
+        text = "; ".join(parts)
+        if not self._shows or text == self._text:
+            return
+        if not self._text:
+            _live.append(self)
+        self._text = text
+        try:
+            print(f"\r{_STYLE}K{formatting.clip(visible(text), _width() - 1)}", end="", file=sys.stderr, flush=True)
+        except OSError:
+            # The terminal is gone.
+            self.finished()
+            self._shows = False
+
+    def finished(self) -> None:
+        """The line goes."""
+        if self._text:
+            _live.remove(self)
+            self._text = ""
+            with suppress(OSError):
+                print(f"\r{_STYLE}K", end="", file=sys.stderr, flush=True)
 
 
 class ProgressLine:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gitsnap.cli.render import formatting, text
 from gitsnap.cli.render.counts import lines, took, words
 from gitsnap.cli.render.terminal import Terminal, clear
+from gitsnap.core.duration import told
 from gitsnap.core.upgrade import Event, Moment, Outcome
 
 if TYPE_CHECKING:
@@ -76,9 +77,27 @@ def _check(facts: dict[str, Any]) -> list[str]:
     name = formatting.name(facts["check"])
     took = f"in {formatting.duration(facts['duration'])}"
     if facts["ok"]:
+        if facts.get("during") == "soak":
+            return []
         return [f"check passed: {name}, {took}"]
     output = [f"  | {formatting.name(line)}" for line in facts["output"].splitlines()[-12:]]
     return [f"check FAILED: {name} {formatting.name(facts['problem'])}, {took}", *output]
+
+
+def _soaking(facts: dict[str, Any]) -> str:
+    left = facts["soak_left"]
+    return "" if left is None else f"the checks go on for {told(left)};" if "every" not in facts else _every(facts)
+
+
+def _every(facts: dict[str, Any]) -> str:
+    confirm = facts["confirm_left"]
+    back = f"; goes back in {told(confirm)} unless somebody says keep" if confirm is not None else ""
+    return f"the checks go on for {told(facts['soak_left'])}, every {told(facts['every'])}{back}"
+
+
+def _to_confirm(facts: dict[str, Any]) -> str:
+    left = facts["confirm_left"]
+    return "" if left is None else f"goes back in {told(left)} unless somebody says keep"
 
 
 def _hook(facts: dict[str, Any]) -> list[str]:
@@ -106,6 +125,13 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.PROCESSES_LEFT: _left,
     Moment.CHECK_PASSED: _check,
     Moment.CHECK_FAILED: _check,
+    Moment.SOAK_STARTED: lambda f: [_soaking(f)],
+    Moment.SOAK_COMPLETED: lambda f: [f"the checks have passed {f['rounds']:,} times in {told(f['seconds'])}"],
+    Moment.CONFIRM_STARTED: lambda f: [_to_confirm(f)],
+    Moment.WAIT_RESUMED: lambda f: [
+        "going on with it: " + " ".join(text for text in (_soaking(f), _to_confirm(f)) if text)
+    ],
+    Moment.CONFIRMED: lambda _: ["somebody said keep"],
     Moment.ROLLBACK_STARTED: lambda f: [f"{formatting.name(f['reason'])}: rolling back"],
 }
 
@@ -128,7 +154,9 @@ def upgraded(out: Terminal, result: Upgraded) -> None:
         if result.post:
             out.remark(f"\nSee what it did:  {out.command(f'changelog {result.upgrade}')}")
     elif result.outcome is Outcome.KEPT:
-        if result.failure:
+        if result.confirmed and not result.failure:
+            out.remark(out.style(f"kept: somebody said so; the upgrade took {lasted}", "green"))
+        elif result.failure:
             out.warn(f"kept, although {out.told(result.failure)}")
         else:
             out.remark(out.style(f"kept: the upgrade took {lasted}", "green"))
@@ -145,6 +173,8 @@ _STAGES = {
     "command": "while its command ran",
     "post": "after its command had ended",
     "checks": "before its checks were done",
+    "soak": "while its checks went on",
+    "confirm": "while it waited for somebody to say keep",
     "rollback": "while it was being rolled back",
 }
 
@@ -163,6 +193,10 @@ def cut_short(out: Terminal, found: CutShort) -> None:
         out.warn(f"its command still runs, as process {found.running}: wait for it or end it first")
     elif found.exit_code is not None:
         out.warn(f"its command had ended with {found.exit_code}")
+    if found.wait is not None and not found.half_way:
+        out.warn(f"  to go on as it was asked for: {out.command('recover')}")
+        out.warn(f"  to keep what is here:         {out.command('keep')}")
+        return
     if found.half_way:
         out.warn(f"  its rollback was begun: {out.command('recover --finish')} brings it to its end")
         return

@@ -9,15 +9,25 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gitsnap.core.deadline import Reading
+from gitsnap.core.errors import GitsnapError, LockedError, PendingRecoveryError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Outcome, Stored, UpgradePhase, upgrades
 from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
-from gitsnap.sidecar.state.upgrade_record import UpgradeRecord
+from gitsnap.sidecar.state.upgrade_record import UpgradeRecord, Wait
+
+UNDECIDED = (UpgradePhase.SOAK, UpgradePhase.CONFIRM)
+_MOVED = "the sidecar does not lie where the upgrade was run: its checks are not run from there"
+_NOTHING_DONE = (UpgradePhase.SNAPSHOT, UpgradePhase.READY)
+
+
+class WatchedError(LockedError):
+    """Another process sees to the upgrade that waits."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,15 +43,171 @@ class CutShort:
     problem: str = ""
     running: int | None = None
     half_way: bool = False
+    wait: Wait | None = None
 
 
-def claim(sidecar: Sidecar, upgrade: str, command: str, wait: float) -> None:
-    """Say that an upgrade begins; LockedError while another one lives."""
+@dataclass(slots=True, frozen=True)
+class Waiting:
+    """An upgrade of which it is not decided yet what becomes of it. `process` is the one that sees to it; None where
+    nobody does. `passed` are the seconds since its first checks have passed."""
+
+    upgrade: str
+    phase: UpgradePhase
+    wait: Wait
+    process: int | None
+    passed: float
+
+    @property
+    def soak_left(self) -> float | None:
+        """Seconds for which the checks go on; None where they do not."""
+        return max(self.wait.soak - self.wait.soaked, 0.0) if self.wait.soak else None
+
+    @property
+    def confirm_left(self) -> float | None:
+        """Seconds in which somebody has to say keep; None where nobody has to."""
+        return max(self.wait.confirm - self.passed, 0.0) if self.wait.confirm else None
+
+
+def waiting(sidecar: Sidecar, now: Reading) -> Waiting | None:
+    """The upgrade that waits for what becomes of it; None where there is none."""
+    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
+    if known is None or known.wait is None or known.stage not in UNDECIDED or known.wait.kept:
+        return None
+    passed = known.wait.term.passed(now) if known.wait.term else 0.0
+    return Waiting(
+        known.upgrade, known.stage, known.wait, known.runner.pid if processes.alive(known.runner) else None, passed
+    )
+
+
+def claim(sidecar: Sidecar, upgrade: str, command: str, lock_wait: float, wait: Wait | None = None) -> None:
+    """Say that an upgrade begins; LockedError while another one lives, PendingRecoveryError while one that nobody sees
+    to waits for what becomes of it."""
     me = processes.identify(os.getpid())
     assert me is not None
     known = upgrade_record.load(sidecar)
     other = known.runner if known and _at_work(known) else None
-    upgrade_record.claim(sidecar, UpgradeRecord(upgrade, command, me), wait, other)
+    if known is not None and _is_abandoned(sidecar, known):
+        raise PendingRecoveryError(
+            f"the upgrade {known.upgrade} waits for what becomes of it, and nobody sees to that; nothing was started",
+            hint="gitsnap recover goes on with it, gitsnap keep keeps it",
+        )
+    if wait is not None:
+        wait = replace(wait, where=upgrade_record.here(sidecar))
+    upgrade_record.claim(sidecar, UpgradeRecord(upgrade, command, me, wait=wait), lock_wait, other)
+
+
+def _is_abandoned(sidecar: Sidecar, known: UpgradeRecord) -> bool:
+    """Whether it was to wait, may have changed something, and is neither decided nor seen to by anybody."""
+    if known.wait is None or known.stage in _NOTHING_DONE or _at_work(known):
+        return False
+    mine = _stored(sidecar, known.upgrade)
+    return mine is not None and mine.outcome in (None, Outcome.UNKNOWN)
+
+
+def _stored(sidecar: Sidecar, upgrade: str) -> Stored | None:
+    return next((u for u in upgrades(catalog.survey(sidecar)[0]) if u.id == upgrade), None)
+
+
+def needed(sidecar: Sidecar) -> str | None:
+    """The id of the upgrade whose snapshots somebody may have to go back to: it is under way, or waits."""
+    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
+    if known is None:
+        return None
+    waits = known.wait is not None and known.stage not in (*_NOTHING_DONE, UpgradePhase.ROLLBACK_FAILED)
+    return known.upgrade if waits or _at_work(known) else None
+
+
+def require_decided(sidecar: Sidecar) -> None:
+    """LockedError where somebody waits for what becomes of an upgrade, and would not know that it was taken away."""
+    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
+    if known is None or known.wait is None or known.stage not in UNDECIDED or not processes.alive(known.runner):
+        return
+    raise LockedError(
+        f"process {known.runner.pid} watches over the upgrade {known.upgrade}, of which nothing is decided yet; "
+        "nothing was touched",
+        hint=f"kill -INT {known.runner.pid} brings the directory back now, gitsnap keep keeps it as it is",
+    )
+
+
+def take_over(sidecar: Sidecar, lock_wait: float) -> UpgradeRecord | None:
+    """See to an upgrade that waits for what becomes of it from now on. What is known of it; None where there is none.
+
+    LockedError where somebody else does so, or its command still runs.
+    """
+    if not sidecar.upgrading:
+        return None
+    me = processes.identify(os.getpid())
+    assert me is not None
+    taken: list[UpgradeRecord] = []
+
+    def change(known: UpgradeRecord | None) -> UpgradeRecord | None:
+        if known is None or known.wait is None or known.stage in _NOTHING_DONE:
+            return None
+        if _at_work(known):
+            if known.stage in UNDECIDED:
+                raise WatchedError(
+                    f"process {known.runner.pid} sees to the upgrade {known.upgrade}", hint="gitsnap status"
+                )
+            return None
+        if known.child is not None and processes.alive(known.child):
+            raise LockedError(
+                f"the command of the upgrade {known.upgrade} still runs, as process {known.child.pid}; "
+                "nothing was touched",
+                hint="wait for it or end it first",
+            )
+        # A record that others can write is nobody's command line.
+        if not upgrade_record.is_private(sidecar) or known.wait.where != upgrade_record.here(sidecar):
+            unproved = known.wait.checks and known.stage is not UpgradePhase.CONFIRM and not known.wait.kept
+            problem = known.problem or (_MOVED if unproved else "")
+            known = replace(known, wait=replace(known.wait, checks=(), soak=0.0), problem=problem)
+        taken.append(known)
+        return replace(known, runner=me)
+
+    upgrade_record.decide(sidecar, lock_wait, change)
+    return taken[0] if taken else None
+
+
+def go_back(sidecar: Sidecar, problem: str, lock_wait: float) -> bool:
+    """Write down that the directory goes back, because of this problem; False where somebody has said keep before.
+
+    Where it cannot be written down, it goes back all the same.
+    """
+    kept: list[bool] = []
+
+    def change(known: UpgradeRecord | None) -> UpgradeRecord | None:
+        if known is None:
+            return None
+        if known.wait is not None and known.wait.kept:
+            kept.append(True)
+            return None
+        return replace(known, stage=UpgradePhase.ROLLBACK, problem=problem)
+
+    with suppress(OSError, GitsnapError):
+        upgrade_record.decide(sidecar, lock_wait, change)
+    return not kept
+
+
+def is_kept(sidecar: Sidecar) -> bool:
+    """Whether somebody has said keep."""
+    known = upgrade_record.load(sidecar)
+    return known is not None and known.wait is not None and known.wait.kept
+
+
+def save(sidecar: Sidecar, lock_wait: float, stage: UpgradePhase, wait: Wait) -> None:
+    """Write down how far the waiting has come, as far as it can be written; what others have said stays."""
+
+    def change(known: UpgradeRecord | None) -> UpgradeRecord | None:
+        if known is None or known.wait is None:
+            return None
+        return replace(known, stage=stage, wait=replace(wait, kept=known.wait.kept, where=known.wait.where))
+
+    with suppress(OSError, GitsnapError):
+        upgrade_record.decide(sidecar, lock_wait, change)
+
+
+def wait_no_more(sidecar: Sidecar) -> None:
+    """Somebody has settled by hand what was waited for."""
+    update(sidecar, wait=None)
 
 
 def update(sidecar: Sidecar, *, child: int | None = None, **changes: object) -> None:
@@ -107,11 +273,11 @@ def look(sidecar: Sidecar) -> CutShort | None:
             return None
         if mine.outcome is Outcome.ROLLBACK_FAILED:
             stage, problem = UpgradePhase.ROLLBACK_FAILED, mine.failure
-    if mine is not None and _settled(mine, living, stage):
+    if mine is not None and known.wait is None and _settled(mine, living, stage):
         return None
     running = known.child.pid if known.child and processes.alive(known.child) else None
     half_way = sidecar.pending is not None and not sidecar.busy
-    return CutShort(known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way)
+    return CutShort(known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way, known.wait)
 
 
 def _settled(mine: Stored, living: list[Snapshot], stage: UpgradePhase) -> bool:

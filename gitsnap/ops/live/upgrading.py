@@ -12,3 +12,20 @@ def running(sidecar: Sidecar) -> str | None:
     from gitsnap.ops.live import in_progress
 
     return in_progress.living(sidecar)
+
+
+def needed(sidecar: Sidecar) -> str | None:
+    """The id of the upgrade whose snapshots somebody may have to go back to: it is under way, or waits."""
+    if not sidecar.upgrading:
+        return None
+    from gitsnap.ops.live import in_progress
+
+    return in_progress.needed(sidecar)
+
+
+def require_decided(sidecar: Sidecar) -> None:
+    """LockedError where somebody waits for what becomes of an upgrade."""
+    if sidecar.upgrading:
+        from gitsnap.ops.live import in_progress
+
+        in_progress.require_decided(sidecar)

@@ -23,6 +23,7 @@ from gitsnap.sidecar.state.damage import Damage
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
+    from gitsnap.ops.live.in_progress import Waiting
 
 
 @dataclass(slots=True)
@@ -33,7 +34,8 @@ class State:
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
     by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot,
     `held` what it does not remove before it is told to. `damaged` is what is known to be damaged, by id. `at_work`
-    tells that a rollback is going on at this moment, `upgrade` which upgrade is.
+    tells that a rollback is going on at this moment, `upgrade` which upgrade is; `waiting` is the one of which
+    nothing is decided yet.
     """
 
     installation: str
@@ -51,6 +53,7 @@ class State:
     upgrade: str | None = None
     damaged: dict[str, Damage] = field(default_factory=dict)
     held: HeldBack | None = None
+    waiting: Waiting | None = None
 
     @property
     def last_upgrade(self) -> Stored | None:
@@ -98,4 +101,15 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         upgrading.running(sidecar),
         damage.known(sidecar, living),
         leaving.held,
+        _waiting(sidecar),
     )
+
+
+def _waiting(sidecar: Sidecar) -> Waiting | None:
+    # Hardly ever is there one.
+    if not sidecar.upgrading:
+        return None
+    from gitsnap.ops.live import in_progress
+    from gitsnap.ops.process import clocks
+
+    return in_progress.waiting(sidecar, clocks.read())

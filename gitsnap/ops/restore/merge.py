@@ -23,7 +23,7 @@ from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.capture import pristine, store
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.live import databases, exclusions
+from gitsnap.ops.live import databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import in_the_way
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.merge_tree import Composition, Sides
@@ -66,6 +66,8 @@ def keep_edits(
     options: MergeOptions,
 ) -> MergeResult:
     """Undo an upgrade (by default the latest) and keep what was changed since. Raises GitsnapError."""
+    if not options.dry_run:
+        upgrading.require_decided(sidecar)
     of = _upgrade(sidecar, selector)
     if of.post is None:
         raise GitsnapError(

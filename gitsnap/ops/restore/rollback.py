@@ -25,7 +25,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
-from gitsnap.ops.live import at_work, databases, exclusions
+from gitsnap.ops.live import at_work, databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.restore.result import Restored
@@ -75,6 +75,8 @@ def rollback(
     error half way puts the old state back; PendingRecoveryError when that failed as well, or an earlier rollback is
     open.
     """
+    if not (paths or part or options.dry_run):
+        upgrading.require_decided(sidecar)
     with sidecar.writing(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         target = selectors.default_target(living) if selector is None else selectors.choose(sidecar, selector, living)

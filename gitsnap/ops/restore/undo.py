@@ -7,6 +7,7 @@ from dataclasses import replace
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
+from gitsnap.ops.live import upgrading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
 from gitsnap.ops.restore.safety import component_of_snapshot, last_to_redo, last_to_undo, reach_of
@@ -25,6 +26,8 @@ def undo(
 
     Takes a safety snapshot as well, for redo. Raises NoSuchSnapshotError when there is none.
     """
+    if not options.dry_run:
+        upgrading.require_decided(sidecar)
     with sidecar.writing(settings.lock_wait):
         safety = last_to_undo(catalog.snapshots(sidecar))
         return _reverse(sidecar, safety, settings, replace(options, undoes=safety.id))

@@ -167,7 +167,7 @@ def _decide(
 ) -> list[Decision]:
     living = catalog.snapshots(sidecar) if living is None else living
     # What the one that is being run may have to go back to.
-    running = upgrading.running(sidecar)
+    running = upgrading.needed(sidecar)
     protected = {*protected, *(s.id for s in living if running is not None and s.upgrade == running)}
     verified = verifications.newest_verified(sidecar, living, damage.known(sidecar, living))
     return decide(living, policy, now=now, zone=zone, newest_verified=verified, protected=protected)
@@ -236,7 +236,7 @@ def delete(
 
 def _refuse_what_is_needed(sidecar: Sidecar, lost: Sequence[str], gone: Sequence[Snapshot], by: str | None) -> None:
     """LockedError where an upgrade that is being run may have to go back to one of these."""
-    running = upgrading.running(sidecar)
+    running = upgrading.needed(sidecar)
     if running is None or running == by:
         return
     taken = register.load(sidecar).taken if lost else {}

@@ -14,7 +14,9 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation import root as directory
-from gitsnap.ops.restore import rollback
+from gitsnap.ops.compare.diff import NOW, diff
+from gitsnap.ops.restore import merge, rollback
+from gitsnap.ops.restore.merge import MergeResult
 from gitsnap.ops.restore.result import Restored
 from gitsnap.sidecar.repository import Sidecar
 
@@ -37,6 +39,19 @@ def bring_back(sidecar: Sidecar, pre: Snapshot, settings: Settings, clock: Clock
             if _refused(error) and directory.unlock(sidecar.installation):
                 return attempt()
         raise
+
+
+def keep_edits(
+    sidecar: Sidecar, upgrade: str, post: Snapshot, settings: Settings, clock: Clock, observer: Observer
+) -> MergeResult | None:
+    """Undo an upgrade and keep what was changed since its second snapshot; None where nothing was.
+
+    Raises GitsnapError, OSError: then nothing was touched, unless a rollback is pending.
+    """
+    settings = replace(settings, databases=Policy.LEAVE)
+    if not diff(sidecar, post, NOW, settings, observer=observer)[0].comparison.changes:
+        return None
+    return merge.keep_edits(sidecar, upgrade, settings, merge.MergeOptions(clock(), observer=observer))
 
 
 def _refused(error: GitsnapError | OSError) -> bool:

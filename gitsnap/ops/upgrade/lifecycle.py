@@ -7,6 +7,7 @@ that has imported gitsnap. No lock of the sidecar is held in between.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ from gitsnap.core.upgrade import (
     Moment,
     OnFailure,
     Outcome,
+    Stored,
     Tell,
     UpgradePhase,
     upgrade_id,
@@ -37,19 +39,22 @@ from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.compare import stored
+from gitsnap.ops.compare.diff import NOW, diff
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
-from gitsnap.ops.process.processes import Waiter
+from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.ops.upgrade.bring_back import Clock, bring_back
+from gitsnap.ops.upgrade.bring_back import Clock, bring_back, keep_edits
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.problems import describe, named
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, UpgradeRequest
+from gitsnap.ops.upgrade.waiting import Countdown, Undecided
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import disk_reserve, register
+from gitsnap.sidecar.state.upgrade_record import UpgradeRecord, Wait
 
 # How many paths are named of those that a rollback could not put back; the rest is counted.
 _FORESEEN = 100
@@ -74,15 +79,18 @@ class Upgrade:
         clock: Clock,
         tell: Tell = lambda _: None,
         observer: Observer = SILENT,
+        countdown: Countdown = lambda *_: None,
     ) -> None:
         self.sidecar, self._wanted, self._settings = sidecar, wanted, settings
-        self._clock, self._tell = clock, tell
+        self._clock, self._tell, self._countdown = clock, tell, countdown
         self._observer = Reporting(observer, lambda **facts: self.tell(Moment.SNAPSHOT_PROGRESS, **facts))
         self._started = time.monotonic()
         self.id = ""
         self.result: Upgraded | None = None
         self._reserve: str | None = None
         self._is_started = False
+        # Where another process had begun it: what that one has written down last.
+        self._known: UpgradeRecord | None = None
 
     def tell(self, moment: Moment, **facts: Any) -> None:
         """Tell of something that happened to this upgrade. Once that is started, who cannot listen changes nothing."""
@@ -94,8 +102,10 @@ class Upgrade:
             self._tell = lambda _: None
             self.result.doubts.append(f"what happened could not be told any more: {describe(error)}")
 
-    def begin(self) -> Snapshot:
+    def begin(self, umask: int = -1) -> Snapshot:
         """Take the first snapshot and read every byte of it again. Nothing may be changed before this returns.
+
+        `umask` is what checks are to run with, should another process have to go on.
 
         Raises GitsnapError or OSError: LockedError while another upgrade of the directory is under way,
         IncompleteError, IntegrityError. There is no first snapshot then.
@@ -104,13 +114,16 @@ class Upgrade:
         wanted = self._wanted
         known = {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
         self.id = self.sidecar.noted.upgrade = upgrade_id(now, wanted.label, known)
-        in_progress.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait)
+        in_progress.claim(self.sidecar, self.id, wanted.command, self._settings.lock_wait, self._wait(umask))
         self.tell(
             Moment.UPGRADE_STARTED,
             installation=self.sidecar.installation,
             command=wanted.command,
             on_failure=wanted.on_failure.value,
             checks=[c if isinstance(c, str) else getattr(c, "__name__", "callable") for c in wanted.checks],
+            soak=wanted.soak or None,
+            every=wanted.every if wanted.soak else None,
+            confirm=wanted.confirm or None,
         )
         pre = None
         try:
@@ -126,6 +139,35 @@ class Upgrade:
         in_progress.update(self.sidecar, stage=UpgradePhase.READY, pre=pre.id)
         self._reserve = disk_reserve.hold(self.sidecar)
         return pre
+
+    def _wait(self, umask: int) -> Wait | None:
+        wanted = self._wanted
+        if not wanted.waits:
+            return None
+        return Wait(
+            soak=wanted.soak,
+            every=wanted.every,
+            confirm=wanted.confirm,
+            keep_edits=wanted.keep_edits,
+            on_failure=wanted.on_failure.value,
+            checks=tuple(c for c in wanted.checks if isinstance(c, str)),
+            check_timeout=wanted.check_timeout,
+            umask=umask,
+        )
+
+    def go_on(self, known: UpgradeRecord, mine: Stored) -> None:
+        """It is the upgrade `mine`, which another process has begun, and of which this is known. `finish` comes next.
+
+        The directory may be changed from now on.
+        """
+        self.id = self.sidecar.noted.upgrade = known.upgrade
+        self.result = result = Upgraded(known.upgrade, mine.pre, known.command, post=mine.post)
+        if mine.ending is not None:
+            result.changes = mine.ending.changes
+            passed = known.wait.term.seen if known.wait and known.wait.term else 0.0
+            self._started -= (mine.ending.duration or 0.0) + passed
+        self._known, self._is_started = known, True
+        self.sidecar.noted.begin()
 
     def _forsake(self, pre: Snapshot | None) -> None:
         """Nothing was started, so nothing may look as if it had been."""
@@ -251,9 +293,12 @@ class Upgrade:
             if result.outcome is Outcome.KEPT:
                 self._fail(result, describe(error))
         result.duration = time.monotonic() - self._started
-        self._record(result)
+        if result.left:
+            result.outcome, result.verified = Outcome.UNKNOWN, False
+        else:
+            self._record(result)
         self._note(result)
-        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
+        self.tell(Moment.WAIT_LEFT if result.left else Moment.UPGRADE_COMPLETED, **result.document())
         return result
 
     def _carry_through(
@@ -266,18 +311,65 @@ class Upgrade:
         quiesce: Callable[[], None],
     ) -> None:
         disk_reserve.release(self._reserve)
-        in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=result.exit_code, problem=result.failure)
-        self._take_post(result)
-        if not result.failure and self._wanted.checks:
-            in_progress.update(self.sidecar, stage=UpgradePhase.CHECKS)
-            variables = dict(environ if environ is not None else os.environ) | self.variables
-            where = Surroundings(self.sidecar.installation, variables, self._wanted.check_timeout, umask)
-            self._check(result, where, waiter)
+        variables = dict(environ if environ is not None else os.environ) | self.variables
+        where = Surroundings(self.sidecar.installation, variables, self._wanted.check_timeout, umask)
+        if self._known is None or self._known.stage not in in_progress.UNDECIDED:
+            self._prove_it_works(result, where, waiter)
+        if not result.failure and self._wanted.waits:
+            self._await(result, where, waiter)
+            if result.left:
+                return
         if result.failure and self._rolls_back(result.failure, ask):
-            in_progress.update(self.sidecar, stage=UpgradePhase.ROLLBACK, problem=result.failure)
-            self._roll_back(result, quiesce)
+            if in_progress.go_back(self.sidecar, result.failure, self._settings.lock_wait):
+                self._roll_back(result, quiesce)
+            else:
+                result.confirmed = True
         elif result.doubts:
             result.verified = False
+
+    def _prove_it_works(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
+        """The second snapshot, and the checks unless there is a failure already."""
+        in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=result.exit_code, problem=result.failure)
+        if result.post is None:
+            self._take_post(result)
+        if not result.failure and self._wanted.checks:
+            in_progress.update(self.sidecar, stage=UpgradePhase.CHECKS)
+            self._check(result, where, waiter)
+
+    def _await(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
+        """Wait until it is decided what becomes of it; what there is to be recorded of it is, before that."""
+        result.duration = time.monotonic() - self._started
+        with suppress(GitsnapError, OSError):
+            ending = replace(result.ending(), outcome=Outcome.UNKNOWN)
+            outcomes.record(self.sidecar, result.pre, ending, self._clock(), self._settings.lock_wait)
+        first = self._known.wait if self._known else self._wait(where.umask)
+        assert first is not None
+
+        def report(found: CheckResult, began: datetime) -> None:
+            told = found.document() | {"during": "soak"}
+            if not found.ok:
+                # Of those that pass, the number tells.
+                result.checks.append(found)
+                self.sidecar.noted.checks.append({"time": moment(began, "milliseconds"), **told})
+            self.tell(Moment.CHECK_PASSED if found.ok else Moment.CHECK_FAILED, **told)
+
+        undecided = Undecided(
+            self.sidecar,
+            first,
+            self._wanted.checks,
+            where,
+            waiter,
+            self._settings.lock_wait,
+            self._clock,
+            self.tell,
+            report,
+            self._countdown,
+        )
+        decided = undecided.until_decided()
+        result.failure, result.left, result.confirmed = decided.failure, decided.left, decided.kept
+        result.soaked, result.rounds = undecided.wait.soaked, undecided.wait.rounds
+        if decided.kept:
+            self.tell(Moment.CONFIRMED)
 
     def _fail(self, result: Upgraded, problem: str) -> None:
         # What a rollback by itself rightly says: here the command may have changed much.
@@ -308,7 +400,7 @@ class Upgrade:
         noted.cause = "; ".join(t for t in (result.failure, result.rollback_error, result.broke_off) if t)
         noted.counts |= {} if result.exit_code is None else {"command_exit_code": result.exit_code}
         noted.counts |= result.changes.figures if result.changes is not None else {}
-        facts = {
+        facts: dict[str, Any] = {
             "pre": result.pre.id,
             "post": result.post.id if result.post else None,
             "doubts": list(result.doubts),
@@ -316,6 +408,8 @@ class Upgrade:
             "half_way": result.half_way,
             "aside": result.aside,
         }
+        if self._wanted.waits:
+            facts |= {"soaked": round(result.soaked, 3), "rounds": result.rounds, "confirmed": result.confirmed}
         noted.details |= facts
 
     @property
@@ -357,7 +451,7 @@ class Upgrade:
         for check in self._wanted.checks:
             began = self._clock()
             try:
-                found = run_check(check, where, waiter)
+                found = run_check(check, where, waiter, self._heed(result))
             except Exception as error:  # noqa: BLE001 - as in finish
                 name = check if isinstance(check, str) else getattr(check, "__name__", "callable")
                 found = CheckResult(name, f"could not be run: {describe(error)}")
@@ -366,7 +460,19 @@ class Upgrade:
             self.tell(Moment.CHECK_PASSED if found.ok else Moment.CHECK_FAILED, **found.document())
             if not found.ok:
                 result.failure = f"the check '{found.check}' {found.problem}"
+            if result.failure:
                 return
+
+    def _heed(self, result: Upgraded) -> React | None:
+        """A hang-up is no failure of a check where somebody may have to be waited for who lost the connection."""
+        if not self._wanted.waits:
+            return None
+
+        def react(number: int, alone: bool) -> None:
+            if number != signal.SIGHUP:
+                result.failure = f"interrupted by {signal.Signals(number).name}"
+
+        return react
 
     def _rolls_back(self, failure: str, ask: Ask) -> bool:
         policy = self._wanted.on_failure
@@ -386,7 +492,9 @@ class Upgrade:
         try:
             if directory.missing(self.sidecar.installation):
                 result.aside = directory.recreate(self.sidecar.installation)
-            result.restored = done = bring_back(self.sidecar, result.pre, self._settings, self._clock, self._observer)
+            result.restored = done = self._keep_edits(result) or bring_back(
+                self.sidecar, result.pre, self._settings, self._clock, self._observer
+            )
         except Exception as error:  # noqa: BLE001 - as in finish
             self._fail(result, describe(error))
         else:
@@ -407,3 +515,22 @@ class Upgrade:
             self.tell(
                 Moment.ROLLBACK_FAILED, to=result.pre.id, reason=result.failure, rollback_error=result.rollback_error
             )
+
+    def _keep_edits(self, result: Upgraded) -> Restored | None:
+        """Undo it and keep what was changed since, where that was asked for and there is any of it."""
+        if not self._wanted.keep_edits or result.post is None:
+            return None
+        try:
+            merged = keep_edits(self.sidecar, self.id, result.post, self._settings, self._clock, self._observer)
+        except (GitsnapError, OSError) as error:
+            if self.sidecar.pending is not None:
+                raise
+            result.doubts.append(f"what was changed since the upgrade could not be kept apart: {describe(error)}")
+            return None
+        if merged is None:
+            return None
+        result.conflicts = len(merged.plan.conflicts)
+        if result.conflicts:
+            s = "s" * (result.conflicts != 1)
+            result.doubts.append(f"{result.conflicts} file{s} changed since the upgrade in what it had changed itself")
+        return merged.restored

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitsnap.core.counts import Counts
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.outcome import Ending
 from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
@@ -41,6 +41,9 @@ class UpgradeRequest:
     """An upgrade that is asked for. `command` is its text for people and trailers; `check_timeout` is in seconds.
 
     With `incomplete`, a first snapshot that lacks paths is good enough.
+
+    `soak` and `confirm` are in seconds, 0 for neither: the checks go on for so long, `every` so many seconds; the
+    directory goes back unless somebody says keep in time. With `keep_edits`, what was changed meanwhile stays then.
     """
 
     command: str = ""
@@ -50,13 +53,25 @@ class UpgradeRequest:
     check_timeout: float = 300.0
     on_failure: OnFailure = OnFailure.ROLLBACK
     incomplete: bool = False
+    soak: float = 0.0
+    every: float = 30.0
+    confirm: float = 0.0
+    keep_edits: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether what becomes of it is not decided by the command and its first checks alone."""
+        return bool(self.soak or self.confirm)
 
 
 @dataclass(slots=True)
 class Upgraded:
     """What came of it. `failure` says why it failed, empty when it did not; `doubts` why rolling back may not be exact.
     `half_way` tells that the rollback has to be settled by `recover`. `broke_off` says what of gitsnap's own work
-    failed after the command was started, where the directory was kept as it is all the same.
+    failed after the command was started, where the directory was kept as it is all the same. `left` tells that nothing
+    is decided: whoever was to wait for that was told to stop, and `recover` goes on; `confirmed` that somebody has said
+    keep. The checks went on for `soaked` seconds, and passed `rounds` times. `conflicts` are files of which two
+    versions are there, where edits were kept.
 
     `verified`: of what was kept, whether the way back was proved; of what was rolled back, whether the directory was
     compared with the snapshot and is the same. `duration` is in seconds, and `changes` are counts: both are what is
@@ -76,6 +91,11 @@ class Upgraded:
     rollback_error: str = ""
     half_way: bool = False
     broke_off: str = ""
+    left: bool = False
+    confirmed: bool = False
+    soaked: float = 0.0
+    rounds: int = 0
+    conflicts: int = 0
     aside: str | None = None
     verified: bool = True
     duration: float = 0.0
@@ -109,6 +129,9 @@ class Upgraded:
             "rollback_error": self.rollback_error or None,
             "broke_off": self.broke_off or None,
             "safety_snapshot": self.restored.safety.id if self.restored and self.restored.safety else None,
+            "soaked": round(self.soaked, 3),
+            "rounds": self.rounds,
+            "confirmed": self.confirmed,
             "doubts": self.doubts,
             "verified": self.verified,
             "files_changed": self.changes.summary if self.changes is not None else None,
@@ -127,3 +150,8 @@ def failed(result: Upgraded, hint: str) -> GitsnapError:
     return RollingBackFailedError(
         f"the upgrade failed ({result.failure}), and rolling back failed too: {result.rollback_error}", hint=hint
     )
+
+
+def left(result: Upgraded, hint: str) -> GitsnapError:
+    """The error that it is to be told to stop while nothing is decided."""
+    return StopRequestedError(f"stopped, and nothing is decided: the upgrade {result.upgrade} waits", hint=hint)

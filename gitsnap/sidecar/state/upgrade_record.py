@@ -7,13 +7,40 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from gitsnap.core.deadline import Reading, Term
 from gitsnap.core.errors import LockedError
-from gitsnap.core.upgrade import Process, UpgradePhase
+from gitsnap.core.upgrade import OnFailure, Process, UpgradePhase
 from gitsnap.sidecar import files, locks
 from gitsnap.sidecar.repository import UPGRADE_RECORD, Sidecar
+
+
+@dataclass(slots=True, frozen=True)
+class Wait:
+    """What an upgrade waits for after its command, for whoever goes on with that: spans of time in seconds, 0 for none.
+
+    `soaked` are the seconds during which checks were run and passed, `term` runs since the first of them have. `kept`
+    tells that somebody has said keep. The `checks` are commands of the command line that is recorded; they count only
+    `where` they were written, so that none comes from elsewhere with a sidecar.
+    """
+
+    soak: float = 0.0
+    every: float = 30.0
+    confirm: float = 0.0
+    keep_edits: bool = False
+    on_failure: str = "rollback"
+    checks: tuple[str, ...] = ()
+    check_timeout: float = 300.0
+    umask: int = -1
+    where: str = ""
+    soaked: float = 0.0
+    rounds: int = 0
+    term: Term | None = None
+    kept: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +55,7 @@ class UpgradeRecord:
     child: Process | None = None
     exit_code: int | None = None
     problem: str = ""
+    wait: Wait | None = None
 
 
 def load(sidecar: Sidecar) -> UpgradeRecord | None:
@@ -38,10 +66,38 @@ def load(sidecar: Sidecar) -> UpgradeRecord | None:
     try:
         found = json.loads(data)
         processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
-        record = UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"])})
+        wait = _wait(found["wait"]) if found.get("wait") is not None else None
+        record = UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"]), "wait": wait})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return record if _is_sound(record) else None
+
+
+def _wait(found: dict[str, Any]) -> Wait:
+    """ValueError, TypeError or KeyError for what we would not have written."""
+    term = found["term"]
+    if term is not None:
+        term = Term(Reading(**term["began"]), term["seen"])
+        numbers = (term.began.ticks, term.began.wall, term.seen)
+        if type(term.began.boot) is not str or not all(map(_is_number, numbers)):
+            raise ValueError("no clocks")
+    wait = Wait(**{**found, "term": term, "checks": tuple(found["checks"])})
+    spans = (wait.soak, wait.every, wait.confirm, wait.check_timeout, wait.soaked)
+    texts = (*wait.checks, wait.where, wait.on_failure)
+    if not (
+        all(_is_number(span) and span >= 0 for span in spans)
+        and all(type(text) is str for text in texts)
+        and all(type(flag) is bool for flag in (wait.kept, wait.keep_edits))
+        and all(type(number) is int for number in (wait.umask, wait.rounds))
+        and wait.on_failure in list(OnFailure)
+        and wait.every > 0
+    ):
+        raise ValueError("no wait")
+    return wait
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -1e12 < value < 1e12  # type: ignore[operator]
 
 
 def _is_sound(record: UpgradeRecord) -> bool:
@@ -79,6 +135,41 @@ def update(sidecar: Sidecar, record: UpgradeRecord, *, strict: bool = False, **c
         if strict:
             raise
     return record
+
+
+def decide(
+    sidecar: Sidecar, wait: float, change: Callable[[UpgradeRecord | None], UpgradeRecord | None]
+) -> UpgradeRecord | None:
+    """Have `change` make the record what it is to be, while nobody else can. What is there then.
+
+    None of it leaves the record as it is. Raises LockedError or OSError, and what `change` raises; nothing has changed.
+    """
+    with locks.hold(sidecar.own("upgrade.lock"), exclusive=True, wait=wait):
+        known = load(sidecar)
+        record = change(known)
+        if record is None:
+            return known
+        _write(sidecar, record)
+        return record
+
+
+def here(sidecar: Sidecar) -> str:
+    """What tells this sidecar, where it lies, from any copy of it: none that comes from elsewhere can have the same."""
+    try:
+        machine = (files.read("/etc/machine-id") or b"").decode("ascii", "replace").strip()
+    except OSError:
+        machine = ""
+    found = os.stat(sidecar.path)
+    return f"{machine}:{found.st_ino}"
+
+
+def is_private(sidecar: Sidecar) -> bool:
+    """Whether nobody but its owner, which is who runs this, or root, can have written the record."""
+    try:
+        found = os.lstat(sidecar.own(UPGRADE_RECORD))
+    except OSError:
+        return False
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
 
 
 def clear(sidecar: Sidecar) -> None:

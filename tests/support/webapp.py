@@ -1,0 +1,211 @@
+"""A small web application that runs as a service, upgrades of it, and gitsnap watching over them in the background."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.support.installation import REPOSITORY, run_gitsnap
+
+# In seconds: for whatever must happen, however slow the machine is.
+PATIENCE = 60.0
+
+# Answers /health; a version that has `broken` in it does so no more once the file `fail` lies beside its port.
+_SERVER = """\
+import http.server, os, sys
+where, run = os.path.dirname(os.path.abspath(__file__)), sys.argv[1]
+version = open(where + "/version").read().strip()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        bad = "broken" in version and os.path.exists(run + "/fail")
+        self.send_response(500 if bad else 200)
+        self.end_headers()
+        self.wfile.write(version.encode())
+
+    def log_message(self, *words):
+        pass
+
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+with open(run + "/port.new", "w") as file:
+    file.write(str(server.server_address[1]))
+os.rename(run + "/port.new", run + "/port")
+server.serve_forever()
+"""
+_CONTROL = """\
+#!/bin/sh
+# start, stop, check
+cd {run} || exit 1
+case $1 in
+start)
+    echo start >>said
+    test ! -e cannot-start || exit 1
+    $0 quit
+    rm -f port
+    setsid {python} {app}/server.py {run} </dev/null >/dev/null 2>&1 &
+    echo $! >pid
+    n=0; while ! test -e port; do n=$((n+1)); test $n -lt 600 || exit 1; sleep 0.05; done ;;
+stop)
+    echo stop >>said
+    test ! -e cannot-stop || exit 1
+    $0 quit ;;
+quit)
+    test -e pid || exit 0
+    kill $(cat pid) 2>/dev/null
+    n=0; while kill -0 $(cat pid) 2>/dev/null; do
+        case $(sed 's/.*) //' /proc/$(cat pid)/stat) in Z*) break; esac
+        n=$((n+1)); test $n -lt 600 || exit 1; sleep 0.05
+    done
+    rm -f pid port ;;
+check)
+    echo check >>checked
+    {python} -c 'import sys, urllib.request
+try: sys.stdout.write(urllib.request.urlopen("http://127.0.0.1:%s/health" % open("port").read()).read().decode())
+except OSError as error: sys.exit(str(error))' ;;
+esac
+"""
+
+
+class Shop:
+    """The application in `app`, at version 1 and running. `control` is what starts, stops and checks it."""
+
+    def __init__(self, where: Path) -> None:
+        self.app, self.home, self.state, self.control = (
+            where / "app",
+            where / "home",
+            where / "state",
+            where / "control",
+        )
+        for path in (self.app, self.state):
+            path.mkdir(parents=True)
+        (self.app / "server.py").write_text(_SERVER)
+        (self.app / "version").write_text("1\n")
+        self.control.write_text(_CONTROL.format(run=self.state, app=self.app, python=sys.executable))
+        self.control.chmod(0o755)
+        self.ctl("start")
+
+    def ctl(self, word: str, check: bool = True) -> str:
+        return subprocess.run([self.control, word], check=check, capture_output=True, text=True).stdout
+
+    @property
+    def version(self) -> str:
+        return (self.app / "version").read_text().strip()
+
+    @property
+    def serves(self) -> str:
+        """The version that answers; empty where none does."""
+        return self.ctl("check", check=False)
+
+    def fail(self) -> None:
+        """A broken version answers no more from now on."""
+        (self.state / "fail").touch()
+
+    def said(self) -> list[str]:
+        path = self.state / "said"
+        return path.read_text().split() if path.exists() else []
+
+    def rounds(self) -> int:
+        path = self.state / "checked"
+        return len(path.read_text().split()) if path.exists() else 0
+
+    def upgrade(self, version: str) -> list[str]:
+        """The command of an upgrade to it."""
+        return ["sh", "-c", f"echo {version} >version && {self.control} start"]
+
+    def gitsnap(self, *words: str, check: bool | int = True) -> subprocess.CompletedProcess[str]:
+        return run_gitsnap("-C", self.app, *words, home=self.home, check=check)
+
+    def document(self, *words: str) -> Any:
+        return json.loads(self.gitsnap("--json", *words).stdout)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest upgrade, as `history` tells it."""
+        return [e for e in self.document("history")["history"] if e["type"] == "upgrade"][-1]  # type: ignore[no-any-return]
+
+    @property
+    def record(self) -> Path:
+        return next(self.home.glob("app-*")) / "gitsnap/upgrade.json"
+
+    @contextmanager
+    def running(self, *words: str, **more: Any) -> Iterator[Running]:
+        """gitsnap in the background; killed in the end, should it still run."""
+        found = Running(self, words, **more)
+        try:
+            yield found
+        finally:
+            found.process.kill()
+            found.process.wait()
+
+    def close(self) -> None:
+        self.ctl("quit", check=False)
+
+
+class Running:
+    """`gitsnap run WORDS` (or another command, where `events` is false), and the events that it has told."""
+
+    def __init__(self, shop: Shop, words: tuple[str, ...], *, events: bool = True, **more: Any) -> None:
+        self._shop = shop
+        self._events = shop.state / f"events-{os.urandom(4).hex()}"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GITSNAP_"))}
+        told = ["--events", str(self._events)] if events else []
+        first, *rest = words
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gitsnap", "-C", shop.app, first, *told, *rest],
+            env=clean | {"GITSNAP_HOME": str(shop.home), "PYTHONPATH": str(REPOSITORY)},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | more,
+        )
+
+    def events(self) -> list[dict[str, Any]]:
+        lines = self._events.read_text().splitlines(keepends=True) if self._events.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def wait_for(self, name: str) -> dict[str, Any]:
+        """The first event of this name."""
+
+        def found() -> dict[str, Any] | None:
+            event = next((e for e in self.events() if e["event"] == name), None)
+            assert event or self.process.poll() is None, self.output()
+            return event
+
+        return until(found)
+
+    def output(self) -> str:
+        return self.process.stdout.read().decode() if self.process.stdout else ""
+
+    def ends(self, code: int) -> str:
+        """What it has printed; it has to end with this code."""
+        output = self.output()
+        assert self.process.wait(PATIENCE) == code, output
+        return output
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What `found` returns once that counts."""
+    deadline = time.monotonic() + PATIENCE
+    while not (what := found()):
+        assert time.monotonic() < deadline, "it has not happened"
+        time.sleep(0.02)
+    return what
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a JSON file."""
+    content = json.loads(path.read_text())
+    change(content)
+    with suppress(OSError):
+        path.chmod(0o600)
+    path.write_text(json.dumps(content))
