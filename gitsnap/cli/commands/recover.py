@@ -28,8 +28,10 @@ def recover(
         ),
     ] = False,
 ) -> None:
-    """Settle a rollback that was interrupted, or go on with an upgrade that waits. Without an option, the way it was
-    going."""
+    """Settle an interrupted rollback, or a waiting upgrade.
+
+    Without an option, the way it was going.
+    """
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json_restore, restore, upgrade
     from gitsnap.ops.live import in_progress

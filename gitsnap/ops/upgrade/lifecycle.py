@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -39,11 +40,11 @@ from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.compare import stored
-from gitsnap.ops.compare.diff import NOW, diff
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
 from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
+from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.bring_back import Clock, bring_back, keep_edits
 from gitsnap.ops.upgrade.checks import run_check
