@@ -34,6 +34,8 @@ def due(record: Record, damaged: Sequence[Mapping[str, Any]]) -> list[str]:
 def _ran(record: Record) -> bool:
     """Whether an upgrade has come to its end: by itself, or by what settled it."""
     details = record["details"]
+    if details.get("left"):
+        return False
     return (record["action"] in _RUNS and details.get("pre") is not None) or "settled" in details
 
 
@@ -48,6 +50,9 @@ def _went_back(record: Record) -> bool:
 def failed(record: Record) -> bool:
     """Whether it did not do what it was asked for, for a reason that lies not in how it was asked."""
     if record["action"] in _LOOK:
+        return False
+    if record["details"].get("left"):
+        # Nothing is decided.
         return False
     if record["action"] in _RUNS and record["details"].get("pre") is not None:
         return record["outcome"] != "kept" or bool(record["cause"])

@@ -281,6 +281,23 @@ def test_who_is_told_to_stop_decides_nothing(shop: Shop) -> None:
     shop.gitsnap("run", "--", "true")
 
 
+def test_hooks_are_told_when_it_is_decided_and_not_before(shop: Shop) -> None:
+    shop.gitsnap("snapshot")
+    config = next(shop.home.glob("app-*")) / "gitsnap.toml"
+    told = shop.state / "told"
+    config.write_text(f"[hooks]\nafter-run = 'cat >>{told}'\non-failure = 'cat >>{told}'\n")
+    config.chmod(0o600)
+    killed(shop, "run", "--confirm", LONG, "--", *shop.upgrade("2"), at="confirm-started", number=signal.SIGTERM)
+    assert not told.exists()
+    edit(shop.record, lambda r: r["wait"]["term"]["began"].update(ticks=0))
+    shop.gitsnap("recover")
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [(e["event"], e["upgrade_outcome"]) for e in events] == [
+        ("on-failure", "rolled-back"),
+        ("after-run", "rolled-back"),
+    ]
+
+
 def test_ctrl_c_goes_back(shop: Shop) -> None:
     with shop.running(*soaking(shop), *shop.upgrade("2")) as run:
         run.wait_for("soak-started")

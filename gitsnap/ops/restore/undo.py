@@ -39,6 +39,8 @@ def redo(
     options: RollbackOptions,
 ) -> Restored:
     """Take the last undo back. NoSuchSnapshotError where none was the last thing that was done."""
+    if not options.dry_run:
+        upgrading.require_decided(sidecar)
     with sidecar.writing(settings.lock_wait):
         safety = last_to_redo(catalog.snapshots(sidecar))
         return _reverse(sidecar, safety, settings, replace(options, redoes=safety.id))

@@ -411,6 +411,9 @@ class Upgrade:
         }
         if self._wanted.waits:
             facts |= {"soaked": round(result.soaked, 3), "rounds": result.rounds, "confirmed": result.confirmed}
+            facts |= {"left": True} if result.left else {}
+            # Whoever goes on with it is no `run`, and has settled one all the same.
+            facts |= {"settled": result.outcome.value} if self._known is not None and not result.left else {}
         noted.details |= facts
 
     @property
