@@ -297,7 +297,10 @@ def _check(record: Record) -> None:
 
 def _check_paths(paths: Iterable[bytes], check: Callable[[bytes], None]) -> None:
     for path in paths:
-        check(path)
+        try:
+            check(path)
+        except IntegrityError as error:
+            raise _damaged(f"it names an {error.message}") from None
 
 
 def _check_directory(path: bytes) -> None:
