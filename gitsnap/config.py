@@ -10,18 +10,21 @@ import pwd
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitsnap.core import running
 from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
 from gitsnap.core.notification import HOOKS as TOLD
-from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
 from gitsnap.core.secrets.rules import Rules as SecretRules
 from gitsnap.core.settings import HOOK_TIMEOUT, Audit, Hooks, Settings
+
+# For annotations only: every command reads the configuration, few look at packages.
+if TYPE_CHECKING:
+    from gitsnap.core.packages.model import Rule
 
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
@@ -31,8 +34,7 @@ _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
 _TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages", "secrets"}
 
 
-@dataclass(slots=True, frozen=True)
-class Options:
+class Options(NamedTuple):
     """The global options, as given on the command line or in the environment.
 
     `typed_store` is set when the sidecar was named on the command line, and so must be named again next time.
@@ -219,7 +221,7 @@ def _audit(table: dict[str, Any], below: Audit, path: str) -> Audit:
         if not (isinstance(value, bool) or (isinstance(value, str) and value.startswith("/") and "\0" not in value)):
             raise UsageError(f"{path}: [audit] {key} must be true, false or the absolute path of a socket", path=path)
         chosen[key] = value if isinstance(value, str) else _SOCKETS[key] if value else ""
-    return replace(below, **chosen)
+    return below._replace(**chosen)
 
 
 def _secrets(table: dict[str, Any], path: str) -> SecretRules:
@@ -323,6 +325,8 @@ def _components(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:
 
 def _packages(table: dict[str, Any], path: str) -> tuple[Rule, ...]:
     """One's own ways to find packages, each a table by the package's name."""
+    from gitsnap.core.packages.model import Rule
+
     out = []
     for name, rule in table.items():
         if not isinstance(rule, dict) or rule.keys() != {"glob", "expression"}:

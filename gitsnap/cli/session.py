@@ -193,7 +193,7 @@ class Session:
             typed = self.options.typed_store
             if typed is not None and not os.path.lexists(os.path.join(self.cwd, typed)):
                 # It goes by the directory's name now: what is to be typed next finds it by that.
-                self.options = replace(self.options, typed_store=None)
+                self.options = self.options._replace(typed_store=None)
                 self.out = Terminal(self.options)
         return place, created
 

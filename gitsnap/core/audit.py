@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitsnap.core.model import Problem, Snapshot
 
@@ -25,8 +25,7 @@ _HEAD = re.compile(rb'\{"previous":"([0-9a-f]{64})","sequence":([1-9][0-9]{0,17}
 Record = Mapping[str, Any]
 
 
-@dataclass(slots=True, frozen=True)
-class Link:
+class Link(NamedTuple):
     """A place in the chain: the number of a line, and its digest (hex). Number 0 is before the first."""
 
     sequence: int = 0

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gitsnap.core.counts import Counts
 from gitsnap.core.counts import Status as Status
+from gitsnap.core.entry_comparison import differing_metadata, same_content, same_metadata
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.plan import differing_metadata, same_content, same_metadata
 
 _LINKS = "hard links"
 
 
-@dataclass(slots=True, frozen=True)
-class Change:
+class Change(NamedTuple):
     """One changed path. `what` names the metadata that differ, for METADATA.
 
     `old_path` and `similarity` (how much of the content is the same, in percent) are for renames.
@@ -99,7 +99,7 @@ def _with_links(changes: list[Change], old: Inventory, new: Inventory) -> list[C
     out = []
     for change in changes:
         if change.path in relinked and change.status is Status.METADATA:
-            change = replace(change, what=(*change.what, _LINKS))
+            change = change._replace(what=(*change.what, _LINKS))
         relinked.discard(change.path)
         out.append(change)
     before, after = old.by_path(), new.by_path()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple, Self
 
-from gitsnap.core import wildmatch
 from gitsnap.core.errors import UsageError
 
 _BOM = b"\xef\xbb\xbf"
@@ -148,6 +147,9 @@ def _trim(line: bytes) -> bytes:
 
 def _parse_rule(line: bytes) -> _Rule | None:
     """The rule on a line, or None when git would never let it match. Raises ValueError for what is refused."""
+    # Most installations have no rules.
+    from gitsnap.core import wildmatch
+
     if b"\0" in line:
         raise ValueError("a NUL byte in an exclusion rule")
     if len(_respell(line)) > _LONGEST_RULE:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gitsnap.core.entry_comparison import differing_metadata, same_content
 from gitsnap.core.keys import ABSENT, KeyPath
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.core.plan import differing_metadata, same_content
 
 
 class Way(StrEnum):

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gitsnap.core.outcome import Ending
 
@@ -95,8 +96,7 @@ class Entry:
         return 0o100755 if self.mode & 0o100 else 0o100644
 
 
-@dataclass(slots=True, frozen=True)
-class Image:
+class Image(NamedTuple):
     """A SQLite database that is held as one consistent image, and the files `beside` it that this image makes up for:
     its journals and what SQLite shares between processes. They are no entries of the tree.
 
@@ -108,8 +108,7 @@ class Image:
     size: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A path that could not be captured, restored or verified, and why, in a few words."""
 
     path: bytes

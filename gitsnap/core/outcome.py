@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gitsnap.core.counts import Counts
 
@@ -19,8 +19,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(slots=True, frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """The record of one upgrade. `failure` says why it failed, empty where it did not; `check` is the check that did.
     `command` is what was run; empty in records of before it was noted.
 

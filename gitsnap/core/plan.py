@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from gitsnap.core.entry_comparison import same_content, same_metadata
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.core.xattrs import same_xattrs
 
 
 class Action(StrEnum):
@@ -74,55 +75,9 @@ class RestorePlan:
         return sum(s.entry.size for s in self.steps if s.action is Action.WRITE and s.entry and not s.link_of)
 
 
-Protected = Callable[[bytes, bool], bool]
-
-
 def everything(_path: bytes) -> bool:
     """The scope of a whole rollback."""
     return True
-
-
-def nothing(_path: bytes, _is_dir: bool) -> bool:
-    """What is protected where no rule is."""
-    return False
-
-
-def same_content(a: Entry, b: Entry) -> bool:
-    """Whether two entries of one path hold the same thing, metadata aside. Unknown content is never the same."""
-    if a.type is not b.type:
-        return False
-    if a.type is _FILE:
-        return a.sha256 is not None and a.sha256 == b.sha256
-    if a.type is _LINK:
-        return a.target == b.target
-    return a.device == b.device
-
-
-def same_metadata(a: Entry, b: Entry) -> bool:
-    """Whether mode, owner, times and extended attributes agree (numbers; see owners.localise), as far as recorded."""
-    return (
-        a.mtime_ns == b.mtime_ns
-        and a.uid == b.uid
-        and a.gid == b.gid
-        and (a.mode == b.mode or a.type is _LINK)
-        and same_xattrs(a.xattrs, b.xattrs)
-    ) or (bool(a.unrecorded or b.unrecorded) and not differing_metadata(a, b))
-
-
-def differing_metadata(a: Entry, b: Entry) -> tuple[str, ...]:
-    """Which of mode, owner, xattr and time differ. What one of the two has not recorded does not."""
-    differ = (
-        a.mode != b.mode and a.type is not _LINK,
-        (a.uid, a.gid) != (b.uid, b.gid),
-        not same_xattrs(a.xattrs, b.xattrs),
-        a.mtime_ns != b.mtime_ns,
-    )
-    unknown = a.unrecorded | b.unrecorded
-    return tuple(
-        what
-        for what, found in zip(("mode", "owner", "xattr", "time"), differ, strict=True)
-        if found and what not in unknown
-    )
 
 
 def make_plan(
@@ -130,7 +85,7 @@ def make_plan(
     live: Inventory,
     *,
     scope: Callable[[bytes], bool],
-    protected: Protected,
+    protected: Excludes,
     mounts: Collection[bytes] = (),
     refused: Mapping[bytes, str] | None = None,
 ) -> RestorePlan:
@@ -154,7 +109,7 @@ class _Planner:
         wanted: Inventory,
         live: Inventory,
         scope: Callable[[bytes], bool],
-        protected: Protected,
+        protected: Excludes,
         mounts: frozenset[bytes],
         refused: Mapping[bytes, str],
     ) -> None:
@@ -164,7 +119,7 @@ class _Planner:
         self._scope, self._protects = scope, protected
         self._partial = {p.path for p in wanted.partial}
         # Then there is nothing to ask, some hundred thousand times.
-        self._all_in_play = scope is everything and protected is nothing and not self._partial
+        self._all_in_play = scope is everything and protected is nothing_excluded and not self._partial
         self._mounts, self._refused = mounts, refused
         self._obstacles = {p.rstrip(b"/") for p in live.excluded} | set(live.skipped)
         self._holders = _ancestors(self._obstacles | self._partial | mounts | refused.keys())

@@ -65,8 +65,7 @@ class Policy:
         return not self.keep_within and not any(bucket.count(self) for bucket in _BUCKETS)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of one snapshot, and why, in words for people; there is always at least one reason."""
 
     snapshot: Snapshot
@@ -74,8 +73,7 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Bucket:
+class _Bucket(NamedTuple):
     """A counting rule: the newest unit of each of the last `count` different `period`s stays."""
 
     name: str
@@ -147,16 +145,14 @@ def _duration_text(length: timedelta) -> str:
     return " ".join(parts) if parts and not rest else str(length)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """A policy, and which of SOURCES it is from."""
 
     policy: Policy
     source: str = SOURCES[0]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBack:
+class HeldBack(NamedTuple):
     """What retention did not remove, because its rules are not those of the last time: `followed` would have kept the
     `snapshots` (ids, newest first), `rules` would not. `followed` is None where it is not known."""
 

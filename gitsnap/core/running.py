@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,8 +34,7 @@ class Candidate(NamedTuple):
     evidence: bytes
 
 
-@dataclass(slots=True, frozen=True)
-class Running:
+class Running(NamedTuple):
     """A database in the directory `path` that is open. `pid` is the process, 0 where that cannot be seen; not `certain`
     where all that is known is that such a server runs, and may be at work there."""
 

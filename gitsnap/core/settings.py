@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core import running
-from gitsnap.core.packages.model import Rule
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 from gitsnap.core.secrets import rules
+
+# For annotations only: every command reads the configuration, few look at packages.
+if TYPE_CHECKING:
+    from gitsnap.core.packages.model import Rule
 
 HOOK_TIMEOUT = 600.0
 
@@ -32,13 +36,15 @@ class Hooks:
     told: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True, frozen=True)
-class Audit:
+class Audit(NamedTuple):
     """Where lines of the audit log go besides: the paths of systemd's journal socket and of a syslog socket; empty for
     neither."""
 
     journald: str = ""
     syslog: str = ""
+
+
+_TOLD_NOWHERE = Audit()
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,7 +71,7 @@ class Settings:
     retention_from: str = SOURCES[0]
     author: str = ""
     packages: tuple[Rule, ...] = ()
-    audit: Audit = Audit()
+    audit: Audit = _TOLD_NOWHERE
     databases: running.Policy | None = None
     secrets: rules.Rules = rules.PLAIN
     keep_deleted: timedelta | None = None

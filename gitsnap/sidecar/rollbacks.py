@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.message import parse_return
@@ -20,8 +20,7 @@ from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.git.objects import ObjectStore
 
 
-@dataclass(slots=True, frozen=True)
-class Return:
+class Return(NamedTuple):
     """One rollback that was carried out: to the state of the snapshot `target`, when `after` was the newest one, with
     the number `sequence` (0 where that has none). `commit` is its record's, whose content is `data`."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from gitsnap.core.comparison import compare
 from gitsnap.core.coverage import THEN, Coverage, beyond, completed, unread, unrecorded
+from gitsnap.core.entry_comparison import differing_metadata, same_metadata
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.core.plan import differing_metadata, everything, make_plan, nothing, same_metadata
+from gitsnap.core.plan import everything, make_plan
 
 NOBODY = frozenset({"owner"})
 NOTHING = frozenset({"mode", "owner", "time", "xattr"})
@@ -82,5 +84,5 @@ def test_nothing_below_what_could_not_be_read_is_known() -> None:
 def test_a_plan_for_what_is_not_recorded_has_no_steps_for_it() -> None:
     wanted = Inventory([folder(b"", 0o755, 0, unrecorded=NOTHING), file(b"a", uid=0, unrecorded=NOBODY)])
     live = Inventory([folder(b""), file(b"a")])
-    assert make_plan(completed(wanted, live), live, scope=everything, protected=nothing).steps == []
+    assert make_plan(completed(wanted, live), live, scope=everything, protected=nothing_excluded).steps == []
     assert compare(wanted, live, directory_times=True).changes == []

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from gitsnap.core.entry_comparison import same_content, same_metadata
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Entry, Image, Inventory, Type
-from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
+from gitsnap.core.plan import Action, RestorePlan, everything, make_plan
 from tests.support.inventories import file, folder, link, tree
 
 
 def plan(wanted: Inventory, live: Inventory, **more: Any) -> RestorePlan:
-    return make_plan(wanted, live, **{"scope": everything, "protected": nothing, **more})
+    return make_plan(wanted, live, **{"scope": everything, "protected": nothing_excluded, **more})
 
 
 def steps(found: RestorePlan) -> list[tuple[Action, bytes]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gitsnap.core.comparison import compare
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.merge import _same
 from gitsnap.core.model import Entry, Inventory, Type, Xattrs
-from gitsnap.core.plan import everything, make_plan, nothing
+from gitsnap.core.plan import everything, make_plan
 from gitsnap.core.xattrs import is_own, is_recorded, same_xattrs
 
 OWN = ("user.note", "trusted.x", "system.posix_acl_access", "system.posix_acl_default", "security.capability")
@@ -28,7 +29,7 @@ def test_what_counts(names: tuple[str, ...], came: bool, changed: bool) -> None:
         none, one, two = _tree(()), _tree(((name, b"1"),)), _tree(((name, b"2"),))
         for a, b, counts in ((none, one, came), (one, none, came), (one, two, changed), (one, one, False)):
             assert bool(compare(a, b).changes) is counts, name
-            assert bool(make_plan(a, b, scope=everything, protected=nothing).steps) is counts, name
+            assert bool(make_plan(a, b, scope=everything, protected=nothing_excluded).steps) is counts, name
             assert _same(a.entries[1], b.entries[1], metadata=True) is not counts, name
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing
+from gitsnap.core.plan import Action, RestorePlan, everything, make_plan
 from gitsnap.ops.parallel import prefetch
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.sidecar.git.objects import ObjectStore
@@ -41,7 +42,9 @@ def fill(root: Path) -> None:
 def plan_of_all(place: Protected) -> RestorePlan:
     """What brings the first snapshot into an empty directory."""
     wanted = place.inventory(place.snapshots()[0])
-    return make_plan(wanted, Inventory(entries=[Entry(b"", Type.DIR, 0o755)]), scope=everything, protected=nothing)
+    return make_plan(
+        wanted, Inventory(entries=[Entry(b"", Type.DIR, 0o755)]), scope=everything, protected=nothing_excluded
+    )
 
 
 def contents(place: Protected, spoil: Callable[[], None] = lambda: None) -> tuple[bool, int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from hypothesis import example, given, note
 from hypothesis import strategies as st
 
+from gitsnap.core.entry_comparison import same_metadata
 from gitsnap.core.model import Entry, Inventory, Problem, Type
-from gitsnap.core.plan import Action, RestorePlan, Step, make_plan, same_metadata
+from gitsnap.core.plan import Action, RestorePlan, Step, make_plan
 from gitsnap.ops.restore.target import scope_of
 from tests.support.examples import examples
 

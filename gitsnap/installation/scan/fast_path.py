@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gitsnap.core.content import WHOLE, Digests, Look, ReadResult
 from gitsnap.core.exclusion import Excludes
@@ -80,8 +80,7 @@ class DirectoryScan:
     oids: dict[bytes, bytes] = field(default_factory=dict)
 
 
-@dataclass(slots=True, frozen=True)
-class WalkRules:
+class WalkRules(NamedTuple):
     """What a walk goes by. `known` are the rows of the stat cache, and `xattrs` what belongs to them.
 
     `stored` is asked whether a digest in there may be relied on; without it, it may. `excludes`, unless it is None, is

@@ -7,7 +7,6 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gitsnap.core.content import WHOLE, BlobSink, Look
@@ -39,8 +38,7 @@ class _Pending(NamedTuple):
     settled: bool
 
 
-@dataclass(slots=True, frozen=True)
-class ScanOptions:
+class ScanOptions(NamedTuple):
     """How a walk is to be done. `stored` is asked whether a digest the cache remembers may be relied on (its blob is
     kept); without it, it may. With `databases`, those that are in use are captured as one consistent image.
 

@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import exhausted
@@ -49,8 +49,7 @@ class NoDatabaseError(Exception):
     """It is no database that SQLite can read, or nothing that needs an image: to be read as any file."""
 
 
-@dataclass(slots=True, frozen=True)
-class Copy:
+class Copy(NamedTuple):
     """A settled private copy: `file` is open at its start. `found` and `beside` (by suffix) are the stat fields of what
     it was made from, as they were at that moment."""
 

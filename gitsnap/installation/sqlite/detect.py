@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitsnap.core.content import Digests
 from gitsnap.core.sqlite import BESIDE, HEADER, LIVE
@@ -17,8 +17,7 @@ from gitsnap.installation.stable_read import key, open_file, pieces, settled
 _NAMES = tuple(os.fsdecode(suffix) for suffix in BESIDE)
 
 
-@dataclass(slots=True, frozen=True)
-class Imaged:
+class Imaged(NamedTuple):
     """A database as it was captured: the stat fields of its own file and, by suffix, of those that belong to it.
 
     `settled` tells that a change now would show in them.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from gitsnap.core.comparison import Change, Status, compare, with_renames
 from gitsnap.core.coverage import Coverage
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Inventory, Type
-from gitsnap.core.plan import Protected, nothing
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def find(
     read: Read,
     sidecar: Sidecar,
     *,
-    protected: Protected = nothing,
+    protected: Excludes = nothing_excluded,
     similar: bool = True,
     about: Callable[[Change], bool] = lambda _: True,
     observer: Observer = SILENT,

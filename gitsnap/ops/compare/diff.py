@@ -12,8 +12,8 @@ from gitsnap.core.content import CHUNK, Digesting
 from gitsnap.core.coverage import beyond, unread
 from gitsnap.core.errors import NoSuchPathError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
-from gitsnap.core.plan import nothing
 from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
@@ -88,7 +88,7 @@ def diff(
         sides[1],
         reader.read,
         sidecar,
-        protected=rules.protected if rules else nothing,
+        protected=rules.protected if rules else nothing_excluded,
         similar=similar,
         about=lambda change: not paths or _selected(change, paths),
         observer=observer,

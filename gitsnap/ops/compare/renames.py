@@ -6,7 +6,6 @@ import bisect
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.errors import GitsnapError
@@ -49,8 +48,8 @@ def pair(changes: Sequence[Change], read: Read, sidecar: Sidecar, observer: Obse
     for change in changes:
         if change.status is Status.ADDED and change.path in pairs:
             source, percent = pairs[change.path]
-            change = replace(
-                change, status=Status.RENAMED, old=source.old, old_path=source.path, similarity=min(percent, 99)
+            change = change._replace(
+                status=Status.RENAMED, old=source.old, old_path=source.path, similarity=min(percent, 99)
             )
         elif change.status is Status.REMOVED and change.path in used:
             continue

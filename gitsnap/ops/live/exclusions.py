@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitsnap.core.coverage import Coverage
 from gitsnap.core.errors import GitsnapError, exhausted
@@ -19,8 +19,7 @@ IGNORE_FILE = b".gitsnapignore"
 _LARGEST = 1 << 20
 
 
-@dataclass(slots=True, frozen=True)
-class RuleTexts:
+class RuleTexts(NamedTuple):
     """The rules as they were read: those of `.gitsnapignore` and those of the configuration, which come last."""
 
     ignore: bytes

@@ -9,9 +9,10 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from gitsnap.core.entry_comparison import same_metadata
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Inventory, Problem
-from gitsnap.core.plan import Action, RestorePlan, same_metadata
+from gitsnap.core.plan import Action, RestorePlan
 from gitsnap.core.quantity import size
 from gitsnap.core.statcache import Row, unpack
 from gitsnap.installation.directories import Directories

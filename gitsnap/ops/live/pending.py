@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.core.journal import Record
 
 
-@dataclass(slots=True, frozen=True)
-class Pending:
+class Pending(NamedTuple):
     """An interrupted rollback; a damaged journal tells its phase only. `started` is RFC 3339."""
 
     phase: str

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.entry_comparison import same_content, same_metadata
 from gitsnap.core.events import Observer
 from gitsnap.core.exclusion import Excludes
 from gitsnap.core.model import Entry, Inventory, Type
-from gitsnap.core.plan import same_content, same_metadata
 from gitsnap.core.statcache import Row, StatCache, cut
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan, hardlinks

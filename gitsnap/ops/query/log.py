@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gitsnap.core.comparison import Change, Status
+from gitsnap.core.entry_comparison import differing_metadata
 from gitsnap.core.errors import IntegrityError, NoSuchPathError
 from gitsnap.core.model import Entry, Snapshot, Type
-from gitsnap.core.plan import differing_metadata
 from gitsnap.core.secrets.masker import NOTHING, Masker
 from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.patch import Piece, Style, patch

@@ -14,9 +14,10 @@ from gitsnap.core.content import Digesting
 from gitsnap.core.coverage import completed, unread
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
-from gitsnap.core.plan import RestorePlan, make_plan, nothing
+from gitsnap.core.plan import RestorePlan, make_plan
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
@@ -63,7 +64,7 @@ def copy_out(
         wanted = completed(wanted, live)
         scope = scope_of(paths, wanted, live)
         result = Restored(
-            target, make_plan(wanted, live, scope=scope, protected=nothing), applied=True, salvaged=salvaging
+            target, make_plan(wanted, live, scope=scope, protected=nothing_excluded), applied=True, salvaged=salvaging
         )
         result.incomplete += [p for p in lost if not p.path or scope(p.path)]
         require_space(destination, result.plan)
@@ -137,7 +138,7 @@ def _damage(entry: Entry, held: Mapping[bytes, ReadBack]) -> Problem | None:
 
 
 def _wrong(wanted: Inventory, found: Inventory, scope: Scope) -> list[Problem]:
-    return differences(wanted, found, scope, nothing)
+    return differences(wanted, found, scope, nothing_excluded)
 
 
 def _fill(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.entry_comparison import same_content
 from gitsnap.core.events import Observer
 from gitsnap.core.model import Inventory, Problem, Type
-from gitsnap.core.plan import RestorePlan, same_content
+from gitsnap.core.plan import RestorePlan
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan

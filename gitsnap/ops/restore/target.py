@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from gitsnap.core.comparison import Status, compare
 from gitsnap.core.component import Part
 from gitsnap.core.coverage import Coverage, beyond, completed, unread, unrecorded
+from gitsnap.core.entry_comparison import same_content, same_metadata
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
-from gitsnap.core.plan import Action, RestorePlan, everything, make_plan, nothing, same_content, same_metadata
+from gitsnap.core.plan import Action, RestorePlan, everything, make_plan
 from gitsnap.core.running import Running, read_told, sentence
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
@@ -93,7 +94,7 @@ class Target:
         self.unrecorded, self.beyond = unrecorded(self.wanted), list[bytes]()
         self.lacking = bool(self.wanted.unlisted) or bool(self.unrecorded)
         self.rules = exclusions.rules_for(texts, self.wanted)
-        self._protected = self.rules.protected if self.rules else nothing
+        self._protected = self.rules.protected if self.rules else nothing_excluded
 
     def excludes(self, hidden: Collection[bytes] = ()) -> Excludes:
         """What a scan leaves out: nothing that a rollback may touch, and the `hidden` stages of one."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
 from gitsnap.core.model import Problem
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _NAME_MAX = 255
 
 
-@dataclass(slots=True, frozen=True)
-class Place:
+class Place(NamedTuple):
     """An installation's real path and its sidecar's path, both absolute. `was` is where the installation was before,
     if that was found out just now."""
 
@@ -29,8 +27,7 @@ class Place:
     was: str | None = None
 
 
-@dataclass(slots=True, frozen=True)
-class Initialised:
+class Initialised(NamedTuple):
     """What init found and did. `files` and `size` (bytes) are what a first snapshot will read; `partial` and `sockets`
     are what it will not hold."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError
@@ -56,7 +55,7 @@ def follow(
             outcome = Outcome.KEPT
         if outcome is pre.ending.outcome:
             continue
-        told.append(replace(pre.ending, outcome=outcome, rollback_error=""))
+        told.append(pre.ending._replace(outcome=outcome, rollback_error=""))
         if name != running:
             with suppress(OSError, GitsnapError):
                 outcomes.store(sidecar, pre, told[-1], now)

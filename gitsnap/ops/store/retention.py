@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, tzinfo
+from typing import NamedTuple
 
 from gitsnap.core.errors import GitsnapError, LockedError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
@@ -25,8 +26,7 @@ from gitsnap.sidecar.state import disk_reserve, register, retention_rules, seal,
 _ROOM = 128 << 10
 
 
-@dataclass(slots=True, frozen=True)
-class Pruned:
+class Pruned(NamedTuple):
     """What retention did after a snapshot: the decisions on those that went, or why nothing goes for now."""
 
     gone: list[Decision]

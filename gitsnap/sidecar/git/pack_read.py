@@ -58,6 +58,10 @@ class Index(PackIndex2):
         self._lookups = 0
         self._table: dict[bytes, int] | None = None
 
+    def _read_fan_out_table(self, start_offset: int) -> list[int]:
+        # At once: dulwich's reads it number by number, which is half the time of opening a small pack.
+        return list(struct.unpack_from(">256L", self._contents, start_offset))
+
     def oids(self) -> list[bytes]:
         """All object ids, sorted."""
         data = self._names()

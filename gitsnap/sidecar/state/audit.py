@@ -16,8 +16,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import NamedTuple
 
 from gitsnap.core.audit import NOTHING, Chain, Link, digest, link_of
 from gitsnap.core.errors import IntegrityError
@@ -30,8 +30,7 @@ _TRIES = 20
 _SUFFIX = ".jsonl"
 
 
-@dataclass(slots=True, frozen=True)
-class Tip:
+class Tip(NamedTuple):
     """Where the log ends: its last line, the number that names the file which holds it, and that file's size."""
 
     link: Link = NOTHING
@@ -39,8 +38,7 @@ class Tip:
     size: int = 0
 
 
-@dataclass(slots=True, frozen=True)
-class Sealed:
+class Sealed(NamedTuple):
     """What the seal says: the log ends at `tip`, or at `coming` where that is not None. `missed` lines could not be
     written since the last one that was."""
 
@@ -54,8 +52,7 @@ class Sealed:
         return [self.tip.link, *([self.coming.link] if self.coming else [])]
 
 
-@dataclass(slots=True, frozen=True)
-class Place:
+class Place(NamedTuple):
     """What a new line is told: the line `after` which it stands, how many were `missed` before it, and what was found
     wrong with the end of the log and mended (`healed`, with the bytes that were taken away; empty for nothing)."""
 
@@ -131,14 +128,14 @@ def _settle(folder: str, sealed: Sealed | None) -> tuple[Place, Tip, int]:
             tip, place = sealed.coming, Place(sealed.coming.link)
         elif tail and not tail.endswith(b"\n"):
             _cut(path, at)
-            place = replace(place, healed="a line that a crash had cut off was taken away", removed=tail)
+            place = place._replace(healed="a line that a crash had cut off was taken away", removed=tail)
     path = os.path.join(folder, _name(tip.file))
     size = os.path.getsize(path) if os.path.exists(path) else 0
     if size and size != tip.size and not _read(path, size - 1).endswith(b"\n"):
         # Somebody has cut it or added to it: what is there stays, and the chain goes on from what was written last.
         _add(path, b"\n", size)
         size += 1
-    return place, replace(tip, size=size), sealed.serial
+    return place, tip._replace(size=size), sealed.serial
 
 
 def _cut(path: str, at: int) -> None:
@@ -162,7 +159,7 @@ def _without_seal(folder: str) -> tuple[Place, Tip, int]:
         if found:
             seen = Sealed(Tip(found[-1], file, len(data)))
             place, tip, serial = _settle(folder, seen)
-            return replace(place, healed="the seal of the audit log was lost"), tip, serial
+            return place._replace(healed="the seal of the audit log was lost"), tip, serial
     return Place(NOTHING), Tip(), 0
 
 

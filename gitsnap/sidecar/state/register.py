@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
 
 from gitsnap.core.message import ID
@@ -34,8 +34,7 @@ _TAKEN = re.compile(rf"taken (-|[1-9][0-9]{{0,17}}) ({ID.pattern}) ([0-9a-f]{{40
 _GONE = re.compile(rf"gone ({ID.pattern})(?: ([0-9]{{1,12}}))?")
 
 
-@dataclass(slots=True, frozen=True)
-class Registered:
+class Registered(NamedTuple):
     """One line: where the snapshot stands in the order (None: not known), its commit, the upgrade it belongs to."""
 
     sequence: int | None
@@ -43,8 +42,7 @@ class Registered:
     upgrade: str | None
 
 
-@dataclass(slots=True, frozen=True)
-class Register:
+class Register(NamedTuple):
     """What is written down, by id. `gone` were removed: when they came into the bin, in seconds since 1970 (0: not
     known, or for good). `whole` is false where a line cannot be read; one that a crash has cut off does not count."""
 

@@ -14,9 +14,8 @@ import re
 import time
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from gitsnap.core.audit import NOTHING, Link
 from gitsnap.core.errors import IntegrityError
@@ -37,8 +36,7 @@ _TRIES = 20
 _Read = TypeVar("_Read")
 
 
-@dataclass(slots=True, frozen=True)
-class Seal:
+class Seal(NamedTuple):
     """The allowed values of each ref (ABSENT among them where it may be missing). `settled` is false from before the
     first to after the last change of an operation, and so after one that was killed in between. `audited` is a line of
     the audit log that was there then; number 0 for none."""
