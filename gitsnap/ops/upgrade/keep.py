@@ -54,7 +54,7 @@ def keep(sidecar: Sidecar, selector: str | None, settings: Settings, now: dateti
     if mine is not None:
         before = mine.ending or Ending(known.upgrade, command=known.command)
         code = before.exit_code if before.exit_code is not None else known.exit_code
-        ending = replace(before, outcome=Outcome.KEPT, exit_code=code, failure=known.problem, rollback_error="")
+        ending = before._replace(outcome=Outcome.KEPT, exit_code=code, failure=known.problem, rollback_error="")
         outcomes.record(sidecar, mine.pre, ending, now, settings.lock_wait)
     in_progress.clear(sidecar)
     return Kept(known.upgrade, None)

@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -341,7 +340,7 @@ class Upgrade:
         """Wait until it is decided what becomes of it; what there is to be recorded of it is, before that."""
         result.duration = time.monotonic() - self._started
         with suppress(GitsnapError, OSError):
-            ending = replace(result.ending(), outcome=Outcome.UNKNOWN)
+            ending = result.ending()._replace(outcome=Outcome.UNKNOWN)
             outcomes.record(self.sidecar, result.pre, ending, self._clock(), self._settings.lock_wait)
         first = self._known.wait if self._known else self._wait(where.umask)
         assert first is not None
