@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,7 +69,7 @@ _MAKERS = re.compile(
 )
 _MAKERS_FOLDERS = frozenset(
     b"test tests testing __tests__ example examples doc docs man locale locales i18n .github spec specs schemas "
-    b"samples templates translations fixtures".split()
+    b"samples templates translations fixtures lintian".split()
 )
 # Names that are configuration wherever they lie.
 _NAMED = re.compile(
@@ -95,6 +95,7 @@ _BUILT_FOLDERS = frozenset(b"bin sbin lib share static dist build assets".split(
 _FAMILY = re.compile(rb"(?=[a-f]*[0-9])[0-9a-f]{6,}|[0-9]+")
 _MANY, _MOST_FEW, _TIMES = 50, 3, 50
 _GAP_NS, _FEWEST_LATER, _FEWEST_TIMES = 120 * 10**9, 10, 4
+_SECOND_NS, _FEWEST_BATCH = 10**9, 4
 
 
 @dataclass(slots=True, frozen=True)
@@ -178,11 +179,22 @@ def family(name: bytes) -> bytes:
     return _FAMILY.sub(b"*", name)
 
 
-def written_later(times: Mapping[bytes, int]) -> set[bytes]:
+def newest_batch(times: Iterable[int]) -> int:
+    """The newest time (ns) in whole seconds that several files have in common; -1 where there is none.
+
+    Archives keep whole seconds: dpkg and unzip leave the times of the makers, years apart. What is written in the place
+    itself has a time with a fraction.
+    """
+    counts = Counter(when for when in times if when % _SECOND_NS == 0)
+    return max((when for when, n in counts.items() if n >= _FEWEST_BATCH), default=-1)
+
+
+def written_later(times: Mapping[bytes, int], batch: int = -1) -> set[bytes]:
     """The few files (path → modification time in ns) that were written well after the rest of what came with them.
 
     Nine tenths are the rest: where more were written later than it by two minutes, time tells nothing. Of less than ten
-    files it is one at the most, where all others are of one time.
+    files it is one at the most, where all others are of one time. What is of whole seconds and no newer than a `batch`
+    (see `newest_batch`) was unpacked, whenever its maker wrote it.
     """
     if len(times) < _FEWEST_TIMES:
         return set()
@@ -190,7 +202,8 @@ def written_later(times: Mapping[bytes, int]) -> set[bytes]:
     if len(times) < _FEWEST_LATER and ordered[-2] - ordered[0] > _GAP_NS:
         return set()
     rest = ordered[min((len(ordered) * 9 - 1) // 10, len(ordered) - 2)]
-    return {path for path, when in times.items() if when > rest + _GAP_NS}
+    later = {path for path, when in times.items() if when > rest + _GAP_NS}
+    return {path for path in later if times[path] > batch or times[path] % _SECOND_NS}
 
 
 def package_place(path: bytes) -> bytes | None:

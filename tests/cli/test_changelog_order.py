@@ -137,6 +137,25 @@ class TestTheUsersFile:
         assert "    node_modules/x/lib/c.js: +1 −1 lines" in told[:8], told
         assert not [line for line in told if "lib/d.js" in line]
 
+    def test_in_a_package_whose_files_have_the_times_of_their_makers(self, tmp_path: Path) -> None:
+        core = [f"wp-includes/{chr(97 + n // 26)}{chr(97 + n % 26)}.php" for n in range(100)]
+        single = [f"wp-includes/{name}.php" for name in ("functions", "fixed-a", "fixed-b", "fixed-c", "fixed-d")]
+        app = app_with(tmp_path, dict.fromkeys([*core, *single], "<?php\n"))
+        put(app / "wp-includes/version.php", "<?php\n$wp_version = '6.1';\n")
+        for n, path in enumerate([*core, "wp-includes/version.php"]):
+            os.utime(app / path, (1_000_000_000 + n * 86_400,) * 2)
+        for path in single:
+            os.utime(app / path, (1_200_000_000,) * 2)
+        put(app / "wp-includes/functions.php", "<?php\n// mine\n")
+        first = take_snapshot(app)
+        for path in (*core, *single):
+            put(app / path, "<?php\n// 6.8\n")
+        put(app / "wp-includes/version.php", "<?php\n$wp_version = '6.8';\n")
+        told = upgrade(app, first)
+        assert "Most likely yours (1)" in told, told
+        assert "    wp-includes/functions.php: +1 −1 lines" in told[:8], told
+        assert not [line for line in told if "fixed-" in line]
+
 
 @pytest.mark.usefixtures("gitsnap_home")
 class TestFolding:

@@ -12,6 +12,7 @@ from gitsnap.core.likely_yours import (
     changed_alone,
     family,
     likely,
+    newest_batch,
     outliers,
     package_place,
     written_later,
@@ -128,6 +129,19 @@ def test_written_later() -> None:
     assert written_later(times | {b"mine": 1001 * minute}) == set()
     # Where many were written later, time tells nothing.
     assert written_later(times | {b"x%d" % n: 1100 * minute for n in range(10)}) == set()
+
+
+def test_what_an_archive_brought_was_not_written_here() -> None:
+    day = 24 * 3600 * 10**9
+    makers = {b"f%03d" % n: n * day for n in range(100)} | {b"fixed%d" % n: 900 * day for n in range(5)}
+    batch = newest_batch(makers.values())
+    assert batch == 900 * day
+    assert len(written_later(makers)) > 5, "the makers' own times are years apart"
+    assert written_later(makers, batch) == set()
+    assert written_later(makers | {b"before": 890 * day + 1, b"mine": 901 * day}, batch) == {b"before", b"mine"}
+    assert newest_batch([day, day, day, 2 * day + 7, 2 * day + 7, 2 * day + 7, 2 * day + 7]) == -1, (
+        "three, and a fraction"
+    )
 
 
 def test_written_later_among_few() -> None:

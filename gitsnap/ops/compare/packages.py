@@ -26,10 +26,14 @@ _LIBRARY = re.compile(rb"(?:^|/)lib(?:64)?/python[^/]*/(?:site|dist)-packages$")
 
 @dataclass(slots=True)
 class Packages:
-    """The `changes` by name, the changed paths that are told with them, and what was changed by hand."""
+    """The `changes` by name, the changed paths that are told with them, and what was changed by hand.
+
+    `recorded` are those of them whose contents were what their packages' records say.
+    """
 
     changes: list[PackageChange] = field(default_factory=list)
     within: set[bytes] = field(default_factory=set)
+    recorded: set[bytes] = field(default_factory=set)
     edited: list[Edited] = field(default_factory=list)
 
 
@@ -125,6 +129,7 @@ class _Told:
         self._counts: Counter[int] = Counter()
         self._pair_of = {id(p): n for n, pair in enumerate(pairs) for p in (pair.old, pair.new) if p is not None}
         self._within: set[bytes] = set()
+        self._recorded: set[bytes] = set()
         self._edited: list[Edited] = []
 
     def takes(self, change: Change) -> bool:
@@ -137,6 +142,8 @@ class _Told:
         if self._notes_edit(change, self._owners, owner):
             return True
         self._within.add(change.path)
+        if before is not None and self._owners[0].digest(change.old_path or change.path):
+            self._recorded.add(change.path)
         self._counts[self._pair_of[id(owner)]] += _is_file(change)
         return True
 
@@ -201,7 +208,7 @@ class _Told:
             if about is None or self._counts[n] or any(p.record in about for p in (pair.old, pair.new) if p)
         ]
         changes.sort(key=lambda p: (p.name.lower(), p.where, p.old or "", p.new or ""))
-        return Packages(changes, self._within, sorted(self._edited, key=lambda e: e.path))
+        return Packages(changes, self._within, self._recorded, sorted(self._edited, key=lambda e: e.path))
 
 
 def _change(pair: Pair, files: int) -> PackageChange:

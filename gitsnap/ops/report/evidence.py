@@ -13,6 +13,7 @@ from gitsnap.core.likely_yours import (
     Likely,
     changed_alone,
     likely,
+    newest_batch,
     outliers,
     package_place,
     written_later,
@@ -74,7 +75,7 @@ class Judge:
         table: Mapping[str, tuple[str, ...]],
     ) -> None:
         files = [c for c in changes if _is_file(c)]
-        self._within = of_packages.within
+        self._recorded = of_packages.recorded
         self._few = outliers({c.path: component_of(c.path, table) for c in files})
         later, alone, unrecorded = _around(files, held, of_packages.within, table)
         self._known = Known(
@@ -103,8 +104,7 @@ class Judge:
 
         Where packages record digests, their records are the better evidence, and have been asked.
         """
-        place = package_place(change.path)
-        if place is None or _RECORDED & set(place.split(b"/")):
+        if change.path in self._recorded or _RECORDED & set(change.path.split(b"/")):
             return False
         found = self.likely(change)
         return found is not None and found.reason.is_evidence
@@ -144,8 +144,9 @@ def _around(
     counts = {place: len(paths) for place, paths in changed.items() if place not in told}
     alone = changed_alone(counts, {place: len(groups.get(place, ())) for place in counts})
     written = {c.old.path for c in files if c.old is not None and c.status in (Status.MODIFIED, Status.REMOVED)}
+    batch = newest_batch(when for group in groups.values() for when in group.values())
     return (
-        written & set().union(*map(written_later, groups.values())),
+        written & set().union(*(written_later(group, batch) for group in groups.values())),
         {path for place in alone for path in changed[place]},
         {path for place in told & changed.keys() for path in changed[place]},
     )
