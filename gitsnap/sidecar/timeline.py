@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
 from gitsnap.sidecar import rollbacks
 from gitsnap.sidecar.git import commits
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.pack_write import COMMIT, PackWriter
 from gitsnap.sidecar.rollbacks import Return
+
+# For annotations, and where something is written: most commands only read.
+if TYPE_CHECKING:
+    from gitsnap.sidecar.git.pack_write import PackWriter
 
 
 class Link(NamedTuple):
@@ -75,6 +78,8 @@ def is_whole(store: ObjectStore, chain_: Sequence[Link], tip: str | None) -> boo
 
 def write(pack: PackWriter, chain_: Sequence[Link], tip: str | None) -> str | None:
     """Write what follows the present `tip` (all, when the tip is not on the chain); the new tip."""
+    from gitsnap.sidecar.git.pack_write import COMMIT
+
     ids = [link.commit for link in chain_]
     start = ids.index(tip) + 1 if tip in ids else 0
     for link in chain_[start:]:

@@ -13,15 +13,20 @@ from tests.support.installation import take_snapshot
 _HEAVY = ("gitsnap.ops", "gitsnap.sidecar", "gitsnap.installation", "dulwich", "rich", "yaml", "textual", "pygments")
 _RARE = (
     "gitsnap.core.journal",
+    "gitsnap.core.packages",
+    "gitsnap.core.plan",
     "gitsnap.core.secrets.lines",
     "gitsnap.core.secrets.masker",
     "gitsnap.core.secrets.names",
     "gitsnap.core.upgrade",
+    "gitsnap.core.wildmatch",
     "gitsnap.ops.compare.patch",
     "gitsnap.ops.compare.renames",
     "gitsnap.ops.compare.structured",
     "gitsnap.ops.live.in_progress",
     "gitsnap.cli.render.json",
+    "gitsnap.sidecar.git.pack_write",
+    "gitsnap.sidecar.withdraw",
     "yaml",
     "rich",
 )

@@ -16,7 +16,7 @@ from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, de
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.live import damage, upgrading
-from gitsnap.sidecar import catalog, withdraw
+from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose, resolve
@@ -178,6 +178,9 @@ def _withdraw(sidecar: Sidecar, decisions: Sequence[Decision], now: datetime) ->
     if gone:
         _see_room(sidecar)
         sidecar.noted.reasons |= {d.snapshot.id: d.reasons for d in decisions if not d.keep}
+        # status decides as well, and takes nothing away.
+        from gitsnap.sidecar import withdraw
+
         withdraw.delete(sidecar, in_order(d.snapshot for d in decisions), gone, now)
 
 
@@ -230,6 +233,8 @@ def delete(
             del sidecar.damaged[name]
         if lost:
             sidecar.noted.details["damaged_removed"] = lost
+        from gitsnap.sidecar import withdraw
+
         withdraw.delete(sidecar, living, gone, now)
     return [*lost, *(s.id for s in gone)]
 

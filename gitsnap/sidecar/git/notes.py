@@ -9,6 +9,7 @@ from binascii import unhexlify
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
@@ -16,7 +17,10 @@ from dulwich.objects import parse_tree
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import commits
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.pack_write import COMMIT, TREE, PackWriter
+
+# For annotations, and where something is written: most commands only read.
+if TYPE_CHECKING:
+    from gitsnap.sidecar.git.pack_write import PackWriter
 
 # git never writes a fan-out of more than this, 16 bits; few trees that hold each other many times make a "git bomb".
 _MOST_TREES = 1 << 17
@@ -95,6 +99,8 @@ def write(
 
     `held` are trees, by their contents, that need no writing.
     """
+    from gitsnap.sidecar.git.pack_write import COMMIT, TREE
+
     known = held or {}
     fan: dict[bytes, list[bytes]] = {}
     for commit in sorted(notes):
