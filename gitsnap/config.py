@@ -21,6 +21,7 @@ from gitsnap.core.notification import HOOKS as TOLD
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, parse_duration
 from gitsnap.core.secrets.rules import Rules as SecretRules
 from gitsnap.core.settings import HOOK_TIMEOUT, Audit, Hooks, Settings
+from gitsnap.core.space import NO_LIMITS, Limits, parse_free, parse_size
 
 # For annotations only: every command reads the configuration, few look at packages.
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SYSTEM = "/etc/gitsnap/config.toml"
 _COUNTS = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
 _KEEP_DELETED = "keep-deleted"
+_LIMITS = {"max-size", "min-free"}
 # Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
 _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
 _TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages", "secrets"}
@@ -147,7 +149,7 @@ def load(environ: Mapping[str, str], store: str | None, options: Options, root: 
         table = _parse(path, data)
         settings = _merge(settings, table, path)
         if "retention" in table:
-            rules = table["retention"].keys() - {_KEEP_DELETED}
+            rules = table["retention"].keys() - {_KEEP_DELETED, *_LIMITS}
             settings = replace(settings, retention_from=source if rules else SOURCES[0])
         if "hooks" in table:
             settings = replace(settings, hooks=_hooks(table["hooks"], path, environ, own=path == own))
@@ -204,6 +206,7 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
     if "retention" in table:
         retention = _retention(table["retention"], path)
         settings = replace(settings, retention=retention, keep_deleted=_keep_deleted(table["retention"], path))
+        settings = replace(settings, limits=_limits(table["retention"], path))
     if "audit" in table:
         settings = replace(settings, audit=_audit(table["audit"], settings.audit, path))
     if "secrets" in table:
@@ -350,7 +353,7 @@ def _packages(table: dict[str, Any], path: str) -> tuple[Rule, ...]:
 
 
 def _retention(table: dict[str, Any], path: str) -> Policy:
-    rules = table.keys() - {_KEEP_DELETED}
+    rules = table.keys() - {_KEEP_DELETED, *_LIMITS}
     unknown = rules - {*_COUNTS, "keep-within"}
     if unknown:
         raise UsageError(f"{path}: [retention] does not know {min(unknown)}", path=path)
@@ -369,6 +372,20 @@ def _retention(table: dict[str, Any], path: str) -> Policy:
         return Policy(keep_within=parse_duration(within) if within else None, **counts)
     except UsageError as error:
         raise UsageError(f"{path}: [retention] {error.message}", path=path, hint=error.hint) from None
+
+
+def _limits(table: dict[str, Any], path: str) -> Limits:
+    """What the sidecar may take, and what has to stay free beside it."""
+    found = NO_LIMITS
+    for key in sorted(_LIMITS & table.keys()):
+        value = table[key]
+        if not isinstance(value, str):
+            raise UsageError(f'{path}: [retention] {key} must be a size such as "20GB"', path=path)
+        try:
+            found = replace(found, max_size=parse_size(value)) if key == "max-size" else parse_free(value, found)
+        except UsageError as error:
+            raise UsageError(f"{path}: [retention] {key}: {error.message}", path=path, hint=error.hint) from None
+    return found
 
 
 def _keep_deleted(table: dict[str, Any], path: str) -> timedelta | None:

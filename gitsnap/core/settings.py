@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitsnap.core import running
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 from gitsnap.core.secrets import rules
+from gitsnap.core.space import NO_LIMITS, Limits
 
 # For annotations only: every command reads the configuration, few look at packages.
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Settings:
     `packages` are rules to find packages by that no reader finds.
     `databases` says what becomes of what a running database stands in the way of; None for the default of each.
     `secrets` are the names and files that hold what is not to be shown.
-    `keep_deleted` is how long a gc spares what was deleted (None: not at all).
+    `keep_deleted` is how long a gc spares what was deleted (None: not at all). `limits` are on
+    the space that the sidecar takes, and leaves.
     """
 
     zone: tzinfo
@@ -75,6 +77,7 @@ class Settings:
     databases: running.Policy | None = None
     secrets: rules.Rules = rules.PLAIN
     keep_deleted: timedelta | None = None
+    limits: Limits = NO_LIMITS
 
     @property
     def rules(self) -> Rules:

@@ -43,7 +43,7 @@ def prune(
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.core.retention import Policy, parse_duration
-    from gitsnap.ops.store import retention
+    from gitsnap.ops.store import limits, retention
 
     session: Session = context.obj
     within: timedelta | None = parse_duration(keep_within) if keep_within else None
@@ -59,7 +59,14 @@ def prune(
             return yes
 
         found = retention.prune(sidecar, policy, settings, now=session.now, dry_run=dry_run, agreed=agreed)
+        kept = None
+        if dry_run and settings.limits:
+            found, kept = limits.foreseen(sidecar, settings, found, now=session.now)
+        elif settings.limits:
+            kept = limits.keep(sidecar, settings, now=session.now, agreed=yes)
+            found = limits.applied(found, kept)
     if session.options.json:
-        session.out.document(json_store.decisions(found, dry_run=dry_run))
+        session.out.document(json_store.decisions(found, kept, dry_run=dry_run))
     else:
         text.decisions(session.out, found, dry_run=dry_run)
+        text.limits(session.out, [kept] if kept else [], dry_run=dry_run)

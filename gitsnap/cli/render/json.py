@@ -131,6 +131,7 @@ def taken(result: Captured) -> Document:
         "hooks": [done.document() for done in result.hooks],
         "pruned": [d.snapshot.id for d in result.pruned],
         "retention_held": held(result.held),
+        "limits": [kept.document() for kept in result.kept],
         "duration": round(result.duration, 3),
     }
 

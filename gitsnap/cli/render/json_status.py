@@ -45,6 +45,7 @@ def state(result: State, retention: str) -> Document:
         "retention": retention,
         "next_removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in result.leaving],
         "retention_held": held(result.held),
+        "limits": result.limits.document() if result.limits else None,
     }
 
 

@@ -12,6 +12,7 @@ from gitsnap.core.model import Snapshot
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
     from gitsnap.core.retention import Decision
+    from gitsnap.core.space import Kept
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verdict import Verdict
     from gitsnap.ops.store.collect import Collected
@@ -39,13 +40,14 @@ def bin_listing(found: Iterable[Deleted], damaged: Iterable[tuple[str, GitsnapEr
     return out
 
 
-def decisions(found: Iterable[Decision], *, dry_run: bool) -> Document:
+def decisions(found: Iterable[Decision], kept: Kept | None = None, *, dry_run: bool) -> Document:
     """`prune`."""
     rows = list(found)
     return {
         "dry_run": dry_run,
         "kept": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if d.keep],
         "removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if not d.keep],
+        "limits": kept.document() if kept else None,
     }
 
 

@@ -69,6 +69,8 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     if taken:
         yield "growth", _growth(out, result), ""
     yield "retention", describe(settings.retention), ""
+    if settings.limits:
+        yield "limits", *_limits(result, settings)
     if taken:
         yield "next to go", _leaving(result), ""
 
@@ -95,6 +97,17 @@ def _waiting(found: Waiting) -> Iterator[Row]:
             yield "goes back", f"nobody said keep within {told(wait.confirm)}", "yellow"
     seen = f"process {found.process}" if found.process is not None else "nobody: `recover` goes on with it"
     yield "seen to by", seen, "" if found.process is not None else "red"
+
+
+def _limits(result: State, settings: Settings) -> tuple[str, str]:
+    kept, text = result.limits, settings.limits.describe()
+    if kept is None:
+        return f"{text}; kept", ""
+    gone = len(kept.removed) + len(kept.final)
+    goes = f"{formatting.many(gone, 'snapshot')} will go" if gone else "a gc will do"
+    if kept.short:
+        return f"{text}; EXCEEDED, {formatting.size(kept.short)} more than can be freed", "yellow"
+    return f"{text}; exceeded by {formatting.size(kept.excess)}, {goes} with the next snapshot", "yellow"
 
 
 def _verified(result: State, now: datetime) -> tuple[str, str]:

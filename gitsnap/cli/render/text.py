@@ -16,6 +16,7 @@ from gitsnap.core.running import Running, hook, sentence
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
     from gitsnap.core.retention import Decision, HeldBack
+    from gitsnap.core.space import Kept
     from gitsnap.ops.capture.hooks import HookResult
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.check.doctor import Check
@@ -48,6 +49,7 @@ def taken(out: Terminal, result: Captured) -> None:
     s = result.snapshot
     if result.skipped:
         out.remark("nothing has changed since this one; no new snapshot was taken")
+        limits(out, result.kept)
         failed_hooks(out, result.hooks)
         return
     told = words(result.counts, "nothing changed") if result.before or not result.counts else "all new"
@@ -68,6 +70,7 @@ def taken(out: Terminal, result: Captured) -> None:
         out.remark(f"skipped the socket {formatting.name(path)}")
     pruned(out, result.pruned)
     held(out, result.held)
+    limits(out, result.kept)
     incomplete(out, result.partial, "could not be captured")
     failed_hooks(out, result.hooks)
 
@@ -108,6 +111,15 @@ def held(out: Terminal, found: HeldBack | None) -> None:
 
         out.warn(f"{told(found)}; nothing was removed")
         out.warn(f"  {out.command('prune -n')} shows what would go, {out.command('prune --yes')} removes it")
+
+
+def limits(out: Terminal, found: Iterable[Kept], *, dry_run: bool = False) -> None:
+    """What was done (or would be) to keep limits on space, and what could not be."""
+    from gitsnap.ops.store.limits import told
+
+    for kept in found:
+        for line in told(kept, dry_run=dry_run):
+            (out.warn if kept.short or kept.waiting else out.remark)(line)
 
 
 def unread_rules(out: Terminal, noun: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gitsnap.core.counts import Counts
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, HeldBack
+from gitsnap.core.space import Kept
 from gitsnap.ops.live import at_work
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Captured:
     """What came of it. `skipped` is true when nothing had changed and that was to be skipped; `snapshot` is then the
     one that holds this very state. `databases` were captured as consistent images.
     `running` are those whose files were captured as they lay there. `held` is what
-    retention does not remove before it is told to. `counts` are of the changes since the newest snapshot of then, whose
+    retention does not remove before it is told to. `kept` tells of limits on
+    space that were exceeded, before and after. `counts` are of the changes since the newest snapshot of then, whose
     id is `before` (None where there was none; then everything is new). `duration` is in seconds."""
 
     snapshot: Snapshot
@@ -101,6 +103,7 @@ class Captured:
     excluded: int = 0
     pruned: list[Decision] = field(default_factory=list)
     held: HeldBack | None = None
+    kept: list[Kept] = field(default_factory=list)
     hooks: list[HookResult] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
     duration: float = 0.0

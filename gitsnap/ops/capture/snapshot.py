@@ -14,6 +14,7 @@ from gitsnap.ops.live import at_work, exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
+    from gitsnap.core.space import Kept
     from gitsnap.ops.capture.hooks import HookObserver, HookResult
 
 
@@ -33,7 +34,10 @@ def take(
     request.refuse_running = request.kind in (Kind.MANUAL, Kind.PRE) and at_work.refuses(
         settings, upgrade=request.kind is Kind.PRE
     )
+    before = _keep_limits(sidecar, settings, now) if settings.limits else None
     taken = _between_hooks(sidecar, request, settings, now, observer, report)
+    after = _keep_limits(sidecar, settings, now) if settings.limits else None
+    taken.kept = [kept for kept in (before, after) if kept is not None]
     noted = sidecar.noted
     noted.name(taken.partial)
     noted.counts |= {
@@ -44,6 +48,13 @@ def take(
     if taken.skipped:
         noted.target, noted.details["unchanged"] = taken.snapshot.id, True
     return taken
+
+
+def _keep_limits(sidecar: Sidecar, settings: Settings, now: datetime) -> Kept | None:
+    # Who has none does not load what measures.
+    from gitsnap.ops.store import limits
+
+    return limits.keep(sidecar, settings, now=now)
 
 
 def _between_hooks(
@@ -83,6 +94,8 @@ def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime,
         if shared is not None:
             return shared
         # All that reads and stores is a third of what there is to load.
+        from gitsnap.ops.capture import room
         from gitsnap.ops.capture.scan import take_locked
 
+        room.require(capture)
         return take_locked(capture)[0]

@@ -11,11 +11,12 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
+from gitsnap.core.space import Kept
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.live import damage, upgrading
 from gitsnap.ops.live.pending import Pending, find
-from gitsnap.ops.store import retention
+from gitsnap.ops.store import limits, retention
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, verifications
@@ -33,9 +34,9 @@ class State:
     `snapshots` are those that can be read, in order of time. `difference` is from `latest` to now. `verified` has the
     time of each snapshot's last full verification (None: never) and `added` the bytes that it made the sidecar larger
     by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot,
-    `held` what it does not remove before it is told to. `damaged` is what is known to be damaged, by id. `at_work`
-    tells that a rollback is going on at this moment, `upgrade` which upgrade is; `waiting` is the one of which
-    nothing is decided yet.
+    `held` what it does not remove before it is told to, `limits` what limits on space will cost, where they are
+    exceeded. `damaged` is what is known to be damaged, by id. `at_work` tells that a rollback is going on at this
+    moment, `upgrade` which upgrade is; `waiting` is the one of which nothing is decided yet.
     """
 
     installation: str
@@ -54,6 +55,7 @@ class State:
     damaged: dict[str, Damage] = field(default_factory=dict)
     held: HeldBack | None = None
     waiting: Waiting | None = None
+    limits: Kept | None = None
 
     @property
     def last_upgrade(self) -> Stored | None:
@@ -102,6 +104,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         damage.known(sidecar, living),
         leaving.held,
         _waiting(sidecar),
+        limits.foreseen(sidecar, settings, [], now=now)[1] if settings.limits else None,
     )
 
 

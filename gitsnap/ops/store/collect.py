@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import deleted
 from gitsnap.sidecar import catalog, gc, lost_refs
@@ -30,27 +32,37 @@ def collect(sidecar: Sidecar, settings: Settings, *, now: datetime) -> Collected
     with the objects."""
     with sidecar.collecting(settings.lock_wait):
         living = catalog.snapshots(sidecar)
-        for name, error in living.damaged:
-            # What they need may be reached by nothing else, and be gone then when somebody could still mend them.
-            raise catalog.lost(name, error)
-        for ref, commit in lost_refs.lost(sidecar):
-            raise IntegrityError(
-                f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
-                path=sidecar.path,
-                hint="`gitsnap doctor` says how to bring it back",
-            )
+        require_whole(sidecar, living)
         before = sidecar.disk_bytes()
         final = deleted.make_final(sidecar, living, settings.keep_deleted, now)
         spared, _ = catalog.deleted(sidecar, living)
-        _remove_leftovers(sidecar)
-        sidecar.close()
-        gc.compact(sidecar)
-        growth.forget_others(sidecar, living)
+        compact(sidecar, living)
         after = sidecar.disk_bytes()
         sidecar.noted.counts |= {"bytes_before": before, "bytes_after": after}
         if final:
             sidecar.noted.details["final"] = final
         return Collected(before, after, tuple(final), tuple(d.snapshot.id for d in spared))
+
+
+def require_whole(sidecar: Sidecar, living: catalog.Living) -> None:
+    """IntegrityError where a gc could remove what somebody can still mend."""
+    for name, error in living.damaged:
+        # What they need may be reached by nothing else.
+        raise catalog.lost(name, error)
+    for ref, commit in lost_refs.lost(sidecar):
+        raise IntegrityError(
+            f"the ref {ref} is lost, and a gc would remove what it held, commit {commit}",
+            path=sidecar.path,
+            hint="`gitsnap doctor` says how to bring it back",
+        )
+
+
+def compact(sidecar: Sidecar, living: Sequence[Snapshot]) -> None:
+    """Give back the space of what nothing reaches, for a caller who is alone with the objects."""
+    _remove_leftovers(sidecar)
+    sidecar.close()
+    gc.compact(sidecar)
+    growth.forget_others(sidecar, living)
 
 
 def _remove_leftovers(sidecar: Sidecar) -> None:
