@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError
@@ -163,7 +163,7 @@ def applied(decisions: Sequence[Decision], kept: Kept | None) -> list[Decision]:
     """The decisions, those on what limits remove with that as their reason."""
     removed = set(kept.removed) if kept else set[str]()
     why = f"limits: {kept.limits.describe()}" if kept else ""
-    return [replace(d, keep=False, reasons=(why,)) if d.snapshot.id in removed and d.keep else d for d in decisions]
+    return [d._replace(keep=False, reasons=(why,)) if d.snapshot.id in removed and d.keep else d for d in decisions]
 
 
 def waits(sidecar: Sidecar, limits: Limits, wanted: Plan) -> bool:
