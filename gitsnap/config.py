@@ -33,7 +33,18 @@ _KEEP_DELETED = "keep-deleted"
 _LIMITS = {"max-size", "min-free"}
 # Where systemd's journal and syslog listen, where [audit] says no more than that they are to be told.
 _SOCKETS = {"journald": "/run/systemd/journal/socket", "syslog": "/dev/log"}
-_TABLES = {"audit", "capture", "components", "retention", "check", "databases", "hooks", "packages", "secrets"}
+_TABLES = {
+    "audit",
+    "capture",
+    "components",
+    "retention",
+    "check",
+    "databases",
+    "hooks",
+    "packages",
+    "secrets",
+    "verify",
+}
 
 
 class Options(NamedTuple):
@@ -209,6 +220,8 @@ def _merge(settings: Settings, table: dict[str, Any], path: str) -> Settings:
         settings = replace(settings, limits=_limits(table["retention"], path))
     if "audit" in table:
         settings = replace(settings, audit=_audit(table["audit"], settings.audit, path))
+    if "verify" in table:
+        settings = replace(settings, verify_every=_verify_every(table["verify"], path))
     if "secrets" in table:
         settings = replace(settings, secrets=_secrets(table["secrets"], path))
     return settings
@@ -397,3 +410,16 @@ def _keep_deleted(table: dict[str, Any], path: str) -> timedelta | None:
         return parse_duration(value if isinstance(value, str) else "")
     except UsageError as error:
         raise UsageError(f"{path}: [retention] {_KEEP_DELETED}: {error.message}", path=path, hint=error.hint) from None
+
+
+def _verify_every(table: dict[str, Any], path: str) -> timedelta | None:
+    """How old the last full verification may become."""
+    if table.keys() - {"every"}:
+        raise UsageError(f"{path}: [verify] knows only `every`", path=path)
+    value = table.get("every")
+    if value is None:
+        return None
+    try:
+        return parse_duration(value if isinstance(value, str) else "")
+    except UsageError as error:
+        raise UsageError(f"{path}: [verify] every: {error.message}", path=path, hint=error.hint) from None

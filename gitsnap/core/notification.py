@@ -12,7 +12,7 @@ HOOKS = (ON_DAMAGE, AFTER_ROLLBACK, ON_FAILURE, AFTER_RUN)
 _RUNS = frozenset({"run", "guard"})
 _BRING_BACK = frozenset({"rollback", "undo", "redo", "restore", "recover", "carry"})
 # What they find is no failure of theirs.
-_LOOK = frozenset({"verify", "validate-backup", "doctor", "drill", "audit"})
+_LOOK = frozenset({"verify", "validate-backup", "doctor", "audit"})
 _FAILED = frozenset({"failed", "damaged", "rolled-back", "rollback-failed"})
 # Exit codes of what was refused because something else stands in the way: locked, a rollback that waits.
 _IN_THE_WAY = frozenset({11, 14})

@@ -59,8 +59,9 @@ class Settings:
     `packages` are rules to find packages by that no reader finds.
     `databases` says what becomes of what a running database stands in the way of; None for the default of each.
     `secrets` are the names and files that hold what is not to be shown.
-    `keep_deleted` is how long a gc spares what was deleted (None: not at all). `limits` are on
-    the space that the sidecar takes, and leaves.
+    `keep_deleted` is how long a gc spares what was deleted (None: not at all). `limits` are on the space that the
+    sidecar takes, and leaves. `verify_every` is how old the last full verification may become (None: as old as it
+    likes).
     """
 
     zone: tzinfo
@@ -78,6 +79,7 @@ class Settings:
     secrets: rules.Rules = rules.PLAIN
     keep_deleted: timedelta | None = None
     limits: Limits = NO_LIMITS
+    verify_every: timedelta | None = None
 
     @property
     def rules(self) -> Rules:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gitsnap.core.errors import LockedError
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, scratch_place
 from gitsnap.sidecar.git import locks
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
@@ -37,6 +37,7 @@ def clear(path: str) -> None:
         for name in os.listdir(scratch):
             if name.startswith(_IMAGES):
                 _remove_image(os.path.join(scratch, name))
+    scratch_place.clear(scratch)
     mark = os.path.join(path, "gitsnap", _MARK)
     if os.path.exists(mark):
         _break_locks(path)

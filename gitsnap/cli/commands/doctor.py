@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 def doctor(context: typer.Context) -> None:
     """Check installation, sidecar, permissions and versions."""
     from gitsnap.cli.render import json_store, text
-    from gitsnap.core.errors import NoSidecarError
-    from gitsnap.ops.check.doctor import examine
+    from gitsnap.core.errors import NoSidecarError, UsageError
+    from gitsnap.ops.check.doctor import Check, examine
 
     session: Session = context.obj
     try:
         place = session.place()
     except NoSidecarError:
         place = None
-    found = examine(place)
+    settings, wrong = None, []
+    try:
+        settings = session.settings(place)
+    except UsageError as error:
+        wrong = [Check("configuration", False, error.message, error.hint)]
+    found = [*examine(place, settings, session.now), *wrong]
     if session.options.json:
         session.out.document(json_store.checks(found))
     else:

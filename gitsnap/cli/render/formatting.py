@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gitsnap.core.errors import GitsnapError, exhausted
@@ -141,6 +141,12 @@ def ago(moment: datetime, now: datetime) -> str:
 def duration(length: float) -> str:
     """Seconds, or minutes and seconds."""
     return f"{length:.1f} s" if length < 60 else f"{int(length) // 60} min {int(length) % 60} s"
+
+
+def span(length: timedelta) -> str:
+    """A length of time that is given in whole hours."""
+    hours = round(length.total_seconds() / 3600)
+    return many(hours, "hour") if hours % 24 else many(hours // 24, "day")
 
 
 def clip(text: str, width: int | None) -> str:

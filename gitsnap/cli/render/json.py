@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.sidecar.state.damage import Damage
+    from gitsnap.sidecar.state.drills import Drill
 
 Document = dict[str, Any]
 Components = Mapping[str, tuple[str, ...]]
@@ -91,6 +92,20 @@ def damage(found: Damage | None) -> Document | None:
     return {"found": moment(found.found), "by": found.by, "count": found.count, "problems": problems(found.problems)}
 
 
+def drill(found: Drill | None) -> Document | None:
+    """The last drill of all, or of one snapshot."""
+    if found is None:
+        return None
+    return {
+        "snapshot": found.snapshot,
+        "time": moment(found.when),
+        "outcome": found.outcome,
+        "failure": found.problem or None,
+        "checks": found.checks,
+        "duration": found.duration,
+    }
+
+
 def shown(result: Shown) -> Document:
     """`show`."""
     return snapshot(result.snapshot) | {
@@ -105,6 +120,7 @@ def shown(result: Shown) -> Document:
         "databases": [path(p) | {"beside": paths(e.path for e in i.beside)} for p, i in sorted(result.images.items())],
         "verified": moment(result.verified) if result.verified else None,
         "damage": damage(result.damage),
+        "last_drill": drill(result.drill),
     }
 
 

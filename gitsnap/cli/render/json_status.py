@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, damage, held, moment, paths, place, problems, snapshot
+from gitsnap.cli.render.json import Document, damage, drill, held, moment, paths, place, problems, snapshot
 from gitsnap.cli.render.json_restore import pending
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
@@ -42,6 +42,8 @@ def state(result: State, retention: str) -> Document:
         "last_upgrade": _last_upgrade(result),
         "store_bytes": result.store_bytes,
         "added_bytes": result.added,
+        "last_drill": drill(result.drill),
+        "verify_overdue": result.overdue.total_seconds() if result.overdue is not None else None,
         "retention": retention,
         "next_removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in result.leaving],
         "retention_held": held(result.held),

@@ -60,7 +60,11 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         count = formatting.many(len(taken), "snapshot")
         yield "protected", f"since {formatting.when(result.since)}, {formatting.ago(result.since, now)}; {count}", ""
         yield "latest", f"{latest.id}, taken {formatting.ago(latest.created, now)}", ""
-        yield "verified", *_verified(result, now)
+        yield "verified", *_overdue(result, settings, *_verified(result, now))
+    if result.drill is not None:
+        how = result.drill.outcome if result.drill.ok else "FAILED"
+        when = formatting.ago(result.drill.when, now)
+        yield "last drill", f"{result.drill.snapshot} {how}, {when}", "" if result.drill.ok else "red"
     if result.damaged:
         yield "damaged", _damaged(result), "red"
     if result.pending is None:
@@ -124,6 +128,13 @@ def _verified(result: State, now: datetime) -> tuple[str, str]:
     if others:
         which.append(others[0] if len(never) == 1 else f"{len(others):,} {'more' if which else 'others'}")
     return f"{text}; never {' and '.join(which)}", "yellow" if len(others) < len(never) else ""
+
+
+def _overdue(result: State, settings: Settings, text: str, style: str) -> tuple[str, str]:
+    """The same, with how late a verification is."""
+    if result.overdue is None or settings.verify_every is None:
+        return text, style
+    return f"{text}; OVERDUE: every {formatting.span(settings.verify_every)}", "red"
 
 
 def _damaged(result: State) -> str:
@@ -209,7 +220,7 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
             rows[1:2] = [("Back to the latest", "rollback latest"), ("Before the upgrade", "rollback")]
     elif result.damaged:
         rows = [("Write damaged contents again", "snapshot"), ("See what is damaged", "verify --all")]
-    elif result.unverified:
+    elif result.unverified or result.overdue is not None:
         rows = [("Prove the snapshots", "verify --all")]
     else:
         rows = [("Upgrade", "run -- COMMAND"), ("Look around", "browse")]

@@ -199,6 +199,7 @@ def shown(out: Terminal, result: Shown) -> None:
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
         ("verified", formatting.when(result.verified) if result.verified else "never"),
+        ("drilled", f"{formatting.when(result.drill.when)}: {result.drill.outcome}" if result.drill else ""),
         (
             "damaged",
             f"found {formatting.when(result.damage.found)} by {formatting.name(result.damage.by)}"

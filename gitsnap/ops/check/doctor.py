@@ -11,17 +11,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
+from gitsnap.core.settings import Settings
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.ops.live import damage
 from gitsnap.ops.store.locate import Place, open_sidecar
-from gitsnap.sidecar import catalog, integrity, lost_refs
+from gitsnap.sidecar import catalog, integrity, lost_refs, scratch_place
 from gitsnap.sidecar.git import config, refs, stock
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import audit, verifications
+from gitsnap.sidecar.state import audit, drills, verifications
 
 # Free bytes below which it is worth a word.
 _LOW = 100 * 10**6
@@ -37,8 +39,8 @@ class Check:
     advice: str | None = None
 
 
-def examine(place: Place | None) -> list[Check]:
-    """All checks; those on the sidecar only where there is one."""
+def examine(place: Place | None, settings: Settings | None = None, now: datetime | None = None) -> list[Check]:
+    """All checks; those on the sidecar only where there is one, and what depends on the time only with `settings`."""
     checks = [_python(), _git(place)]
     if place is None:
         return [*checks, Check("installation", None, "nothing is protected here", "gitsnap init DIR")]
@@ -46,6 +48,8 @@ def examine(place: Place | None) -> list[Check]:
     try:
         with open_sidecar(place) as sidecar:
             checks += list(_sidecar(sidecar))
+            if settings is not None and now is not None:
+                checks += list(proven(sidecar, settings, now))
     except GitsnapError as error:
         checks.append(Check("sidecar", False, error.message, error.hint))
     return checks
@@ -150,6 +154,32 @@ def _sidecar(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("git fsck", True, "connected")
     except GitsnapError as error:
         yield Check("git fsck", False, error.message, "gitsnap verify --all")
+
+
+def proven(sidecar: Sidecar, settings: Settings, now: datetime) -> Iterator[Check]:
+    """How long ago a snapshot was verified, where it matters how long, and brought back for a trial."""
+    living = catalog.snapshots(sidecar)
+    late = verifications.overdue(verifications.load(sidecar), living, settings.verify_every, now)
+    if late is not None and settings.verify_every is not None:
+        since = _age(late + settings.verify_every)
+        yield Check("overdue", False, f"no snapshot was verified for {since}", "gitsnap verify --all")
+    last = drills.last(sidecar)
+    if last is not None:
+        advice = None if last.ok else f"gitsnap drill {last.snapshot}"
+        because = f": {last.problem}" if last.problem else ""
+        answer = f"{last.snapshot} {last.outcome}, {_age(now - last.when)} ago{because}"
+        yield Check("drill", last.ok, answer, advice)
+    for place in scratch_place.left(sidecar.scratch):
+        yield Check("scratch", None, f"{place} was left by a drill that was killed", "the next snapshot removes it")
+
+
+def _age(length: timedelta) -> str:
+    """A length of time, roughly."""
+    seconds = max(int(length.total_seconds()), 0)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}{'s' * (seconds // size != 1)}"
+    return f"{seconds} second{'s' * (seconds != 1)}"
 
 
 def _damage(sidecar: Sidecar, living: Sequence[Snapshot]) -> Iterator[Check]:

@@ -16,8 +16,9 @@ from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import damage, verifications
+from gitsnap.sidecar.state import damage, drills, verifications
 from gitsnap.sidecar.state.damage import Damage
+from gitsnap.sidecar.state.drills import Drill
 
 
 @dataclass(slots=True)
@@ -26,7 +27,8 @@ class Shown:
 
     `images` are the databases that are in it as consistent images, with the files that these make up for.
     `unrecorded` counts what a foreign copy did not record, `unlisted` are the directories in which it may not cover
-    everything. `verified` is when it last passed a full verification, `damage` what is known to be damaged of it since.
+    everything. `verified` is when it last passed a full verification, `damage` what is known to be damaged of it since,
+    `drill` its last drill.
     """
 
     snapshot: Snapshot
@@ -40,6 +42,7 @@ class Shown:
     unlisted: list[bytes]
     verified: datetime | None = None
     damage: Damage | None = None
+    drill: Drill | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,6 +75,7 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         inventory.unlisted,
         verifications.load(sidecar).get(snapshot.commit),
         damage.load(sidecar).get(snapshot.commit),
+        drills.load(sidecar).get(snapshot.commit),
     )
 
 

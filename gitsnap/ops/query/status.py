@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gitsnap.core.events import SILENT, Observer
@@ -19,8 +19,9 @@ from gitsnap.ops.live.pending import Pending, find
 from gitsnap.ops.store import limits, retention
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import growth, verifications
+from gitsnap.sidecar.state import drills, growth, verifications
 from gitsnap.sidecar.state.damage import Damage
+from gitsnap.sidecar.state.drills import Drill
 
 if TYPE_CHECKING:
     from gitsnap.core.upgrade import Stored
@@ -36,7 +37,8 @@ class State:
     by when it was taken (None: not known), both by id. `leaving` is what retention removes with the next snapshot,
     `held` what it does not remove before it is told to, `limits` what limits on space will cost, where they are
     exceeded. `damaged` is what is known to be damaged, by id. `at_work` tells that a rollback is going on at this
-    moment, `upgrade` which upgrade is; `waiting` is the one of which nothing is decided yet.
+    moment, `upgrade` which upgrade is; `waiting` is the one of which nothing is decided yet. `drill` is the last one,
+    `overdue` by how much a verification is later than the configuration wants it.
     """
 
     installation: str
@@ -56,6 +58,8 @@ class State:
     held: HeldBack | None = None
     waiting: Waiting | None = None
     limits: Kept | None = None
+    drill: Drill | None = None
+    overdue: timedelta | None = None
 
     @property
     def last_upgrade(self) -> Stored | None:
@@ -105,6 +109,8 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         leaving.held,
         _waiting(sidecar),
         limits.foreseen(sidecar, settings, [], now=now)[1] if settings.limits else None,
+        drills.last(sidecar),
+        verifications.overdue(proved, living, settings.verify_every, now),
     )
 
 

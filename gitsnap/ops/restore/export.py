@@ -58,7 +58,7 @@ def copy_out(
         localise(wanted)
         named = {p.path for p in lost}
         require_paths([p for p in paths if p not in named], wanted, target)
-        _require_elsewhere(sidecar, destination)
+        require_elsewhere(sidecar, destination)
         _empty_directory(destination)
         live = Scanner(destination, Digesting()).run().inventory
         wanted = completed(wanted, live)
@@ -160,7 +160,8 @@ def _fill(
         return [*transaction.incomplete, *unset]
 
 
-def _require_elsewhere(sidecar: Sidecar, destination: str) -> None:
+def require_elsewhere(sidecar: Sidecar, destination: str) -> None:
+    """Raise UsageError for a destination inside the installation or the sidecar."""
     real = os.path.realpath(destination)
     for place, root in (("sidecar", os.path.realpath(sidecar.path)), ("installation", sidecar.installation)):
         if real.startswith(root + "/"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from gitsnap.core.model import Snapshot
 from gitsnap.sidecar import files, locks
@@ -44,3 +44,15 @@ def newest_verified(sidecar: Sidecar, living: Sequence[Snapshot], damaged: Colle
     """
     known = load(sidecar)
     return next((s.id for s in reversed(living) if s.commit in known and s.id not in damaged), None)
+
+
+def overdue(
+    known: Mapping[str, datetime], living: Sequence[Snapshot], every: timedelta | None, now: datetime
+) -> timedelta | None:
+    """By how much the last verification of any of these snapshots (in order) is older than `every`; None where it is
+    not. Where none was verified yet, the oldest snapshot's time counts."""
+    if every is None or not living:
+        return None
+    last = max((known[s.commit] for s in living if s.commit in known), default=living[0].created)
+    late = now - last - every
+    return late if late > timedelta() else None
