@@ -13,12 +13,20 @@ from gitsnap.core.errors import UsageError
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.merge import Plan
-    from gitsnap.ops.restore.merge import MergeResult
+    from gitsnap.ops.restore.merge import MergeOptions, MergeResult
 
 _SHOWN = 10
 
 
-def asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bool] | None:
+def options(session: Session, *, dry_run: bool, yes: bool) -> MergeOptions:
+    """How a merge is to be done here."""
+    from gitsnap.ops.restore.merge import MergeOptions
+
+    confirm = _asking(session, dry_run=dry_run, yes=yes)
+    return MergeOptions(session.now, dry_run=dry_run, confirm=confirm, observer=session.out.progress())
+
+
+def _asking(session: Session, *, dry_run: bool, yes: bool) -> Callable[[Plan], bool] | None:
     """What shows a plan and asks whether to go ahead; None where nobody is to be asked."""
     if yes or dry_run:
         return None

@@ -40,22 +40,11 @@ def _trees_above(sidecar: Sidecar, roots: Sequence[bytes], broken: Collection[by
     """The trees that hold, at any depth, what is broken; each tree is read once."""
     bad: set[bytes] = set()
     parents: dict[bytes, list[bytes]] = {}
-    seen, stack = set(), list(roots)
-    while stack:
-        oid = stack.pop()
-        if oid in seen:
-            continue
-        seen.add(oid)
-        try:
-            below, leaves = trees.children(sidecar.objects.read(oid, b"tree")[1], oid)
-        except IntegrityError:
-            bad.add(oid)
-            continue
-        if any(child in broken for child in (*below, *leaves)):
+    for oid, below, blobs in trees.walk(sidecar.objects, roots):
+        if blobs is None or any(child in broken for child in (*below, *blobs)):
             bad.add(oid)
         for child in below:
             parents.setdefault(child, []).append(oid)
-        stack += below
     work = list(bad)
     while work:
         for parent in parents.get(work.pop(), ()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar.git import trees
@@ -52,19 +51,8 @@ class KeptObjects:
         return oid in self._all
 
     def _reachable(self) -> set[bytes]:
-        store = self._sidecar.objects
         found: set[bytes] = set()
-        stack = [bytes.fromhex(s.tree) for s in self._living]
-        while stack:
-            oid = stack.pop()
-            if oid in found:
-                continue
-            found.add(oid)
-            try:
-                below, leaves = trees.children(store.read(oid, b"tree")[1], oid)
-            except IntegrityError:
-                # What only a damaged tree leads to counts as not there: it is written afresh.
-                continue
-            stack += below
-            found.update(leaves)
+        for oid, _, blobs in trees.walk(self._sidecar.objects, [bytes.fromhex(s.tree) for s in self._living]):
+            # What only a damaged tree leads to counts as not there: it is written afresh.
+            found.update((oid, *(blobs or ())))
         return found

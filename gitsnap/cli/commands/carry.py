@@ -25,21 +25,9 @@ def carry(
     yes: Yes = False,
 ) -> None:
     """Bring your customisations onto the new version."""
-    from gitsnap.ops.restore.merge import MergeOptions
     from gitsnap.ops.restore.merge import carry as operation
 
     session: Session = context.obj
     with session.open() as (sidecar, settings):
-        done = operation(
-            sidecar,
-            upgrade,
-            settings,
-            MergeOptions(
-                session.now,
-                dry_run=dry_run,
-                confirm=merge.asking(session, dry_run=dry_run, yes=yes),
-                observer=session.out.progress(),
-            ),
-            origin=origin,
-        )
+        done = operation(sidecar, upgrade, settings, merge.options(session, dry_run=dry_run, yes=yes), origin=origin)
     merge.report(session, done, dry_run=dry_run)

@@ -45,18 +45,8 @@ def rollback(
 
 def _keep_edits(session: Session, selector: str | None, *, dry_run: bool, yes: bool) -> None:
     from gitsnap.cli import merge
-    from gitsnap.ops.restore.merge import MergeOptions, keep_edits
+    from gitsnap.ops.restore.merge import keep_edits
 
     with session.open() as (sidecar, settings):
-        done = keep_edits(
-            sidecar,
-            selector,
-            settings,
-            MergeOptions(
-                session.now,
-                dry_run=dry_run,
-                confirm=merge.asking(session, dry_run=dry_run, yes=yes),
-                observer=session.out.progress(),
-            ),
-        )
+        done = keep_edits(sidecar, selector, settings, merge.options(session, dry_run=dry_run, yes=yes))
     merge.report(session, done, dry_run=dry_run)

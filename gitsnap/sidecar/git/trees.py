@@ -104,6 +104,27 @@ def children(data: bytes, oid: bytes) -> tuple[list[bytes], list[bytes]]:
     return below, [child for _, mode, child in found if mode != DIRECTORY]
 
 
+def walk(store: ObjectStore, roots: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes], list[bytes] | None]]:
+    """(id, ids of the trees directly below, of the blobs) of every tree below `roots`, each read once.
+
+    Of one that cannot be read, no trees and None.
+    """
+    seen: set[bytes] = set()
+    stack = list(roots)
+    while stack:
+        oid = stack.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        try:
+            below, blobs = children(store.read(oid, b"tree")[1], oid)
+        except IntegrityError:
+            yield oid, [], None
+            continue
+        yield oid, below, blobs
+        stack += below
+
+
 def flatten(store: ObjectStore, root: bytes, limit: int) -> Iterator[Leaf]:
     """Every entry below `root`, directories too, unsorted; IntegrityError after `limit` entries.
 
