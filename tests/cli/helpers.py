@@ -49,6 +49,7 @@ READ_ONLY = (
     "prune -n --keep-last 1",
     "git log timeline",
     "doctor",
+    "metrics",
 )
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
