@@ -11,12 +11,11 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.settings import Settings
-from gitsnap.core.space import Kept
 from gitsnap.ops.compare.components import Tally, tally
 from gitsnap.ops.compare.diff import NOW, Difference, diff
 from gitsnap.ops.live import damage, upgrading
 from gitsnap.ops.live.pending import Pending, find
-from gitsnap.ops.store import limits, retention
+from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import drills, growth, verifications
@@ -24,6 +23,7 @@ from gitsnap.sidecar.state.damage import Damage
 from gitsnap.sidecar.state.drills import Drill
 
 if TYPE_CHECKING:
+    from gitsnap.core.space import Kept
     from gitsnap.core.upgrade import Stored
     from gitsnap.ops.live.in_progress import Waiting
 
@@ -108,7 +108,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         damage.known(sidecar, living),
         leaving.held,
         _waiting(sidecar),
-        limits.foreseen(sidecar, settings, [], now=now)[1] if settings.limits else None,
+        _limited(sidecar, settings, now),
         drills.last(sidecar),
         verifications.overdue(proved, living, settings.verify_every, now),
     )
@@ -122,3 +122,12 @@ def _waiting(sidecar: Sidecar) -> Waiting | None:
     from gitsnap.ops.process import clocks
 
     return in_progress.waiting(sidecar, clocks.read())
+
+
+def _limited(sidecar: Sidecar, settings: Settings, now: datetime) -> Kept | None:
+    # Most sidecars have no limits.
+    if not settings.limits:
+        return None
+    from gitsnap.ops.store import limits
+
+    return limits.foreseen(sidecar, settings, [], now=now)[1]
