@@ -386,3 +386,24 @@ def test_the_tree_that_has_everything(odd_installation: Path) -> None:
     lost = [c for c in told if c["status"] == "removed"]
     assert len(listed) >= sum(c["old"]["sha256"] is not None for c in lost) > 20
     assert len(listed) <= len(told)
+
+
+@pytest.mark.usefixtures("gitsnap_home")
+class TestChecks:
+    def test_each_with_the_end_of_what_it_printed_where_the_upgrade_was(self, tmp_path: Path) -> None:
+        app = tmp_path / "app"
+        write(app, {"VERSION": "1\n"})
+        failing = "seq 100; echo 'connect: token=hunter1longvalue <refused>' >&2; exit 3"
+        upgrade = ("--", "sh", "-c", 'echo 2 >"$GITSNAP_DIR/VERSION"')
+        run_gitsnap("-C", app, "run", "--check", "echo fine", "--check", failing, *upgrade, check=20)
+        for log in (sidecar_of(app) / "gitsnap/audit").iterdir():
+            log.write_text(re.sub(r'"host": ?"[^"]*"', '"host":"where-it-was"', log.read_text()))
+        run_gitsnap("-C", app, "report", "-o", tmp_path / "r.html")
+        page = Page((tmp_path / "r.html").read_bytes())
+        assert "failed: it exited with 3" in page.text
+        assert "echo fine" in page.text
+        assert "<refused>" in page.text
+        assert "hunter1longvalue" not in page.source
+        assert "\\n61\\n" not in page.source, "the end of what it printed, and no more"
+        assert "where-it-was" in page.text
+        assert ("a", {"href": "#checks"}) in page.elements

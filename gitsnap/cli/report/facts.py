@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.counts import took, words
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.report.history import Episode
     from gitsnap.ops.report.report import Report, Side
 
-_LONGEST = 2_000
+_LONGEST, _LAST_LINES = 2_000, 40
 _TITLES = {
     "kept": ("good", "Kept"),
     "rolled-back": ("warn", "Rolled back"),
@@ -130,6 +130,26 @@ def way_back(report: Report, commands: Commands) -> Html | None:
     return tag("section", tag("h2", "How to go back"), tag("p", *lines), id="back")
 
 
+def checks(report: Report, masker: Masker) -> Html | None:
+    """Each check of the upgrade, how it went, and the end of what it printed; of the failed one, opened."""
+    found = report.episode.told.checks if report.episode else ()
+    if not found:
+        return None
+    return tag("section", tag("h2", "Checks"), *(_check(check, masker) for check in found), id="checks")
+
+
+def _check(check: Mapping[str, Any], masker: Masker) -> Html:
+    failed = not check.get("ok")
+    how = f"failed: it {safe(str(check.get('problem') or 'did not say why'), masker)}" if failed else "passed"
+    line: tuple[Content, ...] = (tag("code", safe(str(check.get("check") or ""), masker)), f" {how}")
+    said = masker.text(str(check.get("output") or "")).splitlines()[-_LAST_LINES:]
+    if not said:
+        return tag("p", *line)
+    text = (formatting.clip(formatting.name(row), _LONGEST) for row in said)
+    printed = tag("pre", tag("code", *(part for row in text for part in (row, Html("\n")))))
+    return tag("details", tag("summary", *line), printed, open=failed)
+
+
 def _fact(name: str, value: Content) -> tuple[Html, Html]:
     return tag("dt", name), tag("dd", value)
 
@@ -153,8 +173,10 @@ def _facts(report: Report, commands: Commands, masker: Masker) -> Iterator[tuple
     who = report.sides[0].author
     if who:
         yield "By", safe(who, masker)
-    if commands.host:
-        yield "Host", tag("code", formatting.clip(formatting.name(commands.host), 200))
+    # Where the upgrade was, which need not be where the page is made.
+    host = (episode.told.host if episode else "") or commands.host
+    if host:
+        yield "Host", tag("code", formatting.clip(formatting.name(host), 200))
     yield "Directory", tag("code", formatting.clip(formatting.name(report.installation), _LONGEST))
     yield "Before", _state(report.sides[0])
     yield "After", _state(report.sides[1])

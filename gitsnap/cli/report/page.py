@@ -46,7 +46,8 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
     """The page for a report, of LARGEST bytes at most. The same report makes the same bytes."""
     found = chart.by_component(report.changes, report.components)
     numbers = {name: number for number, name in enumerate(found)}
-    fixed = (_opening(report, commands, masker), _components(found), facts.integrity(report, commands))
+    opening, checked = _opening(report, commands, masker), facts.checks(report, masker)
+    fixed = (opening, _components(found), facts.integrity(report, commands), checked)
     budget = Budget(LARGEST - _FRAME - sum(part.size for part in fixed if part is not None))
     # In the order of their worth; names come before lines, because whoever looks for a file asks for its name.
     room_of_own = budget.share(_OWN)
@@ -64,6 +65,7 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
     diffs = Diffs(report, numbers, commands, budget)
     parts = [
         ("verdict", "Verdict", fixed[0]),
+        ("checks", "Checks", fixed[3]),
         ("yours", "Your files", own.section(report, diffs, commands, room_of_own)),
         ("configuration", "Configuration", keys),
         ("packages", "Packages", packages),
