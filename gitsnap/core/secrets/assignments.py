@@ -36,6 +36,7 @@ _BEGINS = re.compile(
     r"""\s*+(?:-\s++)?(?:\#+\s?|;+\s?|//\s?)?(?:(?:export|set|setx|setenv|SetEnv|ENV|ARG|env|var|let|const|my|local|declare|readonly|default)\s++(?:-\w+\s++)?)?"""
     r"""(?:\$\w{0,60}(?:\[['"]?)?|["']|[\w.\[\]"']{1,80}[.\[]["']?)?"""
 )
+CDATA = re.compile(r"\s*+<!\[CDATA\[")
 _COMMENT_AFTER = re.compile(r"\s#(?:\s|$)")
 _COMMENT = re.compile(r"\s*(?:#|;|//)")
 _NO_WORD = re.compile(r"[\d_+/$!#%^*=@~-]")
@@ -183,6 +184,8 @@ def _read(line: str, named: re.Match[str], kind: Kind, pairs: Sequence[Span]) ->
     """The value after a secret's name."""
     name, at = _name(named).lstrip("-"), named.end()
     rest = line[at:]
+    if named["gap"] == ">" and line[named.start() - 1 : named.start()] == "<":
+        return _element(line, name, at)
     if not rest.strip() or _opens(rest):
         return Found(name, None, len(line), opens=not named["gap"].isspace() and named["gap"] != ">")
     if rest.strip() == "\\":
@@ -207,6 +210,17 @@ def _read(line: str, named: re.Match[str], kind: Kind, pairs: Sequence[Span]) ->
     if kind is Kind.DATA and (bare := re.compile(r'[^,}\]{\[" ]++(?=\s*[,}\]])').match(line, at)):
         return Found(name, bare.span(), bare.end())
     return _bare(line, named, name, kind, begin)
+
+
+def _element(line: str, name: str, at: int) -> Found:
+    """What is in an element that is called as a secret is; it may go on in the lines below."""
+    cdata = CDATA.match(line, at)
+    begin, stop = (cdata.end(), "]]>") if cdata else (at, "<")
+    end = line.find(stop, begin)
+    if end < 0:
+        below = stop if cdata else f"</{name}"
+        return Found(name, (begin, len(line)) if line[begin:].strip() else None, len(line), until=below)
+    return Found(name, (begin, end), end)
 
 
 def _opens(rest: str) -> bool:

@@ -46,6 +46,7 @@ _NAMES = {
     b"secrets.json": Kind.SECRETS,
     b"secrets.toml": Kind.SECRETS,
     b"secrets.env": Kind.SECRETS,
+    b"flows_cred.json": Kind.SECRETS,
     b"secrets.ini": Kind.SECRETS,
     b".vault_pass": Kind.WHOLE,
     b".git-credentials": Kind.DATA,

@@ -124,10 +124,15 @@ class _Reader:
 
     def _lines(self, line: str) -> Iterator[Span]:
         state = self._state
+        if state.until.startswith("</") and re.match(r"\s*+<(?!!\[CDATA)", line):
+            # Elements in the element: each is judged by its own name.
+            state.until = ""
         if state.until:
             end = line.find(state.until)
             state.until = "" if end >= 0 else state.until
-            yield from _trimmed(line, 0, end)
+            cdata = assignments.CDATA.match(line)
+            close = line.find("]]>") if cdata else -1
+            yield from _trimmed(line, cdata.end() if cdata else 0, close if close >= 0 else end)
             return
         if state.block is not None and self._below(line):
             yield from self._in_block(line)
@@ -153,8 +158,7 @@ class _Reader:
             return
         if self._environment:
             yield from _random_value(line)
-        elif self._own is False and not hints.is_named(line):
-            state.element = state.element if "<" not in line else ""
+        elif self._own is False and not hints.is_named(line) and not (state.element and "<" in line):
             return
         yield from self._named(line)
 
@@ -206,6 +210,9 @@ class _Reader:
                     yield span
         if "<" in line:
             for m in _ELEMENT.finditer(line):
+                if self._state.element and m[0].startswith("<string"):
+                    # The value of a property list's key.
+                    continue
                 self._state.element = m[1] if self._rules.strength(m[1]) > 1 else ""
             if self._state.element:
                 for m in _ELEMENT_VALUE.finditer(line):

@@ -29,7 +29,18 @@ _ALWAYS = words(
 )
 _ENDINGS = (
     *("password", "passwords", "passwd", "passwort", "passphrase", "passcode", "pwd", "secret", "secrets", "token"),
-    *("tokens", "credential", "credentials", "apikey", "authkey", "secretkey", "privatekey", "accesskey", "psk"),
+    *(
+        "tokens",
+        "credential",
+        "credentials",
+        "apikey",
+        "authkey",
+        "authident",
+        "secretkey",
+        "privatekey",
+        "accesskey",
+        "psk",
+    ),
     *("masterkey", "signingkey", "encryptionkey", "licensekey", "presharedkey", "cookiesecret", "authpass"),
 )
 _WITHIN = re.compile(r"password|passwd|passphrase|(?<!el)secret(?!ar|e|ion|or)")
@@ -127,7 +138,7 @@ def _of_words(parts: list[str]) -> Strength:
         if "public" in parts or "primary" in parts or "foreign" in parts:
             return Strength.NONE
         return Strength.STRONG if parts[-2] in _KEYS - _OPEN_KEYS else Strength.WEAK
-    if last == "string" and parts[-2:-1] == ["connection"]:
+    if parts[-2:] in (["connection", "string"], ["auth", "ident"]):
         return Strength.STRONG
     return Strength.WEAK if last in _WEAK else Strength.NONE
 

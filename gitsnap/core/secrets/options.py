@@ -50,6 +50,17 @@ _ALONE = (
         "identified",
         r"""(?i)\bIDENTIFIED\s+(?:WITH\s+\S+\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?['"](?P<value>[^'"]{1,200})['"]""",
     ),
+    (
+        "basicauth.users",
+        r"""(?i)basicauth\.users["']?\s{0,9}[=:]\s{0,9}["']?[^\s:,"']{1,64}:(?P<value>[^\s,"']{1,200})""",
+    ),
+    *(
+        (
+            f"{call}(",
+            rf"""(?i){call}\(\s{{0,9}}[^,()]{{1,200}},\s{{0,9}}['"][^'"]{{0,64}}['"],\s{{0,9}}['"](?P<value>[^'"]{{1,200}})['"]""",
+        )
+        for call in ("pdo", "mysqli", "connect")
+    ),
     ("password", r"""(?i)\bPASSWORD\s+(?:FOR\s+\S+\s+=\s+)?'(?P<value>[^']{1,200})'"""),
 )
 # Few lines have one of the words: each is compiled when it is met.
