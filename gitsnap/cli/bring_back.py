@@ -155,5 +155,5 @@ def report(
         restore.steps(session.out, result)
     if result.applied and not result.verified and not result.salvaged:
         raise typer.Exit(1)
-    if result.applied and (result.incomplete or not result.verified):
+    if result.applied and (result.incomplete or not result.verified or result.service.problem):
         raise typer.Exit(3)

@@ -155,10 +155,14 @@ class Session:
         )
         settings = with_running(settings, running_databases)
         self.act.where = settings.audit
-        if settings.hooks is None:
+        if settings.hooks is None and settings.service is None:
             return settings
         from gitsnap.cli.process import callers_umask
 
+        if settings.service is not None:
+            settings = replace(settings, service=settings.service._replace(umask=callers_umask()))
+        if settings.hooks is None:
+            return settings
         quiet = self.options.json or self.options.quiet
         self.act.hooks = hooks = replace(settings.hooks, umask=callers_umask(), quiet=quiet)
         return replace(settings, hooks=hooks)

@@ -37,6 +37,19 @@ class Hooks:
     told: Mapping[str, str] = field(default_factory=dict)
 
 
+class Service(NamedTuple):
+    """Shell commands that stop and start what runs from the installation; both are there. Each may take `timeout`
+    seconds. With `upgrade` it is stopped for the whole of an upgrade, else for rollbacks alone. `environ` and `umask`
+    as those of hooks."""
+
+    stop: str
+    start: str
+    timeout: float = HOOK_TIMEOUT
+    upgrade: bool = False
+    environ: Mapping[str, str] = MappingProxyType({})
+    umask: int = -1
+
+
 class Audit(NamedTuple):
     """Where lines of the audit log go besides: the paths of systemd's journal socket and of a syslog socket; empty for
     neither."""
@@ -54,7 +67,7 @@ class Settings:
 
     `exclude` are rules in gitignore syntax, `components` globs by component's name (empty: each top-level directory is
     one), `lock_wait` seconds, `zone` the zone of days and weeks in retention rules and of commit dates. `sqlite` tells
-    whether SQLite databases in use are captured as consistent images. `hooks` are those of this installation.
+    whether SQLite databases in use are captured as consistent images. `hooks` and `service` are of this installation.
     `retention_from` is one of retention.SOURCES. `author` is who takes snapshots, as git has it; empty for gitsnap.
     `packages` are rules to find packages by that no reader finds.
     `databases` says what becomes of what a running database stands in the way of; None for the default of each.
@@ -71,6 +84,7 @@ class Settings:
     lock_wait: float = 10.0
     sqlite: bool = True
     hooks: Hooks | None = None
+    service: Service | None = None
     retention_from: str = SOURCES[0]
     author: str = ""
     packages: tuple[Rule, ...] = ()

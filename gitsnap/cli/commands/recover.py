@@ -61,6 +61,7 @@ def recover(
         if settled and not session.options.json:
             restore.recovered(session.out, result)
         upgraded = _go_on(session, sidecar, settings) if direction is None and result.direction is None else None
+        well = _bring_up(session, sidecar, settings)
     if session.options.json:
         session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})
     elif upgraded is not None:
@@ -73,7 +74,7 @@ def recover(
         return
     if not result.verified and result.unverified is None:
         raise typer.Exit(1)
-    if result.incomplete or result.unverified:
+    if result.incomplete or result.unverified or not well:
         raise typer.Exit(3)
 
 
@@ -99,6 +100,28 @@ def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded |
     except in_progress.WatchedError as error:
         session.out.remark(error.message)
         return None
+
+
+def _bring_up(session: Session, sidecar: Sidecar, settings: Settings) -> bool:
+    """Start the service that somebody who was killed has stopped; whether it runs, as far as is known."""
+    from gitsnap.ops.live import in_progress, service
+
+    if not service.is_marked(sidecar) or not service.left_stopped(sidecar) or sidecar.pending is not None:
+        return True
+    left = in_progress.look(sidecar)
+    if in_progress.living(sidecar) is not None or (left is not None and left.running is not None):
+        # It is not over yet.
+        return True
+    around = service.known(sidecar, settings.service, dict(session.environ))
+    if around is None:
+        session.out.warn("WARNING: the service was stopped for what was interrupted; start it")
+        return False
+    done = service.start(sidecar, around)
+    if done.ok:
+        session.out.remark("started the service that was stopped for what was interrupted")
+    else:
+        session.out.warn(f"WARNING: {session.out.told(done.told)}")
+    return done.ok
 
 
 def _end(session: Session, result: Upgraded) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gitsnap.cli.session import Session
+    from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
+    from gitsnap.ops.store.locate import Place
     from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 
 
@@ -63,6 +65,12 @@ def run(
         bool,
         typer.Option("--keep-edits", help="When going back from --soak or --confirm, keep what was changed since."),
     ] = False,
+    stop: Annotated[
+        str | None, typer.Option("--stop", metavar="CMD", help="Stop the service by this, before the first snapshot.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="CMD", help="Start it again by this, before the checks.")
+    ] = None,
     running_databases: RunningDatabases = None,
 ) -> None:
     """Run a command as an upgrade; roll back when it fails.
@@ -88,8 +96,11 @@ def run(
         keep_edits=keep_edits,
     )
     _require_sense(wanted)
+    if bool(stop) is not bool(start):
+        raise UsageError("--stop and --start go with each other")
     limit = _span(timeout, "--timeout") if timeout is not None else None
-    result = _carry_out(session, wanted, words, limit, watch, events, running_databases)
+    around = Around(running_databases, (stop, start) if stop and start else None)
+    result = _carry_out(session, wanted, words, limit, watch, events, around)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
         if not session.options.json:
@@ -109,6 +120,28 @@ def run(
     raise typer.Exit(_exit_code(result))
 
 
+class Around(NamedTuple):
+    """What the command line says of servers and services: of running databases, and what stops and starts them."""
+
+    running_databases: str | None
+    service: tuple[str, str] | None
+
+    def settings(self, session: Session, place: Place) -> Settings:
+        """The settings, with that."""
+        from dataclasses import replace
+
+        from gitsnap.core.settings import HOOK_TIMEOUT, Service
+
+        settings = session.settings(place, self.running_databases)
+        if self.service is None:
+            return settings
+        stop, start = self.service
+        timeout = settings.service.timeout if settings.service else HOOK_TIMEOUT
+        environ = dict(session.environ)
+        service = Service(stop, start, timeout, upgrade=True, environ=environ, umask=callers_umask())
+        return replace(settings, service=service)
+
+
 def _carry_out(
     session: Session,
     wanted: UpgradeRequest,
@@ -116,7 +149,7 @@ def _carry_out(
     limit: float | None,
     watch: bool,
     events: str | None,
-    running_databases: str | None,
+    around: Around,
 ) -> Upgraded:
     from gitsnap.ops.process.processes import SignalWaiter
     from gitsnap.ops.upgrade.lifecycle import Upgrade
@@ -132,10 +165,10 @@ def _carry_out(
         session.tell_of_sidecar(place)
     _stop_on_hangup()
     with session.using(place) as sidecar:
-        settings = session.settings(place, running_databases)
+        settings = around.settings(session, place)
         session.hide_secrets(sidecar, settings)
         # What is a secret in a command is one wherever it stands.
-        for said in (wanted.command, *wanted.checks):
+        for said in (wanted.command, *wanted.checks, *(around.service or ())):
             session.out.secrets.text(str(said))
         session.mention_cut_short(sidecar)
         upgrade = Upgrade(

@@ -36,6 +36,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "left_alone": paths(result.left_alone),
         "unrecorded": result.unrecorded,
         "not_covered": paths(result.beyond),
+        "service": [r.document() for r in result.service.results],
         "made": [place(p) for p in result.made],
         "pruned": [d.snapshot.id for d in result.pruned],
         "retention_held": held(result.held),
@@ -70,6 +71,7 @@ def recovered(result: Recovered) -> Document:
         "verified": result.verified,
         "unverified": result.unverified,
         "kept": place(result.kept) if result.kept else None,
+        "service": [r.document() for r in result.service.results],
         "incomplete": problems(result.incomplete),
         "duration": round(result.duration, 3),
     }

@@ -38,6 +38,7 @@ def state(result: State, retention: str) -> Document:
         "pending_recovery": pending(result.pending) if result.pending else None,
         "rollback_at_work": result.at_work,
         "upgrade_under_way": result.upgrade,
+        "service_stopped": result.service_stopped,
         "waiting": _waiting(result.waiting) if result.waiting else None,
         "last_upgrade": _last_upgrade(result),
         "store_bytes": result.store_bytes,

@@ -94,6 +94,8 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
         out.warn(
             f"{formatting.name(above)} was gone and is made again, for its owner alone: no snapshot knows its mode"
         )
+    if result.service.problem:
+        out.warn(out.style(f"WARNING: {out.told(result.service.problem)}", "red"))
     if result.aside:
         out.warn(f"what stood in the directory's place is {formatting.name(result.aside)} now")
     incomplete(out, result.incomplete, "could not be brought back exactly")
@@ -134,6 +136,8 @@ def recovered(out: Terminal, result: Recovered) -> None:
             f"\nThe directory may be between two states: {out.command('list')}, then {out.command('diff SNAPSHOT')}"
         )
         return
+    if result.service.problem:
+        out.warn(out.style(f"WARNING: {out.told(result.service.problem)}", "red"))
     if result.direction is None:
         out.line("nothing to recover: no rollback was interrupted here")
         return

@@ -44,6 +44,8 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
     yield "installation", formatting.name(result.installation), "bold"
     if result.pending is not None:
         yield "recovery", *_recovery(result)
+    if result.service_stopped:
+        yield "service", "STOPPED for what was interrupted; `recover` starts it", "red"
     if result.waiting is not None:
         yield "upgrade", f"{formatting.name(result.waiting.upgrade)} waits for what becomes of it", "yellow"
         yield from _waiting(result.waiting)
@@ -211,6 +213,8 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
         rows = [("Bring it to its end", "recover"), ("Take it back", "recover --revert")]
     elif result.waiting is not None:
         rows = [("Keep it", "keep")] + [("Go on with it", "recover")] * (result.waiting.process is None)
+    elif result.service_stopped:
+        rows = [("Start the service", "recover")]
     elif result.latest is None:
         rows = [("Next", "snapshot")]
     elif result.difference is not None and result.difference.comparison.changes:

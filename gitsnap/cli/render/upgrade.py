@@ -84,6 +84,12 @@ def _check(facts: dict[str, Any]) -> list[str]:
     return [f"check FAILED: {name} {formatting.name(facts['problem'])}, {took}", *output]
 
 
+def _service(facts: dict[str, Any]) -> list[str]:
+    what = f"could not be {'stopped' if facts['service'] == 'stop' else 'started'}"
+    output = [f"  | {formatting.name(line)}" for line in facts["output"].splitlines()[-12:]]
+    return [f"the service {what}: {formatting.name(facts['command'])} {formatting.name(facts['problem'])}", *output]
+
+
 def _soaking(facts: dict[str, Any]) -> str:
     left = facts["soak_left"]
     return "" if left is None else f"the checks go on for {told(left)};" if "every" not in facts else _every(facts)
@@ -125,6 +131,9 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.PROCESSES_LEFT: _left,
     Moment.CHECK_PASSED: _check,
     Moment.CHECK_FAILED: _check,
+    Moment.SERVICE_STOPPED: lambda f: [f"the service was stopped, in {formatting.duration(f['duration'])}"],
+    Moment.SERVICE_STARTED: lambda f: [f"the service was started, in {formatting.duration(f['duration'])}"],
+    Moment.SERVICE_FAILED: lambda f: _service(f),
     Moment.SOAK_STARTED: lambda f: [_soaking(f)],
     Moment.SOAK_COMPLETED: lambda f: [f"the checks have passed {f['rounds']:,} times in {told(f['seconds'])}"],
     Moment.CONFIRM_STARTED: lambda f: [_to_confirm(f)],

@@ -159,7 +159,7 @@ def take_over(sidecar: Sidecar, lock_wait: float) -> UpgradeRecord | None:
         if not upgrade_record.is_private(sidecar) or known.wait.where != upgrade_record.here(sidecar):
             unproved = known.wait.checks and known.stage is not UpgradePhase.CONFIRM and not known.wait.kept
             problem = known.problem or (_MOVED if unproved else "")
-            known = replace(known, wait=replace(known.wait, checks=(), soak=0.0), problem=problem)
+            known = replace(known, wait=replace(known.wait, checks=(), soak=0.0, stop="", start=""), problem=problem)
         taken.append(known)
         return replace(known, runner=me)
 

@@ -39,6 +39,7 @@ class State:
     exceeded. `damaged` is what is known to be damaged, by id. `at_work` tells that a rollback is going on at this
     moment, `upgrade` which upgrade is; `waiting` is the one of which nothing is decided yet. `drill` is the last one,
     `overdue` by how much a verification is later than the configuration wants it.
+    `service_stopped`: by one that was killed, and not started again.
     """
 
     installation: str
@@ -60,6 +61,7 @@ class State:
     limits: Kept | None = None
     drill: Drill | None = None
     overdue: timedelta | None = None
+    service_stopped: bool = False
 
     @property
     def last_upgrade(self) -> Stored | None:
@@ -111,7 +113,18 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         _limited(sidecar, settings, now),
         drills.last(sidecar),
         verifications.overdue(proved, living, settings.verify_every, now),
+        _left_stopped(sidecar),
     )
+
+
+def _left_stopped(sidecar: Sidecar) -> bool:
+    from gitsnap.sidecar.state import service_mark
+
+    if not service_mark.exists(sidecar):
+        return False
+    from gitsnap.ops.live import service
+
+    return service.left_stopped(sidecar)
 
 
 def _waiting(sidecar: Sidecar) -> Waiting | None:

@@ -20,6 +20,7 @@ from gitsnap.core.statcache import StatCache
 from gitsnap.installation.apply import orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
 from gitsnap.ops.live.exclusions import RuleTexts
+from gitsnap.ops.live.service import stopped
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.give_up import give_up
 from gitsnap.ops.restore.result import Direction, Recovered, settled
@@ -55,7 +56,9 @@ def recover(
         if direction is Direction.GIVE_UP:
             result = give_up(sidecar, options)
         else:
-            result = _Recovery(sidecar, settings, options, direction).run()
+            with stopped(sidecar, settings.service if sidecar.pending is not None else None) as turns:
+                result = _Recovery(sidecar, settings, options, direction).run()
+            result.service = turns
     result.duration = time.monotonic() - started
     noted.target, noted.safety = result.target, result.safety
     noted.details |= {

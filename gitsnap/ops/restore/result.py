@@ -10,6 +10,7 @@ from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.running import Running
+from gitsnap.ops.live.service import Turns
 
 # Those of some differences that nothing could have been done about, with the reason for each.
 Explain = Callable[[list[Problem]], list[Problem]]
@@ -26,7 +27,8 @@ class Restored:
     has one open goes on with the old file. `left_alone` is what others were at work on, and was not touched.
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
     `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
-    which stood in its place. `running` are databases whose server was at work in what was touched.
+    which stood in its place. `running` are databases whose server was at work in what was touched. `service` is what
+    was done with the service that runs from there.
     """
 
     target: Snapshot
@@ -48,6 +50,7 @@ class Restored:
     made: list[str] = field(default_factory=list)
     aside: str | None = None
     running: list[Running] = field(default_factory=list)
+    service: Turns = field(default_factory=Turns)
 
     def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
         """Take in where the directory differs from the target afterwards."""
@@ -96,3 +99,4 @@ class Recovered:
     duration: float = 0.0
     unverified: str | None = None
     kept: str | None = None
+    service: Turns = field(default_factory=Turns)

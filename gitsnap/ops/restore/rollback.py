@@ -27,6 +27,7 @@ from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import at_work, databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import require_space, require_way_in
+from gitsnap.ops.live.service import stopped
 from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.safety import command_line
@@ -120,17 +121,22 @@ class Rollback:
         result = Restored(self.target.snapshot, RestorePlan(), paths=self.target.paths)
         result.component = self.target.part.name if self.target.part else ""
         result.unrecorded = self.target.unrecorded
-        if options.dry_run or options.confirm:
+        # Where there is nothing to do, nothing is stopped for it.
+        service = None if options.dry_run or self.target.paths else self._settings.service
+        if options.dry_run or options.confirm or service:
             result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
-            if not options.dry_run:
+            if not options.dry_run and not service:
                 self._require_stopped(result)
+            service = service if result.plan.steps else None
             if options.dry_run or (options.confirm and not options.confirm(self.target.snapshot, result.plan)):
                 result.duration = time.monotonic() - started
                 return result
             started = time.monotonic()
-        with self._made_again(result):
-            scan = self._keep_safe(result)
-        after = self._carry_out(result, scan)
+        alone = self._settings.databases is Policy.LEAVE
+        with stopped(self._sidecar, service, alone=alone) as result.service:
+            with self._made_again(result):
+                scan = self._keep_safe(result)
+            after = self._carry_out(result, scan)
         self._note(result)
         if result.verified:
             self._go_on(result, before, after)

@@ -39,8 +39,9 @@ from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.compare import stored
-from gitsnap.ops.live import in_progress
+from gitsnap.ops.live import in_progress, service
 from gitsnap.ops.live.feasible import lasting, require_some_way_in
+from gitsnap.ops.live.service import Turned
 from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.restore.result import Restored
@@ -127,6 +128,9 @@ class Upgrade:
         )
         pre = None
         try:
+            around = self._settings.service
+            if around is not None and around.upgrade:
+                service.stop(self.sidecar, around, self._turned)
             pre = self._take(Kind.PRE, now, None).snapshot
             self._prove(pre)
             self._foresee(pre)
@@ -153,6 +157,8 @@ class Upgrade:
             checks=tuple(c for c in wanted.checks if isinstance(c, str)),
             check_timeout=wanted.check_timeout,
             umask=umask,
+            stop=self._settings.service.stop if self._settings.service else "",
+            start=self._settings.service.start if self._settings.service else "",
         )
 
     def go_on(self, known: UpgradeRecord, mine: Stored) -> None:
@@ -171,9 +177,18 @@ class Upgrade:
 
     def _forsake(self, pre: Snapshot | None) -> None:
         """Nothing was started, so nothing may look as if it had been."""
-        if pre is not None:
-            retention.delete(self.sidecar, [pre.id], self._settings, now=self._clock(), by=self.id)
-        in_progress.clear(self.sidecar)
+        try:
+            if pre is not None:
+                retention.delete(self.sidecar, [pre.id], self._settings, now=self._clock(), by=self.id)
+            in_progress.clear(self.sidecar)
+        finally:
+            if self._settings.service is not None and service.is_ours(self.sidecar):
+                service.start(self.sidecar, self._settings.service, self._turned)
+
+    def _turned(self, done: Turned) -> None:
+        """The service was stopped or started, or could not be."""
+        how = Moment.SERVICE_STOPPED if done.word == service.STOP else Moment.SERVICE_STARTED
+        self.tell(how if done.ok else Moment.SERVICE_FAILED, **done.document())
 
     def start(self) -> None:
         """Write down that from now on the directory may be changed. Nothing may be changed before this returns.
@@ -324,7 +339,14 @@ class Upgrade:
                 self._roll_back(result, quiesce)
             else:
                 result.confirmed = True
-        elif result.doubts:
+        around = self._settings.service
+        if around is not None and service.is_ours(self.sidecar) and self.sidecar.pending is None:
+            # It failed and was kept: what runs is what is there.
+            done = service.start(self.sidecar, around, self._turned, waiter)
+            result.doubts += [] if done.ok else [done.told]
+        if result.outcome is not Outcome.KEPT:
+            return
+        if result.doubts:
             result.verified = False
 
     def _prove_it_works(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
@@ -332,9 +354,21 @@ class Upgrade:
         in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=result.exit_code, problem=result.failure)
         if result.post is None:
             self._take_post(result)
-        if not result.failure and self._wanted.checks:
+        if not result.failure:
             in_progress.update(self.sidecar, stage=UpgradePhase.CHECKS)
+            self._start_service(result, waiter)
+        if not result.failure and self._wanted.checks:
             self._check(result, where, waiter)
+
+    def _start_service(self, result: Upgraded, waiter: Waiter) -> None:
+        """Where it was stopped for the upgrade. That it does not start is what a check that fails is."""
+        around = self._settings.service
+        if around is None or not (service.is_ours(self.sidecar) or service.left_stopped(self.sidecar)):
+            return
+        done = service.start(self.sidecar, around, self._turned, waiter)
+        if not done.ok:
+            result.checks.append(CheckResult(done.command, done.problem, done.exit_code, done.duration, done.output))
+            result.failure = done.told
 
     def _await(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
         """Wait until it is decided what becomes of it; what there is to be recorded of it is, before that."""
@@ -505,6 +539,9 @@ class Upgrade:
             result.outcome = Outcome.ROLLED_BACK if done.verified else Outcome.ROLLBACK_FAILED
             if not done.verified:
                 result.rollback_error = "the directory is not the same as the snapshot"
+        for turned in result.restored.service.results if result.restored else ():
+            self._turned(turned)
+            result.doubts += [] if turned.ok else [turned.told]
         if result.outcome is Outcome.ROLLED_BACK:
             safety = result.restored.safety if result.restored else None
             self.tell(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, NoSuchSnapshotError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.settings import Settings
+from gitsnap.core.settings import Service, Settings
 from gitsnap.core.upgrade import OnFailure, Outcome, Tell, UpgradePhase, upgrades
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Waiter
@@ -56,6 +56,11 @@ def resume(sidecar: Sidecar, settings: Settings, waiter: Waiter, how: Resumption
         # Its end was recorded; what was cut short is saying so in its record.
         in_progress.clear(sidecar)
         return None
+    if known.wait is not None and known.wait.start:
+        wait = known.wait
+        # As it was asked for then.
+        around = Service(wait.stop, wait.start, upgrade=True, environ=dict(how.environ), umask=wait.umask)
+        settings = replace(settings, service=around)
     upgrade = Upgrade(
         sidecar,
         _request(known),

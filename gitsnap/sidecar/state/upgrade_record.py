@@ -22,9 +22,10 @@ from gitsnap.sidecar.repository import UPGRADE_RECORD, Sidecar
 @dataclass(slots=True, frozen=True)
 class Wait:
     """What an upgrade waits for after its command, for whoever goes on with that: spans of time in seconds, 0 for none.
+    `stop` and `start` are those of its service.
 
     `soaked` are the seconds during which checks were run and passed, `term` runs since the first of them have. `kept`
-    tells that somebody has said keep. The `checks` are commands of the command line that is recorded; they count only
+    tells that somebody has said keep. All commands are of the command line that is recorded; they count only
     `where` they were written, so that none comes from elsewhere with a sidecar.
     """
 
@@ -36,6 +37,8 @@ class Wait:
     checks: tuple[str, ...] = ()
     check_timeout: float = 300.0
     umask: int = -1
+    stop: str = ""
+    start: str = ""
     where: str = ""
     soaked: float = 0.0
     rounds: int = 0
@@ -83,7 +86,7 @@ def _wait(found: dict[str, Any]) -> Wait:
             raise ValueError("no clocks")
     wait = Wait(**{**found, "term": term, "checks": tuple(found["checks"])})
     spans = (wait.soak, wait.every, wait.confirm, wait.check_timeout, wait.soaked)
-    texts = (*wait.checks, wait.where, wait.on_failure)
+    texts = (*wait.checks, wait.where, wait.on_failure, wait.stop, wait.start)
     if not (
         all(_is_number(span) and span >= 0 for span in spans)
         and all(type(text) is str for text in texts)
@@ -164,9 +167,14 @@ def here(sidecar: Sidecar) -> str:
 
 
 def is_private(sidecar: Sidecar) -> bool:
-    """Whether nobody but its owner, which is who runs this, or root, can have written the record."""
+    """Whether nobody but who runs this, or root, can have written the record."""
+    return is_owners(sidecar.own(UPGRADE_RECORD))
+
+
+def is_owners(path: str) -> bool:
+    """Whether nobody but who runs this, or root, can have written a file."""
     try:
-        found = os.lstat(sidecar.own(UPGRADE_RECORD))
+        found = os.lstat(path)
     except OSError:
         return False
     return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
