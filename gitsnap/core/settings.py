@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core import running

@@ -24,6 +24,7 @@ from gitsnap.sidecar.git.repo import Repository
 # The journal's name; what follows is its phase (core/journal.py).
 JOURNAL = "journal."
 UPGRADE_RECORD = "upgrade.json"
+SERVICE_MARK = "service.json"
 # In these gitsnap makes, empties and removes files.
 _WRITTEN_IN = (
     "gitsnap",
@@ -126,6 +127,11 @@ class Sidecar(Repository):
         except FileNotFoundError:
             return None
         return next((name.removeprefix(JOURNAL) for name in sorted(names) if name.startswith(JOURNAL)), None)
+
+    @property
+    def service_marked(self) -> bool:
+        """Whether its service was to be stopped, and was not started again (state.service_mark). One look."""
+        return os.path.exists(self.own(SERVICE_MARK))
 
     @property
     def upgrading(self) -> bool:

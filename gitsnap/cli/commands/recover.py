@@ -104,9 +104,11 @@ def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded |
 
 def _bring_up(session: Session, sidecar: Sidecar, settings: Settings) -> bool:
     """Start the service that somebody who was killed has stopped; whether it runs, as far as is known."""
+    if not sidecar.service_marked:
+        return True
     from gitsnap.ops.live import in_progress, service
 
-    if not service.is_marked(sidecar) or not service.left_stopped(sidecar) or sidecar.pending is not None:
+    if not service.left_stopped(sidecar) or sidecar.pending is not None:
         return True
     left = in_progress.look(sidecar)
     if in_progress.living(sidecar) is not None or (left is not None and left.running is not None):

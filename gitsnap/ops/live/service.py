@@ -124,11 +124,6 @@ def is_ours(sidecar: Sidecar) -> bool:
     return mark is not None and mark.stopped and mark.by == processes.identify(os.getpid())
 
 
-def is_marked(sidecar: Sidecar) -> bool:
-    """Whether it was to be stopped and was not started again. One look at the disk."""
-    return service_mark.exists(sidecar)
-
-
 def left_stopped(sidecar: Sidecar) -> bool:
     """Whether it was stopped, is not started again, and nobody is at work who would."""
     mark = service_mark.load(sidecar)

@@ -118,9 +118,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
 
 
 def _left_stopped(sidecar: Sidecar) -> bool:
-    from gitsnap.sidecar.state import service_mark
-
-    if not service_mark.exists(sidecar):
+    if not sidecar.service_marked:
         return False
     from gitsnap.ops.live import service
 

@@ -12,10 +12,8 @@ from dataclasses import asdict, dataclass, replace
 
 from gitsnap.core.upgrade import Process
 from gitsnap.sidecar import files
-from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.repository import SERVICE_MARK, Sidecar
 from gitsnap.sidecar.state.upgrade_record import here, is_owners
-
-_NAME = "service.json"
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,14 +27,9 @@ class Mark:
     where: str
 
 
-def exists(sidecar: Sidecar) -> bool:
-    """Whether there is one. One look at the disk."""
-    return os.path.exists(sidecar.own(_NAME))
-
-
 def load(sidecar: Sidecar) -> Mark | None:
     """The mark, without a command where that may come from elsewhere; None when there is none or it cannot be read."""
-    path = sidecar.own(_NAME)
+    path = sidecar.own(SERVICE_MARK)
     data = files.read(path)
     if data is None:
         return None
@@ -54,10 +47,10 @@ def load(sidecar: Sidecar) -> Mark | None:
 def write(sidecar: Sidecar, by: Process, start: str, *, stopped: bool) -> None:
     """Say that it is about to be stopped, or that it is. Raises OSError."""
     mark = Mark(by, start, stopped, here(sidecar))
-    files.replace(sidecar.own(_NAME), json.dumps(asdict(mark)).encode(), sidecar.scratch)
+    files.replace(sidecar.own(SERVICE_MARK), json.dumps(asdict(mark)).encode(), sidecar.scratch)
 
 
 def clear(sidecar: Sidecar) -> None:
     """It was started."""
     with suppress(FileNotFoundError):
-        os.unlink(sidecar.own(_NAME))
+        os.unlink(sidecar.own(SERVICE_MARK))
