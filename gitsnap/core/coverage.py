@@ -11,6 +11,8 @@ from dataclasses import replace
 from gitsnap.core.model import RECORDED, Entry, Inventory, Problem, Type
 
 THEN = "could not be read then"
+# The reason of what was taken out of a snapshot afterwards.
+PURGED = "was purged"
 
 
 class Coverage:
@@ -61,7 +63,8 @@ def beyond(stored: Inventory, live: Inventory) -> list[bytes]:
 def unread(inventory: Inventory) -> list[Problem]:
     """What could not be read when a stored tree was taken, in words for now."""
     return [
-        Problem(p.path, p.reason if p.reason.startswith(THEN) else f"{THEN}: {p.reason}") for p in inventory.partial
+        Problem(p.path, p.reason if p.reason.startswith((THEN, PURGED)) else f"{THEN}: {p.reason}")
+        for p in inventory.partial
     ]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.check.verdict import Verdict
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
+    from gitsnap.ops.store.purge import Purged
     from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.damage import Damage
 
@@ -48,6 +49,22 @@ def decisions(found: Iterable[Decision], kept: Kept | None = None, *, dry_run: b
         "kept": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if d.keep],
         "removed": [{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in rows if not d.keep],
         "limits": kept.document() if kept else None,
+    }
+
+
+def purged(result: Purged) -> Document:
+    """`purge`."""
+    return {
+        "paths": paths(result.paths),
+        "snapshots": result.snapshots,
+        "deleted": result.deleted,
+        "finished": paths(result.finished),
+        "files": result.files,
+        "bytes": result.bytes,
+        "elsewhere": paths(result.elsewhere),
+        "live": paths(result.live),
+        "purged": result.applied,
+        "freed_bytes": result.freed,
     }
 
 

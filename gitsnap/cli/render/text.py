@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
+    from gitsnap.ops.store.purge import Purged
     from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.damage import Damage
 
@@ -331,6 +332,32 @@ def collected(out: Terminal, result: Collected) -> None:
         out.line(f"deleted for good: {', '.join(result.final)}")
     if result.spared:
         out.remark(f"still in the bin: {len(result.spared)} deleted; {out.command('list --deleted')}")
+
+
+def purged(out: Terminal, result: Purged, *, asking: bool = True) -> None:
+    """`purge`, and its question."""
+    say = out.warn if asking else out.line
+    names = ", ".join(formatting.name(p) for p in [*result.paths, *result.finished])
+    some = formatting.many(len(result.snapshots), "snapshot")
+    binned = f", {len(result.deleted)} of them in the bin" if result.deleted else ""
+    what = f"{formatting.many(result.files, 'content')} of {formatting.size(result.bytes)}"
+    if result.applied:
+        say(f"purged {names} from {some}{binned}: {what}; {formatting.size(result.freed)} freed")
+    else:
+        say(f"{names}: in {some}{binned}, {what}")
+        for name in result.snapshots:
+            say(f"  {name}")
+    if result.finished:
+        out.remark(f"a purge of {', '.join(map(formatting.name, result.finished))} had been cut short")
+    if result.elsewhere:
+        out.warn(f"the same content lies under {formatting.many(len(result.elsewhere), 'other path')}, and stays:")
+        for path in result.elsewhere:
+            out.warn(f"  {formatting.name(path)}")
+    for path in result.live:
+        out.remark(f"{formatting.name(path)} is in the directory, and will be in the next snapshot: .gitsnapignore")
+    out.remark("copies elsewhere still have it: remotes, clones, bundles, backups of the sidecar; change what leaked")
+    if result.applied:
+        out.remark("commit ids changed, signatures are gone, nothing of them is verified yet: " + out.command("verify"))
 
 
 def checks(out: Terminal, found: list[Check]) -> None:

@@ -18,6 +18,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.ops.live import damage
+from gitsnap.ops.store import purge
 from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, lost_refs, scratch_place
 from gitsnap.sidecar.git import config, refs, stock
@@ -222,6 +223,9 @@ def _remedy(sidecar: Sidecar, flaw: integrity.Flaw) -> str:
 
 
 def _recovery(sidecar: Sidecar) -> Iterator[Check]:
+    if left_over := purge.pending(sidecar):
+        names = " ".join(map(shlex.quote, map(os.fsdecode, left_over)))
+        yield Check("purge", False, f"a purge was cut short: {names}", f"gitsnap purge {names}")
     phase = sidecar.pending
     if phase is not None and sidecar.busy:
         yield Check("recovery", None, "a rollback is at work at this moment")

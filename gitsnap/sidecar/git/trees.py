@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha1
 from operator import lt
 from typing import NamedTuple
@@ -204,3 +204,31 @@ def lookup(store: ObjectStore, root: bytes, path: bytes) -> Leaf | None:
         else:
             return None
     return leaf
+
+
+def without(store: ObjectStore, root: bytes, paths: Collection[bytes], add_tree: Callable[[bytes], bytes]) -> bytes:
+    """The id of the tree that is `root` without some paths, as `build` would make it: what holds nothing any more is
+    not in it. Only trees that change are written through `add_tree`; without change it is `root`."""
+    return _without(store, root, paths, add_tree) or add_tree(b"")
+
+
+def _without(store: ObjectStore, oid: bytes, paths: Collection[bytes], add: Callable[[bytes], bytes]) -> bytes | None:
+    tops: dict[bytes, list[bytes]] = {}
+    for path in paths:
+        name, _, rest = path.partition(b"/")
+        tops.setdefault(name, []).append(rest)
+    entries = parse(store.read(oid, b"tree")[1], oid)
+    kept = []
+    for encoded, mode, child in entries:
+        rests = tops.get(decode_component(encoded, link=mode == LINK))
+        left: bytes | None = child
+        if rests is not None:
+            if b"" in rests:
+                left = None
+            elif mode == DIRECTORY:
+                left = _without(store, child, rests, add)
+        if left is not None:
+            kept.append((encoded, mode, left))
+    if kept == entries:
+        return oid
+    return add(b"".join([b"%o %s\0%s" % (mode, name, child) for name, mode, child in kept])) if kept else None

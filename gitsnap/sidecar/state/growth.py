@@ -7,7 +7,7 @@ writer's lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from gitsnap.core.model import Snapshot
@@ -40,6 +40,13 @@ def note(sidecar: Sidecar, commit: str, packs: Sequence[str]) -> None:
             os.write(fd, b"\n%s %d\n" % (commit.encode(), size))
         finally:
             os.close(fd)
+
+
+def rename(sidecar: Sidecar, commits: Mapping[str, str]) -> None:
+    """What is known of the old commits is so of the new ones."""
+    text = "".join(f"{commits.get(commit, commit)} {size}\n" for commit, size in load(sidecar).items())
+    with suppress(OSError):
+        files.replace(sidecar.own(_FILE), text.encode(), sidecar.scratch, durable=False)
 
 
 def forget_others(sidecar: Sidecar, living: Sequence[Snapshot]) -> None:
