@@ -68,6 +68,8 @@ def test_names_may_hold_newlines() -> None:
     assert found.excludes(b"a\nb", False)
     assert found.excludes(b"c\n", False)
     assert not rules(b"c").excludes(b"c\n", False)
+    assert rules(b"a/**").excludes(b"a/b\nc", False)
+    assert rules(b"a/**/e").excludes(b"a/x\ny/e", False)
 
 
 def test_what_is_kept_of_the_lines() -> None:
@@ -78,6 +80,13 @@ def test_what_is_kept_of_the_lines() -> None:
     assert found.excludes(b"b", False)
     assert found.excludes(b"a  ", False)
     assert found.excludes(b"#d", False)
+
+
+def test_a_space_at_the_end_stays_behind_a_backslash_that_is_not_itself_escaped() -> None:
+    assert rules(b"a\\\\ ").excludes(b"a\\", False)
+    assert not rules(b"a\\\\ ").excludes(b"a\\ ", False)
+    assert rules(b"a\\ ").excludes(b"a ", False)
+    assert rules(b"a\\\\\\  ").excludes(b"a\\ ", False)
 
 
 @pytest.mark.parametrize("line", [b"a\r\r", b"\xef\xbb\xbf\xef\xbb\xbfa", b"\xef\xbb\xbfa/b", b"a\\ ", b" a", b"\\!a"])

@@ -30,6 +30,8 @@ def matches(pattern: bytes, path: bytes, by_name: bool = False) -> bool:
         (b"[!a-c]", b"d", b"b"),
         (b"[^a]", b"b", b"/"),
         (b"[]a]", b"]", b"b"),
+        (b"[a-c-e]", b"-", b"d"),
+        (b"[a-c-e]", b"e", b"d"),
         (b"[a-]", b"-", b"b"),
         (b"[\\]]", b"]", b"\\"),
         (b"[[:digit:]x]", b"7", b"a"),
