@@ -119,10 +119,11 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
             known, _ = notes.load(sidecar.objects, old)
             kept = staying_notes(sidecar, ref, staying, known, {s.commit for s in gone})
             new_notes[ref] = notes.write(pack, kept, ref.rpartition("/")[2], when)
+        # Where that cannot be written, nothing goes, and no pack stays that nothing needs.
+        register.let_go(sidecar, ids, None)
         written = pack.finish()
     finally:
         pack.abandon()
-    register.let_go(sidecar, ids, None)
     leaving = [refs.PINS + s.id for s in gone if s.pinned]
     leaving += [ref for s in gone for ref in (refs.SNAPSHOTS + s.id, refs.DELETED + s.id) if sidecar.refs.get(ref)]
     there = [s for s in gone if refs.SNAPSHOTS + s.id in leaving]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -159,3 +161,115 @@ def test_a_git_of_ours_that_died_leaves_no_lock(installation: Path, tmp_path: Pa
     take_snapshot(installation)
     assert not (store / "packed-refs.lock").exists()
     assert subprocess.run(["git", f"--git-dir={store}", "pack-refs", "--all"]).returncode == 0
+
+
+class TestSteps:
+    """Whatever a kill leaves in between, each ref has a value that the seal allows; and no other has."""
+
+    NAME, OTHER = refs.UPGRADES + "one", refs.UPGRADES + "two"
+
+    @staticmethod
+    def load(place: Protected) -> seal.Seal:
+        found = seal.load(place.sidecar)
+        assert found is not None
+        return found
+
+    def values(self, place: Protected) -> tuple[str, str]:
+        first = place.take().snapshot.commit
+        (place.root / "f").write_text("two")
+        return first, place.take().snapshot.commit
+
+    def change(self, place: Protected, name: str, new: str | None) -> None:
+        old = place.sidecar.refs.get(name)
+        with seal.changing(place.sidecar, {name: new}):
+            if new is None:
+                assert old is not None
+                place.sidecar.refs.remove(name, old)
+            else:
+                place.sidecar.refs.change(name, old, new)
+
+    def test_from_nothing_to_a_value_to_another_to_nothing(self, protected: Protected) -> None:
+        first, second = self.values(protected)
+        steps = [None, first, second, None]
+        for old, new in itertools.pairwise(steps):
+            with seal.changing(protected.sidecar, {self.NAME: new}):
+                during = self.load(protected)
+                assert not during.settled
+                assert [during.accepts(self.NAME, v) for v in (old, new)] == [True, True]
+                third = ({first, second, None} - {old, new}).pop()
+                assert not during.accepts(self.NAME, third)
+                if new is None:
+                    protected.sidecar.refs.remove(self.NAME, second)
+                else:
+                    protected.sidecar.refs.change(self.NAME, old, new)
+            after = self.load(protected)
+            assert after.settled
+            assert after.allowed.get(self.NAME, {seal.ABSENT}) == {new or seal.ABSENT}
+        assert self.NAME not in self.load(protected).allowed
+        protected.assert_sound()
+
+    def test_what_was_broken_off_stays_open_until_the_timeline_is_written(self, protected: Protected) -> None:
+        first, second = self.values(protected)
+        self.change(protected, self.NAME, first)
+        with pytest.raises(RuntimeError), seal.changing(protected.sidecar, {self.NAME: second}):
+            raise RuntimeError
+        assert self.load(protected).allowed[self.NAME] == {first, second}
+        self.change(protected, self.OTHER, first)
+        sealed = self.load(protected)
+        assert (sealed.allowed[self.NAME], sealed.settled) == ({first, second}, False)
+        assert seal.problems(protected.sidecar) == []
+        tip = protected.sidecar.refs.get(refs.TIMELINE)
+        with seal.changing(protected.sidecar, {refs.TIMELINE: tip}):
+            pass
+        sealed = self.load(protected)
+        assert (sealed.allowed[self.NAME], sealed.settled) == ({first}, True)
+
+    def test_what_is_open_is_not_closed_with_a_value_that_nobody_wrote(self, protected: Protected) -> None:
+        first, second = self.values(protected)
+        self.change(protected, self.NAME, first)
+        with pytest.raises(RuntimeError), seal.changing(protected.sidecar, {self.NAME: None}):
+            raise RuntimeError
+        protected.git("update-ref", self.NAME, second)
+        protected.reopen()
+        tip = protected.sidecar.refs.get(refs.TIMELINE)
+        with seal.changing(protected.sidecar, {refs.TIMELINE: tip}):
+            pass
+        assert not self.load(protected).accepts(self.NAME, second)
+        assert [name for name, *_ in seal.problems(protected.sidecar)] == [self.NAME]
+
+    def test_two_seals_of_the_same_refs_are_not_the_same(self, protected: Protected) -> None:
+        first, _ = self.values(protected)
+        path = Path(protected.sidecar.own("seal"))
+        self.change(protected, self.NAME, first)
+        before = path.read_bytes()
+        self.change(protected, self.NAME, first)
+        assert path.read_bytes() != before
+
+    def test_what_is_read_is_of_one_moment(self, protected: Protected) -> None:
+        first, second = self.values(protected)
+        self.change(protected, self.NAME, first)
+        looks = []
+
+        def read() -> str | None:
+            found = protected.sidecar.refs.get(self.NAME)
+            looks.append(found)
+            if len(looks) == 1:
+                # Another process, between the reading of the seal and the end of this one.
+                self.change(protected, self.NAME, second)
+            return found
+
+        sealed, found, error = seal.consistent(protected.sidecar, read)
+        assert (found, error) == (second, None)
+        assert sealed is not None
+        assert sealed.accepts(self.NAME, found)
+        assert looks == [first, second]
+
+    @pytest.mark.parametrize("at", [0, 20, 40, -1, -70])
+    def test_a_bit_of_it(self, protected: Protected, at: int) -> None:
+        self.values(protected)
+        path = Path(protected.sidecar.own("seal"))
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(IntegrityError, match="ledger of refs"):
+            seal.load(protected.sidecar)
