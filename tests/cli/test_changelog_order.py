@@ -156,6 +156,16 @@ class TestTheUsersFile:
         assert "    wp-includes/functions.php: +1 −1 lines" in told[:8], told
         assert not [line for line in told if "fixed-" in line]
 
+    def test_by_as_many_lines_as_the_diff_shows(self, tmp_path: Path) -> None:
+        lines = [f"key{n} = {n}\n" for n in range(40)]
+        app = app_with(tmp_path, {"app.conf": "".join(lines) + "end\n"})
+        first = take_snapshot(app)
+        put(app / "app.conf", "".join([*lines[20:], *lines[:20]]) + "end\n")
+        numstat = run_gitsnap("-C", app, "diff", first, "now").stdout.splitlines()[2:]
+        went, came = (sum(line.startswith(s) and line[:3] != s * 3 for line in numstat) for s in "-+")
+        assert came == went == 20
+        assert f"    app.conf: +{came} −{went} lines" in upgrade(app, first)
+
 
 @pytest.mark.usefixtures("gitsnap_home")
 class TestFolding:

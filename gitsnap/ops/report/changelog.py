@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from gitsnap.core.changelog import (
@@ -20,12 +21,13 @@ from gitsnap.core.model import Entry, Type
 from gitsnap.core.secrets.masker import NOTHING as UNMASKED
 from gitsnap.core.secrets.masker import Masker
 from gitsnap.core.settings import Settings
-from gitsnap.ops.compare import components, diff, packages, structured
+from gitsnap.ops.compare import components, diff, packages, patch, structured
 from gitsnap.ops.report import known_secrets, repositories
 from gitsnap.ops.report.evidence import Evidence, Judge
 from gitsnap.sidecar.repository import Sidecar
 
 _LARGEST_TEXT = 1 << 20
+_MOST_COUNTED, _LARGEST_COUNTED = 400, 16 << 20
 NOTHING = Evidence()
 
 Read = Callable[[int, Entry], Iterator[bytes]]
@@ -49,12 +51,14 @@ def changelog(
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
-    log = told(found, contents.read, settings, known)
+    log = told(sidecar, found, contents.read, settings, known)
     known_secrets.learn(log, contents.read, masker)
     return log
 
 
-def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence = NOTHING) -> Changelog:
+def told(
+    sidecar: Sidecar, found: diff.Difference, read: Read, settings: Settings, known: Evidence = NOTHING
+) -> Changelog:
     """The changelog of a difference, whose contents `read` has."""
     changes = found.comparison.changes
     log = Changelog(found.old, found.new, counts=found.comparison.counts, grown=grown(changes))
@@ -76,7 +80,29 @@ def told(found: diff.Difference, read: Read, settings: Settings, known: Evidence
         if file.likely is not None and file.likely.reason is Reason.RECORD:
             file.yours = True
         log.files.append(file)
+    _count_as_git(sidecar, log, read)
     return log
+
+
+def _count_as_git(sidecar: Sidecar, log: Changelog, read: Read) -> None:
+    """Count the lines that came and went as `diff` shows them: of the files that are worth most, in one run of git.
+
+    Of the others the count is of lines that are nowhere in the other version, which is quick.
+    """
+    counted: list[FileChange] = []
+    room = _LARGEST_COUNTED
+    for file in log.likely_first():
+        change = file.change
+        if file.lines is not None and change.old is not None and change.new is not None:
+            room -= change.old.size + change.new.size
+            if room < 0 or len(counted) == _MOST_COUNTED:
+                break
+            counted.append(file)
+    if not counted:
+        return
+    for number, body in patch.hunks([f.change for f in counted], read, sidecar).items():
+        signs = Counter(line[:1] for line in body.split(b"\n"))
+        counted[number].lines = signs[b"+"], signs[b"-"]
 
 
 def _is_yours(change: Change, pristine: Mapping[bytes, bytes]) -> bool:

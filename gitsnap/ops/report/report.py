@@ -90,7 +90,7 @@ def report(
     found, contents = diff.diff(sidecar, old, new, settings, observer=observer)
     if component is not None:
         components.narrow(found, sidecar, component, settings)
-    log = changelog.told(found, contents.read, settings, evidence(sidecar, episode))
+    log = changelog.told(sidecar, found, contents.read, settings, evidence(sidecar, episode))
     known_secrets.learn(log, contents.read, masker)
     return Report(
         installation=sidecar.installation,
