@@ -72,6 +72,9 @@ def test_each_command_leaves_a_line(installation: Path, tmp_path: Path) -> None:
     run_gitsnap("-C", installation, "delete", first)
     gone = last(installation)["removed"]
     assert [(s["id"], s["kind"], s["reasons"]) for s in gone] == [(first, "manual", [])]
+    for text in ("y", "z"):
+        (installation / "new").write_text(text)
+        take_snapshot(installation)
     run_gitsnap("-C", installation, "prune", "--keep-last", "1", "--yes")
     assert last(installation)["removed"]
     assert document("-C", installation, "verify", "--all")["results"]
@@ -207,8 +210,13 @@ def test_from_the_trail_alone_it_can_be_told_what_went_wrong(installation: Path,
     for word in ("rolled-back", "because", about, "by ", os.uname().nodename, "exit code 20"):
         assert word in shown
     assert re.search(reason, shown)
+    assert re.search(r"result +the directory is as it was before, to the byte: .*nothing is left to do", shown)
+    if way in ("it exits with 1", "a signal ends it", "it deletes everything"):
+        assert re.search(r"^ +removed +config/shop\.ini$", shown, re.MULTILINE)
+    if "writer" in way:
+        assert re.search(r"it left +the process \d+, .*, which was ended", shown)
     if "check fails" in way:
-        assert "check     true passed" in shown
+        assert "check     `true` passed" in shown
         assert "FAILED: it exited with 9" in shown
         assert "| why" in shown
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", c["time"]) for c in ended["checks"])

@@ -23,7 +23,8 @@ _COLOURS = {
     "interrupted": "yellow",
     "begun": "cyan",
 }
-_SHOWN = 5
+_SHOWN, _PATHS = 5, 8
+_STATUSES = ("added", "removed", "modified", "renamed", "metadata", "type")
 
 
 def lines(out: Terminal, found: Sequence[Line]) -> None:
@@ -77,36 +78,70 @@ def _name(value: object) -> str:
 
 
 def _facts(line: Line) -> Iterator[tuple[str, str]]:
-    pairs = [("command", line.get("command")), ("upgrade", line.get("upgrade")), ("because", line.get("cause"))]
+    yield from ((key, _name(line[key])) for key in ("command", "upgrade") if line.get(key))
     if line.get("phase") == "begun":
-        yield "command", _name(line.get("command"))
-        if line.get("upgrade"):
-            yield "upgrade", _name(line["upgrade"])
-        yield "now", "the directory is about to be changed"
+        yield "then", "the directory was about to be changed; the line with its end follows"
         return
-    pairs += [("target", line.get("target")), ("safety", line.get("safety"))]
-    yield from ((key, _name(value)) for key, value in pairs if value)
+    details, figures = line.get("details") or {}, line.get("counts") or {}
+    if line.get("cause"):
+        yield "because", _name(line["cause"])
+    yield from _did(details, figures)
     for check in line.get("checks") or ():
         yield from _check(check)
-    yield from _snapshots(
-        "took", line.get("taken") or (), lambda s: f"{s['id']} ({formatting.many(s['files'], 'file')})"
-    )
+    yield from _snapshots("snapshot", line.get("taken") or (), _taken)
     yield from _snapshots("removed", line.get("removed") or (), _removed)
-    details = line.get("details") or {}
     for path in details.get("paths") or ():
-        yield "path", f"{_name(path['path'])}: {_name(path['reason'])}"
+        yield "look at", f"{_name(path['path'])}: {_name(path['reason'])}"
     for doubt in details.get("doubts") or ():
         yield "doubt", _name(doubt)
     for word in ("healed", "missed"):
         if line.get(word):
             yield word, _name(line[word])
+    yield from _stands(line, details, figures)
     took = formatting.duration(line["duration"]) if isinstance(line.get("duration"), (int, float)) else ""
-    yield "ended", f"exit code {line.get('exit_code')}, after {took}"
+    yield "ended", f"gitsnap's exit code {line.get('exit_code')}, after {took}"
+
+
+def _did(details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """What an upgrade's command did, as far as it is known."""
+    if (code := figures.get("command_exit_code")) is not None:
+        yield "its end", f"the command was ended by signal {-code}" if code < 0 else f"the command's exit code {code}"
+    found = [(n, word) for word in _STATUSES if (n := figures.get(f"files_{word}"))]
+    if found:
+        what = ", ".join(f"{n:,} {word}" for n, word in found)
+        yield "it left", f"{formatting.many(sum(n for n, _ in found), 'file')} changed: {what}"
+    changed = details.get("changed") or ()
+    yield from (("", f"{each['status']:9} {_name(each['path'])}") for each in changed[:_PATHS])
+    if len(changed) > _PATHS:
+        yield "", "…"
+    for each in details.get("left_running") or ():
+        yield "it left", f"the process {each['pid']}, {_name(each['command'])}, which was ended"
+
+
+def _stands(line: Line, details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """How things stood when the line was written."""
+    if line.get("target"):
+        yield "target", _name(line["target"])
+    if details.get("aside"):
+        yield "aside", f"what lay in the directory's place is in {_name(details['aside'])}"
+    if line.get("outcome") != "rolled-back":
+        return
+    if not details.get("verified"):
+        yield "result", "brought back, but not all of it is as it was: see above"
+    else:
+        moved = figures.get("written", 0) + figures.get("removed", 0)
+        what = "nothing had to be put back" if line.get("safety") is None and not moved else "put back and compared"
+        yield "result", f"the directory is as it was before, to the byte: {what}; nothing is left to do"
+
+
+def _taken(snapshot: dict[str, Any]) -> str:
+    what = {"pre": "before", "post": "after", "safety": "what was there before it was put back"}.get(snapshot["kind"])
+    return f"{snapshot['id']} ({f'{what}; ' if what else ''}{formatting.many(snapshot['files'], 'file')})"
 
 
 def _check(check: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ended = "passed" if check["ok"] else f"FAILED: it {_name(check['problem'])}"
-    yield "check", f"{_name(check['check'])} {ended}, in {formatting.duration(check['duration'])}"
+    yield "check", f"`{_name(check['check'])}` {ended}; it was at an end after {formatting.duration(check['duration'])}"
     if not check["ok"]:
         yield from (("", f"| {_name(line)}") for line in check["output"].splitlines()[-12:])
 

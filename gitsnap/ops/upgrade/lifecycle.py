@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from gitsnap.core.audit import moment
+from gitsnap.core.audit import moment, path_text
 from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import SILENT, Observer
@@ -59,6 +59,8 @@ from gitsnap.sidecar.state.upgrade_record import UpgradeRecord, Wait
 
 # How many paths are named of those that a rollback could not put back; the rest is counted.
 _FORESEEN = 100
+# How many paths the audit log names of what an upgrade changed.
+_NOTED = 20
 
 _OF_THE_ROLLBACK = {
     "nothing was changed": "nothing was brought back",
@@ -447,6 +449,11 @@ class Upgrade:
             facts |= {"left": True} if result.left else {}
             # Whoever goes on with it is no `run`, and has settled one all the same.
             facts |= {"settled": result.outcome.value} if self._known is not None and not result.left else {}
+        if result.outcome is not Outcome.KEPT and result.post is not None:
+            # The next one who reads may have neither snapshot any more.
+            with suppress(GitsnapError, OSError):
+                found = stored.changes(self.sidecar, result.pre, result.post, similar=False)
+                facts["changed"] = [{"path": path_text(c.path), "status": c.status.value} for c in found[:_NOTED]]
         noted.details |= facts
 
     @property

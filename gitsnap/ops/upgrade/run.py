@@ -22,6 +22,8 @@ from gitsnap.ops.upgrade.result import Upgraded
 # What a shell makes of a command that cannot be started: not found, and not executable.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 _WATCH_PAUSE = 5.0
+# How many processes the audit log names.
+_NOTED = 20
 
 
 @dataclass(slots=True, frozen=True)
@@ -185,7 +187,9 @@ class _Command:
             left = processes.children()
             if not left:
                 return
-            self.upgrade.tell(Moment.PROCESSES_LEFT, processes=processes.names(left))
+            named = processes.names(left)
+            self.upgrade.sidecar.noted.details["left_running"] = named[:_NOTED]
+            self.upgrade.tell(Moment.PROCESSES_LEFT, processes=named)
 
     def quiesce(self) -> None:
         """End what the command has left running: it would go on writing into what is brought back."""
