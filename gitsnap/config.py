@@ -113,6 +113,20 @@ def _xdg(environ: Mapping[str, str], name: str, default: str) -> str | None:
     return os.path.join(home, default) if home else None
 
 
+def units(environ: Mapping[str, str]) -> tuple[str, bool]:
+    """Where units of systemd are written, and whether they are the user's own. UsageError for a user without a home."""
+    own = environ.get("GITSNAP_UNITS")
+    user = os.geteuid() != 0
+    if own and os.path.isabs(own):
+        return os.path.normpath(own), user
+    if not user:
+        return "/etc/systemd/system", False
+    base = _xdg(environ, "XDG_CONFIG_HOME", ".config")
+    if base is None:
+        raise UsageError("there is no home directory to write units of systemd to")
+    return os.path.join(base, "systemd/user"), True
+
+
 def user_home(environ: Mapping[str, str]) -> str:
     """The user's home directory, by HOME or the password database; "" for a user who has none."""
     home = environ.get("HOME", "")

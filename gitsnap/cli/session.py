@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gitsnap import __version__, config
 from gitsnap.cli.render import terminal
@@ -19,6 +20,9 @@ from gitsnap.ops.audit.act import Act
 from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
 from gitsnap.sidecar.repository import Sidecar
+
+if TYPE_CHECKING:
+    from gitsnap.ops.upgrade.timer import Timer
 
 # The invocation that goes on in this process, for whoever writes down how it ended.
 current: Session | None = None
@@ -166,6 +170,18 @@ class Session:
         quiet = self.options.json or self.options.quiet
         self.act.hooks = hooks = replace(settings.hooks, umask=callers_umask(), quiet=quiet)
         return replace(settings, hooks=hooks)
+
+    def timer(self, sidecar: Sidecar) -> Timer:
+        """The timer of systemd that goes on with an upgrade of this sidecar."""
+        from gitsnap.ops.upgrade.timer import Timer
+
+        directory, user = config.units(self.environ)
+        return Timer(sidecar.installation, sidecar.path, directory, user, self.environ)
+
+    def remove_timer(self, sidecar: Sidecar) -> None:
+        """No upgrade of this sidecar waits any more."""
+        with suppress(UsageError):
+            self.timer(sidecar).remove()
 
     def root_to_snapshot(self) -> str:
         """The directory that `place_to_snapshot` is about, without protecting it."""

@@ -152,7 +152,9 @@ class Shop:
 class Running:
     """`gitsnap run WORDS` (or another command, where `events` is false), and the events that it has told."""
 
-    def __init__(self, shop: Shop, words: tuple[str, ...], *, events: bool = True, **more: Any) -> None:
+    def __init__(
+        self, shop: Shop, words: tuple[str, ...], *, events: bool = True, units: Path | None = None, **more: Any
+    ) -> None:
         self._shop = shop
         self._events = shop.state / f"events-{os.urandom(4).hex()}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GITSNAP_"))}
@@ -160,7 +162,9 @@ class Running:
         first, *rest = words
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gitsnap", "-C", shop.app, first, *told, *rest],
-            env=clean | {"GITSNAP_HOME": str(shop.home), "PYTHONPATH": str(REPOSITORY)},
+            env=clean
+            | {"GITSNAP_HOME": str(shop.home), "PYTHONPATH": str(REPOSITORY)}
+            | ({"GITSNAP_UNITS": str(units)} if units else {}),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | more,
         )
 

@@ -25,6 +25,8 @@ def keep(
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
         done = operation(sidecar, upgrade, settings, session.now)
+        if done.process is None:
+            session.remove_timer(sidecar)
     if session.options.json:
         session.out.document({"upgrade": done.upgrade, "outcome": "kept", "process": done.process})
         return

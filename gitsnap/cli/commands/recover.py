@@ -61,6 +61,8 @@ def recover(
         if settled and not session.options.json:
             restore.recovered(session.out, result)
         upgraded = _go_on(session, sidecar, settings) if direction is None and result.direction is None else None
+        if (upgraded is not None and not upgraded.left) or not sidecar.upgrading:
+            session.remove_timer(sidecar)
         well = _bring_up(session, sidecar, settings)
     if session.options.json:
         session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})

@@ -65,6 +65,9 @@ def run(
         bool,
         typer.Option("--keep-edits", help="When going back from --soak or --confirm, keep what was changed since."),
     ] = False,
+    timer: Annotated[
+        bool, typer.Option("--timer", help="Have systemd go on with --soak and --confirm, should gitsnap be gone.")
+    ] = False,
     stop: Annotated[
         str | None, typer.Option("--stop", metavar="CMD", help="Stop the service by this, before the first snapshot.")
     ] = None,
@@ -96,10 +99,12 @@ def run(
         keep_edits=keep_edits,
     )
     _require_sense(wanted)
+    if timer and not wanted.waits:
+        raise UsageError("--timer goes with --soak or --confirm")
     if bool(stop) is not bool(start):
         raise UsageError("--stop and --start go with each other")
     limit = _span(timeout, "--timeout") if timeout is not None else None
-    around = Around(running_databases, (stop, start) if stop and start else None)
+    around = Around(running_databases, (stop, start) if stop and start else None, timer)
     result = _carry_out(session, wanted, words, limit, watch, events, around)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
@@ -125,6 +130,7 @@ class Around(NamedTuple):
 
     running_databases: str | None
     service: tuple[str, str] | None
+    timer: bool
 
     def settings(self, session: Session, place: Place) -> Settings:
         """The settings, with that."""
@@ -180,7 +186,14 @@ def _carry_out(
             observer=session.out.progress(),
             countdown=session.out.countdown(),
         )
+        timer = session.timer(sidecar) if around.timer else None
         pre = upgrade.begin(callers_umask())
+        if timer is not None:
+            try:
+                timer.install()
+            except BaseException:
+                upgrade.forsake()
+                raise
         launch = Launch(
             words,
             session.environ,
@@ -191,7 +204,10 @@ def _carry_out(
             watch=_watcher(place.root, place.store, pre.id) if watch else (),
         )
         with SignalWaiter() as signals:
-            return operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
+            result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
+        if timer is not None and not result.left:
+            timer.remove()
+        return result
 
 
 def _require_sense(wanted: UpgradeRequest) -> None:

@@ -177,6 +177,12 @@ class Upgrade:
         self._known, self._is_started = known, True
         self.sidecar.noted.begin()
 
+    def forsake(self) -> None:
+        """Give it up before `start`: nothing has begun, and there is no first snapshot."""
+        assert self.result is not None
+        disk_reserve.release(self._reserve)
+        self._forsake(self.result.pre)
+
     def _forsake(self, pre: Snapshot | None) -> None:
         """Nothing was started, so nothing may look as if it had been."""
         try:

@@ -1,0 +1,103 @@
+"""A timer of systemd that goes on with an upgrade when this process is gone, for as long as that waits."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gitsnap.core import units
+from gitsnap.core.errors import GitsnapError
+
+_PATIENCE = 60.0
+
+
+class TimerError(GitsnapError):
+    """The timer could not be set up, so nothing was started."""
+
+    kind = "timer"
+
+
+@dataclass(slots=True, frozen=True)
+class Timer:
+    """The units of one sidecar: where they lie, and whose systemd reads them (the machine's, or with `user` the
+    user's)."""
+
+    installation: str
+    store: str
+    directory: str
+    user: bool
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Of both units, without the ending."""
+        return f"gitsnap-recover-{hashlib.sha256(os.fsencode(self.store)).hexdigest()[:12]}"
+
+    def _path(self, kind: str) -> str:
+        return os.path.join(self.directory, f"{self.name}.{kind}")
+
+    def install(self) -> None:
+        """Write both units and have the timer started, now and at each boot. TimerError; nothing is left then."""
+        command = [sys.executable, "-m", "gitsnap", "-C", self.installation, "--store", self.store, "-q", "recover"]
+        # What the checks were tried with.
+        variables = {name: self.environ[name] for name in ("PATH", "PYTHONPATH") if self.environ.get(name)}
+        texts = {
+            "service": units.service(self.installation, command, variables),
+            "timer": units.timer(self.installation),
+        }
+        try:
+            os.makedirs(self.directory, exist_ok=True)
+            for kind, text in texts.items():
+                _replace(self._path(kind), text.encode())
+            self._systemctl("daemon-reload")
+            self._systemctl("enable", "--now", f"{self.name}.timer")
+        except (OSError, subprocess.SubprocessError, GitsnapError) as error:
+            self.remove()
+            said = error.message if isinstance(error, GitsnapError) else str(error)
+            raise TimerError(
+                f"the timer could not be set up: {said}; nothing was started",
+                hint="without --timer, have `gitsnap recover` run at boot",
+            ) from None
+
+    def remove(self) -> None:
+        """Nothing waits any more. Units that are not there, and a systemd that does not answer, are no failure."""
+        if not any(os.path.lexists(self._path(kind)) for kind in ("timer", "service")):
+            return
+        with suppress(OSError, subprocess.SubprocessError, GitsnapError):
+            self._systemctl("disable", "--now", f"{self.name}.timer")
+        for kind in ("timer", "service"):
+            with suppress(OSError):
+                os.unlink(self._path(kind))
+        with suppress(OSError, subprocess.SubprocessError, GitsnapError):
+            self._systemctl("daemon-reload")
+
+    def _systemctl(self, *words: str) -> None:
+        done = subprocess.run(
+            ["systemctl", *["--user"] * self.user, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            env=dict(self.environ),
+        )
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
+            raise GitsnapError(f"systemctl {words[0]}: {said[-1]}")
+
+
+def _replace(path: str, data: bytes) -> None:
+    """systemd reads it as anybody would: units are no secret, and are told to be world-readable."""
+    new = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, 0o644)
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    os.rename(new, path)
