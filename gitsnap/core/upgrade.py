@@ -44,6 +44,7 @@ class Moment(StrEnum):
     VERIFIED = "verified"
     VERIFY_FAILED = "verify-failed"
     FORESEEN = "foreseen"
+    FILES_OPEN = "files-open"
     COMMAND_STARTED = "command-started"
     COMMAND_EXITED = "command-exited"
     PROCESSES_LEFT = "processes-left"

@@ -50,6 +50,7 @@ _VARIES = (
     (r"(?m)^(growth +).*", r"\1<GROWTH>"),
     (r"[\d.]+ [kM]?B (freed; the sidecar takes) [\d.]+ [kM]?B", r"<SIZE> \1 <SIZE>"),
     (r"[\d,.]+ GB free", "<SIZE> free"),
+    (r"[\d,.]+ [kMGT]?B are free", "<SIZE> are free"),
     (r"(?m)^(ok  (?:python|git) +)\d\S*$", r"\1<VERSION>"),
     (r"\(process \d+\)", "(process <NUMBER>)"),
 )

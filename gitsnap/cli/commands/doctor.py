@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,22 @@ if TYPE_CHECKING:
 
 
 @command(group=Group.CHECK, order=20)
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    before_upgrade: Annotated[
+        bool,
+        typer.Option("--before-upgrade", help="Ask whether an upgrade could start, and whether one could come back."),
+    ] = False,
+) -> None:
     """Check installation, sidecar, permissions and versions."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.core.errors import NoSidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine
 
     session: Session = context.obj
+    if before_upgrade:
+        _before_upgrade(session)
+        return
     try:
         place = session.place()
     except NoSidecarError:
@@ -35,4 +44,19 @@ def doctor(context: typer.Context) -> None:
     else:
         text.checks(session.out, found)
     if any(c.ok is False for c in found):
+        raise typer.Exit(1)
+
+
+def _before_upgrade(session: Session) -> None:
+    from gitsnap.cli.render import json_store, text
+    from gitsnap.ops.check.foresight import foresee
+
+    with session.open(tells_damage=True, tells_pending=True, gone=True) as (sidecar, settings):
+        found = foresee(sidecar, settings, now=session.now, observer=session.out.progress())
+    refused = sum(c.refuses for c in found)
+    if session.options.json:
+        session.out.document(json_store.checks(found) | {"ready": not refused})
+    else:
+        text.foreseen(session.out, found)
+    if refused:
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ def drilled(out: Terminal, result: Drilled) -> None:
     """What came back, and what the checks said."""
     mark = out.style("BAD", "red") if result.failure else out.style("ok ", "green")
     held = f"{formatting.many(result.files, 'file')}, {formatting.size(result.bytes)}"
-    same = "came back as captured" if not result.differing else "did not come back as captured"
+    same = "as captured" if not result.differing else "not as captured"
     out.line(f"{mark}  {result.snapshot.id}  {held}, {same}, in {formatting.duration(result.duration)}")
     for problem in result.differing:
         out.line(f"  {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}")

@@ -115,4 +115,5 @@ def verdicts(results: Iterable[Verdict]) -> Document:
 
 def checks(found: Iterable[Check]) -> Document:
     """`doctor`."""
-    return {"checks": [{"name": c.name, "ok": c.ok, "answer": c.answer, "advice": c.advice} for c in found]}
+    keys = ("name", "ok", "answer", "advice", "refuses")
+    return {"checks": [{key: getattr(c, key) for key in keys} for c in found]}

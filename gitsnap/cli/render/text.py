@@ -362,6 +362,24 @@ def purged(out: Terminal, result: Purged, *, asking: bool = True) -> None:
 
 def checks(out: Terminal, found: list[Check]) -> None:
     """`doctor`."""
+    _answers(out, found)
+    bad = sum(c.ok is False for c in found)
+    out.line(f"{formatting.many(bad, 'problem')}" if bad else "no problems")
+
+
+def foreseen(out: Terminal, found: list[Check]) -> None:
+    """`doctor --before-upgrade`: what keeps an upgrade from starting, and what is worth knowing."""
+    _answers(out, found)
+    refused, noted = sum(c.refuses for c in found), sum(c.ok is None for c in found)
+    if refused:
+        out.line(f"an upgrade would not start: {formatting.many(refused, 'reason')} above")
+    else:
+        weigh = f"; {formatting.many(noted, 'thing')} to weigh" if noted else ""
+        out.line(f"an upgrade can start{weigh}")
+        out.line(f"Next: {out.command('run -- COMMAND')}")
+
+
+def _answers(out: Terminal, found: list[Check]) -> None:
     for c in found:
         word, style = {True: ("ok", "green"), False: ("BAD", "red"), None: ("--", "yellow")}[c.ok]
         out.line(f"{out.style(f'{word:3}', style)} {c.name:12} {formatting.name(c.answer)}")
@@ -369,5 +387,3 @@ def checks(out: Terminal, found: list[Check]) -> None:
             here = c.advice.startswith("gitsnap ") and "gitsnap init" not in c.advice
             advice = out.command(c.advice.removeprefix("gitsnap ")) if here else c.advice
             out.line(f"{'':16} {formatting.name(advice)}")
-    bad = sum(c.ok is False for c in found)
-    out.line(f"{formatting.many(bad, 'problem')}" if bad else "no problems")

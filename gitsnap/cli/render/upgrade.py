@@ -73,6 +73,15 @@ def _foreseen(facts: dict[str, Any]) -> list[str]:
     return [f"WARNING: a rollback could not put back {formatting.many(count, 'path')} exactly:", *rows, *more]
 
 
+def _open(facts: dict[str, Any]) -> list[str]:
+    """One line: it refuses nothing."""
+    held = facts["processes"][:3]
+    named = ", ".join(f"{formatting.name(p['name'])} ({p['pid']}): {formatting.name(p['path'])}" for p in held)
+    more = f", and {facts['count'] - len(held):,} more" if facts["count"] > len(held) else ""
+    verb = "has" if facts["count"] == 1 else "have"
+    return [f"     {formatting.many(facts['count'], 'process', 'processes')} {verb} files open here: {named}{more}"]
+
+
 def _check(facts: dict[str, Any]) -> list[str]:
     name = formatting.name(facts["check"])
     took = f"in {formatting.duration(facts['duration'])}"
@@ -127,6 +136,7 @@ _LINES: dict[Moment, Callable[[dict[str, Any]], list[str]]] = {
     Moment.HOOK_FAILED: _hook,
     Moment.VERIFIED: _verified,
     Moment.VERIFY_FAILED: lambda f: [f"WARNING: {f['problem']}"],
+    Moment.FILES_OPEN: _open,
     Moment.FORESEEN: _foreseen,
     Moment.PROCESSES_LEFT: _left,
     Moment.CHECK_PASSED: _check,

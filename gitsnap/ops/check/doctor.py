@@ -32,12 +32,14 @@ _LOW = 100 * 10**6
 
 @dataclass(slots=True, frozen=True)
 class Check:
-    """One question and its answer. `ok` None means: worth knowing, nothing is wrong. `advice` is what to do."""
+    """One question and its answer. `ok` None means: worth knowing, nothing is wrong. `advice` is what to do. `refuses`
+    tells that an upgrade would not be started because of it."""
 
     name: str
     ok: bool | None
     answer: str
     advice: str | None = None
+    refuses: bool = False
 
 
 def examine(place: Place | None, settings: Settings | None = None, now: datetime | None = None) -> list[Check]:
@@ -162,19 +164,19 @@ def proven(sidecar: Sidecar, settings: Settings, now: datetime) -> Iterator[Chec
     living = catalog.snapshots(sidecar)
     late = verifications.overdue(verifications.load(sidecar), living, settings.verify_every, now)
     if late is not None and settings.verify_every is not None:
-        since = _age(late + settings.verify_every)
+        since = age(late + settings.verify_every)
         yield Check("overdue", False, f"no snapshot was verified for {since}", "gitsnap verify --all")
     last = drills.last(sidecar)
     if last is not None:
         advice = None if last.ok else f"gitsnap drill {last.snapshot}"
         because = f": {last.problem}" if last.problem else ""
-        answer = f"{last.snapshot} {last.outcome}, {_age(now - last.when)} ago{because}"
+        answer = f"{last.snapshot} {last.outcome}, {age(now - last.when)} ago{because}"
         yield Check("drill", last.ok, answer, advice)
     for place in scratch_place.left(sidecar.scratch):
         yield Check("scratch", None, f"{place} was left by a drill that was killed", "the next snapshot removes it")
 
 
-def _age(length: timedelta) -> str:
+def age(length: timedelta) -> str:
     """A length of time, roughly."""
     seconds = max(int(length.total_seconds()), 0)
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):

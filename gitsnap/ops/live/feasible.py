@@ -116,21 +116,21 @@ def _shortages(root: str, plan: RestorePlan) -> Iterator[tuple[bytes, str]]:
         needed[point] = needed.get(point, 0) + step.entry.size
     for point, count in needed.items():
         place = os.path.join(root, os.fsdecode(point)).rstrip("/")
-        free = _free(place)
-        if count > free:
-            yield point, f"{size(count)} have to be written, and {size(free)} are free on the file system of {place}"
+        room = free(place)
+        if count > room:
+            yield point, f"{size(count)} have to be written, and {size(room)} are free on the file system of {place}"
 
 
 def _safety_shortage(store: str, plan: RestorePlan, there: Mapping[bytes, Entry]) -> list[Problem]:
     """Whether the safety snapshot may find too little space: at worst it holds all that is replaced once more."""
     gone = (there.get(path) for path in plan.paths(Action.WRITE, Action.REMOVE))
-    most, free = sum(e.size for e in gone if e is not None), _free(store)
-    if most <= free:
+    most, room = sum(e.size for e in gone if e is not None), free(store)
+    if most <= room:
         return []
-    return [Problem(b"", f"the safety snapshot takes up to {size(most)}, and {size(free)} are free at {store}")]
+    return [Problem(b"", f"the safety snapshot takes up to {size(most)}, and {size(room)} are free at {store}")]
 
 
-def _free(place: str) -> int:
+def free(place: str) -> int:
     """The bytes that may still be written to the file system of `place`."""
     found = os.statvfs(place)
     return found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
@@ -165,9 +165,9 @@ def lasting(root: str, rows: Mapping[bytes, Row], total: int) -> list[Problem]:
             reason = obstacles.standing(path, uid, is_dir=stat.S_ISDIR(mode))
             if reason is not None and (path or closed is None):
                 found.append(Problem(path, reason))
-    free = _free(root)
-    if total > free:
-        words = f"bringing back all of it takes {size(total)} beside what is there, and {size(free)} are free"
+    room = free(root)
+    if total > room:
+        words = f"bringing back all of it takes {size(total)} beside what is there, and {size(room)} are free"
         found.append(Problem(b"", words))
     return found
 
