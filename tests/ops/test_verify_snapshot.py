@@ -1,0 +1,132 @@
+"""One snapshot read again: what its texts say against what is stored, each lie found and named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from gitsnap.core.events import SILENT
+from gitsnap.core.manifest import format_manifest
+from gitsnap.core.model import Entry, Inventory, Problem, Snapshot
+from gitsnap.core.mtree import format_metadata
+from gitsnap.ops.check.verdict import Finding, Verdict
+from gitsnap.ops.check.verify_snapshot import verify_snapshot
+from gitsnap.sidecar import contents
+from tests.support.inprocess import Protected, workspace
+
+
+class Told(Protected):
+    """A snapshot whose texts say something else than what was stored."""
+
+    taken: Snapshot
+    inventory_: Inventory
+
+    def verify_telling(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        metadata: Callable[[list[Entry]], None] = lambda _: None,
+        manifest: Callable[[list[Entry]], None] = lambda _: None,
+        partial: list[Problem] | None = None,
+    ) -> Verdict:
+        def told(change: Callable[[list[Entry]], None]) -> Inventory:
+            entries = [replace(e) for e in self.inventory_.entries]
+            change(entries)
+            return replace(self.inventory_, entries=entries, partial=partial or [])
+
+        texts = format_metadata(told(metadata)), format_manifest(told(manifest))
+        monkeypatch.setattr(contents, "metadata_text", lambda *_: texts[0])
+        monkeypatch.setattr(contents, "manifest_text", lambda *_: texts[1])
+        return verify_snapshot(self.sidecar, self.taken, {}, SILENT)
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    with workspace() as top:
+        root = top / "app"
+        (root / "d").mkdir(parents=True)
+        (root / "d/f").write_text("one\n")
+        (root / "g").write_text("two")
+        (root / "l").symlink_to("g")
+        os.chmod(root / "g", 0o755)
+        with Told(root, top / "home") as place:
+            place.taken = place.take().snapshot
+            place.inventory_ = contents.inventory(place.sidecar, place.taken)
+            yield place
+
+
+def at(path: bytes, **changes: object) -> Callable[[list[Entry]], None]:
+    def change(entries: list[Entry]) -> None:
+        number = next(i for i, e in enumerate(entries) if e.path == path)
+        entries[number] = replace(entries[number], **changes)  # type: ignore[arg-type]
+
+    return change
+
+
+def without(path: bytes) -> Callable[[list[Entry]], None]:
+    return lambda entries: entries.remove(next(e for e in entries if e.path == path))
+
+
+def test_what_is_true(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = told.verify_telling(monkeypatch)
+    assert (verdict.problems, verdict.files, verdict.bytes, verdict.ok) == ([], 2, 7, True)
+
+
+def test_another_digest(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = told.inventory_.by_path()[b"d/f"].sha256
+    assert right is not None
+    verdict = told.verify_telling(monkeypatch, manifest=at(b"d/f", sha256=b"\1" * 32))
+    wrong = Finding(b"d/f", "the content is not what the manifest says", (b"\1" * 32).hex(), right.hex())
+    assert (verdict.problems, verdict.files, verdict.bytes, verdict.ok) == ([wrong], 1, 3, False)
+
+
+def test_another_size(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two sizes that are wrong together leave all counts right.
+    def swapped(entries: list[Entry]) -> None:
+        at(b"d/f", size=3)(entries)
+        at(b"g", size=4)(entries)
+
+    verdict = told.verify_telling(monkeypatch, swapped, swapped)
+    assert [(p.path, p.problem.partition(" has ")[2]) for p in verdict.problems] == [
+        (b"d/f", "4 bytes, not 3"),
+        (b"g", "3 bytes, not 4"),
+    ]
+    assert (verdict.files, verdict.bytes) == (0, 0)
+
+
+def test_another_target(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = told.verify_telling(monkeypatch, at(b"l", target=b"elsewhere\xff"))
+    assert verdict.problems == [Finding(b"l", "the symlink's text differs", "elsewhere\\xff", "g")]
+
+
+def test_another_mode(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = told.verify_telling(monkeypatch, at(b"g", mode=0o644))
+    assert {p.path for p in verdict.problems} == {b"g"}
+
+
+def test_what_one_of_the_texts_leaves_out(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = told.verify_telling(monkeypatch, manifest=without(b"g"))
+    assert Finding(b"g", "the manifest does not name it") in verdict.problems
+    verdict = told.verify_telling(monkeypatch, metadata=without(b"g"))
+    assert {p.path for p in verdict.problems} == {b"", b"g"}
+    assert Finding(b"g", "the manifest names it, the metadata does not") in verdict.problems
+
+
+def test_what_is_said_to_be_partial(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = told.verify_telling(monkeypatch, partial=[Problem(b"p", "permission denied")])
+    assert [p.problem for p in verdict.problems] == ["the commit and the metadata disagree about what is partial"]
+
+
+def test_a_content_that_is_lost(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pack in (told.store / "objects/pack").glob("*.pack"):
+        data = bytearray(pack.read_bytes())
+        for i in range(12, len(data) - 20):
+            data[i] ^= 0xFF
+        os.chmod(pack, 0o600)
+        pack.write_bytes(data)
+    told.reopen()
+    verdict = verify_snapshot(told.sidecar, told.taken, {}, SILENT)
+    assert not verdict.ok
+    assert (verdict.files, verdict.bytes) == (0, 0)
