@@ -209,3 +209,25 @@ def test_a_lock_that_stopped_a_git_of_ours_is_left_alone(it: Protected) -> None:
     with pytest.raises(LockedError), stale_files.git_at_work(str(it.store)):
         raise locks.busy(str(path), str(it.store))
     assert path.exists()
+
+
+def test_a_lock_that_is_a_link_to_nothing_is_one(tmp_path: Path) -> None:
+    """git creates its locks with O_EXCL, which a dangling link stops as well."""
+    locks.wait_for(str(tmp_path), ["config"], IMPATIENT)
+    (tmp_path / "config.lock").symlink_to("nowhere")
+    with pytest.raises(LockedError) as caught:
+        locks.wait_for(str(tmp_path), ["HEAD", "config"], IMPATIENT)
+    assert caught.value.path == str(tmp_path / "config.lock")
+    with pytest.raises(LockedError):
+        locks.wait_for_all(str(tmp_path), IMPATIENT)
+    locks.wait_for(str(tmp_path), ["HEAD"], IMPATIENT)
+
+
+def test_locks_of_gitsnaps_own_are_not_gits(tmp_path: Path) -> None:
+    for name in ("gitsnap/writer.lock", "refs/gitsnap/x.lock", "objects/pack/y.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(locks.found(str(tmp_path))) == {
+        str(tmp_path / "refs/gitsnap/x.lock"),
+        str(tmp_path / "objects/pack/y.lock"),
+    }

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Container
+from contextlib import suppress
 
-from gitsnap.core.content import CHUNK
-from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError, PendingRecoveryError
+from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.events import SILENT
 from gitsnap.core.journal import Phase, Record
-from gitsnap.core.model import Entry, Kind, Problem, Snapshot
+from gitsnap.core.model import Entry, Problem
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.apply import orphan_stages, stage_dirs
@@ -23,11 +20,11 @@ from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.service import stopped
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.give_up import give_up
+from gitsnap.ops.restore.recover_by_comparing import Comparing, unknown_to
 from gitsnap.ops.restore.result import Direction, Recovered, settled
-from gitsnap.ops.restore.rollback import Rollback, RollbackOptions, open_transaction
-from gitsnap.ops.restore.safety import component_of_snapshot, last_safety, reach_of
+from gitsnap.ops.restore.rollback import RollbackOptions, open_transaction
 from gitsnap.ops.restore.scan import check
-from gitsnap.ops.restore.target import EVERYTHING, Extent, Only, Target, merged_paths
+from gitsnap.ops.restore.target import Extent, Target
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes
 from gitsnap.sidecar import catalog, contents, selectors, withdraw
@@ -77,17 +74,18 @@ class _Recovery:
         self._sidecar, self._settings, self._options = sidecar, settings, options
         self._asked = direction
         self._journal = JournalFile(sidecar)
+        self._comparing = Comparing(sidecar, settings, options, direction, self._journal)
 
     def run(self) -> Recovered:
         try:
             found = self._journal.load()
         except IntegrityError as error:
-            return self._by_content(error)
+            return self._comparing.by_content(error)
         if found is None:
             return self._orphans()
         phase, record = found
         if other := _other_directory(self._sidecar.installation, record):
-            return self._in_another_directory(record, other)
+            return self._comparing.in_another_directory(record, other)
         # It may have been moved since.
         record.root = os.fsencode(self._sidecar.installation)
         with (
@@ -100,7 +98,7 @@ class _Recovery:
                 useless = error
             else:
                 return self._by_journal(phase, record, transaction, stop)
-        return self._by_content(useless)
+        return self._comparing.by_content(useless)
 
     def _orphans(self) -> Recovered:
         """Stages without a journal go; their files that no snapshot holds are kept beside the sidecar."""
@@ -113,41 +111,18 @@ class _Recovery:
             with suppress(IntegrityError):
                 known |= set(contents.manifest(self._sidecar, snapshot).digests.values())
         kept = stage_dirs.clear(
-            self._sidecar.installation, self._options.disk, left, _unknown_to(known), self._beside(), "no snapshot"
+            self._sidecar.installation,
+            self._options.disk,
+            left,
+            unknown_to(known),
+            self._comparing.beside(),
+            "no snapshot",
         )
         return Recovered(cleared=left, incomplete=kept)
 
-    def _beside(self) -> str:
-        return os.path.join(os.path.dirname(self._sidecar.path), f"gitsnap-conflicts-{os.urandom(6).hex()}")
-
-    def _in_another_directory(self, record: Record, what: str) -> Recovered:
-        """The journal knows nothing of what lies there now: both snapshots do."""
-        root = self._sidecar.installation
-        if self._asked is None:
-            raise PendingRecoveryError(
-                what,
-                path=root,
-                hint="put that directory back in its place; or `gitsnap recover --finish` makes what is there "
-                f"{record.target}, `gitsnap recover --revert` makes it {record.safety}, both by comparing everything; "
-                "or `gitsnap recover --give-up` leaves all as it is",
-            )
-        result = self._result(self._asked is Direction.FINISH, record)
-        gone = not os.path.isdir(root)
-        with _giving_up_named():
-            digests = self._digests_of_both(record.target, record.safety)
-            if gone:
-                _make_again(root)
-            if gone and (record.paths or record.part):
-                # All but these paths is as it was before.
-                self._roll(result, record.safety, EVERYTHING)
-            only = self._only(record.target, record.safety, record.leaving)
-            extent = Extent(record.paths, record.part, only)
-            self._by_comparing(result, (record.target, record.safety), extent, digests)
-        return result
-
     def _by_journal(self, phase: Phase, record: Record, transaction: Transaction, stop: Stop) -> Recovered:
         forward = self._forward(phase)
-        result = self._result(forward, record)
+        result = self._comparing.result(forward, record)
         name = record.target if forward else record.safety
         going = phase is Phase.FINISHED if phase in (Phase.FINISHED, Phase.REVERTED) else forward
         # What the stages hold then goes: it must not be the only copy.
@@ -167,7 +142,7 @@ class _Recovery:
         result.incomplete += transaction.finish(forward=phase is Phase.FINISHED)
         if self._asked is not None and forward is not (phase is Phase.FINISHED):
             # The journal cannot lead there any more; the snapshot can.
-            return self._roll(result, name, self._target(record, name).extent)
+            return self._comparing.roll(result, name, self._target(record, name).extent)
         self._conclude(result, record, name)
         self._follow(result, record)
         return result
@@ -216,24 +191,11 @@ class _Recovery:
             return self._asked is Direction.FINISH
         return phase in (Phase.FORWARD, Phase.FINISHED)
 
-    def _result(self, forward: bool, record: Record) -> Recovered:
-        direction = Direction.FINISH if forward else Direction.REVERT
-        return Recovered(direction, record.transaction, record.target, record.safety)
-
     def _target(self, record: Record, name: str) -> Target:
-        snapshot, sqlite = self._snapshot(name), self._settings.sqlite
-        only = self._only(record.target, record.safety, record.leaving)
+        snapshot, sqlite = self._comparing.snapshot(name), self._settings.sqlite
+        only = self._comparing.only(record.target, record.safety, record.leaving)
         texts = RuleTexts(record.ignore, record.exclude)
         return Target(self._sidecar, snapshot, texts, Extent(record.paths, record.part, only), sqlite=sqlite)
-
-    def _snapshot(self, name: str) -> Snapshot:
-        return selectors.resolve(catalog.snapshots(self._sidecar), name)
-
-    def _only(self, target: str, safety: str, leaving: tuple[bytes, ...] | None) -> Only | None:
-        """What counts where a merge is settled; None where no merge is."""
-        if leaving is None:
-            return None
-        return merged_paths(self._sidecar, self._snapshot(target), self._snapshot(safety), leaving)
 
     def _differences(self, aim: Target, record: Record) -> list[Problem]:
         scan = check(self._sidecar, aim, StatCache(), self._options.observer, record.stage_paths())
@@ -252,67 +214,6 @@ class _Recovery:
         result.incomplete = [*known, *unexplained]
         result.verified = not unexplained
 
-    def _roll(self, result: Recovered, name: str, extent: Extent, hidden: frozenset[bytes] = frozenset()) -> Recovered:
-        """Reach a snapshot by comparing everything with it, in a rollback of its own."""
-        snapshot = self._snapshot(name)
-        options, reversing = replace(self._options, hidden=hidden), snapshot.kind is Kind.SAFETY
-        job = Rollback(self._sidecar, snapshot, self._settings, options, extent, reversing=reversing)
-        restored = job.run()
-        result.moved, result.verified = True, restored.verified
-        result.incomplete += restored.incomplete
-        return result
-
-    def _by_content(self, error: IntegrityError) -> Recovered:
-        """The journal or the stage is of no use: the safety snapshot still knows both ends."""
-        try:
-            safety = last_safety(catalog.snapshots(self._sidecar))
-        except NoSuchSnapshotError:
-            error.hint = "no safety snapshot is left: `gitsnap recover --give-up`, then `gitsnap rollback SNAPSHOT`"
-            raise error from None
-        except IntegrityError as damaged:
-            damaged.hint = "`gitsnap recover --give-up` leaves the directory as it is, and keeps what the stage holds"
-            raise damaged from None
-        if not safety.command:
-            raise error
-        target, reach = safety.command.split()[2], reach_of(safety.command)
-        if self._asked is None:
-            error.hint = (
-                f"`gitsnap recover --finish` brings back {target}, `gitsnap recover --revert` brings back {safety.id}, "
-                "by comparing everything; `gitsnap recover --give-up` leaves all as it is"
-            )
-            raise error
-        result = Recovered(self._asked, None, target, safety.id)
-        with _giving_up_named():
-            digests = self._digests_of_both(target, safety.id)
-            part = component_of_snapshot(self._sidecar, safety, reach.component, self._settings)
-            only = self._only(target, safety.id, reach.leaving)
-            self._by_comparing(result, (target, safety.id), Extent(reach.paths, part, only), digests)
-        return result
-
-    def _by_comparing(self, result: Recovered, names: tuple[str, str], extent: Extent, known: set[bytes]) -> None:
-        """Reach the target or the safety snapshot (`names`), whatever the directory holds now."""
-        left = stage_dirs.left_behind(self._sidecar.installation)
-        self._journal.set_aside()
-        self._roll(result, names[self._asked is not Direction.FINISH], extent, frozenset(left))
-        result.incomplete += stage_dirs.clear(
-            self._sidecar.installation, self._options.disk, left, _unknown_to(known), self._beside()
-        )
-        self._journal.forget()
-
-    def _digests_of_both(self, target: str, safety: str) -> set[bytes]:
-        """The contents that the snapshots hold; IntegrityError where the one that is wanted is damaged."""
-        wanted, other = (target, safety) if self._asked is Direction.FINISH else (safety, target)
-        known = self._digests(wanted)
-        with suppress(IntegrityError, NoSuchSnapshotError):
-            # Files that only a damaged snapshot knows are kept as if nobody did.
-            known |= self._digests(other)
-        return known
-
-    def _digests(self, name: str) -> set[bytes]:
-        snapshot = selectors.resolve(catalog.snapshots(self._sidecar), name)
-        target = Target(self._sidecar, snapshot, RuleTexts(b"", b""))
-        return {e.sha256 for e in target.wanted.entries if e.sha256}
-
 
 def _is_held(entry: Entry, held: ReadBack | None) -> bool:
     return held is not None and not isinstance(held, str) and (entry.sha256 is None or held[1] == entry.sha256)
@@ -330,35 +231,3 @@ def _other_directory(root: str, record: Record) -> str | None:
         return None
     empty = "" if os.listdir(root) else "; it is empty: is a file system not mounted?"
     return f"{root} is not the directory in which a rollback was interrupted{empty}"
-
-
-def _make_again(root: str) -> None:
-    try:
-        os.mkdir(root, 0o700)
-    except OSError as error:
-        raise GitsnapError(f"{root} cannot be made again: {error.strerror}", kind="io", path=root) from None
-
-
-@contextmanager
-def _giving_up_named() -> Iterator[None]:
-    """Where no snapshot leads on, there is still the way out."""
-    try:
-        yield
-    except IntegrityError as error:
-        error.hint = (
-            "`gitsnap recover` with the other of --finish and --revert may still lead on; "
-            "`gitsnap recover --give-up` leaves the directory as it is, and keeps what the stage holds"
-        )
-        raise
-
-
-def _unknown_to(known: set[bytes]) -> Callable[[int], bool]:
-    """Tells of an open file whether none of the digests is its own."""
-
-    def unknown(fd: int) -> bool:
-        digest = hashlib.sha256()
-        while data := os.read(fd, CHUNK):
-            digest.update(data)
-        return digest.digest() not in known
-
-    return unknown
