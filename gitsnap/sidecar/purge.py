@@ -16,6 +16,7 @@ from gitsnap.core.message import format_message
 from gitsnap.core.model import Inventory, Problem, Snapshot
 from gitsnap.core.order import in_order
 from gitsnap.core.statcache import StatCache
+from gitsnap.core.vis import visible_path
 from gitsnap.sidecar import contents, publish, rollbacks, timeline
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.git import commits, notes, refs, trees
@@ -61,17 +62,21 @@ def _holds(inventory: Inventory, path: bytes) -> bool:
 
 def concerned(
     sidecar: Sidecar, snapshots: Sequence[Snapshot], paths: Sequence[bytes]
-) -> tuple[list[Snapshot], dict[bytes, int]]:
-    """The snapshots that hold one of the paths, or name something below one, and the sizes of the files there, by
-    object id. IntegrityError where one cannot be read."""
-    found, sizes = [], dict[bytes, int]()
+) -> tuple[list[Snapshot], dict[tuple[str, bytes], int]]:
+    """The snapshots that hold one of the paths, or name something below one; and the sizes of the files there, by the
+    snapshot's id and the path. IntegrityError where one cannot be read."""
+    found, sizes = [], dict[tuple[str, bytes], int]()
     for snapshot in snapshots:
-        inventory = contents.inventory(sidecar, snapshot)
+        text = contents.metadata_text(sidecar, snapshot)
+        if not any(visible_path(path).encode() in text for path in paths):
+            # Each name that it knows stands in there whole.
+            continue
+        inventory = contents.metadata(sidecar, snapshot)
         entries = [e for e in inventory.entries if below(e.path, paths)]
         known = [p for p in inventory.partial if below(p.path, paths) and (p.path not in paths or p.reason != PURGED)]
         if entries or known:
             found.append(snapshot)
-        sizes |= {e.oid: e.size for e in entries if e.oid}
+        sizes |= {(snapshot.id, e.path): e.size for e in entries}
     return found, sizes
 
 

@@ -26,6 +26,8 @@ from gitsnap.sidecar.state import limits_followed, verifications
 _ROUNDS = 3
 # So many units may go by a limit that is new without being asked for: as with rules (core.retention.hold).
 _FEW = 1
+# Where a limit cannot be kept, and nothing goes for it, so much of the excess is worth a gc.
+_WORTH = 0.1
 _NEWEST = Policy(keep_last=1)
 
 
@@ -126,7 +128,8 @@ def _free(
 ) -> None:
     for _ in range(_ROUNDS):
         wanted = plan(sidecar, settings, now=now, protected=protected)
-        if not wanted.freed:
+        if wanted.short and not (wanted.final or wanted.removed) and wanted.freed < _WORTH * wanted.excess:
+            # A gc after every snapshot would bring back next to nothing.
             break
         if not agreed and waits(sidecar, settings.limits, wanted):
             kept.waiting = tuple(s.id for s in wanted.removed)

@@ -16,7 +16,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.live import upgrading
 from gitsnap.ops.store import collect
-from gitsnap.sidecar import catalog, contents, files, purge
+from gitsnap.sidecar import catalog, files, purge, walk_snapshots
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.repository import Sidecar
 
@@ -95,12 +95,14 @@ def _look(
     sidecar: Sidecar, living: Sequence[Snapshot], binned: Sequence[Deleted], paths: Sequence[bytes]
 ) -> tuple[Purged, list[Snapshot]]:
     every = [*living, *(d.snapshot for d in binned)]
-    wanted, sizes = purge.concerned(sidecar, every, paths)
-    elsewhere = set()
-    for snapshot in every:
-        for leaf in contents.leaves(sidecar, snapshot, len(contents.metadata(sidecar, snapshot).entries)):
-            if leaf.oid in sizes and not purge.below(leaf.path, paths):
-                elsewhere.add(leaf.path)
+    wanted, known = purge.concerned(sidecar, every, paths)
+    sizes, others = dict[bytes, int](), dict[bytes, set[bytes]]()
+    for occurrence in walk_snapshots.walk(sidecar, every, lambda _: True) if wanted else ():
+        if purge.below(occurrence.path, paths):
+            sizes[occurrence.oid] = known.get((every[occurrence.snapshots[0]].id, occurrence.path), 0)
+        else:
+            others.setdefault(occurrence.oid, set()).add(occurrence.path)
+    elsewhere = set[bytes]().union(*(others.get(oid, ()) for oid in sizes))
     there = {d.snapshot.id for d in binned}
     found = Purged(
         list(paths),
