@@ -117,6 +117,18 @@ def test_a_directory_goes_with_all_that_is_below(place: Protected) -> None:
     place.assert_sound()
 
 
+@pytest.mark.parametrize("name", [b"k[e]y *", b"line\nbreak", b"\xff\\ odd", b".git", b"conf.d"])
+def test_whatever_it_is_called(place: Protected, name: bytes) -> None:
+    os.rename(place.root / "conf/private", os.fsencode(place.root) + b"/" + name)
+    version(place, "1\n")
+    assert run(place, name + b"/key").files == 1
+    assert_nowhere(place.store)
+    place.assert_sound()
+    version(place, "2\n")
+    assert run(place, name).snapshots == [s.id for s in place.snapshots()]
+    assert_nowhere(place.store)
+
+
 def test_other_names_of_the_content_are_told(place: Protected) -> None:
     os.link(place.root / "conf/private/key", place.root / "linked")
     (place.root / "copy").write_bytes(KEY)

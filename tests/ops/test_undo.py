@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from gitsnap.core.model import Kind
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.report import history
-from gitsnap.ops.restore import rollback
+from gitsnap.ops.restore import recover, rollback
 from gitsnap.ops.restore import undo as undoing
-from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.restore.result import Direction, Restored
 from gitsnap.ops.restore.rollback import RollbackOptions
+from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, same_tree, upgrade
 
@@ -135,6 +137,30 @@ def test_what_was_undone_by_hand_is_a_step_of_undo_all_the_same(place: Protected
     same_tree(by_hand, place.root)
 
 
+def test_an_undo_that_was_taken_back_has_not_been_one(place: Protected) -> None:
+    write(place, "v0")
+    first = place.take().snapshot.id
+    write(place, "v1")
+    (place.root / "more").write_text("v1")
+    place.rollback(first)
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException), Sidecar(place.place.store) as own:
+            undoing.undo(own, place.settings, RollbackOptions(place.now, disk=Dies()))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    place.reopen()
+    settled = recover.recover(place.sidecar, Direction.REVERT, place.settings, RollbackOptions(place.now))
+    assert settled.verified and (place.root / "state").read_text() == "v0"
+    with pytest.raises(NoSuchSnapshotError, match="nothing to redo"):
+        redo(place)
+    assert undo(place).verified
+    assert (place.root / "state").read_text() == "v1"
+    assert redo(place).verified
+    assert (place.root / "state").read_text() == "v0"
+    place.assert_sound()
+
+
 def test_of_what_is_gone_nothing_is_guessed(place: Protected) -> None:
     write(place, "v0")
     first = place.take().snapshot.id
@@ -224,6 +250,13 @@ class FailsOnce(Disk):
     def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
         self._fail("moving")
         super().exchange(stage, slot, parent, name)
+
+
+class Dies(Disk):
+    """Is gone in the middle of moving names."""
+
+    def exchange(self, stage: int, slot: bytes, parent: int, name: bytes) -> None:
+        os._exit(9)
 
 
 @pytest.mark.parametrize("when", ["staging", "moving"])
