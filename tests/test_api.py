@@ -164,3 +164,19 @@ class TestTheOrchestratorOfTheDocumentation:
         done = self.run(program, installation)
         assert (done.returncode, done.stdout) == (20, "rolled back: b.json has no port\n"), done.stderr
         same_tree(before, installation)
+
+
+def test_a_guard_that_fails_tells_the_hooks(installation: Path, tmp_path: Path) -> None:
+    protected = gitsnap.open(installation)
+    config = Path(protected.store) / "gitsnap.toml"
+    told = tmp_path / "told"
+    config.write_text(
+        "".join(f"{line}\n" for line in ("[hooks]", f'after-run = "cat >>{told}"', 'on-failure = "exit 1"'))
+    )
+    config.chmod(0o600)
+    with pytest.raises(RuntimeError), gitsnap.guard(installation):
+        (installation / "bin/shop").write_bytes(b"broken")
+        raise RuntimeError("no")
+    event = json.loads(told.read_text())
+    assert (event["action"], event["outcome"], event["cause"]) == ("guard", "rolled-back", "RuntimeError: no")
+    assert (installation / "bin/shop").read_bytes() != b"broken"

@@ -39,13 +39,19 @@ class Opened:
     complete: bool = True
 
 
-def look(root: str, seconds: float) -> Opened:
-    """Look at every process but this one and those that it was started by. What they have mapped is looked at for so
-    many seconds at the most."""
+def look(root: str, seconds: float, mappings: float) -> Opened:
+    """Look at every process but this one and those that it was started by.
+
+    At what they have open for so many `seconds` at the most, and then at what they have mapped for so many more.
+    """
     prefix = os.fsencode(root).rstrip(b"/") + b"/"
     found, ours = Opened(), _ancestors()
     opened: dict[int, set[bytes]] = {}
+    deadline = time.monotonic() + seconds
     for pid in [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) not in ours]:
+        if time.monotonic() > deadline:
+            found.complete = False
+            break
         try:
             opened[pid] = set(_descriptors(pid, prefix))
         except PermissionError:
@@ -53,7 +59,7 @@ def look(root: str, seconds: float) -> Opened:
         except OSError:
             # It has ended.
             continue
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + mappings
     for pid in opened:
         if time.monotonic() > deadline:
             found.complete = False

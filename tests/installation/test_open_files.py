@@ -40,12 +40,12 @@ def root(tmp_path: Path) -> Path:
 
 def held(root: Path, pid: int) -> list[bytes]:
     """The first file that the process has open."""
-    return [h.first for h in open_files.look(str(root), 10).holders if h.pid == pid]
+    return [h.first for h in open_files.look(str(root), 60, 60).holders if h.pid == pid]
 
 
 def test_a_descriptor(root: Path) -> None:
     with holding(f"f = open({str(root / 'data/file')!r}, 'ab'); g = open({str(root)!r} + '-beside')") as pid:
-        (found,) = [h for h in open_files.look(str(root), 10).holders if h.pid == pid]
+        (found,) = [h for h in open_files.look(str(root), 60, 60).holders if h.pid == pid]
         assert (found.first, found.count) == (b"data/file", 1)
         assert found.name
 
@@ -59,8 +59,8 @@ def test_a_mapping_without_a_descriptor(root: Path) -> None:
     code += f"{str(root / 'data/file')!r}, 0); m(None, 4096, 1, 2, fd, 0); os.close(fd)"
     with holding(code) as pid:
         assert held(root, pid) == [b"data/file"]
-        assert open_files.look(str(root), 0).complete is False
-        assert pid not in [h.pid for h in open_files.look(str(root), 0).holders]
+        assert open_files.look(str(root), 60, 0).complete is False
+        assert pid not in [h.pid for h in open_files.look(str(root), 60, 0).holders]
 
 
 def test_a_program_is_found_even_without_time_for_mappings(root: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_program_is_found_even_without_time_for_mappings(root: Path) -> None:
             # The program is there when exec has returned in it.
             while os.readlink(f"/proc/{process.pid}/exe") != str(program):
                 pass
-            assert [h.first for h in open_files.look(str(root), 0).holders if h.pid == process.pid] == [b"sleep"]
+            assert [h.first for h in open_files.look(str(root), 60, 0).holders if h.pid == process.pid] == [b"sleep"]
         finally:
             process.kill()
 
@@ -96,8 +96,13 @@ def test_what_is_in_nobodys_way(root: Path) -> None:
 
 def test_neither_this_process_nor_whoever_started_it(root: Path) -> None:
     code = f"import sys; sys.path.insert(0, {os.getcwd()!r}); from gitsnap.installation import open_files as o; "
-    code += f"print([h.pid for h in o.look({str(root)!r}, 10).holders])"
+    code += f"print([h.pid for h in o.look({str(root)!r}, 60, 60).holders])"
     with open(root / "data/file", "rb"):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert str(os.getpid()) not in done.stdout
-    assert os.getpid() not in [h.pid for h in open_files.look(str(root), 10).holders]
+    assert os.getpid() not in [h.pid for h in open_files.look(str(root), 60, 60).holders]
+
+
+def test_without_time_nothing_is_looked_at_and_that_is_told(root: Path) -> None:
+    found = open_files.look(str(root), -1, -1)
+    assert (found.holders, found.complete) == ([], False)

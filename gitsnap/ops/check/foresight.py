@@ -29,7 +29,7 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
 
 # A person waits for this; `run` waits less long.
-_SECONDS = 2.0
+_SECONDS = (5.0, 5.0)
 _NAMED = 5
 
 
@@ -47,7 +47,7 @@ def foresee(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Ob
     found += _way_back(root, scan)
     found.append(_room_for_snapshot(sidecar, scan, cache))
     found += _databases(root, scan, settings)
-    found.append(_open(open_files.look(root, _SECONDS)))
+    found.append(_open(open_files.look(root, *_SECONDS)))
     found += _snapshots(sidecar, settings, now)
     return found
 
@@ -117,7 +117,8 @@ def _databases(root: str, scan: Scan, settings: Settings) -> Iterator[Check]:
 
 def _open(found: Opened) -> Check:
     """Never a reason to refuse: an editor has files open, and so has what is to be upgraded."""
-    more = f"; {_many(found.hidden, 'process', 'processes')} of others cannot be looked at" if found.hidden else ""
+    more = "" if found.complete else "; there was no time to look at all of them"
+    more += f"; {_many(found.hidden, 'process', 'processes')} of others cannot be looked at" if found.hidden else ""
     if not found.holders:
         return Check("open files", True, f"no process is seen to have any{more}")
     return Check("open files", None, f"{_told(found)}{more}", "stop what writes: it goes on in what comes back")

@@ -57,6 +57,7 @@ def keep(sidecar: Sidecar, selector: str | None, settings: Settings, now: dateti
         ending = before._replace(outcome=Outcome.KEPT, exit_code=code, failure=known.problem, rollback_error="")
         outcomes.record(sidecar, mine.pre, ending, now, settings.lock_wait)
     in_progress.clear(sidecar)
+    noted.details["settled"] = Outcome.KEPT.value
     return Kept(known.upgrade, None)
 
 

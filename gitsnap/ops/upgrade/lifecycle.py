@@ -62,8 +62,8 @@ from gitsnap.sidecar.state.upgrade_record import UpgradeRecord, Wait
 _FORESEEN = 100
 # How many paths the audit log names of what an upgrade changed.
 _NOTED = 20
-# That is for information: what the processes have mapped is looked at for no longer.
-_SECONDS_FOR_OPEN_FILES = 0.05
+# That is for information: what processes have open, and then what they have mapped, is looked at for no longer.
+_SECONDS_FOR_OPEN_FILES = (0.25, 0.02)
 
 _OF_THE_ROLLBACK = {
     "nothing was changed": "nothing was brought back",
@@ -283,7 +283,7 @@ class Upgrade:
     def _foresee(self, pre: Snapshot) -> None:
         """Tell what a rollback could not put back. GitsnapError where that is all of it, and one is wanted."""
         root = self.sidecar.installation
-        opened = open_files.look(root, _SECONDS_FOR_OPEN_FILES)
+        opened = open_files.look(root, *_SECONDS_FOR_OPEN_FILES)
         if opened.holders:
             shown = [h.document() for h in opened.holders[:_FORESEEN]]
             self.tell(Moment.FILES_OPEN, count=len(opened.holders), processes=shown)
