@@ -92,12 +92,15 @@ def _write_down(code: int, error: GitsnapError | None) -> Session | None:
     if invocation is None:
         return None
     with suppress(Exception, KeyboardInterrupt):
-        invocation.act.ended(code, error)
-        if invocation.act.warnings:
+        warnings = []
+        for act in (invocation.act, *invocation.beside):
+            act.ended(code, error)
+            warnings += act.warnings
+        if warnings:
             from gitsnap.cli.render import terminal
 
             terminal.clear()
-        for warning in invocation.act.warnings:
+        for warning in warnings:
             invocation.out.warn(f"warning: {warning}")
     return invocation
 
@@ -105,8 +108,9 @@ def _write_down(code: int, error: GitsnapError | None) -> Session | None:
 def _tell_hooks(invocation: Session) -> None:
     """Have those hooks told that are to be told how it ended: they may take their time, so everything is said first."""
     with suppress(Exception, KeyboardInterrupt):
-        for failed in invocation.act.tell():
-            invocation.out.warn(f"warning: {failed}; what was done is done")
+        for act in (invocation.act, *invocation.beside):
+            for failed in act.tell():
+                invocation.out.warn(f"warning: {failed}; what was done is done")
 
 
 def _open_standard_streams() -> None:

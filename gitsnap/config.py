@@ -44,17 +44,20 @@ _TABLES = {
     "packages",
     "secrets",
     "service",
+    "sets",
     "verify",
 }
 
 
 class Options(NamedTuple):
-    """The global options, as given on the command line or in the environment.
+    """The global options, as given on the command line or in the environment. `directories` are all that -C names,
+    `directory` is the one where it names one alone.
 
     `typed_store` is set when the sidecar was named on the command line, and so must be named again next time.
     """
 
     directory: str | None = None
+    directories: tuple[str, ...] = ()
     store: str | None = None
     json: bool = False
     quiet: bool = False
@@ -139,7 +142,8 @@ def user_home(environ: Mapping[str, str]) -> str:
     return home if os.path.isabs(home) else ""
 
 
-def _user_file(environ: Mapping[str, str]) -> str | None:
+def user_file(environ: Mapping[str, str]) -> str | None:
+    """Where the user's configuration is; None for a user who has no place for it."""
     base = _xdg(environ, "XDG_CONFIG_HOME", ".config")
     return None if base is None else os.path.join(base, "gitsnap", "config.toml")
 
@@ -154,25 +158,17 @@ def local_zone() -> tzinfo:
 def load(environ: Mapping[str, str], store: str | None, options: Options, root: str | None = None) -> Settings:
     """The settings for a sidecar (or, without one, those of user and system) of the directory `root`. UsageError names
     file and key."""
-    from gitsnap.sidecar import files as regular
-    from gitsnap.sidecar import limits
-
     author = _author(environ, [path for path in (store, root) if path])
     settings = Settings(zone=local_zone(), lock_wait=options.lock_wait, author=author)
     own = os.path.join(store, "gitsnap.toml") if store else None
-    for path, source in zip((_SYSTEM, _user_file(environ), own), SOURCES[1:], strict=True):
-        if path is None:
+    for path, source in zip((_SYSTEM, user_file(environ), own), SOURCES[1:], strict=True):
+        table = _read(path) if path is not None else None
+        if path is None or table is None:
             continue
-        try:
-            # What never ends, or is no settings by its size, is not waited for.
-            data = regular.read(path, limits.SETTINGS)
-        except NotADirectoryError:
-            continue
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}", path=path) from None
-        if data is None:
-            continue
-        table = _parse(path, data)
+        if "sets" in table:
+            if path == own:
+                raise UsageError(f"{path}: [sets] counts only in the user's or the system's configuration", path=path)
+            _sets(table, path)
         settings = _merge(settings, table, path)
         if "retention" in table:
             rules = table["retention"].keys() - {_KEEP_DELETED, *_LIMITS}
@@ -182,6 +178,27 @@ def load(environ: Mapping[str, str], store: str | None, options: Options, root: 
         if "service" in table:
             settings = replace(settings, service=_service(table["service"], path, environ, own=path == own))
     return settings
+
+
+def sets(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The sets of directories that system and user have named; the user's over the system's. UsageError names file and
+    key."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path in (_SYSTEM, user_file(environ)):
+        if path is not None:
+            found |= _sets(_read(path) or {}, path)
+    return found
+
+
+def _sets(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:
+    named = table.get("sets", {})
+    if not isinstance(named, dict):
+        raise UsageError(f"{path}: sets must be a table", path=path)
+    for name, roots in named.items():
+        whole = isinstance(roots, list) and len(roots) > 1
+        if not whole or not all(isinstance(r, str) and r.startswith("/") and "\0" not in r for r in roots):
+            raise UsageError(f"{path}: [sets] {name} must be a list of two or more absolute paths", path=path)
+    return {name: tuple(roots) for name, roots in named.items()}
 
 
 def _author(environ: Mapping[str, str], foreign: list[str]) -> str:
@@ -196,6 +213,21 @@ def _author(environ: Mapping[str, str], foreign: list[str]) -> str:
         found += [os.path.join(base, "git", "config")] if base else []
         found += [os.path.join(home, ".gitconfig")] if home else []
     return identity.author(environ, found, foreign)
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """What a file says; None where there is none."""
+    from gitsnap.sidecar import files as regular
+    from gitsnap.sidecar import limits
+
+    try:
+        # What never ends, or is no settings by its size, is not waited for.
+        data = regular.read(path, limits.SETTINGS)
+    except NotADirectoryError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", path=path) from None
+    return None if data is None else _parse(path, data)
 
 
 def _parse(path: str, data: bytes) -> dict[str, Any]:

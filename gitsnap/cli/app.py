@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from gitsnap import __version__
 from gitsnap.cli import registry
 from gitsnap.cli.arguments import Line, command_name, take_apart
+from gitsnap.core.errors import UsageError
 
 _ANYWHERE = "Global options (-C, --store, --json, -q, -v, --no-color, --lock-wait) may stand here, too."
 
@@ -81,6 +82,7 @@ Function = TypeVar("Function", bound=Callable[..., None])
 # Where each command that was loaded stands in the help.
 _places: dict[str, tuple[Group | None, int]] = {}
 _recorded: set[str] = set()
+_several: set[str] = set()
 
 
 def command(
@@ -90,6 +92,7 @@ def command(
     name: str | None = None,
     follows: Follows = Follows.OWN,
     recorded: bool = False,
+    several: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a command. Its function is a few lines: read the arguments, call one operation, render the result.
 
@@ -99,6 +102,7 @@ def command(
     name: only where it is not that of its module.
     recorded: whether the audit log tells of it although it may have changed nothing in the sidecar: what it refused,
     or found. What changes the sidecar is there anyway.
+    several: whether it takes several directories, by -C or as a set.
     """
 
     def register(function: Function) -> Function:
@@ -106,6 +110,8 @@ def command(
         _places[typed] = group, order
         if recorded:
             _recorded.add(typed)
+        if several:
+            _several.add(typed)
         own = follows is not Follows.FOREIGN
         return app.command(
             typed,
@@ -164,7 +170,7 @@ def _version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     directory: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "-C", metavar="DIR", help="The installation. Default: the nearest protected directory at or above this one."
         ),
@@ -190,12 +196,13 @@ def options(
     from gitsnap.cli.session import Session
     from gitsnap.config import Options
 
-    base = config.options_from(os.environ)
+    base, named = config.options_from(os.environ), tuple(directory or ())
     # Whoever started this has handed over what was typed.
     typed = context.obj or ()
     context.obj = session.current = Session(
         Options(
-            directory=directory,
+            directory=named[0] if len(named) == 1 else None,
+            directories=named,
             store=store or base.store,
             typed_store=store,
             json=json,
@@ -211,3 +218,7 @@ def options(
     if name is not None:
         context.obj.command = context.obj.act.action = name
         context.obj.act.recorded = name in _recorded
+        if len(named) > 1 and name not in _several:
+            raise UsageError(
+                f"`{name}` is about one directory, and -C names {len(named)}", hint=f"gitsnap -C DIR {name}, for each"
+            )

@@ -71,6 +71,8 @@ def bring_back(
         )
         if result.verified and not paths and component is None:
             in_progress.settle(sidecar)
+    if not paths and component is None:
+        _mention_beside(session, result.target)
     if snapshot is not None and snapshot.startswith("latest") and not asked:
         _mention_before(session, result.target)
     report(session, result, [component] if component is not None else paths, dry_run=dry_run)
@@ -103,6 +105,17 @@ def reverse(
     report(session, result, dry_run=dry_run)
 
 
+def _mention_beside(session: Session, target: Snapshot) -> None:
+    """Who brings back one directory of several that were upgraded together may well mean all of them."""
+    if len(target.directories) > 1:
+        from gitsnap.cli import sets
+
+        part = f"{target.upgrade}@{target.kind.value}"
+        all_back = sets.placed(target.directories, f"rollback {part}")
+        session.out.warn(f"the upgrade {target.upgrade} was over {len(target.directories)} directories, and this is")
+        session.out.warn(f"about one of them; all of them:  {all_back}")
+
+
 def _mention_before(session: Session, target: Snapshot) -> None:
     """Who types `latest` right after an upgrade may well mean the state before it."""
     from gitsnap.core.model import Kind
@@ -124,6 +137,8 @@ def confirmation(
         restore.plan(session.out, target, plan)
         if selector is not None and selector.startswith("latest"):
             _mention_before(session, target)
+        if selector is not None or target.kind.value == "pre":
+            _mention_beside(session, target)
         session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
         agreed = session.out.ask("Go ahead?")
         session.act.noted.declined = not agreed

@@ -46,6 +46,7 @@ PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, hel
 OnlySay = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would go.")]
 OnlyTell = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+OfSet = Annotated[str | None, typer.Option("--set", metavar="NAME", help="All directories of this set.")]
 RunningDatabases = Annotated[
     str | None,
     typer.Option("--running-databases", metavar="WHAT", help="refuse or warn where a database's server is at work."),

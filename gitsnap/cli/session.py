@@ -36,7 +36,10 @@ class Session:
         self.out = Terminal(options)
         # The command that runs, by its name.
         self.command = "gitsnap"
-        self.act = Act("gitsnap", shlex.join(["gitsnap", *arguments]), environ, __version__)
+        self._typed = shlex.join(["gitsnap", *arguments])
+        self.act = Act("gitsnap", self._typed, environ, __version__)
+        # Those of other directories that it is about.
+        self.beside: list[Act] = []
         # What --show-secrets and --strict say (parameters).
         self.shows_secrets = self.strict = False
 
@@ -108,6 +111,25 @@ class Session:
             self.act.attach(sidecar)
             yield sidecar
 
+    @contextmanager
+    def using_one_of_several(self, root: str, store: str) -> Iterator[tuple[Sidecar, Settings]]:
+        """The sidecar of one directory of several, and its settings: what is written down goes into each. Where only
+        the directory is known ("" for the store), its own is meant."""
+        place = Place(root, store) if store else locate.locate(root, None, self.home, self.cwd, gone=True)
+        with locate.open_sidecar(place) as sidecar:
+            settings = self.settings(place)
+            act = Act(self.act.action, self._typed, self.environ, __version__, recorded=self.act.recorded)
+            act.noted.looks, act.where, act.hooks = self.act.noted.looks, settings.audit, self.act.hooks
+            act.attach(sidecar)
+            self.beside.append(act)
+            self.hide_secrets(sidecar, settings)
+            yield sidecar, settings
+
+    def turn_to(self, root: str) -> None:
+        """From now on it is about this directory."""
+        self.options = self.options._replace(directory=root, directories=(root,))
+        self.out = Terminal(self.options)
+
     def hide_secrets(self, sidecar: Sidecar, settings: Settings) -> None:
         """From now on, what is shown has marks for secrets by the rules and with the key of this sidecar."""
         from gitsnap.cli.render.concealing import Concealing
@@ -141,6 +163,9 @@ class Session:
             found = look(sidecar)
             if found is not None:
                 upgrade.cut_short(self.out, found)
+        elif sidecar.returning and not sidecar.busy:
+            self.out.warn("a rollback of several directories, this one among them, was interrupted")
+            self.out.warn(f"  `{self.out.command('recover')}` brings all of them to its end")
 
     def _warn_of_pending(self, sidecar: Sidecar) -> None:
         if sidecar.busy:

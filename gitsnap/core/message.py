@@ -49,6 +49,7 @@ _TRAILERS = {
     "Undoes": ID.pattern,
     "Redoes": ID.pattern,
     "Purged": r"[1-9][0-9]{0,8}",
+    "Directory": _FREE,
 }
 _REQUIRED = ("Id", "Kind", "Label", "Files", "Bytes", "Manifest-SHA256", "Metadata-SHA256")
 
@@ -146,6 +147,7 @@ def parse_message(
         undoes=one.get("Undoes"),
         redoes=one.get("Redoes"),
         purged=int(one.get("Purged", 0)),
+        directories=tuple(map(_unescape, found.get("Directory", ()))),
     )
     _check_canonical(snapshot, message)
     return snapshot
@@ -277,6 +279,7 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Undoes": snapshot.undoes,
         "Redoes": snapshot.redoes,
         "Purged": snapshot.purged or None,
+        "Directory": tuple(map(_escape, snapshot.directories)),
     }
     trailers = []
     for name, value in values.items():
@@ -293,7 +296,7 @@ def _read_trailers(paragraph: str) -> dict[str, list[str]]:
         parts = _LINE.fullmatch(line)
         if parts is None or parts[1] not in _TRAILERS or not _form(parts[1])(parts[2]):
             raise IntegrityError(f"malformed trailer in the commit's message: {line!r}")
-        if parts[1] in found and parts[1] not in ("Tag", "Running"):
+        if parts[1] in found and parts[1] not in ("Tag", "Running", "Directory"):
             raise IntegrityError(f"the commit's message has the trailer Gitsnap-{parts[1]} twice")
         found.setdefault(parts[1], []).append(parts[2])
     for name in _REQUIRED:

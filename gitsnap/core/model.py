@@ -168,6 +168,7 @@ class Snapshot:
     `undoes` and `redoes` are of a safety snapshot that undo or redo has taken: the id of the one that it brought back.
     `purged` tells how often paths were taken out of it afterwards.
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
+    `directories` are all that its upgrade was over (real paths, in their order), where that were several.
     """
 
     id: str
@@ -194,6 +195,7 @@ class Snapshot:
     redoes: str | None = None
     purged: int = 0
     ending: Ending | None = None
+    directories: tuple[str, ...] = ()
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9._]+")

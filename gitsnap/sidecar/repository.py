@@ -25,6 +25,8 @@ from gitsnap.sidecar.git.repo import Repository
 JOURNAL = "journal."
 UPGRADE_RECORD = "upgrade.json"
 SERVICE_MARK = "service.json"
+# What says that several directories go back together (state.set_return).
+SET_RETURN = "return.json"
 # In these gitsnap makes, empties and removes files.
 _WRITTEN_IN = (
     "gitsnap",
@@ -79,6 +81,7 @@ class Sidecar(Repository):
         # The snapshots that could not be read when they were looked at last, and why.
         self.damaged: dict[str, IntegrityError] = {}
         self._opened = False
+        self._is_held = False
         self._suspected: set[bytes] = set()
         self._inherited: tuple[int, ...] = ()
         # The snapshots that were read already, by commit (catalog.load).
@@ -139,20 +142,30 @@ class Sidecar(Repository):
         return os.path.exists(self.own(UPGRADE_RECORD))
 
     @property
+    def returning(self) -> bool:
+        """Whether several directories, this one among them, are going back, or were interrupted. One look."""
+        return os.path.exists(self.own(SET_RETURN))
+
+    @property
     def busy(self) -> bool:
         """Whether a changing command is at work at this moment."""
         return locks.held(self.own("writer.lock"))
 
     @contextmanager
     def writing(self, wait: float, *, recovering: bool = False) -> Iterator[None]:
-        """One changing command at a time; raises LockedError after `wait` seconds.
+        """One changing command at a time; raises LockedError after `wait` seconds. Whoever has it has it again.
 
         Raises PendingRecoveryError, unless `recovering`, when a rollback was interrupted.
         """
         self.noted.changes = True
-        with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait), self.using_objects(wait):
+        if self._is_held:
             if not recovering:
                 self._require_settled()
+            yield
+            return
+        with locks.hold(self.own("writer.lock"), exclusive=True, wait=wait), self.using_objects(wait):
+            if not recovering:
+                self.require_settled()
             stale_files.clear(self.path)
             standalone.ensure(self.path, self.scratch)
             if self._opened:
@@ -162,7 +175,11 @@ class Sidecar(Repository):
             if not recovering:
                 # What nearly every change needs: told before a directory is read for minutes.
                 self.refs.wait_until_free((TIMELINE, MANIFESTS, METADATA))
-            yield
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
 
     def _require_settled(self) -> None:
         # Whoever holds the writer's lock knows that nobody is at work on it.
@@ -171,6 +188,18 @@ class Sidecar(Repository):
                 f"a rollback of {self.installation} was interrupted and has to be settled first",
                 path=self.installation,
                 hint="`gitsnap recover` settles it: --finish brings it to its end, --revert takes it back",
+            )
+
+    def require_settled(self) -> None:
+        """Raise PendingRecoveryError where a rollback was interrupted, of this directory or of several. For whoever
+        holds the writer's lock."""
+        self._require_settled()
+        if self.returning:
+            raise PendingRecoveryError(
+                f"a rollback of several directories, {self.installation} among them, was interrupted and has to be "
+                "settled first",
+                path=self.installation,
+                hint="`gitsnap recover` brings all of them to the same end",
             )
 
     @contextmanager

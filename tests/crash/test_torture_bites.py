@@ -32,7 +32,7 @@ from gitsnap.sidecar.state.register import Register
 from tests.crash import faults
 from tests.crash.faults import Mode
 from tests.support.inprocess import bare_git
-from tests.torture import carried, churn, damaged, forge, fuzzed, hostile, interrupted, private, races
+from tests.torture import carried, churn, damaged, forge, fuzzed, hostile, interrupted, private, races, together
 from tests.torture.damaged import Damage
 from tests.torture.kinds import Share, Tally
 from tests.torture.scene import Scene, small_scene
@@ -311,6 +311,13 @@ def test_directories_that_are_listed_as_they_were(monkeypatch: pytest.MonkeyPatc
     # Not even a rollback to which nothing happens comes to its end.
     with pytest.raises(AssertionError, match="Directory not empty"):
         pytest.skip(carried.btrfs_killed(Share(1)).note)
+
+
+@pytest.mark.faults
+def test_directories_that_are_not_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollback of several that is killed between two leaves a mixture, unless all were told where all go."""
+    mutant(monkeypatch, "import gitsnap.ops.sets.going_back as g\ng.announce = lambda *_: None")
+    assert any("mixture" in complaint for complaint in together.rollback_killed(Share(12)).lost)
 
 
 def test_a_parser_that_fails_as_it_likes() -> None:

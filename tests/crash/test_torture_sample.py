@@ -45,6 +45,11 @@ SAMPLE = {
     "churn beside stock git": 4,
     "fuzzing: random changes": 600,
     "fuzzing: atheris": 200,
+    "set: failing run, killed": 8,
+    "set: run, killed": 6,
+    "set: rollback, killed": 6,
+    "set: recover, killed": 4,
+    "set: recover --revert, killed": 4,
 }
 
 

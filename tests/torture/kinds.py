@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # Kinds of rollback, restore, recover and of a power cut go into a module of their own, named here.
-MODULES = ("carried", "private", "beside", "interrupted", "damaged", "hostile", "races", "churn", "fuzzed")
+MODULES = ("carried", "private", "beside", "interrupted", "damaged", "hostile", "races", "churn", "fuzzed", "together")
 
 
 @dataclass(slots=True)

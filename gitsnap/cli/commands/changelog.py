@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides, Strict
+from gitsnap.cli.parameters import OfSet, OneComponent, ShowSecrets, Sides, Strict
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=130)
+@command(group=Group.LOOK, order=130, several=True)
 def changelog(
     context: typer.Context,
     sides: Sides = None,
@@ -23,8 +24,20 @@ def changelog(
     whole: Annotated[bool, typer.Option("--all", help="List every change, however long that is.")] = False,
     show_secrets: ShowSecrets = False,
     strict: Strict = False,
+    set_name: OfSet = None,
 ) -> None:
     """Tell what an upgrade changed: your files, packages, the rest."""
+    session: Session = context.obj
+    if form not in ("md", "json", "text"):
+        raise UsageError(f"--format: '{form}' is none of md, json, text")
+    if sides is not None and len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap changelog A B")
+    if not sides and (last := sets.latest_of_all(session, set_name)):
+        sides = [last]
+    sets.each(session, set_name, lambda: _changelog(session, sides or [], form, component, whole=whole))
+
+
+def _changelog(session: Session, sides: list[str], form: str, component: str | None, *, whole: bool) -> None:
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import changelog as changelog_text
     from gitsnap.cli.render import changelog_layout as layout
@@ -33,13 +46,8 @@ def changelog(
     from gitsnap.ops.report import history as past
     from gitsnap.ops.report.evidence import evidence
 
-    session: Session = context.obj
-    if form not in ("md", "json", "text"):
-        raise UsageError(f"--format: '{form}' is none of md, json, text")
-    if sides is not None and len(sides) > 2:
-        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap changelog A B")
     with session.open() as (sidecar, settings):
-        episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        episode, (old, new) = past.sides(sidecar, sides, settings)
         log = operation.changelog(
             sidecar,
             old,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import OfSet
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from gitsnap.sidecar.repository import Sidecar
 
 
-@command(group=Group.BRING_BACK, order=40, recorded=True)
+@command(group=Group.BRING_BACK, order=40, recorded=True, several=True)
 def recover(
     context: typer.Context,
     finish: Annotated[bool, typer.Option("--finish", help="End with what the rollback was to bring back.")] = False,
@@ -27,6 +29,7 @@ def recover(
             "--give-up", help="Leave the directory as it is, between two states perhaps, and keep what is staged."
         ),
     ] = False,
+    set_name: OfSet = None,
 ) -> None:
     """Settle an interrupted rollback, or a waiting upgrade.
 
@@ -44,13 +47,13 @@ def recover(
         raise UsageError("--finish, --revert and --give-up do not go with each other")
     direction = Direction.FINISH if finish else Direction.REVERT if revert else None
     direction = Direction.GIVE_UP if give_up else direction
+    if roots := sets.chosen(session, set_name):
+        session.turn_to(roots[0])
+    options = RollbackOptions(session.now, observer=session.out.progress(), interrupts=Signals())
+    if sets.recover(session, direction, options):
+        return
     with session.open(changing=True, gone=True) as (sidecar, settings):
-        result = operation(
-            sidecar,
-            direction,
-            settings,
-            RollbackOptions(session.now, observer=session.out.progress(), interrupts=Signals()),
-        )
+        result = operation(sidecar, direction, settings, options)
         if result.direction is Direction.FINISH and result.verified:
             # An upgrade whose rollback this was has been rolled back.
             in_progress.settle(sidecar)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OneComponent, ShowSecrets, Sides, Strict
+from gitsnap.cli.parameters import OfSet, OneComponent, ShowSecrets, Sides, Strict
 from gitsnap.core.errors import GitsnapError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _TRY = "gitsnap report -o report.html"
 
 
-@command(group=Group.LOOK, order=140)
+@command(group=Group.LOOK, order=140, several=True)
 def report(
     context: typer.Context,
     sides: Sides = None,
@@ -34,21 +35,45 @@ def report(
     component: OneComponent = None,
     show_secrets: ShowSecrets = False,
     strict: Strict = False,
+    set_name: OfSet = None,
 ) -> None:
     """Write what an upgrade changed as one HTML page."""
+    session: Session = context.obj
+    if sides is not None and len(sides) > 2:
+        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap report A B -o FILE.html")
+    roots = sets.chosen(session, set_name)
+    pages = dict(zip(roots, _pages(output, roots), strict=True))
+    if not sides and (last := sets.latest_of_all(session, set_name)):
+        sides = [last]
+
+    def show() -> None:
+        _report(session, sides or [], pages.get(session.options.directory or "", output), component)
+
+    sets.each(session, set_name, show)
+
+
+def _pages(output: str | None, roots: list[str]) -> list[str]:
+    """Where the page of each directory goes, of several: beside each other, by the directory's name."""
+    if not roots:
+        return []
+    if output in (None, "", "-"):
+        raise UsageError("each directory has a page of its own, and stdout is one place", hint=_TRY)
+    stem, ending = os.path.splitext(output)
+    names = [os.path.basename(root) for root in roots]
+    return [f"{stem}-{n if names.count(n) == 1 else f'{at}-{n}'}{ending}" for at, n in enumerate(names, 1)]
+
+
+def _report(session: Session, sides: list[str], output: str | None, component: str | None) -> None:
     from gitsnap.cli.render import text
     from gitsnap.cli.report import page as pages
     from gitsnap.ops.report import history as past
     from gitsnap.ops.report import report as operation
 
-    session: Session = context.obj
-    if sides is not None and len(sides) > 2:
-        raise UsageError(f"too many sides: {' '.join(sides)}", hint="gitsnap report A B -o FILE.html")
     target = _target(session, output)
     with session.open() as (sidecar, settings):
         if target is not None:
             _require_place(target, sidecar.path)
-        episode, (old, new) = past.sides(sidecar, sides or [], settings)
+        episode, (old, new) = past.sides(sidecar, sides, settings)
         masker = session.out.secrets.masker
         found = operation.report(
             sidecar,

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.bring_back import bring_back
-from gitsnap.cli.parameters import OnlyComponent, PrintPlan, RunningDatabases, Yes
+from gitsnap.cli.parameters import OfSet, OnlyComponent, PrintPlan, RunningDatabases, Yes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=10, recorded=True)
+@command(group=Group.BRING_BACK, order=10, recorded=True, several=True)
 def rollback(
     context: typer.Context,
     snapshot: Annotated[
@@ -28,11 +29,17 @@ def rollback(
         bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
     ] = False,
     running_databases: RunningDatabases = None,
+    set_name: OfSet = None,
     force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
 ) -> None:
     """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
     # As the old coordinator called it.
     yes = yes or force
+    if roots := sets.chosen(context.obj, set_name):
+        if component is not None or keep_edits:
+            raise UsageError("--component and --keep-edits are about one directory")
+        sets.go_back(context.obj, roots, snapshot, dry_run=dry_run, yes=yes, running_databases=running_databases)
+        return
     if keep_edits:
         if component is not None:
             raise UsageError("--keep-edits does not go with --component")

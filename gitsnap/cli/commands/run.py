@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Follows, Group, command
-from gitsnap.cli.parameters import RunningDatabases
+from gitsnap.cli.parameters import OfSet, RunningDatabases
 from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.core.settings import Settings
     from gitsnap.core.upgrade import Event, OnFailure, Tell
+    from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.store.locate import Place
     from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 
 
-@command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE, recorded=True)
+@command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE, recorded=True, several=True)
 def run(
     context: typer.Context,
     words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its arguments.")],
@@ -75,6 +77,7 @@ def run(
         str | None, typer.Option("--start", metavar="CMD", help="Start it again by this, before the checks.")
     ] = None,
     running_databases: RunningDatabases = None,
+    set_name: OfSet = None,
 ) -> None:
     """Run a command as an upgrade; roll back when it fails.
 
@@ -104,6 +107,10 @@ def run(
     if bool(stop) is not bool(start):
         raise UsageError("--stop and --start go with each other")
     limit = _span(timeout, "--timeout") if timeout is not None else None
+    if roots := sets.chosen(session, set_name):
+        if stop:
+            raise UsageError("--stop and --start are about one directory", hint="stop and start it in COMMAND")
+        raise typer.Exit(_run_all(session, roots, wanted, words, limit, events, running_databases, watch=watch))
     around = Around(running_databases, (stop, start) if stop and start else None, timer)
     result = _carry_out(session, wanted, words, limit, watch, events, around)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
@@ -229,6 +236,67 @@ def _span(text: str | None, name: str) -> float:
     return 0.0 if text is None else parse(text, name)
 
 
+def _run_all(
+    session: Session,
+    roots: list[str],
+    wanted: UpgradeRequest,
+    words: list[str],
+    limit: float | None,
+    events: str | None,
+    running_databases: str | None,
+    *,
+    watch: bool,
+) -> int:
+    """One upgrade over several directories; its exit code."""
+    from gitsnap.cli.render import sets as render
+    from gitsnap.core.upgrade import Outcome
+    from gitsnap.ops.process.processes import SignalWaiter
+    from gitsnap.ops.sets.result import broke_off, failed
+    from gitsnap.ops.sets.upgrade import SetUpgrade
+    from gitsnap.ops.upgrade.run import Launch, findable
+    from gitsnap.ops.upgrade.run import run as operation
+
+    if watch or wanted.waits:
+        raise UsageError("--watch, --soak and --confirm are about one directory")
+    if not findable(words[0], session.environ, session.cwd):
+        raise _no_command(words[0], session, None)
+    tell = _events(session, events)
+    sets.protect(session, roots)
+    _stop_on_hangup()
+    with sets.all_of(session, roots, running_databases) as members:
+        for said in (wanted.command, *wanted.checks):
+            session.out.secrets.text(str(said))
+        upgrade = SetUpgrade(
+            members,
+            wanted,
+            clock=lambda: session.now,
+            directory=session.cwd,
+            tell=tell,
+            observer=session.out.progress(),
+        )
+        upgrade.begin()
+        launch = Launch(
+            words,
+            session.environ,
+            timeout=limit,
+            umask=callers_umask(),
+            quiet_stdout=session.options.json or events in ("-", "fd:1"),
+        )
+        with SignalWaiter() as signals:
+            result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
+    back = sets.placed(roots, f"rollback {result.upgrade}@pre")
+    with suppress(Exception):
+        if not session.options.json:
+            render.upgraded(session.out, result, back, sets.placed(roots, f"changelog {result.upgrade}"))
+            sys.stderr.flush()
+    terminal.work_is_done()
+    if result.outcome is Outcome.ROLLBACK_FAILED:
+        raise failed(result, f"what was there is kept; try again: {sets.placed(roots[:1], 'recover')}")
+    if result.outcome is Outcome.KEPT and result.broke_off:
+        raise broke_off(result, f"to go back: {back}")
+    return _exit_code(result)
+
+
 def _stop_on_hangup() -> None:
     """A closed terminal stops what has not begun yet as Ctrl-C does, unless nohup has said otherwise."""
 
@@ -310,7 +378,7 @@ def _text(words: list[str]) -> str:
     return shlex.join(words)
 
 
-def _exit_code(result: Upgraded) -> int:
+def _exit_code(result: Upgraded | SetUpgraded) -> int:
     """20 when it was rolled back; of what was kept, the command's own, as a shell has it."""
     from gitsnap.core.upgrade import Outcome
 

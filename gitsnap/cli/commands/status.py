@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import ShowSecrets
+from gitsnap.cli.parameters import OfSet, ShowSecrets
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=30)
-def status(context: typer.Context, show_secrets: ShowSecrets = False) -> None:
+@command(group=Group.LOOK, order=30, several=True)
+def status(context: typer.Context, show_secrets: ShowSecrets = False, set_name: OfSet = None) -> None:
     """Say how things stand, on one screen."""
+    sets.each(context.obj, set_name, lambda: _status(context.obj))
+
+
+def _status(session: Session) -> None:
     from gitsnap.core.retention import describe
     from gitsnap.ops.query.status import status as operation
 
-    session: Session = context.obj
     # Where both go to one screen, to say it once is enough.
     with session.open(tells_pending=session.out.width is not None) as (sidecar, settings):
         result = operation(sidecar, settings, now=session.now, observer=session.out.progress())

@@ -95,6 +95,8 @@ class Terminal:
         # What is not to be shown; a session with a sidecar knows better (Session.hide_secrets).
         self.secrets = Concealing()
         self._color = options.color and not options.json and sys.stdout.isatty()
+        # Where a document is one directory's of several: all of them, in order.
+        self.gathered: list[dict[str, Any]] | None = None
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
         self.full_screen = self.interactive and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.width = _width() if sys.stdout.isatty() else None
@@ -121,7 +123,10 @@ class Terminal:
 
         here = "".join(
             f" {option} {shlex.quote(value)}"
-            for option, value in (("-C", self._options.directory), ("--store", self._options.typed_store))
+            for option, value in (
+                *(("-C", directory) for directory in self._options.directories),
+                ("--store", self._options.typed_store),
+            )
             if value is not None
         )
         return f"gitsnap{here} {words}"
@@ -152,7 +157,10 @@ class Terminal:
                 print(visible(self.secrets.known(text)), file=sys.stderr)
 
     def document(self, content: dict[str, Any]) -> None:
-        """The one JSON document."""
+        """The one JSON document, or one of several that are gathered."""
+        if self.gathered is not None:
+            self.gathered.append(content)
+            return
         from gitsnap.cli.render import json
 
         self.raw([json.encode(self.secrets.document({"schema": 1} | content))])

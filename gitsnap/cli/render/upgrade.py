@@ -22,6 +22,8 @@ class Narrator:
 
     def __init__(self, out: Terminal) -> None:
         self._out, self._heard = out, True
+        # The directory that was spoken of last, where there are several.
+        self._where: object = None
 
     def tell(self, event: Event) -> None:
         """One event."""
@@ -30,6 +32,10 @@ class Narrator:
             return
         try:
             clear()
+            where = event.facts.get("installation")
+            if where not in (None, self._where):
+                self._where = where
+                self._out.remark(self._out.style(f"{formatting.name(str(where))}:", "dim"))
             for line in say(self._out.secrets.document(dict(event.facts))):
                 self._out.remark(self._out.style(line, "dim"))
         except OSError:
@@ -205,6 +211,9 @@ def cut_short(out: Terminal, found: CutShort) -> None:
         out.warn(f"the upgrade {found.upgrade}{command} could not be rolled back: {out.told(found.problem)}")
     else:
         out.warn(f"the upgrade {found.upgrade}{command} was cut short {_STAGES[found.stage.value]}")
+    if found.directories and found.stage.value in ("snapshot", "ready"):
+        out.warn(f"it has changed nothing; {out.command('recover')} forgets it, here and in the others")
+        return
     if found.stored is None or found.stage.value in ("snapshot", "ready"):
         out.warn("it has changed nothing; start it again when you like")
         return
@@ -218,6 +227,12 @@ def cut_short(out: Terminal, found: CutShort) -> None:
         return
     if found.half_way:
         out.warn(f"  its rollback was begun: {out.command('recover --finish')} brings it to its end")
+        return
+    if found.directories:
+        out.warn(f"  it was over {', '.join(map(formatting.name, found.directories))}")
+        out.warn(f"  to bring all back:    {out.command('recover')}")
+        out.warn(f"  to see what it did:   {out.command(f'diff --stat {found.upgrade}@pre')}")
+        out.warn(f"  to keep what is here: {out.command('recover --give-up')}")
         return
     out.warn(f"  to go back:           {out.command(f'rollback {found.upgrade}@pre')}")
     out.warn(f"  to see what it did:   {out.command(f'diff --stat {found.upgrade}@pre')}")

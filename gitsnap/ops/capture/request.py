@@ -30,6 +30,7 @@ class Request:
 
     `undoes` and `redoes` are as in a snapshot.
     `running` are the databases at work in what was looked at; with `refuse_running` none is taken where there are any.
+    `directories` are those of its upgrade, where that has several.
     """
 
     kind: Kind = Kind.MANUAL
@@ -45,6 +46,7 @@ class Request:
     redoes: str | None = None
     running: list[Running] = field(default_factory=list)
     refuse_running: bool = False
+    directories: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -78,6 +78,7 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
         running=tuple(r.told for r in request.running),
         undoes=request.undoes,
         redoes=request.redoes,
+        directories=request.directories,
         sequence=None if request.kind is Kind.IMPORTED else following(living, known.places().values()),
     )
 

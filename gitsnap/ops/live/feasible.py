@@ -172,6 +172,21 @@ def lasting(root: str, rows: Mapping[bytes, Row], total: int) -> list[Problem]:
     return found
 
 
+def short_together(sizes: Mapping[str, int]) -> list[Problem]:
+    """The directories (real paths) that share a file system on which each could come back (so many bytes), and all of
+    them could not."""
+    shared: dict[int, list[str]] = {}
+    for root in sizes:
+        shared.setdefault(os.stat(root).st_dev, []).append(root)
+    found = []
+    for roots in shared.values():
+        needed, there = sum(sizes[root] for root in roots), free(roots[0])
+        if len(roots) > 1 and needed > there >= max(sizes[root] for root in roots):
+            words = f"bringing back {', '.join(roots)} takes {size(needed)} together, and {size(there)} are free there"
+            found.append(Problem(os.fsencode(roots[0]), words))
+    return found
+
+
 def require_some_way_in(root: str) -> None:
     """Raise GitsnapError where nothing below `root` can be written, so that no rollback could do anything at all."""
     with Obstacles(root) as obstacles:

@@ -19,7 +19,7 @@ from gitsnap.ops.process import processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
-from gitsnap.sidecar.state.upgrade_record import UpgradeRecord, Wait
+from gitsnap.sidecar.state.upgrade_record import Members, UpgradeRecord, Wait
 
 UNDECIDED = (UpgradePhase.SOAK, UpgradePhase.CONFIRM)
 _MOVED = "the sidecar does not lie where the upgrade was run: its checks are not run from there"
@@ -44,6 +44,8 @@ class CutShort:
     running: int | None = None
     half_way: bool = False
     wait: Wait | None = None
+    # The directories that it was over, where that were several.
+    directories: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,13 +81,30 @@ def waiting(sidecar: Sidecar, now: Reading) -> Waiting | None:
     )
 
 
-def claim(sidecar: Sidecar, upgrade: str, command: str, lock_wait: float, wait: Wait | None = None) -> None:
-    """Say that an upgrade begins; LockedError while another one lives, PendingRecoveryError while one that nobody sees
-    to waits for what becomes of it."""
+def claim(
+    sidecar: Sidecar,
+    upgrade: str,
+    command: str,
+    lock_wait: float,
+    wait: Wait | None = None,
+    members: Members = (),
+) -> None:
+    """Say that an upgrade begins, over several directories perhaps (`members`).
+
+    LockedError while another one lives, PendingRecoveryError while one that nobody sees to waits for what becomes of
+    it, or was cut short over several directories.
+    """
     me = processes.identify(os.getpid())
     assert me is not None
     known = upgrade_record.load(sidecar)
     other = known.runner if known and _at_work(known) else None
+    if known is not None and known.members and other is None and look(sidecar) is not None:
+        raise PendingRecoveryError(
+            f"the upgrade {known.upgrade} of several directories, {sidecar.installation} among them, was cut short and "
+            "has to be settled first",
+            path=sidecar.installation,
+            hint="`gitsnap recover` brings all of them back, `gitsnap recover --give-up` leaves them as they are",
+        )
     if known is not None and _is_abandoned(sidecar, known):
         raise PendingRecoveryError(
             f"the upgrade {known.upgrade} waits for what becomes of it, and nobody sees to that; nothing was started",
@@ -93,7 +112,7 @@ def claim(sidecar: Sidecar, upgrade: str, command: str, lock_wait: float, wait: 
         )
     if wait is not None:
         wait = replace(wait, where=upgrade_record.here(sidecar))
-    upgrade_record.claim(sidecar, UpgradeRecord(upgrade, command, me, wait=wait), lock_wait, other)
+    upgrade_record.claim(sidecar, UpgradeRecord(upgrade, command, me, wait=wait, members=members), lock_wait, other)
 
 
 def _is_abandoned(sidecar: Sidecar, known: UpgradeRecord) -> bool:
@@ -247,7 +266,8 @@ def _at_work(known: UpgradeRecord) -> bool:
 def settle(sidecar: Sidecar) -> None:
     """Say that whatever was cut short has been dealt with. An upgrade that lives is left alone."""
     known = upgrade_record.load(sidecar) if sidecar.upgrading else None
-    if known is not None and not _at_work(known):
+    # One of several directories alone settles nothing.
+    if known is not None and not known.members and not _at_work(known):
         upgrade_record.clear(sidecar)
 
 
@@ -273,11 +293,14 @@ def look(sidecar: Sidecar) -> CutShort | None:
             return None
         if mine.outcome is Outcome.ROLLBACK_FAILED:
             stage, problem = UpgradePhase.ROLLBACK_FAILED, mine.failure
-    if mine is not None and known.wait is None and _settled(mine, living, stage):
+    if mine is not None and known.wait is None and not known.members and _settled(mine, living, stage):
         return None
     running = known.child.pid if known.child and processes.alive(known.child) else None
     half_way = sidecar.pending is not None and not sidecar.busy
-    return CutShort(known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way, known.wait)
+    roots = tuple(root for root, _ in known.members)
+    return CutShort(
+        known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way, known.wait, roots
+    )
 
 
 def _settled(mine: Stored, living: list[Snapshot], stage: UpgradePhase) -> bool:

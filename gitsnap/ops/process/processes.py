@@ -229,6 +229,22 @@ def _of_session(session: int) -> list[int]:
     return found
 
 
+def with_variables(**values: str) -> list[int]:
+    """The processes that were started with all of these in their environment, as far as that may be seen; not this one,
+    nor those that it descends from."""
+    wanted, found = {os.fsencode(f"{name}={value}") for name, value in values.items()}, []
+    mine, above = set(), os.getpid()
+    while above and above not in mine and (fields := _stat(above)) is not None:
+        mine.add(above)
+        above = int(fields[1])
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal() and int(entry) not in mine:
+            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
+                if wanted <= set(file.read().split(b"\0")):
+                    found.append(int(entry))
+    return found
+
+
 def send(pid: int, number: int) -> None:
     """Send a signal to a child, or to a group (negative), that may have ended meanwhile."""
     with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Changing the sidecar's gitsnap.toml: the table of components, and nothing else in the file."""
+"""Changing configuration: the sidecar's table of components, the user's sets, and nothing else in the file."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gitsnap.core.errors import GitsnapError, UsageError
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.repository import Sidecar
 
 FILE = "gitsnap.toml"
-_HEADING = re.compile(r"^\s*\[\s*components\s*\]\s*(?:#.*)?$")
 _ANY_HEADING = re.compile(r"^\s*\[")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -43,7 +42,7 @@ def change_components(sidecar: Sidecar, change: Callable[[Table], Table], wait: 
                 raise UsageError(
                     f"'{name}' cannot be the name of a component", hint="letters, digits, dash, underscore"
                 )
-        fresh = _replaced(text, wanted)
+        fresh = _replaced(text, "components", wanted)
         if not _says(fresh, _parsed(text, sidecar) | {"components": wanted}):
             raise GitsnapError(
                 f"the components in {FILE} are written in a way that can only be changed by hand",
@@ -54,10 +53,30 @@ def change_components(sidecar: Sidecar, change: Callable[[Table], Table], wait: 
     return wanted
 
 
-def _says(text: str, wanted: Mapping[str, Any]) -> bool:
+def change_set(path: str, name: str, roots: Sequence[str] | None) -> None:
+    """Write into the user's configuration at `path` what the set `name` is, durably, or that it is none; everything
+    else in the file stays as it was.
+
+    Raises GitsnapError when the file has the sets in a form that only a person should edit.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    text = (files.read(path, limits.SETTINGS) or b"").decode("utf-8", "replace")
+    table = tomllib.loads(text)
+    sets = {k: v for k, v in table.get("sets", {}).items() if k != name}
+    sets |= {} if roots is None else {name: list(roots)}
+    fresh = _replaced(text, "sets", sets)
+    if not _says(fresh, table | {"sets": sets}, "sets"):
+        raise GitsnapError(
+            f"the sets in {path} are written in a way that can only be changed by hand", path=path, hint="edit it"
+        )
+    real = os.path.realpath(path)
+    files.replace(real, fresh.encode(), os.path.dirname(real))
+
+
+def _says(text: str, wanted: Mapping[str, Any], name: str = "components") -> bool:
     """Whether the text is TOML for these tables; an empty one may be missing."""
     try:
-        return {"components": {}} | tomllib.loads(text) == wanted
+        return {name: {}} | tomllib.loads(text) == wanted
     except (tomllib.TOMLDecodeError, RecursionError):
         return False
 
@@ -73,12 +92,12 @@ def _parsed(text: str, sidecar: Sidecar) -> dict[str, Any]:
         raise UsageError(f"{sidecar.path}/{FILE} is not valid TOML: {error}") from None
 
 
-def _replaced(text: str, table: Mapping[str, list[str] | str]) -> str:
-    lines = text.splitlines()
-    start = next((n for n, line in enumerate(lines) if _HEADING.match(line)), None)
+def _replaced(text: str, title: str, table: Mapping[str, list[str] | str]) -> str:
+    lines, heading = text.splitlines(), re.compile(rf"^\s*\[\s*{title}\s*\]\s*(?:#.*)?$")
+    start = next((n for n, line in enumerate(lines) if heading.match(line)), None)
     # A JSON string of printable text is a TOML string, too.
     body = [f"{name} = {json.dumps(value)}" for name, value in table.items()]
-    section = ["[components]", *body] if body else []
+    section = [f"[{title}]", *body] if body else []
     if start is None:
         kept = [*lines, ""] if lines and lines[-1].strip() and section else lines
         return "".join(line + "\n" for line in [*kept, *section])

@@ -218,6 +218,20 @@ class Upgrade:
         self._is_started = True
         self.sidecar.noted.begin()
 
+    def runs_as(self, pid: int) -> None:
+        """This process is the command."""
+        in_progress.update(self.sidecar, child=pid)
+
+    def note_left(self, processes: list[dict[str, Any]]) -> None:
+        """For the audit log: what the command has left running."""
+        self.sidecar.noted.details["left_running"] = processes
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why going back may not be exact."""
+        assert self.result is not None
+        return self.result.doubts
+
     def _take(self, kind: Kind, now: datetime, exit_code: int | None) -> Captured:
         wanted = self._wanted
         word = "before" if kind is Kind.PRE else "after"
@@ -228,6 +242,7 @@ class Upgrade:
             upgrade=self.id,
             command=wanted.command or None,
             exit_code=exit_code,
+            directories=wanted.directories,
         )
 
         def report(done: HookResult) -> None:

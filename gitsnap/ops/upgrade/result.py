@@ -40,7 +40,8 @@ class BrokeOffError(GitsnapError):
 class UpgradeRequest:
     """An upgrade that is asked for. `command` is its text for people and trailers; `check_timeout` is in seconds.
 
-    With `incomplete`, a first snapshot that lacks paths is good enough.
+    With `incomplete`, a first snapshot that lacks paths is good enough. `directories` are all that it is over (real
+    paths), where that are several.
 
     `soak` and `confirm` are in seconds, 0 for neither: the checks go on for so long, `every` so many seconds; the
     directory goes back unless somebody says keep in time. With `keep_edits`, what was changed meanwhile stays then.
@@ -53,6 +54,7 @@ class UpgradeRequest:
     check_timeout: float = 300.0
     on_failure: OnFailure = OnFailure.ROLLBACK
     incomplete: bool = False
+    directories: tuple[str, ...] = ()
     soak: float = 0.0
     every: float = 30.0
     confirm: float = 0.0

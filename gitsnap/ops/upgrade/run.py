@@ -6,18 +6,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from gitsnap.core.upgrade import Moment, failure_of
-from gitsnap.ops.live import in_progress
 from gitsnap.ops.parallel import pool
 from gitsnap.ops.process import processes
 from gitsnap.ops.process.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade
+from gitsnap.ops.upgrade.lifecycle import Ask
 from gitsnap.ops.upgrade.problems import describe
-from gitsnap.ops.upgrade.result import Upgraded
 
 # What a shell makes of a command that cannot be started: not found, and not executable.
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -52,14 +51,53 @@ class _Ended:
     failure: str
 
 
-def run(upgrade: Upgrade, launch: Launch, waiter: Waiter, *, ask: Ask = lambda _: True) -> Upgraded:
+Result = TypeVar("Result", covariant=True)
+
+
+class Begun(Protocol[Result]):
+    """An upgrade whose first snapshots stand, of one directory or of several."""
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why going back may not be exact."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the command finds in its environment."""
+
+    def tell(self, moment: Moment, **facts: Any) -> None:
+        """Tell of something that happened."""
+
+    def start(self) -> None:
+        """From now on there may be changes."""
+
+    def runs_as(self, pid: int) -> None:
+        """This process is the command."""
+
+    def note_left(self, processes: list[dict[str, Any]]) -> None:
+        """For the audit log: what the command has left running."""
+
+    def finish(
+        self,
+        failure: str,
+        *,
+        waiter: Waiter,
+        exit_code: int | None,
+        environ: Mapping[str, str] | None,
+        umask: int,
+        ask: Ask,
+        quiesce: Callable[[], None],
+    ) -> Result:
+        """Keep, or go back."""
+
+
+def run(upgrade: Begun[Result], launch: Launch, waiter: Waiter, *, ask: Ask = lambda _: True) -> Result:
     """Run the command between `begin`, which has been called, and `finish`, which is called here.
 
     Raises GitsnapError where nothing was started. After that it raises nothing.
     """
     processes.adopt_orphans()
-    assert upgrade.result is not None
-    command = _Command(upgrade, launch, waiter, upgrade.result.doubts)
+    command = _Command(upgrade, launch, waiter, upgrade.doubts)
     upgrade.start()
     try:
         ended = command.run()
@@ -78,7 +116,7 @@ def run(upgrade: Upgrade, launch: Launch, waiter: Waiter, *, ask: Ask = lambda _
 
 @dataclass(slots=True)
 class _Command:
-    upgrade: Upgrade
+    upgrade: Begun[object]
     launch: Launch
     waiter: Waiter
     doubts: list[str]
@@ -97,7 +135,7 @@ class _Command:
             code = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             self.upgrade.tell(Moment.COMMAND_EXITED, exit_code=code, signal=None, timed_out=False, duration=0.0)
             return _Ended(code, f"the command could not be started: {error.strerror}")
-        in_progress.update(self.upgrade.sidecar, child=process.pid)
+        self.upgrade.runs_as(process.pid)
         self.upgrade.tell(Moment.COMMAND_STARTED, pid=process.pid, command=list(self.launch.words))
         watch = _Watch(self)
         code, timed_out = self._wait(process, watch, started)
@@ -188,7 +226,7 @@ class _Command:
             if not left:
                 return
             named = processes.names(left)
-            self.upgrade.sidecar.noted.details["left_running"] = named[:_NOTED]
+            self.upgrade.note_left(named[:_NOTED])
             self.upgrade.tell(Moment.PROCESSES_LEFT, processes=named)
 
     def quiesce(self) -> None:

@@ -18,6 +18,8 @@ from gitsnap.core.upgrade import OnFailure, Process, UpgradePhase
 from gitsnap.sidecar import files, locks
 from gitsnap.sidecar.repository import UPGRADE_RECORD, Sidecar
 
+Members = tuple[tuple[str, str], ...]
+
 
 @dataclass(slots=True, frozen=True)
 class Wait:
@@ -48,7 +50,8 @@ class Wait:
 
 @dataclass(slots=True, frozen=True)
 class UpgradeRecord:
-    """What is going on. `child` is the command's process, `exit_code` what it ended with."""
+    """What is going on. `child` is the command's process, `exit_code` what it ended with. `members` are the directories
+    that it is over, in their order, where that are several: real path and sidecar of each."""
 
     upgrade: str
     command: str
@@ -59,6 +62,7 @@ class UpgradeRecord:
     exit_code: int | None = None
     problem: str = ""
     wait: Wait | None = None
+    members: Members = ()
 
 
 def load(sidecar: Sidecar) -> UpgradeRecord | None:
@@ -70,10 +74,20 @@ def load(sidecar: Sidecar) -> UpgradeRecord | None:
         found = json.loads(data)
         processes = {k: Process(**found[k]) if found[k] else None for k in ("runner", "child")}
         wait = _wait(found["wait"]) if found.get("wait") is not None else None
-        record = UpgradeRecord(**{**found, **processes, "stage": UpgradePhase(found["stage"]), "wait": wait})
+        read = {"stage": UpgradePhase(found["stage"]), "wait": wait, "members": members_of(found.get("members", []))}
+        record = UpgradeRecord(**{**found, **processes, **read})
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return record if _is_sound(record) else None
+
+
+def members_of(found: object) -> Members:
+    """What is read of several directories; ValueError for what we would not have written."""
+    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):
+        raise ValueError("these are no directories")
+    if not all(isinstance(path, str) and path.startswith("/") and "\0" not in path for pair in found for path in pair):
+        raise ValueError("these are no directories")
+    return tuple((root, store) for root, store in found)
 
 
 def _wait(found: dict[str, Any]) -> Wait:

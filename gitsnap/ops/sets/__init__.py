@@ -1,0 +1,1 @@
+"""Several directories, one upgrade: taken together, brought back together, settled together."""

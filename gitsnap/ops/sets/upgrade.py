@@ -1,0 +1,342 @@
+"""One upgrade over several directories: all of them stand before anything starts, and all go back when it fails.
+
+Whoever kills it leaves records in the sidecar of each directory, by which one `recover` settles all (recovery.py).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from gitsnap.core.errors import GitsnapError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Kind
+from gitsnap.core.outcome import Ending
+from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, UpgradePhase, upgrade_id, upgrades
+from gitsnap.ops.live import in_progress, service
+from gitsnap.ops.live.feasible import short_together
+from gitsnap.ops.process.processes import Waiter
+from gitsnap.ops.process.shell import Surroundings
+from gitsnap.ops.sets import going_back
+from gitsnap.ops.sets.members import Member, held, named, services_stopped
+from gitsnap.ops.sets.result import SetUpgraded
+from gitsnap.ops.store import outcomes
+from gitsnap.ops.upgrade.bring_back import Clock
+from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade
+from gitsnap.ops.upgrade.problems import describe
+from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
+from gitsnap.sidecar import catalog
+from gitsnap.sidecar.state import disk_reserve, register
+from gitsnap.sidecar.state.upgrade_record import Members
+
+# What is told of all at once, not of one directory.
+_OF_ALL = frozenset({Moment.CHECK_PASSED, Moment.CHECK_FAILED})
+
+
+class _Part(Upgrade):
+    """The upgrade as it concerns one directory of several."""
+
+    done: Upgraded
+
+    def tell(self, moment: Moment, **facts: Any) -> None:
+        """As of any upgrade, with the directory that it is about."""
+        where = {} if moment in _OF_ALL else {"installation": self.sidecar.installation}
+        super().tell(moment, **where, **facts)
+
+    def known(self) -> set[str]:
+        """The ids of upgrades that this sidecar knows."""
+        return {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
+
+    def claim(self, name: str, members: Members) -> None:
+        """Say that it begins, and over which directories; LockedError while another one lives."""
+        in_progress.claim(self.sidecar, name, self._wanted.command, self._settings.lock_wait, members=members)
+        self.id = self.sidecar.noted.upgrade = name
+
+    def take_first(self) -> None:
+        """The snapshot before it, read again; and what could not be put back."""
+        now, around = self._clock(), self._settings.service
+        if around is not None and around.upgrade:
+            service.stop(self.sidecar, around, self._turned)
+        pre = self._take(Kind.PRE, now, None).snapshot
+        self.done = self.result = Upgraded(self.id, pre, self._wanted.command)
+        self._prove(pre)
+        self._foresee(pre)
+        ending = Ending(self.id, command=self._wanted.command)
+        outcomes.record(self.sidecar, pre, ending, now, self._settings.lock_wait)
+        in_progress.update(self.sidecar, stage=UpgradePhase.READY, pre=pre.id)
+        self._reserve = disk_reserve.hold(self.sidecar)
+
+    def forsake(self) -> None:
+        """Nothing was started."""
+        disk_reserve.release(self._reserve)
+        if self.id:
+            self._forsake(self.result.pre if self.result else None)
+
+    def start(self) -> None:
+        """Write down that from now on the directory may be changed. Raises OSError."""
+        in_progress.started(self.sidecar)
+        self._is_started = True
+        self.sidecar.noted.begin()
+
+    def take_second(self, failure: str, exit_code: int | None) -> None:
+        """The snapshot after it."""
+        disk_reserve.release(self._reserve)
+        self.done.failure, self.done.exit_code = failure, exit_code
+        in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=exit_code, problem=failure)
+        self._take_post(self.done)
+
+    def start_service(self, waiter: Waiter) -> None:
+        """Where it was stopped for the upgrade."""
+        self._start_service(self.done, waiter)
+
+    def check(self, where: Surroundings, waiter: Waiter) -> None:
+        """The checks of all."""
+        self._check(self.done, where, waiter)
+
+    def decide(self, failure: str, ask: Ask) -> bool:
+        """Whether all go back."""
+        return self._rolls_back(failure, ask)
+
+    def go_back(self) -> None:
+        """To the snapshot before it. Raises nothing."""
+        # The services of all are stopped around the rollbacks of all.
+        self._settings = replace(self._settings, service=None)
+        self._roll_back(self.done, lambda: None)
+
+    def fail(self, problem: str) -> None:
+        """It could not be brought back."""
+        self._fail(self.done, problem)
+
+    def record(self) -> None:
+        """How it ended, for good. Raises GitsnapError or OSError."""
+        outcomes.record(self.sidecar, self.done.pre, self.done.ending(), self._clock(), self._settings.lock_wait)
+
+    def note(self) -> None:
+        """For the audit log."""
+        self._note(self.done)
+
+
+class SetUpgrade:
+    """One upgrade of several directories. `begin`, change them, then `finish`."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        wanted: UpgradeRequest,
+        *,
+        clock: Clock,
+        directory: str,
+        tell: Tell = lambda _: None,
+        observer: Observer = SILENT,
+    ) -> None:
+        self._members, self._clock, self._tell, self._directory = members, clock, tell, directory
+        self._wanted = replace(wanted, directories=tuple(m.root for m in members))
+        self._parts = [
+            _Part(m.sidecar, self._wanted, m.settings, clock=clock, tell=tell, observer=observer) for m in members
+        ]
+        self._wait = members[0].settings.lock_wait
+        self._started = time.monotonic()
+        self.id = ""
+        self.result: SetUpgraded | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why going back may not be exact."""
+        assert self.result is not None
+        return self.result.doubts
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the command and the checks find in their environment: the first directory's, and all in their order."""
+        return self._parts[0].variables | {"GITSNAP_DIRS": os.pathsep.join(m.root for m in self._members)}
+
+    def tell(self, moment: Moment, **facts: Any) -> None:
+        """Tell of something that happened to all of it."""
+        try:
+            self._tell(Event(moment, self._clock(), self.id, facts))
+        except Exception as error:
+            if self.result is None:
+                raise
+            self._tell = lambda _: None
+            self.doubts.append(f"what happened could not be told any more: {describe(error)}")
+
+    def begin(self) -> None:
+        """Take the first snapshot of each and read all of them again. Nothing may be changed before this returns.
+
+        Raises GitsnapError or OSError, as for one directory. There are no first snapshots then.
+        """
+        wanted = self._wanted
+        known = set().union(*(part.known() for part in self._parts))
+        self.id = upgrade_id(self._clock(), wanted.label, known)
+        try:
+            for part in sorted(self._parts, key=lambda p: os.fsencode(p.sidecar.installation)):
+                part.claim(self.id, named(self._members))
+            self.tell(
+                Moment.UPGRADE_STARTED,
+                installations=list(wanted.directories),
+                command=wanted.command,
+                on_failure=wanted.on_failure.value,
+                checks=[c if isinstance(c, str) else getattr(c, "__name__", "callable") for c in wanted.checks],
+            )
+            for part in self._parts:
+                part.take_first()
+            self._foresee()
+        except BaseException:
+            self._forsake()
+            raise
+        done = {p.sidecar.installation: p.done for p in self._parts}
+        self.result = SetUpgraded(self.id, wanted.command, done)
+
+    def _foresee(self) -> None:
+        """Those that share a file system need their space together."""
+        for problem in short_together({p.sidecar.installation: p.done.pre.bytes for p in self._parts}):
+            facts = [{"path": os.fsdecode(problem.path), "reason": problem.reason}]
+            self.tell(Moment.FORESEEN, paths=1, problems=facts)
+
+    def _forsake(self) -> None:
+        for part in self._parts:
+            part.forsake()
+
+    def start(self) -> None:
+        """Write down in each that from now on it may be changed. Nothing may be changed before this returns."""
+        try:
+            for part in self._parts:
+                part.start()
+        except OSError as error:
+            with suppress(OSError, GitsnapError):
+                self._forsake()
+            problem = f"that the upgrade begins could not be written down: {describe(error)}; nothing was started"
+            raise GitsnapError(problem, kind="io", path=self._members[0].sidecar.path) from None
+
+    def runs_as(self, pid: int) -> None:
+        """This process is the command."""
+        for member in self._members:
+            in_progress.update(member.sidecar, child=pid)
+
+    def note_left(self, processes: list[dict[str, Any]]) -> None:
+        """For the audit logs: what the command has left running."""
+        for part in self._parts:
+            part.note_left(processes)
+
+    def finish(
+        self,
+        failure: str,
+        *,
+        waiter: Waiter,
+        exit_code: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        umask: int = -1,
+        ask: Ask = lambda _: True,
+        quiesce: Callable[[], None] = lambda: None,
+    ) -> SetUpgraded:
+        """Take the second snapshots, run the checks once unless there is a `failure` already, and keep all or bring all
+        back. Raises nothing, as for one directory."""
+        result = self.result
+        assert result is not None
+        result.exit_code, result.failure = exit_code, failure
+        try:
+            self._take_second(result)
+            if not result.failure:
+                self._start_services(result, waiter)
+            if not result.failure and self._wanted.checks:
+                variables = dict(environ if environ is not None else os.environ) | self.variables
+                where = Surroundings(self._directory, variables, self._wanted.check_timeout, umask)
+                self._check(result, where, waiter)
+            self._share(result)
+            if result.failure and self._parts[0].decide(result.failure, ask):
+                self._go_back(result, quiesce)
+            elif result.failure:
+                # It failed and is kept: what runs is what is there.
+                self._start_services(result, waiter)
+        except Exception as error:  # noqa: BLE001 - the command was started: there is no going back to "nothing happened"
+            for part in self._parts:
+                if part.done.outcome is Outcome.KEPT:
+                    part.fail(describe(error))
+        result.duration = time.monotonic() - self._started
+        self._record(result)
+        for part in self._parts:
+            part.note()
+        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
+        return result
+
+    def _take_second(self, result: SetUpgraded) -> None:
+        for part in self._parts:
+            part.take_second(result.failure, result.exit_code)
+            if part.done.failure and not result.failure:
+                result.failure = f"{part.sidecar.installation}: {part.done.failure}"
+        if any(part.done.broke_off for part in self._parts) and self._wanted.on_failure is not OnFailure.KEEP:
+            result.failure = result.failure or result.broke_off
+
+    def _start_services(self, result: SetUpgraded, waiter: Waiter) -> None:
+        for part in self._parts:
+            part.start_service(waiter)
+            result.failure = result.failure or part.done.failure
+
+    def _check(self, result: SetUpgraded, where: Surroundings, waiter: Waiter) -> None:
+        for member in self._members:
+            in_progress.update(member.sidecar, stage=UpgradePhase.CHECKS)
+        first = self._parts[0]
+        first.check(where, waiter)
+        result.checks, result.failure = first.done.checks, first.done.failure
+
+    def _share(self, result: SetUpgraded) -> None:
+        """What the record of each directory says of all."""
+        for part in self._parts:
+            part.done.failure, part.done.checks = result.failure, result.checks
+
+    def _go_back(self, result: SetUpgraded, quiesce: Callable[[], None]) -> None:
+        """All of them, in reverse; that one cannot is no reason to leave the others as they are."""
+        for member in self._members:
+            in_progress.update(member.sidecar, stage=UpgradePhase.ROLLBACK, problem=result.failure)
+        try:
+            quiesce()
+        except Exception as error:  # noqa: BLE001 - what it would have ended may be gone anyway
+            result.doubts.append(f"what the command has left running may still write: {describe(error)}")
+        try:
+            with held(self._members, self._wait):
+                self._announce(result)
+                with services_stopped(self._members, alone=True) as services:
+                    self._bring_back()
+                result.doubts += [turns.problem for turns in services if turns.problem]
+        except (GitsnapError, OSError):
+            # Somebody is at work in one of them: that one alone has to wait, and says so.
+            self._bring_back()
+
+    def _announce(self, result: SetUpgraded) -> None:
+        try:
+            going_back.announce(self._members, [p.done.pre.id for p in self._parts], self.id)
+        except OSError as error:
+            # The records of the upgrade tell the same, and say less of how far it is.
+            result.doubts.append(f"that all go back could not be written down: {describe(error)}")
+
+    def _bring_back(self) -> None:
+        for part in reversed(self._parts):
+            if part.done.outcome is Outcome.KEPT:
+                part.go_back()
+
+    def _record(self, result: SetUpgraded) -> None:
+        """Record how it ended in each; when that stands everywhere, it is over."""
+        failed = [p for p in self._parts if p.done.outcome is Outcome.ROLLBACK_FAILED]
+        problem = f"{result.failure}; {result.rollback_error}"
+        is_recorded = True
+        for part in self._parts:
+            part.done.duration = result.duration
+            try:
+                part.record()
+            except Exception as error:  # noqa: BLE001 - as in finish
+                is_recorded = False
+                told = f"how the upgrade ended could not be recorded: {describe(error)}"
+                part.done.doubts.append(told)
+                if part.done.outcome is Outcome.KEPT:
+                    part.done.verified, part.done.broke_off = False, part.done.broke_off or told
+        if failed:
+            for member in self._members:
+                in_progress.update(member.sidecar, stage=UpgradePhase.ROLLBACK_FAILED, problem=problem)
+        elif is_recorded:
+            going_back.arrived(self._members)
+            for member in self._members:
+                in_progress.clear(member.sidecar)
