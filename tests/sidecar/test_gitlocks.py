@@ -231,3 +231,8 @@ def test_locks_of_gitsnaps_own_are_not_gits(tmp_path: Path) -> None:
         str(tmp_path / "refs/gitsnap/x.lock"),
         str(tmp_path / "objects/pack/y.lock"),
     }
+
+
+def test_what_this_process_has_open_is_held_by_nobody_else(tmp_path: Path) -> None:
+    with open(tmp_path / "config.lock", "w"):
+        assert locks.holder_of(str(tmp_path / "config.lock"), str(tmp_path)) is None

@@ -241,3 +241,47 @@ class TestVanished:
         monkeypatch.undo()
         place.reopen()
         assert lost_refs.lost(place.sidecar) == []
+
+
+class TestFile:
+    """The file itself, line by line."""
+
+    def test_what_came_back_is_there_again(self, place: Protected) -> None:
+        first = take(place, "one")
+        living = catalog.snapshots(place.sidecar)
+        register.let_go(place.sidecar, [first], START)
+        known = register.load(place.sidecar)
+        assert known.gone == {first: int(START.timestamp())}
+        assert list(known.living()) == []
+        register.take(place.sidecar, living)
+        known = register.load(place.sidecar)
+        assert (known.gone, known.whole) == ({}, True)
+        assert list(known.living()) == [(first, living[0].commit)]
+
+    def test_for_good_counts_and_is_written_once(self, place: Protected) -> None:
+        first = take(place, "one")
+        register.let_go(place.sidecar, [first], START)
+        register.let_go(place.sidecar, [first], None)
+        path = Path(place.sidecar.own("register"))
+        before = path.read_bytes()
+        assert register.load(place.sidecar).gone == {first: 0}
+        register.let_go(place.sidecar, [first], None)
+        assert path.read_bytes() == before
+
+    def test_what_is_there_is_not_written_again(self, place: Protected) -> None:
+        take(place, "one")
+        path = Path(place.sidecar.own("register"))
+        before = path.read_bytes()
+        register.take(place.sidecar, catalog.snapshots(place.sidecar))
+        assert path.read_bytes() == before
+
+    def test_a_damaged_line_is_told_and_goes_when_another_is_added(self, place: Protected) -> None:
+        first, second = take(place, "one"), take(place, "two", START + timedelta(seconds=1))
+        path = Path(place.sidecar.own("register"))
+        data = path.read_bytes()
+        path.write_bytes(data.replace(first.encode(), b"X" + first.encode()[1:], 1))
+        known = register.load(place.sidecar)
+        assert (known.whole, [*known.taken]) == (False, [second])
+        register.let_go(place.sidecar, [second], None)
+        known = register.load(place.sidecar)
+        assert (known.whole, [*known.taken], known.gone) == (True, [second], {second: 0})
