@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.manifest import Manifest, format_manifest, parse_manifest
+from gitsnap.core.manifest import Manifest, changed_paths, digests_of, format_manifest, parse_manifest
 from gitsnap.core.model import Entry, Inventory, Type
 
 EMPTY = hashlib.sha256(b"").digest()
@@ -219,3 +219,31 @@ def test_eighty_thousand_files_are_quick() -> None:
     # Ten times what it takes: this fails for an accident of complexity, not for a busy machine.
     assert written - start < 2
     assert read - written < 2.5
+
+
+def test_some_digests_are_read_without_the_rest() -> None:
+    files = [file(path, path) for path in NASTY]
+    written = format_manifest(Inventory(entries=files, rules=[b"#hash"], excluded=[b"x"]))
+    wanted = {entry.path: entry.sha256 for entry in files}
+    assert digests_of(written, wanted) == wanted
+    for path in NASTY:
+        assert digests_of(written, {path}) == {path: wanted[path]}, path
+    assert digests_of(written, {b"elsewhere", b"./-", b"#hash\n"}) == {}
+
+
+def test_the_paths_that_two_texts_tell_differently() -> None:
+    before = format_manifest(Inventory(entries=[file(path, path) for path in NASTY]))
+    after = format_manifest(
+        Inventory(entries=[file(p, p + b"!") for p in NASTY[:9]] + [file(p, p) for p in NASTY[9:-1]])
+    )
+    assert changed_paths(before, after) == {*NASTY[:9], NASTY[-1]}
+    assert changed_paths(before, before) == set()
+    with pytest.raises(IntegrityError):
+        changed_paths(before, before + b"no line\n")
+
+
+def test_an_excluded_path_that_occurs_twice_is_refused() -> None:
+    written = format_manifest(Inventory(excluded=[b"a", b"b"]))
+    assert parse_manifest(written).excluded == [b"a", b"b"]
+    with pytest.raises(IntegrityError, match="line 5: the excluded paths are not sorted, or one occurs twice"):
+        parse_manifest(written.replace(b"# excluded b\n", b"# excluded a\n"))

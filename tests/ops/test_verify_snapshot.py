@@ -130,3 +130,12 @@ def test_a_content_that_is_lost(told: Told, monkeypatch: pytest.MonkeyPatch) -> 
     verdict = verify_snapshot(told.sidecar, told.taken, {}, SILENT)
     assert not verdict.ok
     assert (verdict.files, verdict.bytes) == (0, 0)
+
+
+def test_what_was_found_damaged_before_is_damaged_here(told: Told) -> None:
+    entry = told.inventory_.by_path()[b"g"]
+    assert entry.oid is not None
+    assert entry.sha256 is not None
+    verdict = verify_snapshot(told.sidecar, told.taken, {entry.oid: "it cannot be read"}, SILENT)
+    assert verdict.problems == [Finding(b"g", "it cannot be read", entry.sha256.hex())]
+    assert (verdict.files, verdict.bytes, verdict.ok) == (1, 4, False)
