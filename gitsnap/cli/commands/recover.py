@@ -63,7 +63,9 @@ def recover(
         settled = result.direction is not None or bool(result.cleared)
         if settled and not session.options.json:
             restore.recovered(session.out, result)
-        upgraded = _go_on(session, sidecar, settings) if direction is None and result.direction is None else None
+        # A rollback that had moved nothing yet was taken back; that of an upgrade is still to be done.
+        goes_on = direction is None and result.direction is not Direction.FINISH
+        upgraded = _go_on(session, sidecar, settings) if goes_on else None
         if (upgraded is not None and not upgraded.left) or not sidecar.upgrading:
             session.remove_timer(sidecar)
         well = _bring_up(session, sidecar, settings)
