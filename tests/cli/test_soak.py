@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.terminal import gitsnap_on_terminal, left_on_screen
 from tests.support.webapp import PATIENCE, Shop, edit, until
 
 # Longer than any test.
@@ -381,3 +382,17 @@ def test_a_keep_that_comes_too_late_for_the_runner_is_told(shop: Shop) -> None:
             code = run.process.wait(PATIENCE)
         assert (code == 0) == (said.returncode == 0), said.stderr
         assert shop.last["status"] == ("kept" if code == 0 else "rolled-back")
+
+
+def test_a_terminal_counts_down(shop: Shop) -> None:
+    code, shown = gitsnap_on_terminal(
+        *("-C", str(shop.app), "run", "--confirm", "1.5s", "--", *shop.upgrade("2")),
+        cwd=shop.app,
+        env={**os.environ, "GITSNAP_HOME": str(shop.home), "TERM": "xterm"},
+        columns=200,
+    )
+    assert code == 20
+    assert f"\r\x1b[Kgoes back in 1 s unless: gitsnap -C {shop.app} keep" in shown
+    # The line is gone when something else is said.
+    left = left_on_screen(shown)
+    assert not any("unless: gitsnap" in line for line in left), left

@@ -220,7 +220,7 @@ class Countdown:
             _live.append(self)
         self._text = text
         try:
-            print(f"\r{_STYLE}K{formatting.clip(visible(text), _width() - 1)}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{formatting.clip(visible(text), _width() - 1)}", end="", file=sys.stderr, flush=True)
         except OSError:
             # The terminal is gone.
             self.finished()
@@ -232,7 +232,7 @@ class Countdown:
             _live.remove(self)
             self._text = ""
             with suppress(OSError):
-                print(f"\r{_STYLE}K", end="", file=sys.stderr, flush=True)
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class ProgressLine:
