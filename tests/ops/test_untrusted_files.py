@@ -24,6 +24,14 @@ STRANGE = {
     b'"child": null, "stage": "command"}',
     "a text for an exit code": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "command", '
     b'"exit_code": "x"}' % PROCESS,
+    "a number for what it waits for": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, '
+    b'"stage": "soak", "wait": 5}' % PROCESS,
+    "a text for a time": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "soak", '
+    b'"wait": {"soak": "x", "checks": [], "term": null}}' % PROCESS,
+    "no clock": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "soak", '
+    b'"wait": {"checks": [], "term": {"began": {"boot": "b", "ticks": NaN, "wall": 1}, "seen": 0}}}' % PROCESS,
+    "a number for a check": b'{"upgrade": "u", "command": "c", "runner": %s, "child": null, "stage": "soak", '
+    b'"wait": {"checks": [1], "term": null}}' % PROCESS,
     "nobody who runs it": b'{"upgrade": "u", "command": "c", "runner": null, "child": null, "stage": "command"}',
     "a list": b"[]",
     "deep": DEEP,
