@@ -1,4 +1,4 @@
-"""Making a snapshot visible: with `withdraw`, the only code that changes the refs of snapshots.
+"""Making a snapshot visible: with `withdraw` and `purge`, the only code that changes the refs of snapshots.
 
 The order is the argument (docs/internals/invariants.md): objects in one synced pack held by a `.keep`, then notes,
 then the snapshot's ref, then the timeline, then the `.keep` goes. Whoever sees the ref can read everything.

@@ -11,7 +11,7 @@ import pytest
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.retention import Policy
-from gitsnap.core.space import Kept, Limits
+from gitsnap.core.space import Kept, Limits, told
 from gitsnap.ops.capture import room
 from gitsnap.ops.capture.request import Captured, Request
 from gitsnap.ops.store import limits, retention
@@ -70,7 +70,7 @@ def test_the_snapshot_says_what_went_and_how_long_it_took(place: Protected) -> N
     (kept,) = done.kept
     assert (kept.removed, kept.short, kept.problem) == ((first,), 0, "")
     assert kept.freed >= SIZE and kept.duration > 0
-    assert limits.told(kept)[0].startswith("limits (at most 900 kB): removed 2026-")
+    assert told(kept)[0].startswith("limits (at most 900 kB): removed 2026-")
 
 
 def test_what_lies_in_the_bin_goes_first(place: Protected) -> None:
@@ -122,7 +122,7 @@ def test_what_is_protected_stays_and_what_is_lacking_is_said(place: Protected) -
     follow(place)
     kept = keep(place)
     assert kept and kept.short > 0 and kept.removed == (goes,)
-    assert "too much, and nothing more may go" in limits.told(kept)[-1]
+    assert "too much, and nothing more may go" in told(kept)[-1]
     assert {pinned, last, safety} <= {*ids(place)}
     place.assert_sound()
 
@@ -154,7 +154,7 @@ def test_new_limits_do_not_cost_many_before_somebody_says_so(place: Protected) -
     kept = keep(place)
     assert kept and kept.waiting and not kept.removed
     assert ids(place) == names
-    assert "are new" in limits.told(kept)[0]
+    assert "are new" in told(kept)[0]
     kept = keep(place, agreed=True)
     assert kept and len(kept.removed) > 1 and not kept.short
     assert place.sidecar.disk_bytes() <= 2 * SIZE

@@ -116,7 +116,7 @@ def held(out: Terminal, found: HeldBack | None) -> None:
 
 def limits(out: Terminal, found: Iterable[Kept], *, dry_run: bool = False) -> None:
     """What was done (or would be) to keep limits on space, and what could not be."""
-    from gitsnap.ops.store.limits import told
+    from gitsnap.core.space import told
 
     for kept in found:
         for line in told(kept, dry_run=dry_run):

@@ -62,6 +62,7 @@ def _captured(facts: dict[str, Any]) -> list[str]:
         many = formatting.many(len(held["snapshots"]), "snapshot")
         gone.append(f"     retention removes nothing: {many} would go that its rules kept until now")
         gone.append(f"     (was: {held['followed'] or 'not known'}; now: {held['now']}); see gitsnap prune -n")
+    gone += [f"     {line}" for line in facts["limits_told"]]
     served = [f"     {formatting.name(d['told'])}: its files were copied meanwhile" for d in facts["databases_running"]]
     return [f"{facts['role']:4} {facts['snapshot']}  {took}{partial}", *served, *gone]
 

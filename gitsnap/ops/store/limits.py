@@ -11,7 +11,6 @@ from datetime import datetime
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import in_order
-from gitsnap.core.quantity import size
 from gitsnap.core.retention import Decision, Policy, decide
 from gitsnap.core.settings import Settings
 from gitsnap.core.space import Kept, Limits, Room, leaving
@@ -173,27 +172,6 @@ def waits(sidecar: Sidecar, limits: Limits, wanted: Plan) -> bool:
     """Whether limits that are new would cost so many snapshots that somebody has to say so first."""
     followed = limits_followed.load(sidecar)
     return wanted.units > _FEW and (followed is None or limits.stricter(followed))
-
-
-def told(kept: Kept, *, dry_run: bool = False) -> list[str]:
-    """What became of it, or would, each a sentence for people."""
-    out, which = [], f"limits ({kept.limits.describe()})"
-    gone = [*kept.removed, *kept.final]
-    if dry_run and (gone or kept.freed):
-        without = f"without {', '.join(gone)}, " if gone else ""
-        out.append(f"{which}: {without}a gc would free {size(kept.freed)}")
-    elif gone or kept.freed:
-        what = f"removed {', '.join(gone)}; " if gone else ""
-        out.append(f"{which}: {what}{size(kept.freed)} freed by a gc in {kept.duration:.1f} s")
-    if kept.waiting:
-        out.append(
-            f"{which} are new, and would remove {len(kept.waiting)} snapshots; nothing was removed: "
-            "`gitsnap prune -n` shows which, `gitsnap prune --yes` removes them"
-        )
-    elif kept.short:
-        why = f": {kept.problem}" if kept.problem else ", and nothing more may go"
-        out.append(f"{which} {'would not be' if dry_run else 'are not'} kept: {size(kept.short)} too much{why}")
-    return out
 
 
 def _staying(

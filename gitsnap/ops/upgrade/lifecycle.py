@@ -21,6 +21,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Kind, Snapshot, slug
 from gitsnap.core.outcome import Ending
 from gitsnap.core.settings import Settings
+from gitsnap.core.space import told
 from gitsnap.core.upgrade import (
     CheckResult,
     Event,
@@ -274,6 +275,8 @@ class Upgrade:
             hooked=bool(self._settings.hooks and self._settings.hooks.before),
             pruned=[{"snapshot": d.snapshot.id, "reasons": list(d.reasons)} for d in taken.pruned],
             retention_held=taken.held.document() if taken.held else None,
+            limits=[kept.document() for kept in taken.kept],
+            limits_told=[line for kept in taken.kept for line in told(kept)],
             duration=round(taken.duration, 3),
         )
         return taken
