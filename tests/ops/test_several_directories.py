@@ -381,3 +381,17 @@ def test_a_service_that_does_not_stop_keeps_all_where_they_are(three: Three) -> 
     three.say("rollback", "--yes", check=1)
     assert three.upgraded() == [True] * 3
     three.say("snapshot", at=0)
+
+
+def test_what_all_go_back_to_outlives_retention(three: Three) -> None:
+    """Snapshots of one of them settle nothing, and take the way back from none."""
+    three.killed("true")
+    own = sidecar_of(three.roots[0], three.home) / "gitsnap.toml"
+    own.write_text("[retention]\nkeep-last = 1\n")
+    for number in range(3):
+        (three.roots[0] / "f").write_text(f"{number}\n")
+        three.say("snapshot", at=0)
+        three.say("verify", at=0)
+        three.say("prune", "--keep-last", "1", "--yes", at=0)
+    three.say("recover", at=1)
+    three.as_before()

@@ -133,7 +133,9 @@ def needed(sidecar: Sidecar) -> str | None:
     if known is None:
         return None
     waits = known.wait is not None and known.stage not in (*_NOTHING_DONE, UpgradePhase.ROLLBACK_FAILED)
-    return known.upgrade if waits or _at_work(known) else None
+    # Of several directories, the others have to come back with this one, whatever was done here since.
+    together = bool(known.members) and known.stage not in _NOTHING_DONE
+    return known.upgrade if waits or together or _at_work(known) else None
 
 
 def require_decided(sidecar: Sidecar) -> None:
