@@ -113,16 +113,22 @@ class _Beside:
         import threading
 
         self._digest = digest
-        self._pieces: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        # Not a Queue with a limit: a signal that raises in one of its methods may lose a wake-up for ever.
+        self._pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(_AHEAD):
+            self._room.put(None)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while (piece := self._pieces.get()) is not None:
             self._digest.update(piece)
+            self._room.put(None)
 
     def update(self, data: bytes, /) -> None:
         """Hand over a piece; waits when the thread is far behind."""
+        self._room.get()
         self._pieces.put(data)
 
     def digest(self) -> bytes:
