@@ -191,6 +191,8 @@ def test_a_kill_during_the_command_is_settled_from_any_of_them(three: Three) -> 
     told = three.say("status", at=1).stderr
     assert "was cut short while its command ran" in told
     assert f"gitsnap -C {three.roots[1]} recover" in told
+    pending = json.loads(three.say("status", "--json", at=1).stdout)["pending_upgrade"]
+    assert pending["installations"] == list(map(str, three.roots))
     refused = three.say("run", "--", "true", at=0, check=14)
     assert "has to be settled first" in refused.stderr
     three.say("recover", at=2)
@@ -333,6 +335,10 @@ def test_whoever_was_told_first_that_it_is_over_still_finds_the_others(three: Th
         told = SetReturn("0123", pre.upgrade, members, (pre.id,) * 3, pre.id)
         set_return.begin(sidecar, told)
     three.say("snapshot", at=2, check=14)
+    told = three.say("status", at=2)
+    assert "PENDING: a rollback of several directories" in told.stdout
+    assert json.loads(three.say("status", "--json", at=2).stdout)["pending_recovery"]["phase"] == "together"
+    assert "a rollback was interrupted" in three.say("doctor", at=2, check=False).stdout
     three.say("recover", at=0)
     three.as_before()
     three.say("snapshot", at=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, damage, moment
+from gitsnap.cli.render.json import Document, damage, moment, place
 from gitsnap.core.retention import describe
 
 if TYPE_CHECKING:
@@ -112,5 +112,6 @@ def pending(found: CutShort | None) -> Document:
             "pre": found.stored.pre.id if found.stored else None,
             "running": found.running,
             "problem": found.problem or None,
+            "installations": [place(root)["path"] for root in found.directories],
         }
     }

@@ -151,7 +151,8 @@ def _recovery(result: State) -> tuple[str, str]:
     if found is None:
         return ("a rollback is at work at this moment", "yellow") if result.at_work else ("nothing is pending", "")
     back = f" to {formatting.name(found.target)}" if found.target else ""
-    return f"PENDING: a rollback{back} was interrupted", "red"
+    what = "a rollback of several directories, this one" if found.phase == "together" else "a rollback"
+    return f"PENDING: {what}{back} was interrupted", "red"
 
 
 def _growth(out: Terminal, result: State) -> str:

@@ -228,10 +228,10 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
     if left_over := purge.pending(sidecar):
         names = " ".join(map(shlex.quote, map(os.fsdecode, left_over)))
         yield Check("purge", False, f"a purge was cut short: {names}", f"gitsnap purge {names}")
-    phase = sidecar.pending
-    if phase is not None and sidecar.busy:
+    waits = sidecar.pending is not None or sidecar.returning
+    if waits and sidecar.busy:
         yield Check("recovery", None, "a rollback is at work at this moment")
-    elif phase is not None:
+    elif waits:
         yield Check("recovery", False, "a rollback was interrupted and waits to be settled", "gitsnap recover")
     elif os.path.isdir(sidecar.installation) and (left := orphan_stages.find(sidecar.installation)):
         names = ", ".join(map(os.fsdecode, left))

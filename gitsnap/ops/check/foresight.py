@@ -53,7 +53,7 @@ def foresee(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Ob
 
 
 def _in_the_way(sidecar: Sidecar) -> Iterator[Check]:
-    if sidecar.pending is None:
+    if sidecar.pending is None and not sidecar.returning:
         yield Check("recovery", True, "nothing is pending")
     elif sidecar.busy:
         yield Check("recovery", False, "a rollback is at work at this moment", "wait for it", refuses=True)

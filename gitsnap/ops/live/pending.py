@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from gitsnap.core.journal import Record
 
 
+TOGETHER = "together"
+
+
 class Pending(NamedTuple):
-    """An interrupted rollback; a damaged journal tells its phase only. `started` is RFC 3339."""
+    """An interrupted rollback; a damaged journal tells its phase only. `started` is RFC 3339. The phase TOGETHER is
+    that of several directories, this one among them, which is none of a journal's: here names may have moved or not."""
 
     phase: str
     transaction: str | None = None
@@ -26,12 +30,23 @@ class Pending(NamedTuple):
 def find(sidecar: Sidecar) -> Pending | None:
     """The rollback that waits to be settled; None where there is none, or where it is at work."""
     phase = sidecar.pending
+    if phase is None and sidecar.returning and not sidecar.busy:
+        return _together(sidecar)
     if phase is None or sidecar.busy:
         return None
     record = _read(sidecar)
     if record is None:
         return Pending(phase)
     return Pending(phase, record.transaction, record.target, record.safety, record.created)
+
+
+def _together(sidecar: Sidecar) -> Pending:
+    # Hardly ever is there one.
+    from gitsnap.sidecar.state import set_return
+
+    told = set_return.load(sidecar)
+    where = dict(zip((root for root, _ in told.members), told.targets, strict=True)) if told else {}
+    return Pending(TOGETHER, told.name if told else None, where.get(sidecar.installation))
 
 
 def hidden_stages(sidecar: Sidecar) -> frozenset[bytes]:
