@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gitsnap.core.keys import ABSENT, changes
@@ -295,6 +295,8 @@ def numbered(data: Any, numbers: Iterator[int]) -> Any:
 
 @examples(150)
 @given(st.dictionaries(NAMES, DATA, max_size=4), st.dictionaries(NAMES, DATA, max_size=4), st.sampled_from([*STYLES]))
+@example(old={"value": "v@"}, new={"name": "API_TOKEN", "value": "v@"}, style="json")
+@example(old={"password": "v@", "value": "v@"}, new={"name": "API_TOKEN", "value": "v@"}, style="json")
 def test_no_line_shows_what_the_changelog_hides(old: Any, new: Any, style: str) -> None:
     numbers = count(1_234_567)
     sides = [STYLES[style](numbered(data, numbers)).encode() for data in (old, new)]

@@ -40,6 +40,32 @@ def values(data: Any, rules: Rules = PLAIN, *, hidden: bool = False) -> Iterator
             yield from leaf(value, name, secret, rules)
 
 
+def by_the_other(old: Any, new: Any, rules: Rules = PLAIN) -> Iterator[str]:
+    """What is a secret in one version because of what the other version says of the same key."""
+    seen: set[tuple[int, int]] = set()
+    waiting: list[tuple[Any, Any, bool]] = [(old, new, False)]
+    while waiting:
+        before, after, secret = waiting.pop()
+        if secret:
+            yield from values(before, rules, hidden=True)
+            yield from values(after, rules, hidden=True)
+        elif (id(before), id(after)) in seen:
+            continue
+        elif isinstance(before, Mapping) and isinstance(after, Mapping):
+            seen.add((id(before), id(after)))
+            hidden = {key for side in (before, after) for key in _hidden(side, rules)}
+            waiting += [(before[key], after[key], key in hidden) for key in before.keys() & after.keys()]
+        elif isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
+            seen.add((id(before), id(after)))
+            waiting += [(*pair, False) for pair in zip(before, after, strict=False)]
+
+
+def _hidden(value: Mapping[Any, Any], rules: Rules) -> Iterator[Any]:
+    # Most mappings name no secret.
+    if any(map(tells, map(str, value))) or rules.names:
+        yield from (key for key, part in zip(value, parts(value, "", False, rules), strict=True) if part[2])
+
+
 def leaf(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[str]:
     """The secrets in one value that is no collection; `name` is its key's, `secret` whether a name above says so."""
     if value is None or isinstance(value, bool) or not isinstance(value, (str, int, float)):

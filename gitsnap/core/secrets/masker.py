@@ -143,6 +143,10 @@ class Masker:
         if self.shows:
             return split(old[0]), split(new[0])
         before, after = (self.secrets(path, *side) for side in (old, new))
+        if old[1] is not None and new[1] is not None:
+            both = set(data.by_the_other(old[1], new[1], self.rules))
+            for found, (text, _) in ((before, new), (after, old)):
+                found.update(form for value in both if is_distinct(value) for form in _forms_in(text, value))
         return self.lines(path, *old, other=after), self.lines(path, *new, other=before)
 
     def _forms(
