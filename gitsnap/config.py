@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitsnap.core import running
+from gitsnap.core import database_servers
 from gitsnap.core.component import PRESETS, glob
 from gitsnap.core.errors import UsageError
 from gitsnap.core.notification import HOOKS as TOLD
@@ -391,11 +391,11 @@ def _sqlite(table: dict[str, Any], path: str) -> bool:
     return bool(how == "auto")
 
 
-def _databases(table: dict[str, Any], path: str) -> running.Policy | None:
+def _databases(table: dict[str, Any], path: str) -> database_servers.Policy | None:
     how = table.get("running")
     if table.keys() - {"running"} or how not in (None, "refuse", "warn"):
         raise UsageError(f'{path}: [databases] knows only `running`, which is "refuse" or "warn"', path=path)
-    return None if how is None else running.Policy(how)
+    return None if how is None else database_servers.Policy(how)
 
 
 def _components(table: dict[str, Any], path: str) -> dict[str, tuple[str, ...]]:

@@ -318,7 +318,7 @@ def with_running(settings: Settings, text: str | None) -> Settings:
     """The settings, with what the command line says of running databases."""
     if text is None:
         return settings
-    from gitsnap.core.running import Policy
+    from gitsnap.core.database_servers import Policy
 
     if text not in (Policy.REFUSE, Policy.WARN):
         raise UsageError(f"--running-databases: '{text}' is neither refuse nor warn")

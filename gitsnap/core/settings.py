@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitsnap.core import running
+from gitsnap.core import database_servers
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 from gitsnap.core.secrets import rules
 from gitsnap.core.space import NO_LIMITS, Limits
@@ -90,7 +90,7 @@ class Settings:
     author: str = ""
     packages: tuple[Rule, ...] = ()
     audit: Audit = _TOLD_NOWHERE
-    databases: running.Policy | None = None
+    databases: database_servers.Policy | None = None
     secrets: rules.Rules = rules.PLAIN
     keep_deleted: timedelta | None = None
     limits: Limits = NO_LIMITS

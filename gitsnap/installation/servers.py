@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 
-from gitsnap.core.running import Candidate, Database, Running
+from gitsnap.core.database_servers import Candidate, Database, Running
 from gitsnap.installation.directories import Directories
 
 # struct flock; the process is 0 in what is asked.

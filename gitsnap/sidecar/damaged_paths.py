@@ -9,7 +9,7 @@ from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.paths import decode_component
 from gitsnap.sidecar.git import notes, refs, trees
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state.damage import MOST
+from gitsnap.sidecar.state.known_damage import MOST
 
 
 def holders(sidecar: Sidecar, living: Sequence[Snapshot], broken: Collection[bytes]) -> dict[str, list[Problem]]:

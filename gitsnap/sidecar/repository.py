@@ -14,7 +14,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import files, limits, locks, stale_files, standalone
 from gitsnap.sidecar.git import config as gitconfig
-from gitsnap.sidecar.git import damaged, stock
+from gitsnap.sidecar.git import damaged_objects, stock_git
 from gitsnap.sidecar.git import locks as gitlocks
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.git.objects import ObjectStore
@@ -100,7 +100,7 @@ class Sidecar(Repository):
         """All objects, for reading; and what is known to be damaged."""
         if not self._opened:
             self.object_store.refresh()
-            self._suspected = damaged.load(self.own("suspects"))
+            self._suspected = damaged_objects.load(self.own("suspects"))
             self.object_store.damaged |= self._suspected
             self._opened = True
         return self.object_store
@@ -170,7 +170,7 @@ class Sidecar(Repository):
             standalone.ensure(self.path, self.scratch)
             if self._opened:
                 # What another process found damaged since: a verification beside an upgrade, say.
-                self.object_store.damaged |= damaged.load(self.own("suspects"))
+                self.object_store.damaged |= damaged_objects.load(self.own("suspects"))
             self.refs.patience = max(wait, self.refs.patience)
             if not recovering:
                 # What nearly every change needs: told before a directory is read for minutes.
@@ -237,17 +237,17 @@ class Sidecar(Repository):
 
     def git(self, *arguments: str) -> bytes:
         """Run stock git on the sidecar's refs and objects; its output."""
-        with stock.room(self.path, refs=True) as where:
-            return stock.run(arguments, where=where, installation=self.installation, inherited=self._inherited)
+        with stock_git.room(self.path, refs=True) as where:
+            return stock_git.run(arguments, where=where, installation=self.installation, inherited=self._inherited)
 
     def git_on_objects(self, *arguments: str) -> bytes:
         """Run stock git on the sidecar's objects alone, each named by its id; its output."""
-        with stock.room(self.path, refs=False) as where:
-            return stock.run(arguments, where=where, installation=self.installation)
+        with stock_git.room(self.path, refs=False) as where:
+            return stock_git.run(arguments, where=where, installation=self.installation)
 
     def git_elsewhere(self, *arguments: str, cwd: str, ok: Sequence[int] = (0,)) -> bytes:
         """Run stock git on files in the directory `cwd`, without any repository; its output."""
-        return stock.run(arguments, cwd=cwd, ok=ok, installation=self.installation)
+        return stock_git.run(arguments, cwd=cwd, ok=ok, installation=self.installation)
 
     def disk_bytes(self) -> int:
         """What the sidecar takes on disk, in bytes."""

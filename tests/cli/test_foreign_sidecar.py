@@ -280,13 +280,13 @@ def test_without_git(app: Path, tmp_path: Path) -> None:
 
 
 def test_an_application_that_gitsnap_runs_from_has_the_git_that_there_is(tmp_path: Path) -> None:
-    from gitsnap.sidecar.git import config, stock
+    from gitsnap.sidecar.git import config, stock_git
 
     app = build_app(tmp_path / "app")
     (app / "bin/git").write_text("#!/bin/sh\n")
     (app / "bin/git").chmod(0o755)
     path = f"{app}/bin"
-    assert stock.find(path, str(app)) is None
-    assert stock.find(path, str(tmp_path / "other")) == f"{app}/bin/git"
+    assert stock_git.find(path, str(app)) is None
+    assert stock_git.find(path, str(tmp_path / "other")) == f"{app}/bin/git"
     whole = os.path.dirname(os.path.dirname(config.__file__))
-    assert stock.directories("/usr/bin:rel::/bin", whole) == ["/usr/bin", "/bin"]
+    assert stock_git.directories("/usr/bin:rel::/bin", whole) == ["/usr/bin", "/bin"]

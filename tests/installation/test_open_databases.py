@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.running import Candidate, Database, Running, candidates
+from gitsnap.core.database_servers import Candidate, Database, Running, candidates
 from gitsnap.installation.servers import running
 from tests.support.installation import IS_ROOT
 from tests.support.processes import in_child

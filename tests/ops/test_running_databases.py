@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from gitsnap.core.running import Database, Policy
+from gitsnap.core.database_servers import Database, Policy
 from gitsnap.core.settings import Hooks
 from gitsnap.core.upgrade import OnFailure, Outcome
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.live.at_work import DatabaseRunningError
+from gitsnap.ops.live.database_servers import DatabaseRunningError
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import undo
 from gitsnap.ops.restore.rollback import RollbackOptions
@@ -174,7 +174,7 @@ def test_a_failed_upgrade_leaves_it_alone(place: Protected, said: Policy | None)
 
 
 def test_many_names_cost_next_to_nothing() -> None:
-    from gitsnap.core.running import candidates
+    from gitsnap.core.database_servers import candidates
 
     names = [b"lib/python3.11/site-packages/package%d/module%d.py" % (n % 100, n) for n in range(20_000)]
     best = min(_seconds(lambda: candidates(names)) for _ in range(5))

@@ -9,7 +9,7 @@ import pytest
 from gitsnap.core.errors import UsageError
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import damage, retention_rules, upgrade_record
+from gitsnap.sidecar.state import known_damage, retention_rules, upgrade_record
 from tests.support.installation import sidecar_of, take_snapshot
 
 DEEP = b"[" * 100_000
@@ -55,7 +55,7 @@ def test_an_upgrade_under_way(sidecar: Sidecar, what: str) -> None:
 def test_what_goes_too_deep(sidecar: Sidecar, name: str) -> None:
     with open(sidecar.own(name), "wb") as file:
         file.write(DEEP)
-    assert not {"damage": damage, "retention.json": retention_rules}[name].load(sidecar)
+    assert not {"damage": known_damage, "retention.json": retention_rules}[name].load(sidecar)
 
 
 def test_a_configuration_that_goes_too_deep(sidecar: Sidecar) -> None:

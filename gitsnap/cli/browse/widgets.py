@@ -1,10 +1,10 @@
-"""TODO"""
+"""What the screens are made of: texts that scroll and wrap, and the keys that they tell of."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -15,9 +15,6 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config import Options
 from gitsnap.core.errors import GitsnapError
-
-if TYPE_CHECKING:
-    pass
 
 
 class Line(Static):

@@ -23,20 +23,20 @@ def git(
     elsewhere, let `gitsnap doctor` name what gitsnap did not write there before.
     """
     from gitsnap.cli.render import formatting
-    from gitsnap.sidecar.git import stock
+    from gitsnap.sidecar.git import stock_git
 
     session: Session = context.obj
     with session.open() as (sidecar, _):
         store, installation = sidecar.path, sidecar.installation
     _warn_of_foreign(session, store)
     if arguments == ["--env"]:
-        session.out.raw([os.fsencode(stock.script(session.environ, store))])
+        session.out.raw([os.fsencode(stock_git.script(session.environ, store))])
         session.out.remark(
             f"git means the snapshots of {formatting.name(installation)} in this shell; leave_gitsnap ends that"
         )
         return
-    program = stock.require(session.environ.get("PATH"), installation)
-    os.execve(program, stock.command(arguments or []), stock.at_home(session.environ, store))
+    program = stock_git.require(session.environ.get("PATH"), installation)
+    os.execve(program, stock_git.command(arguments or []), stock_git.at_home(session.environ, store))
 
 
 def _warn_of_foreign(session: Session, store: str) -> None:

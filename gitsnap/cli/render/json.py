@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.core.calendar import rfc3339
+from gitsnap.core.database_servers import read_told
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
-from gitsnap.core.running import read_told
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
     from gitsnap.core.retention import HeldBack
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.query.inspect import Shown
-    from gitsnap.sidecar.state.damage import Damage
     from gitsnap.sidecar.state.drills import Drill
+    from gitsnap.sidecar.state.known_damage import Damage
 
 Document = dict[str, Any]
 Components = Mapping[str, tuple[str, ...]]

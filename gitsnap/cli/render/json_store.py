@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.purge import Purged
     from gitsnap.sidecar.catalog import Deleted
-    from gitsnap.sidecar.state.damage import Damage
+    from gitsnap.sidecar.state.known_damage import Damage
 
 
 def listing(

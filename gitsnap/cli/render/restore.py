@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.cli.render.text import SHOWN, beyond, held, incomplete, pruned, untold
+from gitsnap.core.database_servers import sentence
 from gitsnap.core.model import Problem, Snapshot
-from gitsnap.core.running import sentence
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.counts import lines, words
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.core.calendar import local
+from gitsnap.core.database_servers import Running, hook, sentence
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
 from gitsnap.core.outcome import Outcome
-from gitsnap.core.running import Running, hook, sentence
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.purge import Purged
     from gitsnap.sidecar.catalog import Deleted
-    from gitsnap.sidecar.state.damage import Damage
+    from gitsnap.sidecar.state.known_damage import Damage
 
 SHOWN = 20
 

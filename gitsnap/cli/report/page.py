@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from gitsnap import __version__
-from gitsnap.cli.report import chart, facts, html, own, sections
+from gitsnap.cli.report import chart, facts, html, likely_yours, sections
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.diffs import Diffs
 from gitsnap.cli.report.html import Html, tag
@@ -66,7 +66,7 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
     parts = [
         ("verdict", "Verdict", fixed[0]),
         ("checks", "Checks", fixed[3]),
-        ("yours", "Your files", own.section(report, diffs, commands, room_of_own)),
+        ("yours", "Your files", likely_yours.section(report, diffs, commands, room_of_own)),
         ("configuration", "Configuration", keys),
         ("packages", "Packages", packages),
         ("components", "Components", fixed[1]),

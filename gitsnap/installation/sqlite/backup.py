@@ -24,7 +24,7 @@ from gitsnap.installation.directories import names_in
 from gitsnap.installation.sqlite.locks import LockedElsewhere, ReadLocks
 from gitsnap.installation.stable_read import ReadFailedError, UnstableError, key, open_file
 
-# A private copy's directory; sidecar.leftovers removes those that nobody holds locked.
+# A private copy's directory; sidecar.stale_files removes those that nobody holds locked.
 PREFIX = "image-"
 _DATABASE = "database"
 _TRIES = 3

@@ -10,14 +10,14 @@ from gitsnap.core.counts import Counts
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.space import Kept
-from gitsnap.ops.live import at_work
+from gitsnap.ops.live import database_servers
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gitsnap.core.database_servers import Running
     from gitsnap.core.events import Observer
     from gitsnap.core.exclusion import Excludes
-    from gitsnap.core.running import Running
     from gitsnap.core.settings import Settings
     from gitsnap.installation.scan_result import Scan
     from gitsnap.ops.capture.hooks import HookResult
@@ -79,10 +79,10 @@ class Capture:
     def look_for_servers(self, paths: Iterable[bytes]) -> None:
         """Note which databases are at work, by the names of all that there is; at_work.DatabaseRunningError where that
         is to be refused. Nothing is visible of the snapshot yet."""
-        self.request.running = at_work.look(self.sidecar.installation, paths)
+        self.request.running = database_servers.look(self.sidecar.installation, paths)
         if self.request.refuse_running:
             undone = "nothing was started" if self.request.kind is Kind.PRE else "no snapshot was taken"
-            at_work.require_stopped(self.request.running, self.sidecar.path, undone)
+            database_servers.require_stopped(self.request.running, self.sidecar.path, undone)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from gitsnap.core.model import Kind
 from gitsnap.core.settings import Settings
 from gitsnap.ops.capture import reuse
 from gitsnap.ops.capture.request import Capture, Captured, Request
-from gitsnap.ops.live import at_work, exclusions
+from gitsnap.ops.live import database_servers, exclusions
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def take(
 
     Raises GitsnapError or OSError; no snapshot is visible then.
     """
-    request.refuse_running = request.kind in (Kind.MANUAL, Kind.PRE) and at_work.refuses(
+    request.refuse_running = request.kind in (Kind.MANUAL, Kind.PRE) and database_servers.refuses(
         settings, upgrade=request.kind is Kind.PRE
     )
     before = _keep_limits(sidecar, settings, now) if settings.limits else None

@@ -21,7 +21,7 @@ from gitsnap.ops.live import damage
 from gitsnap.ops.store import purge
 from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, lost_refs, scratch_place
-from gitsnap.sidecar.git import config, refs, stock
+from gitsnap.sidecar.git import config, refs, stock_git
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, drills, verifications
@@ -64,9 +64,9 @@ def _python() -> Check:
 
 def _git(place: Place | None) -> Check:
     root = place.root if place else None
-    if stock.find(os.environ.get("PATH"), root) is None:
+    if stock_git.find(os.environ.get("PATH"), root) is None:
         return Check("git", False, "not on PATH", "install git 2.30 or newer: gc, blame and diff need it")
-    words = stock.run(["version"], installation=root).decode("utf-8", "replace").split()
+    words = stock_git.run(["version"], installation=root).decode("utf-8", "replace").split()
     version = words[2] if len(words) > 2 else "unknown"
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     return Check("git", numbers >= (2, 30), version, None if numbers >= (2, 30) else "install git 2.30 or newer")

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from gitsnap.core.content import Discarding
+from gitsnap.core.database_servers import sentence
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.order import newest
 from gitsnap.core.quantity import size
-from gitsnap.core.running import sentence
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import open_files
@@ -22,7 +22,7 @@ from gitsnap.installation.open_files import Opened
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.check.doctor import Check, age
-from gitsnap.ops.live import at_work, damage, exclusions, feasible, upgrading
+from gitsnap.ops.live import damage, database_servers, exclusions, feasible, upgrading
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
@@ -109,8 +109,8 @@ def _room_for_snapshot(sidecar: Sidecar, scan: Scan, cache: StatCache) -> Check:
 
 
 def _databases(root: str, scan: Scan, settings: Settings) -> Iterator[Check]:
-    refuses = at_work.refuses(settings, upgrade=True)
-    for one in at_work.look(root, (e.path for e in scan.inventory.entries)):
+    refuses = database_servers.refuses(settings, upgrade=True)
+    for one in database_servers.look(root, (e.path for e in scan.inventory.entries)):
         advice = "stop it, or have a hook write a dump (docs/how-to/databases.md)"
         yield Check("database", False if refuses else None, sentence(one), advice, refuses=refuses)
 

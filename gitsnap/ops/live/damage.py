@@ -10,10 +10,10 @@ from gitsnap.core.audit import path_text
 from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.git import damaged
+from gitsnap.sidecar.git import damaged_objects
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import damage
-from gitsnap.sidecar.state.damage import Damage
+from gitsnap.sidecar.state import known_damage
+from gitsnap.sidecar.state.known_damage import Damage
 
 _PATIENCE = 10.0
 # Hexadecimal digits of a commit's id.
@@ -27,7 +27,7 @@ def _broken(sidecar: Sidecar) -> set[bytes]:
 
 def known(sidecar: Sidecar, living: Sequence[Snapshot]) -> dict[str, Damage]:
     """What is known to be damaged of the living snapshots, by id."""
-    found = damage.load(sidecar)
+    found = known_damage.load(sidecar)
     return {s.id: found[s.commit] for s in living if s.commit in found}
 
 
@@ -46,8 +46,8 @@ def judge(
     where that was not looked at. OSError or LockedError where nothing can be written.
     """
     broken = _broken(sidecar)
-    damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
-    if not failed and not beside and not damage.load(sidecar):
+    damaged_objects.record(sidecar.own("suspects"), broken, sidecar.scratch)
+    if not failed and not beside and not known_damage.load(sidecar):
         return
     others = [s for s in living if s.commit not in failed and s.commit not in passed]
     shared = _holders(sidecar, others, broken) if broken and others else {}
@@ -59,11 +59,11 @@ def judge(
             stays |= {key for key in before if _is_name(key)}
         after = {c: d for c, d in before.items() if c in stays}
         for commit, problems in (*shared.items(), *failed.items(), *(beside or {}).items()):
-            after[commit] = damage.damage(now, "verify", problems, before.get(commit))
+            after[commit] = known_damage.damage(now, "verify", problems, before.get(commit))
         _note_first(sidecar, living, before, after)
         return after
 
-    damage.change(sidecar, how, _PATIENCE)
+    known_damage.change(sidecar, how, _PATIENCE)
 
 
 def note(sidecar: Sidecar, now: datetime, by: str) -> None:
@@ -73,17 +73,19 @@ def note(sidecar: Sidecar, now: datetime, by: str) -> None:
     # Nothing that a command found may depend on whether it can be written down.
     with suppress(OSError, LockedError, IntegrityError), sidecar.using_objects(_PATIENCE):
         broken = _broken(sidecar)
-        damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        damaged_objects.record(sidecar.own("suspects"), broken, sidecar.scratch)
         living = catalog.snapshots(sidecar)
         found = dict(_holders(sidecar, living, broken)) if broken else {}
         found |= {name: [Problem(b"", error.message)] for name, error in sidecar.damaged.items()}
 
         def how(before: dict[str, Damage]) -> dict[str, Damage]:
-            after = before | {c: damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before}
+            after = before | {
+                c: known_damage.damage(now, by, p, before.get(c)) for c, p in found.items() if c not in before
+            }
             _note_first(sidecar, living, before, after)
             return after
 
-        damage.change(sidecar, how, _PATIENCE)
+        known_damage.change(sidecar, how, _PATIENCE)
 
 
 def _is_name(key: str) -> bool:
@@ -105,7 +107,7 @@ def _note_first(
 
 def heal(sidecar: Sidecar) -> None:
     """After a snapshot: damage of objects that can be read again, since they were written afresh, is over."""
-    before = damage.load(sidecar)
+    before = known_damage.load(sidecar)
     if not before:
         return
     healed = set()
@@ -115,9 +117,9 @@ def heal(sidecar: Sidecar) -> None:
             healed.add(commit)
     with suppress(OSError, LockedError):
         broken = _broken(sidecar)
-        damaged.record(sidecar.own("suspects"), broken, sidecar.scratch)
+        damaged_objects.record(sidecar.own("suspects"), broken, sidecar.scratch)
         if healed:
-            damage.change(sidecar, lambda d: {c: x for c, x in d.items() if c not in healed}, _PATIENCE)
+            known_damage.change(sidecar, lambda d: {c: x for c, x in d.items() if c not in healed}, _PATIENCE)
 
 
 def _holders(

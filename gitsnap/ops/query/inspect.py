@@ -16,9 +16,10 @@ from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import damage, drills, verifications
-from gitsnap.sidecar.state.damage import Damage
+from gitsnap.sidecar.state import drills, verifications
+from gitsnap.sidecar.state import known_damage as damage
 from gitsnap.sidecar.state.drills import Drill
+from gitsnap.sidecar.state.known_damage import Damage
 
 
 @dataclass(slots=True)

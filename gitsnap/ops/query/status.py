@@ -19,8 +19,8 @@ from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import drills, growth, verifications
-from gitsnap.sidecar.state.damage import Damage
 from gitsnap.sidecar.state.drills import Drill
+from gitsnap.sidecar.state.known_damage import Damage
 
 if TYPE_CHECKING:
     from gitsnap.core.space import Kept

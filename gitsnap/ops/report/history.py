@@ -25,7 +25,7 @@ from gitsnap.ops.report.past import Removal, Told
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
-from gitsnap.sidecar.state.damage import Damage
+from gitsnap.sidecar.state.known_damage import Damage
 
 _CAME_BACK = re.compile(r"before (?:(\d+) paths? of )?(\S+) came back")
 

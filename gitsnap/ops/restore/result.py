@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gitsnap.core.database_servers import Running
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.retention import Decision, HeldBack
-from gitsnap.core.running import Running
 from gitsnap.ops.live.service import Turns
 
 # Those of some differences that nothing could have been done about, with the reason for each.

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gitsnap.core.component import Part
+from gitsnap.core.database_servers import Policy
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan
-from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.upgrade import undone_again
@@ -25,7 +25,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
-from gitsnap.ops.live import at_work, databases, exclusions, upgrading
+from gitsnap.ops.live import database_servers, databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.live.service import stopped
 from gitsnap.ops.parallel.prefetch import Prefetching
@@ -154,7 +154,7 @@ class Rollback:
         """Note the databases at work in what is to be touched; DatabaseRunningError unless that is wanted."""
         result.running = self.target.running
         if self._settings.databases in (None, Policy.REFUSE):
-            at_work.require_untouched(result.running)
+            database_servers.require_untouched(result.running)
 
     def _go_on(self, result: Restored, before: Sequence[Snapshot], after: Scan) -> None:
         """Record what the rollback has made of upgrades, and what the directory has come back to."""

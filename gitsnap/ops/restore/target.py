@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from gitsnap.core.comparison import Status, compare
 from gitsnap.core.component import Part
 from gitsnap.core.coverage import Coverage, beyond, completed, unread, unrecorded
+from gitsnap.core.database_servers import Running, read_told, sentence
 from gitsnap.core.entry_comparison import same_content, same_metadata
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
 from gitsnap.core.plan import Action, RestorePlan, everything, make_plan
-from gitsnap.core.running import Running, read_told, sentence
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops.live import at_work, exclusions
+from gitsnap.ops.live import database_servers, exclusions
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.feasible import explained, feasible
 from gitsnap.ops.live.pending import without
@@ -112,7 +112,7 @@ class Target:
                 self.wanted, live, scope=scope, protected=self._protected, mounts=scan.mounts, refused=refused
             )
 
-        found = at_work.look(self._root, (e.path for e in live.entries))
+        found = database_servers.look(self._root, (e.path for e in live.entries))
         left = {r.path: f"{sentence(r)}: it was left alone" for r in found} if self._leaving_servers else {}
         plan = feasible(self._root, live, plan_around, self._store, left)
         at = [*(s.path for s in plan.steps), *(p.path for p in plan.kept)] if found else []

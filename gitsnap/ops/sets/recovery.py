@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from gitsnap.core.database_servers import Policy
 from gitsnap.core.errors import GitsnapError, LockedError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Outcome
-from gitsnap.core.running import Policy
 from gitsnap.core.upgrade import Stored, UpgradePhase, upgrades
 from gitsnap.ops.live import in_progress, service
 from gitsnap.ops.process import processes

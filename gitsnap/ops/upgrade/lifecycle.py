@@ -48,11 +48,11 @@ from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.ops.upgrade.bring_back import Clock, bring_back, keep_edits
 from gitsnap.ops.upgrade.checks import run_check
 from gitsnap.ops.upgrade.problems import describe, named
 from gitsnap.ops.upgrade.progress import Reporting
 from gitsnap.ops.upgrade.result import IncompleteError, Upgraded, UpgradeRequest
+from gitsnap.ops.upgrade.rollback_of_a_failure import Clock, bring_back, keep_edits
 from gitsnap.ops.upgrade.waiting import Countdown, Undecided
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar

@@ -1,7 +1,7 @@
 """git's own locks, `NAME.lock` beside what they guard: waited for, and told by name when they stay.
 
 A git that was killed leaves its lock, and nobody but a person can tell that it was: gitsnap removes none but those of
-its own (leftovers).
+its own (stale_files).
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ class Refs(DiskRefsContainer):
         """Hold git's lock on a ref; the lock file's path, which holds the new content.
 
         The lock is a second name for a file in our scratch directory. By that the next writer knows a lock that a
-        gitsnap left when it died, and removes it (leftovers). git's own locks are waited for.
+        gitsnap left when it died, and removes it (stale_files). git's own locks are waited for.
         """
         path = os.path.join(self._path, name)
         scratch = os.path.join(self._path, "gitsnap", "tmp")

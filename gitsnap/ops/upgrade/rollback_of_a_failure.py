@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from gitsnap.core.database_servers import Policy
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.running import Policy
 from gitsnap.core.settings import Settings
 from gitsnap.installation import root as directory
 from gitsnap.ops.compare.diff import NOW, diff

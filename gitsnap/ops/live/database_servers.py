@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from gitsnap.core.database_servers import Policy, Running, candidates, hook, sentence
 from gitsnap.core.errors import GitsnapError
-from gitsnap.core.running import Policy, Running, candidates, hook, sentence
 from gitsnap.core.settings import Settings
 
 
