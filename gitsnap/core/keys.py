@@ -138,7 +138,7 @@ def masked(change: KeyChange, masker: Masker, file: bytes = b"") -> MaskedChange
     last = change.path[-1] if change.path else ""
     name = last if isinstance(last, str) else ""
     hidden = change.hidden or masker.hides_all(file) or is_under_custom(change.path, masker.rules)
-    old, new = (v if v is ABSENT else masker.value(v, name, hidden=hidden) for v in (change.old, change.new))
+    old, new = (v if v is ABSENT else masker.value(v, name, hidden=hidden, path=file) for v in (change.old, change.new))
     path = tuple(masker.text(p) if isinstance(p, str) else p for p in change.path)
     is_masked = any(a is not b and a != b for a, b in ((old, change.old), (new, change.new)))
     return MaskedChange(shown_path(path), path, change.status, old, new, is_masked)

@@ -88,6 +88,8 @@ def _keys(found: Figures, path: str, text: str, secrets: list[str]) -> None:
     data = _parsed(path, text)
     if not isinstance(data, dict):
         return
+    # A mark stands in the text, where a line's end is an escape.
+    secrets = [*secrets, *(s.replace("\\n", "\n") for s in secrets if "\\n" in s)]
     for change in changes({}, data):
         found.looked_at += 1
         shown = masked(change, Masker(), path.encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gitsnap.core.secrets.kinds import Kind
 from gitsnap.core.secrets.names import Strength, is_about, is_connection, is_secret_name
-from gitsnap.core.secrets.quotes import Span, around, closing, spans, word_end
+from gitsnap.core.secrets.quotes import Span, around, closing, nested_end, spans, word_end
 from gitsnap.core.secrets.rules import Rules
 from gitsnap.core.secrets.values import is_digest, is_harmless, is_login, is_random
 
@@ -18,6 +18,16 @@ _NAMED = re.compile(
 )
 # In quotes: no name, but text with a name and a value in it, like a header.
 _HOLDS_PAIR = re.compile(r"[:=]\s*[^\s:=]")
+_KEY_NAME = re.compile(r"[a-z][a-z_-]*+")
+_HCL_BLOCK = re.compile(r'(?:"[^"]{0,80}"\s*)?\{\s*$')
+# `unix password sync = yes`
+_LONGER_NAME = re.compile(r"\w+(?:\s\w+){0,3}\s*=\s")
+# `password = <<EOT`
+_DOCUMENT = re.compile(r"<<[-~]?[\"']?(\w{1,40}+)[\"']?\s*")
+# `<label for="password">Password</label>`
+_FOR_PEOPLE = re.compile(
+    r"(?i)<(?:label|input|div|span|a|button|p|li|t[dh]|h\d|form|option|select|section|fieldset|legend|small)\s[^<>]*+$"
+)
 _OPERATOR = re.compile(r"\d?[>|&;)\]}#]")
 # No names where arguments follow; the working directory is in a variable of every shell, too.
 _COMMANDS = frozenset(["pw", "pwd", "sshpass", "passwd", "htpasswd", "pass", "chpasswd"])
@@ -92,12 +102,26 @@ def _judged(line: str, one: Found, rules: Rules, kind: Kind) -> Found:
     return one
 
 
+def is_wording(text: str) -> bool:
+    """Whether a text is for people to read: words, and nothing that only a password or a key has."""
+    return " " in text.strip() or not any(map(str.isdigit, text))
+
+
+def is_key_name(name: str, text: str) -> bool:
+    """Whether a value is the name of a key that has the secret: Helm's `adminPasswordKey: postgres-password`."""
+    return name.endswith(("Key", "_key", "-key")) and _KEY_NAME.fullmatch(text) is not None and is_secret_name(text)
+
+
 def is_secret(name: str, value: str, rules: Rules) -> bool:
     """Whether a value is a secret, by its name and its form."""
     strength = rules.strength(name)
     if strength is Strength.NONE:
         return False
     text = value.strip().strip("\"'")
+    if rules.wording and is_wording(text):
+        return False
+    if is_key_name(name, text):
+        return False
     if is_harmless(value, password="pass" in name.lower() or "pwd" in name.lower()):
         return False
     if is_connection(name) and not is_login(text):
@@ -148,8 +172,11 @@ def _names(line: str, named: re.Match[str], kind: Kind, rules: Rules) -> bool:
                 or name.startswith("$")
                 or _HOLDS_PAIR.search(name)
                 or _OPERATOR.match(line, named.end())
+                or _HCL_BLOCK.match(line, named.end())
             )
             return not said and kind is Kind.CONFIG
+        if gap == ">" and _FOR_PEOPLE.search(line[: named.start()]):
+            return False
         return ":" in gap or "=" in gap or _HOLDS_PAIR.search(name) is None
     option = name.startswith("-")
     if blank and (_OPTION.match(line, named.end()) or _is_variable(line, named.start())):
@@ -171,6 +198,12 @@ def _takes_blank(line: str, named: re.Match[str], kind: Kind, strength: Strength
         return before in ("env", "arg", "setenv", "setx")
     if kind is not Kind.CONFIG or _COMMENT.match(line) or strength is not Strength.STRONG:
         return False
+    if _LONGER_NAME.match(line, named.end()):
+        return False
+    inside = around(spans(line), named.start())
+    if inside and line[inside[0] + 1 : named.start()].strip():
+        # Words of a text.
+        return False
     rest = line[named.end() :].split()
     return 0 < len(rest) <= 3 or line[named.end() : named.end() + 1] in ("'", '"')
 
@@ -190,6 +223,8 @@ def _read(line: str, named: re.Match[str], kind: Kind, pairs: Sequence[Span]) ->
         return Found(name, None, len(line), opens=not named["gap"].isspace() and named["gap"] != ">")
     if rest.strip() == "\\":
         return Found(name, None, len(line), opens=True)
+    if document := _DOCUMENT.fullmatch(rest):
+        return Found(name, None, len(line), until=document[1])
     if rest[:3] in ('"""', "'''"):
         end = line.find(rest[:3], at + 3)
         return Found(name, (at + 3, end if end >= 0 else len(line)), len(line), until="" if end >= 0 else rest[:3])
@@ -304,6 +339,7 @@ def _in_quotes(
     for stop in {"&": "&#", "?": "&#", ";": ";", ",": ","}.get(prior, "" if prior in "'\"`" else ";& "):
         cut = line.find(stop, at, end)
         end = cut if cut > at else end
+    end = nested_end(line, span[0], at, end) if span else end
     return (at, end), end
 
 

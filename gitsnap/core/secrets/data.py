@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from gitsnap.core.secrets import lines
-from gitsnap.core.secrets.assignments import is_name_only, is_secret
+from gitsnap.core.secrets import lines, options, pairs
+from gitsnap.core.secrets.assignments import is_key_name, is_name_only, is_secret, is_wording
 from gitsnap.core.secrets.hints import words
 from gitsnap.core.secrets.names import Strength, is_about, is_connection
 from gitsnap.core.secrets.rules import PLAIN, Rules
@@ -18,8 +19,6 @@ ITEM_NAMES = ("id", "name", "key", "path")
 # Whose every value is one: Composer's and the container registries' credentials.
 _LOGINS = words("auths http-basic github-oauth gitlab-token gitlab-oauth bitbucket-oauth bearer basic_auth stringdata")
 _USERS = words("username email serveraddress login")
-# What holds the value of a pair whose name is beside it.
-_VALUES = words("value val values content data default text secret current defaultvalue")
 
 
 def values(data: Any, rules: Rules = PLAIN, *, hidden: bool = False) -> Iterator[str]:
@@ -36,6 +35,8 @@ def values(data: Any, rules: Rules = PLAIN, *, hidden: bool = False) -> Iterator
             if (id(value), name, secret) not in seen:
                 seen.add((id(value), name, secret))
                 waiting += parts(value, name, secret, rules)
+                if not isinstance(value, Mapping):
+                    yield from arguments(value)
         else:
             yield from leaf(value, name, secret, rules)
 
@@ -71,12 +72,19 @@ def leaf(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[str]:
     if value is None or isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return
     text = str(value)
-    if len(text) > 2 and text[0] in "\"'`" and text[-1] == text[0]:
-        # As INI has it.
-        text = text[1:-1]
-    if (secret and not is_about(name) and not is_harmless(text, password=True) and not is_connection(name)) or (
-        name and is_secret(name, text, rules)
-    ):
+    for quote in ('"""', '"', "'", "`"):
+        if len(text) > 2 * len(quote) and text.startswith(quote) and text.endswith(quote):
+            # As INI has it.
+            text = text[len(quote) : -len(quote)]
+            break
+    wording = (rules.wording and is_wording(text)) or is_key_name(name, text)
+    if (
+        secret
+        and not wording
+        and not is_about(name)
+        and not is_harmless(text, password=True)
+        and not is_connection(name)
+    ) or (name and is_secret(name, text, rules)):
         yield text
     elif isinstance(value, str):
         yield from inner(text, rules)
@@ -93,7 +101,12 @@ def inner(text: str, rules: Rules) -> Iterator[str]:
 @lru_cache(4096)
 def tells(key: str) -> bool:
     """Whether a key can make what is beside or below it a secret."""
-    return key in ITEM_NAMES or key == "kind" or key.lower() in _LOGINS or PLAIN.strength(key) is Strength.STRONG
+    return (
+        pairs.is_name(key)
+        or key in ("kind", "type", "Type", "sensitive")
+        or key.lower() in _LOGINS
+        or PLAIN.strength(key) is Strength.STRONG
+    )
 
 
 def parts(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[Any, str, bool]]:
@@ -101,14 +114,14 @@ def parts(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[A
     if not isinstance(value, Mapping):
         yield from _items(value, name, secret, rules)
         return
-    named = next((v for k in ITEM_NAMES if isinstance(v := value.get(k), str) and is_strong(v, rules)), "")
+    naming = set(pairs.named_secret([(str(k), v) for k, v in value.items()], rules))
     sealed = value.get("kind") == "Secret"
     for key, item in value.items():
         own = str(key)
-        if own in ITEM_NAMES and named:
+        if own in naming:
             yield item, "", False
             continue
-        inherits = (secret or (bool(named) and own.lower() in _VALUES)) and not is_about(own)
+        inherits = (secret or (bool(naming) and pairs.is_value(own))) and not is_about(own)
         inside = own.lower() in _LOGINS and isinstance(item, Mapping)
         if own.lower() in _USERS:
             inherits = False
@@ -117,14 +130,27 @@ def parts(value: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[A
         yield item, own, inherits or above
 
 
+def arguments(items: Sequence[Any]) -> set[str]:
+    """The secrets in a command line that a list has word by word."""
+    words = [i for i in items if isinstance(i, str) and len(i) < lines.READ]
+    if len(words) < 2 or not any(w.startswith("-") for w in words):
+        return set()
+    line = json.dumps(words[:200], ensure_ascii=False)
+    return {line[b:e] for b, e in options.found(line)}
+
+
 def _items(items: Any, name: str, secret: bool, rules: Rules) -> Iterator[tuple[Any, str, bool]]:
-    before = ""
+    before, found = "", arguments(items)
     for item in items:
         option = before.startswith("-") and "=" not in before and is_strong(before.lstrip("-"), rules)
         if isinstance(item, str) and is_name_only(item):
             yield item, "", False
         else:
-            hides = secret or (option and isinstance(item, (str, int)) and not str(item).startswith("-"))
+            hides = (
+                secret
+                or (isinstance(item, str) and item in found)
+                or (option and isinstance(item, (str, int)) and not str(item).startswith("-"))
+            )
             yield item, name if secret else "", hides
         before = item if isinstance(item, str) else ""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from gitsnap.core.secrets.hints import words
+from gitsnap.core.secrets.names import Strength, strength
 from gitsnap.core.secrets.quotes import Span
 from gitsnap.core.secrets.values import is_harmless, is_login, is_random
 
@@ -40,6 +41,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("$argon2", r"\$argon2(?:id?|d)\$[\w./+=,$-]{1,300}+"),
     ("$scrypt$", r"\$scrypt\$[\w./+=,$-]{1,300}+"),
     *((f"${n}$", rf"\${n}\$[\w./=]{{1,40}}+\$[\w./]{{16,200}}+(?:\$[\w./]{{16,200}}+)?") for n in ("1", "5", "6")),
+    ("$7$", r"\$7\$\d+\$[\w./+=]{4,100}+\$[\w./+=]{16,200}+"),
     ("$P$", r"\$P\$[\w./]{31}"),
     ("pbkdf2", r"\bpbkdf2[_:-]sha\d+[$:]\d+[$:][^\s\"'$:]{1,100}+[$:][\w/+=]{16,200}+"),
     ("}", r"\{(?:SSHA|SHA|SMD5|CRYPT|MD5|PBKDF2)\d{0,3}\}[\w./+$=]{8,200}+"),
@@ -97,7 +99,11 @@ def _addresses(line: str) -> Iterator[Span]:
         if is_random(match[1]) or re.fullmatch(r"[0-9a-f]{16,}", match[1]):
             yield match.span(1)
     for match in _PARAMETER.finditer(line):
-        if match["name"].lower() in _PARAMETERS and _may_be_parameter(match["name"].lower(), match["value"]):
+        name = match["name"].lower()
+        drawn = re.search(r"[A-Za-z]", match["value"]) and re.search(r"\d", match["value"]) and len(match["value"]) >= 8
+        named = strength(match["name"])
+        known = name in _PARAMETERS or named is Strength.STRONG or (named is Strength.WEAK and drawn)
+        if known and _may_be_parameter(name, match["value"]):
             yield match.span("value")
     for match in _HOOK.finditer(line):
         group = match.lastgroup

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import Enum
 
 from gitsnap.core.secrets.hints import words
 from gitsnap.core.secrets.names import is_secret_name
+from gitsnap.core.secrets.rules import Rules
 
 
 class Kind(Enum):
@@ -51,6 +53,11 @@ _NAMES = {
     b".vault_pass": Kind.WHOLE,
     b".git-credentials": Kind.DATA,
 }
+_TRANSLATIONS = re.compile(
+    rb"(?:^|/)(?:i18n|l10n|nls|lang|langs|languages?|locales?|translations?|strings|_locales)/.*\.(?:json5?|ya?ml|properties"
+    rb"|php|js|ts|ini|toml|py|rb|xml|lang)$|\.(?:po|pot|xliff?|xlf|arb|resx|strings)$|(?:^|/)strings\.(?:json|xml)$"
+    rb"|(?:^|/)messages[._-]?\w{0,5}\.(?:json|ya?ml|properties)$|\.lproj/|(?:^|/)values[\w-]*+/strings\.xml$"
+)
 _SEVERAL = words("secrets passwords credentials tokens cookies")
 _WHOLE = frozenset([b"", b"txt", b"secret", b"key", b"token", b"pass", b"cookie"])
 
@@ -69,7 +76,7 @@ def kind_of(path: bytes) -> Kind:
         return Kind.ACCOUNTS
     if suffix in _PROGRAMS:
         return Kind.PROGRAM
-    if suffix in _WHOLE and _is_whole(stem, suffix):
+    if suffix in _WHOLE and (_is_whole(stem, suffix) or (suffix == b"key" and b"credentials/" in path)):
         return Kind.WHOLE
     if suffix in _PROSE:
         return Kind.PROSE
@@ -84,6 +91,11 @@ def fields_before_secret(path: bytes) -> int:
     return _ACCOUNTS.get(name.rpartition(b".")[2], _ACCOUNTS.get(name, 1))
 
 
+def rules_of(path: bytes, rules: Rules) -> Rules:
+    """The rules for a file: in one of translations, what a secret's name has is what people read."""
+    return replace(rules, wording=True) if _TRANSLATIONS.search(path.lower()) else rules
+
+
 def is_environment(path: bytes) -> bool:
     """Whether a file is a `.env`, in which what looks random is a secret whatever its name."""
     name = path.rpartition(b"/")[2].lower()
@@ -95,5 +107,6 @@ def _is_whole(stem: bytes, suffix: bytes) -> bool:
     text = stem.decode("utf-8", "replace").lstrip(".")
     if re.fullmatch(r"(?:readme|license|changes|requirements|.*\s.*)", text):
         return False
-    name = text + (".cookie" if suffix == b"cookie" else "")
+    # Rails' `config/master.key`.
+    name = text + {b"cookie": ".cookie", b"key": "_key"}.get(suffix, "")
     return is_secret_name(name) and text not in _SEVERAL and not text.endswith("passwd")

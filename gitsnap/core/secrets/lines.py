@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gitsnap.core.secrets import assignments, forms, hints, options, programs
-from gitsnap.core.secrets.kinds import Kind, fields_before_secret, is_environment, kind_of
+from gitsnap.core.secrets import assignments, forms, hints, options, pairs, programs
+from gitsnap.core.secrets.kinds import Kind, fields_before_secret, is_environment, kind_of, rules_of
 from gitsnap.core.secrets.names import is_about, is_secret_name
 from gitsnap.core.secrets.quotes import Span
 from gitsnap.core.secrets.rules import PLAIN, Rules
@@ -18,19 +18,17 @@ from gitsnap.core.secrets.values import is_digest, is_harmless, is_random
 
 # So much of a line is looked at, and whoever shows it need not show more: patterns must not run over a megabyte.
 READ = 4_000
-_PAIR = re.compile(
-    r"""\b(?:name|key|id|property|variable)["']?\s{0,9}[=:]\s{0,9}["']?([\w.-]{1,80}+)["']?""", re.IGNORECASE
-)
-_PAIRED = re.compile(
-    r"""\b(?:value|content|val|default)["']?\s{0,9}[=:]\s{0,9}(?:"([^"]*+)"|'([^']*+)'|([^\s,}>"']++))""", re.IGNORECASE
-)
 _ELEMENT = re.compile(r"<(?:name|key|string|id|entry)(?:\s[^<>]{0,200})?>\s*([\w .-]{1,80})\s*</", re.IGNORECASE)
 _ELEMENT_VALUE = re.compile(
     r"<(?:value|string|data|default|content)(?:\s[^<>]{0,200})?>([^<]{1,2000})</", re.IGNORECASE
 )
+_ELEMENT_OPENS = re.compile(r"<(value|string|data|default|content)>[^<]*+$", re.IGNORECASE)
 _SECTION = re.compile(r"\s*+\[++([^\[\]]{1,200})\]++\s*+(?:[#;].*)?")
 _CLOSES = re.compile(r"[\s})\],;]*+")
-_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY"
+    r"|-----BEGIN OpenVPN Static key V1-----"
+)
 _PEM_BODY = re.compile(r"[\s\"'\\\w+/=:,.#*-]*+")
 _FRONT = re.compile(
     r"""\s*+(?:-\s++)?(?:"(?P<q>[^"\\]*+)"|'(?P<s>[^'\\]*+)'|(?P<b>[\w.-]++))\s*+[:=](?:\s++|$|(?=["\[{]))"""
@@ -61,10 +59,12 @@ class _State:
 
 def found(path: bytes, lines: Sequence[str], rules: Rules = PLAIN) -> dict[int, list[Span]]:
     """Where the secrets are in each line that has any, by its number from 0; parts of a line may overlap."""
+    rules = rules_of(path, rules)
     reader = _Reader(path, rules)
     out = {}
+    beside = {} if rules.wording else pairs.found([line[:READ] for line in lines], rules)
     for number, line in enumerate(lines):
-        spans = [s for s in reader.read(line[:READ]) if s[1] > s[0]]
+        spans = [s for s in (*reader.read(line[:READ]), *beside.get(number, ())) if s[1] > s[0]]
         if spans:
             out[number] = spans
     return out
@@ -88,7 +88,7 @@ class _Reader:
             if state.key or "-----END" in line:
                 yield _whole(line)
                 return
-        if "PRIVATE KEY" in line and (begin := _PEM.search(line)):
+        if ("PRIVATE KEY" in line or "Static key" in line) and (begin := _PEM.search(line)):
             end = line.find("-----END", begin.end())
             stop = line.find("-----", end + 8) + 5 if end >= 0 else len(line)
             state.key = end < 0
@@ -185,10 +185,12 @@ class _Reader:
             state.option = option[1]
             return
         for one in assignments.found(line, kind, self._rules):
-            if one.until:
+            if one.until and not self._rules.wording:
                 state.until = one.until
             if one.value is not None:
                 yield one.value
+            if self._rules.wording:
+                continue
             rest = line[one.end :]
             if one.value is None and rest[:1] in ("{", "["):
                 yield from assignments.scalars(line, one.end, self._rules)
@@ -200,14 +202,7 @@ class _Reader:
                     state.block = _depth(line)
 
     def _pairs(self, line: str) -> Iterator[Span]:
-        """`name="API_TOKEN" value="…"`, and `<name>API_TOKEN</name><value>…</value>`."""
-        low = line.lower()
-        paired = "value" in low or "content" in low or "default" in low
-        if paired and any(self._rules.strength(m[1]) > 1 for m in _PAIR.finditer(line)):
-            for m in _PAIRED.finditer(line):
-                span = next(m.span(n) for n in (1, 2, 3) if m[n] is not None)
-                if not is_harmless(line[span[0] : span[1]], password=True):
-                    yield span
+        """`<name>API_TOKEN</name><value>…</value>`."""
         if "<" in line:
             for m in _ELEMENT.finditer(line):
                 if self._state.element and m[0].startswith("<string"):
@@ -219,6 +214,9 @@ class _Reader:
                     if m[1] != self._state.element and not is_harmless(m[1], password=True):
                         yield m.span(1)
                         self._state.element = ""
+                if self._state.element and (opened := _ELEMENT_OPENS.search(line)):
+                    self._state.element, self._state.until = "", f"</{opened[1]}"
+                    yield from _trimmed(line, opened.end(1) + 1)
 
     def _below(self, line: str) -> bool:
         """Whether a line still belongs to the key above it; the state is brought up to date."""
@@ -239,6 +237,9 @@ class _Reader:
         if _CLOSES.fullmatch(line) or self._state.quiet is not None:
             return
         front = _FRONT.match(line)
+        if front is None and re.match(r"\s*+(?:-\s++)?[{\[].*[:=]", line):
+            yield from assignments.scalars(line, 0, self._rules)
+            return
         if front is None:
             item = re.match(r"\s*-\s+", line)
             begin = item.end() if item else 0
@@ -251,6 +252,8 @@ class _Reader:
         if is_about(name):
             if not rest.strip() or rest.strip() in ("{", "["):
                 self._state.quiet = len(line) - len(line.lstrip())
+            return
+        if assignments.is_key_name(name, rest.strip(" \"',")):
             return
         if rest.strip() and not re.fullmatch(r"(?:[&!]\S++\s*+)*+(?:[|>][-+\d]*+|[{\[(])?\s*+(?:#.*)?", rest):
             if rest[:1] in "{[":

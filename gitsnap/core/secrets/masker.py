@@ -10,7 +10,7 @@ from typing import Any
 
 from gitsnap.core.secrets import data, lines
 from gitsnap.core.secrets.hints import words
-from gitsnap.core.secrets.kinds import Kind, kind_of
+from gitsnap.core.secrets.kinds import Kind, kind_of, rules_of
 from gitsnap.core.secrets.names import is_secret_name
 from gitsnap.core.secrets.quotes import Span
 from gitsnap.core.secrets.rules import PLAIN, Rules
@@ -74,25 +74,27 @@ class Masker:
         """Whether a file holds nothing but secrets."""
         return bool(path) and (kind_of(path) is Kind.SECRETS or self.rules.holds_secrets(path))
 
-    def value(self, value: Any, name: str = "", *, hidden: bool = False) -> Any:
+    def value(self, value: Any, name: str = "", *, hidden: bool = False, path: bytes = b"") -> Any:
         """A value of parsed data with marks in it, or in the place of it.
 
-        `name` is its key's, `hidden` whether a name above that says that it is secret.
+        `name` is its key's, `hidden` whether a name above that says that it is secret; `path` is the file's.
         """
         if self.shows:
             return value
-        hidden = hidden or (isinstance(value, (Mapping, list, tuple)) and data.is_strong(name, self.rules))
+        rules = rules_of(path, self.rules)
+        hidden = hidden or (isinstance(value, (Mapping, list, tuple)) and data.is_strong(name, rules))
         if isinstance(value, Mapping):
-            parts = data.parts(value, name, hidden, self.rules)
+            parts = data.parts(value, name, hidden, rules)
             return {
-                k: self.value(*part[:2], hidden=part[2])
+                k: self.value(*part[:2], hidden=part[2], path=path)
                 for k, part in zip(map(self._key_of, value), parts, strict=True)
             }
         if isinstance(value, (list, tuple)):
-            return [self.value(*part[:2], hidden=part[2]) for part in data.parts(value, name, hidden, self.rules)]
+            self.learn(data.arguments(value))
+            return [self.value(*part[:2], hidden=part[2], path=path) for part in data.parts(value, name, hidden, rules)]
         if self.rules.strict and value is not None:
             return self.mark(value)
-        secret = set(data.leaf(value, name, hidden, self.rules))
+        secret = set(data.leaf(value, name, hidden, rules))
         self.learn(secret)
         return self._hide(value, secret)
 
@@ -124,7 +126,7 @@ class Masker:
         if self.rules.strict and is_configuration(path):
             return [self._strict(row) for row in rows]
         spans = lines.found(path, rows, self.rules)
-        own = self._forms(text, rows, spans, parsed, hidden=self.hides_all(path))
+        own = self._forms(path, text, spans, parsed)
         self._add(rows, spans, [*own, *(v for v in other if v in text), *(v for v in self._known if v in text)])
         self.learn(rows[n][b:e] for n, found in spans.items() for b, e in found)
         return [self._row(row, spans.get(n, ())) for n, row in enumerate(rows)]
@@ -135,7 +137,7 @@ class Masker:
         spans = lines.found(path, rows, self.rules)
         found = {rows[n][b:e] for n, those in spans.items() for b, e in those}
         if parsed is not None:
-            found.update(data.values(parsed, self.rules, hidden=self.hides_all(path)))
+            found.update(data.values(parsed, rules_of(path, self.rules), hidden=self.hides_all(path)))
         return {f for v in found if is_distinct(v) for f in (_forms_in(text, v) if parsed is not None else {v})}
 
     def pair(self, path: bytes, old: tuple[str, Any], new: tuple[str, Any]) -> tuple[list[str], list[str]]:
@@ -149,15 +151,14 @@ class Masker:
                 found.update(form for value in both if is_distinct(value) for form in _forms_in(text, value))
         return self.lines(path, *old, other=after), self.lines(path, *new, other=before)
 
-    def _forms(
-        self, text: str, rows: Sequence[str], spans: Mapping[int, Sequence[Span]], parsed: Any, *, hidden: bool
-    ) -> list[str]:
+    def _forms(self, path: bytes, text: str, spans: Mapping[int, Sequence[Span]], parsed: Any) -> list[str]:
         """How the secrets in the data are written in the text, but for those that are found in their place already."""
         if parsed is None:
             return []
+        rows, rules = split(text), rules_of(path, self.rules)
         placed = {rows[n][b:e] for n, found in spans.items() for b, e in found}
         wanted: set[str] = set()
-        for value in data.values(parsed, self.rules, hidden=hidden):
+        for value in data.values(parsed, rules, hidden=self.hides_all(path)):
             wanted.add(value)
             if len(wanted) > _MOST:
                 raise Unmaskable(f"more than {_MOST} values")

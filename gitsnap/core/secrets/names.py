@@ -54,7 +54,7 @@ _KEYS = words(
     account master session app application shared server service storage deploy ssh jwt hmac crypt cipher aes des
     blowfish consumer client upgrade webhook push preshared wireguard network unseal recovery gossip admin user root
     write read security secure nonce in authentication csrf cookie token tsig product activation serial mac hash db
-    database data host backup bot
+    database data host backup bot wep validation machine
     """
 )
 # What only looks like it: `host_key_path` has a tail of its own, these are keys that everybody may know.
@@ -69,7 +69,7 @@ _TAILS = words(
     day age domain samesite secure httponly hashers hasher validators validator validation algorithm algorithms algo
     format prefix suffix header headers field fields column columns label title placeholder hint help description
     desc strength complexity rotation rotate reset change changed ref refs id ids provider providers backend store
-    storage manager method methods scheme mode class encoding command cmd script version issuer audience scope
+    expired storage manager method methods scheme mode class encoding command cmd script version issuer audience scope
     scopes location index pattern regex at date time visible prompt error errors message text input iterations
     rounds cost generator kind from to image maps map usage used allowed supported usage budget window per rate bits
     attempts retries service module plugin page form view template controller handler middleware parser reader
@@ -117,6 +117,9 @@ def strength(name: str) -> Strength:
     if not parts or parts[-1] in _TAILS:
         return Strength.NONE
     first, last = parts[0], parts[-1]
+    if parts[-2:] in (["existing", "secret"], ["pull", "secrets"], ["pull", "secret"]):
+        # Kubernetes' names of secrets.
+        return Strength.NONE
     if len(parts) > 1 and (
         first in _SWITCHES
         or (first in _DIRECTIVES and last == "pass")
@@ -138,7 +141,7 @@ def _of_words(parts: list[str]) -> Strength:
         if "public" in parts or "primary" in parts or "foreign" in parts:
             return Strength.NONE
         return Strength.STRONG if parts[-2] in _KEYS - _OPEN_KEYS else Strength.WEAK
-    if parts[-2:] in (["connection", "string"], ["auth", "ident"]):
+    if parts[-2:] in (["connection", "string"], ["auth", "ident"], ["snmp", "community"]):
         return Strength.STRONG
     return Strength.WEAK if last in _WEAK else Strength.NONE
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from gitsnap.core.secrets.hints import words
 from gitsnap.core.secrets.quotes import Span, around, spans, word_end
 from gitsnap.core.secrets.values import is_harmless
 
@@ -43,6 +44,12 @@ _ALONE = (
         r"""\s*\|\s*(?:sudo\s+)?chpasswd""",
     ),
     ("community", r"""\br[ow]community6?\s+(?P<value>[^\s"']{1,200})"""),
+    (
+        "createuser",
+        r"""(?i)\bcreateUser\s+\S+\s+(?:MD5|SHA[-\d]*)\s+\S{1,200}\s+(?:AES|DES)\d*\s+["']?(?P<value>[^\s"']{1,200})""",
+    ),
+    ("com2sec", r"""\bcom2sec6?\s+(?:-Cn\s+\S+\s+)?\S+\s+\S+\s+["']?(?P<value>[^\s"']{1,200})"""),
+    ("secure_link_md5", r"""\bsecure_link_md5\s+(?:"[^"]{0,400}?|[^"\s]*?)(?P<value>(?<=\s)[^\s"$]{1,200})"?\s*;"""),
     ("createuser", r"""(?i)\bcreateUser\s+\S+\s+(?:MD5|SHA[-\d]*)\s+["']?(?P<value>[^\s"']{1,200})"""),
     ("configure", r"""\baws\s+configure\s+set\s+\S*(?:secret|token)\S*\s+(?P<value>\S{1,200})"""),
     ("stats", r"""\bstats\s+auth\s+[^\s:]{1,64}:(?P<value>\S{1,200})"""),
@@ -63,6 +70,23 @@ _ALONE = (
     ),
     ("password", r"""(?i)\bPASSWORD\s+(?:FOR\s+\S+\s+=\s+)?'(?P<value>[^']{1,200})'"""),
 )
+# Of a program that is not known: `-u user:X`, `--user=user:X`, and `-u user -p X`.
+_UNKNOWN = re.compile(
+    r"""(?<=[\s"'])(?:-u|--user(?:name)?)(?:["'],\s{0,9}["']|=|\s{1,9}["']?)(?P<user>[\w.@+-]{1,64}+)"""
+    r"""(?::(?P<value>[^\s"',;|&:/$][^\s"',;|&]{0,200})"""
+    r"""|["']?,?\s[^|;&]{0,80}?(?<=[\s"'])-p(?:["'],\s{0,9}["']|\s{1,9}["']?)(?P<p>[^\s"',;|&$-][^\s"',;|&]{0,200}))"""
+)
+# `["tool", "-p", "X"]` of one: what is drawn of all kinds of characters, and no file's name.
+_ITEM = re.compile(
+    r"""["']-p["'],\s{0,9}["'](?=[^"']*[a-z])(?=[^"']*[A-Z])(?=[^"']*\d)(?P<value>[^\s"'/:]{8,200})["']"""
+)
+# What they mean to these is a user, a group and a path.
+_RUNS_AS = re.compile(
+    r"""(?:^|[\s"'/])(?:docker|podman|nerdctl|kubectl|compose|chroot|su|sudo|doas|setpriv|gosu|systemd-run|install"""
+    r"""|rsync|useradd|id|ps)(?=["'\s])"""
+)
+_GROUPS = words("root staff users wheel nogroup nobody adm docker daemon www-data")
+_FILE = re.compile(r"\.[a-z]{1,5}$")
 # Few lines have one of the words: each is compiled when it is met.
 _compiled = cache(re.compile)
 _STOP = re.compile(r"[;|]|&&")
@@ -77,6 +101,7 @@ def found(line: str) -> Iterator[Span]:
         for match in _compiled(pattern).finditer(line) if hint in low else ():
             if not is_harmless(match["value"], password=True):
                 yield match.span("value")
+    yield from _unknown(line)
     client = _CLIENT.search(line)
     pairs = spans(line) if client else []
     while client:
@@ -90,6 +115,20 @@ def found(line: str) -> Iterator[Span]:
                 yield _within(line, begin, at)
             at = max(at, option.end())
         client = _CLIENT.search(line, max(end, at))
+
+
+def _unknown(line: str) -> Iterator[Span]:
+    if "-u" in line:
+        for match in _UNKNOWN.finditer(line):
+            group = "p" if match["p"] else "value"
+            value, runs = match[group] or "", _RUNS_AS.search(line, 0, match.start())
+            harmless = value.isdigit() or value in (match["user"], *_GROUPS) or is_harmless(value, password=True)
+            if not (runs or harmless or re.fullmatch(r"\d+:\d+", value)):
+                yield match.span(group)
+    if "-p" in line:
+        for match in _ITEM.finditer(line):
+            if not _FILE.search(match["value"]):
+                yield match.span("value")
 
 
 def _value(line: str, option: re.Match[str], pairs: list[Span], *, pair: bool) -> tuple[int, int]:

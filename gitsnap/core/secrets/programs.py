@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gitsnap.core.secrets.assignments import is_secret
 from gitsnap.core.secrets.names import Strength
-from gitsnap.core.secrets.quotes import Span, around, spans
+from gitsnap.core.secrets.quotes import Span, around, nested_end, spans
 from gitsnap.core.secrets.rules import Rules
 
 _NAMED = re.compile(
@@ -28,6 +28,8 @@ _SEALED = re.compile(
     r"""|ConvertTo-SecureString\s{1,9}(?:-String\s{1,9})?)\s{0,9}(?=["'`])"""
 )
 _BARE = re.compile(r"[\w+/=.@-]*\d[\w+/=.@-]*(?=[\s,;]*$)")
+# `VALUES (12, 'mailserver_pass', 'X')`
+_ROW = re.compile(r"(?i)(?:\s*+|.{0,400}\bVALUES\s{0,9})\(\s{0,9}(?:\d{1,20}\s{0,9},\s{0,9})?$")
 _CLOSING = re.compile(r"[\s+.,;)\]}&:%]|$")
 _INNER = re.compile(
     r"""(?:(?P<name>[\w.-]{2,80}+(?:\ (?:key|string))?)(?P<mark>\\?["'`]?\s{0,20}+(?:=>|[:=])\s{0,20}+)"""
@@ -51,7 +53,9 @@ def literals(line: str, rules: Rules) -> Iterator[Span]:
         if rules.strength(name) is Strength.NONE:
             continue
         pairs = spans(line) if pairs is None else pairs
-        if _is_within(line, named, pairs) or ("," in named["gap"] and _is_argument(line, named)):
+        if _is_within(line, named, pairs) or (
+            "," in named["gap"] and _is_argument(line, named) and not _ROW.match(line[: named.start()])
+        ):
             continue
         yield from _values(line, named.end(), name, rules)
     for called in _CALLED.finditer(line):
@@ -142,13 +146,13 @@ def within(line: str, rules: Rules) -> Iterator[Span]:
             name = inner["name"] or inner["option"].lstrip("-")
             at = inner.end("name") if inner["name"] else inner.end("option")
             if rules.strength(name) is Strength.STRONG:
-                begin, end = _inner_value(line, inner, closed)
+                begin, end = _inner_value(line, inner, opened, closed)
                 if end > begin and is_secret(name, line[begin:end], rules):
                     yield begin, end
                 at = max(at, end)
 
 
-def _inner_value(line: str, inner: re.Match[str], closed: int) -> Span:
+def _inner_value(line: str, inner: re.Match[str], opened: int, closed: int) -> Span:
     begin, quote = inner.end(), inner["quote"]
     if quote:
         end = line.find(quote, begin, closed)
@@ -161,7 +165,10 @@ def _inner_value(line: str, inner: re.Match[str], closed: int) -> Span:
     end = word.end() if word else closed
     if inner["name"] and inner["name"].lower() in ("cookie", "set-cookie") and ":" in inner["mark"]:
         end = closed
-    while end - 1 > begin and line[end - 1] in "\"'`" and line.count(line[end - 1], begin, end) % 2:
+    end = nested_end(line, opened, begin, end)
+    while end - 1 > begin and (
+        line[end - 1] == ";" or (line[end - 1] in "\"'`" and line.count(line[end - 1], begin, end) % 2)
+    ):
         end -= 1
     value = line[begin:end]
     # `password: too short` is prose, `Password=…` and the only word after a colon are not.

@@ -53,6 +53,16 @@ def word_end(line: str, at: int, within: str) -> int:
     return at - 1 if at - 1 > start and line[at - 1] == ";" else at
 
 
+def nested_end(line: str, opened: int, at: int, end: int) -> int:
+    """Where a value ends at the latest that stands in quotes or brackets within what is open since a position."""
+    for quote in "\"'`":
+        if line.count(quote, opened + 1, at) % 2 and (found := line.find(quote, at, end)) > at:
+            end = found
+    if line.count("(", opened, at) > line.count(")", opened, at) and line[end - 1 : end] == ")":
+        end -= 1
+    return end
+
+
 def closing(line: str, at: int, quote: str) -> int | None:
     """Where the quote that is open at a position is closed."""
     found = re.compile(rf"(?:[^\\{quote}]|\\.)*+{quote}").match(line, at)

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 class Rules:
     """`names` are globs of keys, in any capitals, that hold secrets; `files` globs of paths that hold nothing else.
 
-    With `strict` no value of a configuration file is shown at all.
+    With `strict` no value of a configuration file is shown at all; with `wording` the values are what people read.
     """
 
     names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     strict: bool = False
+    wording: bool = False
 
     def is_own(self, name: str) -> bool:
         """Whether the configuration names a key so."""
