@@ -80,7 +80,7 @@ class Visitor:
 
 def browse(app: Path, visit: Visit, *, lock_wait: float = 10.0, seen: str = "the directory as it is") -> None:
     """Visit the browser on an installation."""
-    session = Session(Options(directory=str(app), lock_wait=lock_wait), os.environ)
+    session = Session(Options(directory=str(app), directories=(str(app),), lock_wait=lock_wait), os.environ)
 
     async def run() -> None:
         browser = Browser(session, session.place())
