@@ -41,6 +41,9 @@ PAIRS = [
     ("a.toml", '[[env]]\nname = "DB_PASSWORD"\nvalue = "Hx-77"'),
     ("a.sql", "INSERT INTO settings (name, value) VALUES ('smtp_password', 'Hx-77');"),
     ("a.sql", "(12, 'mailserver_pass', 'Hx-77', 'yes'),"),
+    ("pgbouncer/userlist.txt", '"shop" "Hx-77"'),
+    ("dovecot/users", "anna:{PLAIN}Hx-77::"),
+    ("rspamd/worker.inc", 'enable_password = "Hx-77";'),
 ]
 
 

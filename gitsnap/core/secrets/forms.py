@@ -44,7 +44,14 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("$7$", r"\$7\$\d+\$[\w./+=]{4,100}+\$[\w./+=]{16,200}+"),
     ("$P$", r"\$P\$[\w./]{31}"),
     ("pbkdf2", r"\bpbkdf2[_:-]sha\d+[$:]\d+[$:][^\s\"'$:]{1,100}+[$:][\w/+=]{16,200}+"),
-    ("}", r"\{(?:SSHA|SHA|SMD5|CRYPT|MD5|PBKDF2)\d{0,3}\}[\w./+$=]{8,200}+"),
+    # Dovecot's and LDAP's.
+    (
+        "}",
+        r"\{(?:SSHA|SHA|SMD5|CRYPT|MD5|PBKDF2|BLF|ARGON2I?D?)\d{0,3}(?:-CRYPT|-MD5)?(?:\.\w{3,6})?\}[\w./+$=,-]{8,300}+",
+    ),
+    ("{PLAIN}", r"\{PLAIN\}[^\s:\"']{1,200}"),
+    # rspamd's.
+    ("$2$", r"\$2\$[\w./=]{1,60}+\$[\w./]{16,200}+"),
     ("'*", r"(?<=')\*[0-9A-F]{40}(?=')"),
     ("AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/=]{10,200}+"),
     ("SharedAccessKey=", r"(?<=SharedAccessKey=)[A-Za-z0-9+/=]{10,200}+"),

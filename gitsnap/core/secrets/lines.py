@@ -40,6 +40,8 @@ _ITEM_OPTION = re.compile(r"""\s*+-\s++["']?(--?[\w-]{1,80}+)["']?\s*+""")
 _ARGUMENT = re.compile(r"""["'](-{1,2}[\w-]{1,80}+)["']\s{0,9},\s{0,9}(?:"([^"]*+)"|'([^']*+)')""")
 # Postfix: a destination, then user and password.
 _RELAY = re.compile(r"[^\s#]\S*+\s++[^\s:]++:(\S++)")
+# PgBouncer: user and password in quotes.
+_USER = re.compile(r'\s*+"[^"]*+"\s++"([^"]++)"')
 _ACL = re.compile(r"(?<=\s)[><#!]\S{1,400}")
 _ACCOUNT = re.compile(r"(?i)\s*+(?:user|account)\s++\S++\s++(?:(?:insecure-)?password)\s++(?P<value>\S++)")
 
@@ -146,6 +148,9 @@ class _Reader:
             del name
         if self._path.endswith(b"sasl_passwd") and (relay := _RELAY.match(line)):
             yield relay.span(1)
+            return
+        if self._path.endswith(b"userlist.txt") and (user := _USER.match(line)):
+            yield user.span(1)
             return
         section = _SECTION.fullmatch(line) if self._sectioned else None
         if section:

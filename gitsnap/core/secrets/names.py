@@ -117,6 +117,9 @@ def strength(name: str) -> Strength:
     if not parts or parts[-1] in _TAILS:
         return Strength.NONE
     first, last = parts[0], parts[-1]
+    if parts == ["enable", "password"]:
+        # rspamd's, and that of routers.
+        return Strength.STRONG
     if parts[-2:] in (["existing", "secret"], ["pull", "secrets"], ["pull", "secret"]):
         # Kubernetes' names of secrets.
         return Strength.NONE
