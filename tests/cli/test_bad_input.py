@@ -425,9 +425,10 @@ class TestFullDisks:
         for again in range(2):
             for command in ("snapshot", "rollback -y", "restore latest bin"):
                 told = refused(*place, *command.split(), code=1, kind="no-space")
-                assert f"mounted at {small_disk}, is full" in told
+                assert f"mounted at {small_disk}" in told
                 assert ("so the directory is untouched" in told) == (command != "snapshot")
-                assert "make room and try again" in told
+                assert ("will not fit" in told and "nothing was written" in told) == (command == "snapshot")
+                assert "make room" in told
                 assert os.listdir(store / "gitsnap/tmp") == []
             if not again:
                 leave(small_disk, 0)

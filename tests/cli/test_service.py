@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import run_gitsnap
-from tests.support.webapp import PATIENCE, Shop, edit, until
+from tests.support.webapp import PATIENCE, Shop, edit, ended, until
 
 LONG = "1h"
 
@@ -214,7 +214,7 @@ def test_killed_while_it_was_stopped(shop: Shop) -> None:
         shop.gitsnap("recover")
         assert shop.serves == ""
         subprocess.run(["kill", "-KILL", str(child)], check=True)
-        until(lambda: not Path(f"/proc/{child}").exists())
+        until(lambda: ended(child))
     shop.gitsnap("recover")
     assert shop.serves == "2"
     assert not mark(shop).exists()
@@ -236,7 +236,7 @@ def test_a_mark_that_comes_from_elsewhere_brings_no_command(shop: Shop, tmp_path
         child = json.loads(shop.record.read_text())["child"]["pid"]
         run.kill()
         subprocess.run(["kill", "-KILL", str(child)], check=True)
-        until(lambda: not Path(f"/proc/{child}").exists())
+        until(lambda: ended(child))
     edit(mark(shop), lambda m: m.update(where="elsewhere:1", start=f"touch {tmp_path}/ran"))
     assert "start it" in shop.gitsnap("recover", check=3).stderr
     assert not (tmp_path / "ran").exists()

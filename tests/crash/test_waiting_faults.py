@@ -53,7 +53,9 @@ class Place:
         """The outcome of the newest upgrade, once `recover` is done; the directory is what that says."""
         done = self.said("recover")
         assert done.returncode == 0, told + done.stderr
-        status = json.loads(self.said("--json", "status").stdout)
+        looked = self.said("--json", "status")
+        assert looked.stdout, told + done.stdout + done.stderr + looked.stderr
+        status = json.loads(looked.stdout)
         assert (status["waiting"], status["service_stopped"], status["pending_recovery"]) == (None, False, None), told
         outcome = status["last_upgrade"]["outcome"]
         assert tree(self.app) == (self.after if outcome == "kept" else self.before), told + done.stderr

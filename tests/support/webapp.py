@@ -197,6 +197,14 @@ class Running:
             self.process.wait()
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is at its end; whoever has it for a child need not have asked for it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def until(found: Callable[[], Any]) -> Any:
     """What `found` returns once that counts."""
     deadline = time.monotonic() + PATIENCE

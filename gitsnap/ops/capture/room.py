@@ -26,7 +26,7 @@ _PLENTY, _TIMES = 1 << 30, 2
 # Of each piece that is read, so much is deflated.
 _SAMPLE = 1 << 14
 # For trees, notes and refs: of each entry, of the estimate, and at the least.
-_ENTRY, _SHARE, _LEAST = 150, 0.02, 1 << 20
+_ENTRY, _SHARE, _LEAST = 150, 0.02, 1 << 16
 
 
 class _Counting(Discarding):
