@@ -45,7 +45,16 @@ class Place:
         # Where the sidecar is what it was: commands that are written down count in no other one.
         for name in ("app", "home"):
             subprocess.run(
-                ["rsync", "-aH", "--delete", "--inplace", f"{self._seed}/{name}/", f"{self._top}/{name}/"], check=True
+                [
+                    "rsync",
+                    "-aH",
+                    "--checksum",
+                    "--delete",
+                    "--inplace",
+                    f"{self._seed}/{name}/",
+                    f"{self._top}/{name}/",
+                ],
+                check=True,
             )
         self.service.write_text("")
 
