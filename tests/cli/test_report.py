@@ -378,6 +378,22 @@ def test_your_own_files_come_first(installation: Path, tmp_path: Path) -> None:
     assert found.texts.index("modules/greet.sh") < found.texts.index("Components", found.texts.index("Verdict") + 9)
 
 
+def test_a_folder_counts_the_files_in_it(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    (app / "lib/inner").mkdir(parents=True)
+    (app / "lib/one").write_text("1\n")
+    (app / "settings.json").write_text('{"a": 1}')
+    home = tmp_path / "home"
+    first = take_snapshot(app, home=home)
+    (app / "lib/inner").chmod(0o700)
+    (app / "lib/one").write_text("2\n")
+    (app / "settings.json").write_text('{"a": 1, "new": {"b": 1, "c": 2, "d": 3}}')
+    found = report(app, first, "now", home=home)
+    folder = found.texts[found.texts.index("lib/") :]
+    assert "1 modified" in folder and "1 metadata" not in folder
+    assert "1 key" in found.texts and "3 keys" not in found.texts
+
+
 def test_the_tree_that_has_everything(odd_installation: Path) -> None:
     first = take_snapshot(odd_installation)
     subprocess.run(["find", odd_installation, "-mindepth", "1", "-delete"], check=True)

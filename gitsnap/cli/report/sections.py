@@ -9,7 +9,7 @@ from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.wording import Commands, css, folded, hiding, letter, more, path
 from gitsnap.core.changelog import Changelog, FileChange
-from gitsnap.core.keys import MaskedChange, masked
+from gitsnap.core.keys import MaskedChange, count_keys, masked
 from gitsnap.core.packages.model import PackageChange
 from gitsnap.core.secrets.masker import DOTS, Masker
 
@@ -135,7 +135,7 @@ def _file(
     assert file.keys is not None
     status = file.change.status
     own = tag("span", "yours", class_="badge") if file.yours else None
-    count = tag("span", formatting.many(len(file.keys), "key"), class_="c")
+    count = tag("span", formatting.many(count_keys(file.keys), "key"), class_="c")
     summary = tag("summary", letter(status), " ", path(file.change.path), " ", own, " ", count)
     cut = more(len(file.keys), "key", commands.diff(file.change.path))
     # Weighed even where it would not fit: the caller has seen to it that there is some room.

@@ -47,7 +47,9 @@ def grow(changes: Sequence[Change], drawn: Collection[bytes]) -> Node:
         node.changes.append(change)
         for each in nodes:
             each.drawn += change.path in drawn
-        if name or not change.path or change.status is Status.TYPE:
+        of_directory = _is_directory(change) and change.status is Status.METADATA
+        if not of_directory and (name or not change.path or change.status is Status.TYPE):
+            # Files, as everywhere; a directory's own mode or owner has a row, and is no file.
             for each in nodes:
                 each.counts[change.status] += 1
     return root
@@ -126,7 +128,7 @@ class TreeView:
         shown = [part for count in counts for part in (" ", count)]
         label = formatting.fit(formatting.name(name), _LONGEST) + "/"
         summary = tag("summary", *marks, tag("span", label, class_="p"), tag("span", *shown, class_="c"))
-        if not node.counts:
+        if own and not node.counts:
             return self._empty(own[0], label)
         if own and own[0].status is Status.TYPE:
             shown = [" ", _told(own[0]), *shown]
