@@ -51,6 +51,8 @@ _VARIES = (
     (r"[\d.]+ [kM]?B (freed; the sidecar takes) [\d.]+ [kM]?B", r"<SIZE> \1 <SIZE>"),
     (r"[\d,.]+ GB free", "<SIZE> free"),
     (r"[\d,.]+ [kMGT]?B are free", "<SIZE> are free"),
+    # What was written just before it was read is read again: how much that is depends on how quick the machine is.
+    (r"up to [\d,.]+ [kMGT]?B of \d+ files? to store", "up to <SIZE> to store"),
     (r"(?m)^(ok  (?:python|git) +)\d\S*$", r"\1<VERSION>"),
     (r"\(process \d+\)", "(process <NUMBER>)"),
 )

@@ -13,6 +13,7 @@ from gitsnap.core.content import Discarding
 from gitsnap.core.database_servers import sentence
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Type
 from gitsnap.core.order import newest
 from gitsnap.core.quantity import size
 from gitsnap.core.settings import Settings
@@ -86,7 +87,8 @@ def _way_back(root: str, scan: Scan) -> Iterator[Check]:
         return
     files = scan.inventory.files()
     total = sum(e.size for e in files)
-    lasting = feasible.lasting(root, scan.rows, total)
+    present = ((e.path, e.uid, e.type is Type.DIR) for e in scan.inventory.entries)
+    lasting = feasible.lasting(root, present, total)
     fixed = [p for p in lasting if p.path or "beside what is there" not in p.reason]
     for problem in fixed[:_NAMED]:
         yield Check("way back", None, f"{_first(problem.path)} {problem.reason}: a rollback leaves it as it is then")

@@ -153,16 +153,22 @@ def require_way_in(root: str, plan: RestorePlan) -> None:
         )
 
 
-def lasting(root: str, rows: Mapping[bytes, Row], total: int) -> list[Problem]:
+def owned(rows: Mapping[bytes, Row]) -> Iterator[tuple[bytes, int, bool]]:
+    """The path, the owner, and whether it is a directory, of all that a stat cache vouches for."""
+    for path, (_, _, _, _, mode, uid, *_) in zip(rows, unpack(rows.values()), strict=True):
+        yield path, uid, stat.S_ISDIR(mode)
+
+
+def lasting(root: str, present: Iterable[tuple[bytes, int, bool]], total: int) -> list[Problem]:
     """What no rollback of anything below `root` could put back as it is now; the directory itself first, where nothing
-    in it can be changed. `rows` tell what is there, `total` how many bytes."""
+    in it can be changed. `present` is what is there (see `owned`), `total` how many bytes."""
     found = []
     with Obstacles(root) as obstacles:
         closed = obstacles.closed(b"")
         if closed is not None:
             found.append(Problem(b"", closed))
-        for path, (_, _, _, _, mode, uid, *_) in zip(rows, unpack(rows.values()), strict=True):
-            reason = obstacles.standing(path, uid, is_dir=stat.S_ISDIR(mode))
+        for path, uid, is_dir in present:
+            reason = obstacles.standing(path, uid, is_dir=is_dir)
             if reason is not None and (path or closed is None):
                 found.append(Problem(path, reason))
     room = free(root)

@@ -42,7 +42,7 @@ from gitsnap.ops.capture.snapshot import take
 from gitsnap.ops.check.verify import verify
 from gitsnap.ops.compare import stored
 from gitsnap.ops.live import in_progress, service
-from gitsnap.ops.live.feasible import lasting, require_some_way_in
+from gitsnap.ops.live.feasible import lasting, owned, require_some_way_in
 from gitsnap.ops.live.service import Turned
 from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
@@ -305,7 +305,7 @@ class Upgrade:
         if opened.holders:
             shown = [h.document() for h in opened.holders[:_FORESEEN]]
             self.tell(Moment.FILES_OPEN, count=len(opened.holders), processes=shown)
-        found = lasting(root, self.sidecar.load_cache().rows, pre.bytes)
+        found = lasting(root, owned(self.sidecar.load_cache().rows), pre.bytes)
         if not found:
             return
         self.tell(

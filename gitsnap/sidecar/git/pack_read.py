@@ -41,8 +41,10 @@ class Index(PackIndex2):
     """The index of a pack, held in memory: one that is mapped and cut short meanwhile, or on a disk that fails, would
     end the process (SIGBUS). IntegrityError for what is no index."""
 
+    # What dulwich's looks at when it goes, whatever failed: the file may not be there any more.
+    _file: Any = None
+
     def __init__(self, path: str) -> None:
-        # What dulwich's closes when it goes: there from the start, whatever fails.
         with open(files.opened(path), "rb") as file:
             self._file = file
             try:
