@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from gitsnap.core.command_end import CommandEnd
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.message import ID
 from gitsnap.core.model import Kind, Snapshot, is_label, slug
@@ -87,7 +88,7 @@ Tell = Callable[[Event], None]
 
 
 @dataclass(slots=True, frozen=True)
-class CheckResult:
+class CheckResult(CommandEnd):
     """What came of one check. `exit_code` is None where there was no process, negative for a signal.
 
     `problem` is empty when it passed, else says in a few words why it did not. `output` is the end of what it printed.
@@ -100,21 +101,9 @@ class CheckResult:
     duration: float = 0.0
     output: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether it passed."""
-        return not self.problem
-
     def document(self) -> dict[str, Any]:
         """The result as a JSON object."""
-        return {
-            "check": self.check,
-            "ok": self.ok,
-            "exit_code": self.exit_code,
-            "problem": self.problem or None,
-            "output": self.output,
-            "duration": round(self.duration, 3),
-        }
+        return {"check": self.check} | self.facts()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from gitsnap.core.command_end import CommandEnd
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.settings import Hooks
 from gitsnap.ops.process import shell
@@ -19,7 +20,7 @@ BEFORE, AFTER = "before-snapshot", "after-snapshot"
 
 
 @dataclass(slots=True, frozen=True)
-class HookResult:
+class HookResult(CommandEnd):
     """What came of one hook. `exit_code` is None where there was no process, negative for a signal; `problem` is empty
     when it succeeded. `output` is the end of what it printed, where that was kept. `duration` is in seconds."""
 
@@ -30,22 +31,9 @@ class HookResult:
     duration: float = 0.0
     output: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether it succeeded."""
-        return not self.problem
-
     def document(self) -> dict[str, Any]:
         """The result as a JSON object."""
-        return {
-            "hook": self.hook,
-            "command": self.command,
-            "ok": self.ok,
-            "exit_code": self.exit_code,
-            "problem": self.problem or None,
-            "output": self.output,
-            "duration": round(self.duration, 3),
-        }
+        return {"hook": self.hook, "command": self.command} | self.facts()
 
 
 class HookFailedError(GitsnapError):

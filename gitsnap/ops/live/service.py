@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitsnap.core.command_end import CommandEnd
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.settings import Service
 from gitsnap.installation import root as directory
@@ -29,7 +30,7 @@ class ServiceError(GitsnapError):
 
 
 @dataclass(slots=True, frozen=True)
-class Turned:
+class Turned(CommandEnd):
     """What came of stopping or starting it (`word`), as of a hook (ops.capture.hooks.HookResult)."""
 
     word: str
@@ -39,22 +40,9 @@ class Turned:
     duration: float = 0.0
     output: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether it succeeded."""
-        return not self.problem
-
     def document(self) -> dict[str, Any]:
         """The result as a JSON object."""
-        return {
-            "service": self.word,
-            "command": self.command,
-            "ok": self.ok,
-            "exit_code": self.exit_code,
-            "problem": self.problem or None,
-            "output": self.output,
-            "duration": round(self.duration, 3),
-        }
+        return {"service": self.word, "command": self.command} | self.facts()
 
     @property
     def told(self) -> str:
