@@ -25,6 +25,23 @@ def below(fd: int) -> frozenset[bytes]:
     return frozenset(point[len(prefix) :] for point in points if point.startswith(prefix))
 
 
+def used(path: str) -> int | None:
+    """How many bytes are in use on the file system of the directory, which holds it whole; None where others are
+    mounted below, or the kernel does not tell what is."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstatvfs(fd)
+        whole = os.path.exists("/proc/self/mountinfo") and not below(fd)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize if whole else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
 def mount_point(path: str) -> str:
     """Where the file system that holds `path` (absolute) is mounted."""
     path = os.path.realpath(path)

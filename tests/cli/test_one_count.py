@@ -59,3 +59,25 @@ def test_of_a_path_under_either_name(upgraded: tuple[Path, dict[str, object]]) -
     assert document("-C", app, "diff", "x@pre", "now", "--", "mode")["retimed"] == 0
     assert document("-C", app, "diff", "x@pre", "now", "--component", "old")["retimed"] == 0
     assert document("-C", app, "diff", "x@pre", "now", "--", "changed")["retimed"] == 1
+
+
+def test_a_snapshot_counts_for_who_reads_it(tmp_path: Path, gitsnap_home: Path) -> None:
+    """What takes longer than the snapshot itself is left out where it goes nowhere, and told in a document."""
+    app = tmp_path / "app"
+    (app / "v1").mkdir(parents=True)
+    for number in range(101):
+        (app / f"v1/{number}").write_text(TEXT + f"{number}\n")
+    run_gitsnap("-C", app, "snapshot")
+    (app / "v1").rename(app / "v2")
+    for number in range(101):
+        (app / f"v2/{number}").write_text(TEXT + f"{number} is another\n")
+    taken = run_gitsnap("-C", app, "snapshot", "--label", "piped")
+    assert re.search(r"^101 files, [\d.]+ kB in ", taken.stderr, re.M)
+    line = document("-C", app, "audit")["audit"][-1]
+    assert line["command"] and "new_files" not in line["counts"]
+    (app / "v2/0").unlink()
+    assert "1 removed" in run_gitsnap("-C", app, "snapshot").stderr
+    (app / "v2").rename(app / "v3")
+    for number in range(1, 101):
+        (app / f"v3/{number}").write_text(TEXT + f"{number} is a third\n")
+    assert document("-C", app, "snapshot")["summary"]["renamed"] == 100

@@ -148,3 +148,11 @@ def test_the_kernels_list_is_read_whatever_the_names(site: Site) -> None:
         os.close(fd)
     assert found == {b"spa ce", b"back\\slash", b"new\nline", b"\\040", b"tab\t", b"spa ce/in"}
     assert scan(site.app).mounts == sorted(found)
+
+
+def test_what_is_in_use_is_told_of_a_directory_on_one_file_system(tmp_path: Path) -> None:
+    (tmp_path / "some").write_bytes(b"x" * 10_000_000)
+    found = mounts.used(str(tmp_path))
+    assert found is not None and found >= 10_000_000
+    assert mounts.used("/") is None, "/proc is mounted below"
+    assert mounts.used(str(tmp_path / "absent")) is None

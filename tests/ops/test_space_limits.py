@@ -211,3 +211,18 @@ def test_a_snapshot_that_does_not_fit_writes_nothing(place: Protected, monkeypat
     (place.root / "data.bin").touch()
     place.take()
     assert len(catalog.snapshots(place.sidecar)) == 3
+
+
+def test_before_the_first_snapshot_nobody_looks_where_all_of_the_file_system_would_fit(
+    place: Protected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    monkeypatch.setattr(room, "_scan", lambda *of: looked.append(of) or 0)
+    monkeypatch.setattr(room, "_Counting", lambda: type("Nothing", (), {"bytes": 0}))
+    for used, looks in ((1 << 60, True), (None, True), (1, False)):
+        monkeypatch.setattr(room, "used", lambda _, used=used: used)
+        looked.clear()
+        (place.root / "data.bin").write_bytes(b"1")
+        place.take()
+        assert bool(looked) is looks, used
+        place.delete(*ids(place))

@@ -13,6 +13,9 @@ from gitsnap.cli.render import terminal
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
+# So many files may have come and gone where the summary goes to no terminal and to no document.
+_COUNTED_UNWATCHED = 200
+
 
 @command(group=Group.KEEP, order=20, recorded=True)
 def snapshot(
@@ -33,7 +36,15 @@ def snapshot(
     from gitsnap.ops.live import exclusions
 
     session: Session = context.obj
-    request = Request(message=message, label=label, tags=tuple(tag or ()), pin=pin, skip_unchanged=skip_unchanged)
+    request = Request(
+        message=message,
+        label=label,
+        tags=tuple(tag or ()),
+        pin=pin,
+        skip_unchanged=skip_unchanged,
+        # What nobody reads is not worth comparing hundreds of files with one another.
+        count_up_to=None if session.options.json or session.out.watched else _COUNTED_UNWATCHED,
+    )
     place, created = session.place_to_snapshot()
     if created:
         session.tell_of_sidecar(place)

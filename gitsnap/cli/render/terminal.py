@@ -180,15 +180,18 @@ class Terminal:
         answer = sys.stdin.readline()
         return answer.strip().lower() in ("y", "yes")
 
+    @property
+    def watched(self) -> bool:
+        """Whether a person sees what is told beside the result."""
+        return sys.stderr.isatty() and not self._options.quiet and not self._options.json
+
     def countdown(self) -> Countdown:
         """Shows what time is left, on a terminal."""
-        shows = sys.stderr.isatty() and not self._options.quiet and not self._options.json
-        return Countdown(shows and os.environ.get("TERM") != "dumb", self.command("keep"))
+        return Countdown(self.watched and os.environ.get("TERM") != "dumb", self.command("keep"))
 
     def progress(self) -> ProgressLine:
         """An observer that shows long work on a terminal, and nothing elsewhere."""
-        shows = sys.stderr.isatty() and not self._options.quiet and not self._options.json
-        return ProgressLine(shows and os.environ.get("TERM") != "dumb")
+        return ProgressLine(self.watched and os.environ.get("TERM") != "dumb")
 
 
 _live: list[ProgressLine | Countdown] = []

@@ -53,9 +53,8 @@ def taken(out: Terminal, result: Captured) -> None:
         limits(out, result.kept)
         failed_hooks(out, result.hooks)
         return
-    told = words(result.counts, "nothing changed") if result.before or not result.counts else "all new"
     holds = f"{formatting.many(s.files, 'file')}, {formatting.size(s.bytes)}"
-    for line in lines(f"{holds} ({told}) in {formatting.duration(result.duration)}"):
+    for line in lines(f"{holds}{_changed(result)} in {formatting.duration(result.duration)}"):
         out.remark(line)
     if result.excluded:
         out.remark(f"{formatting.many(result.excluded, 'path')} excluded ({out.command('show')} names them)")
@@ -74,6 +73,12 @@ def taken(out: Terminal, result: Captured) -> None:
     limits(out, result.kept)
     incomplete(out, result.partial, "could not be captured")
     failed_hooks(out, result.hooks)
+
+
+def _changed(result: Captured) -> str:
+    if not result.counted:
+        return ""
+    return f" ({words(result.counts, 'nothing changed') if result.before or not result.counts else 'all new'})"
 
 
 def at_work(out: Terminal, found: Sequence[Running], *, hooked: bool = False) -> None:

@@ -31,6 +31,7 @@ class Request:
     `undoes` and `redoes` are as in a snapshot.
     `running` are the databases at work in what was looked at; with `refuse_running` none is taken where there are any.
     `directories` are those of its upgrade, where that has several.
+    Where more files than `count_up_to` came and went, what changed is not counted: contents would have to be compared.
     """
 
     kind: Kind = Kind.MANUAL
@@ -47,6 +48,7 @@ class Request:
     running: list[Running] = field(default_factory=list)
     refuse_running: bool = False
     directories: tuple[str, ...] = ()
+    count_up_to: int | None = None
 
 
 @dataclass(slots=True)
@@ -92,10 +94,12 @@ class Captured:
     `running` are those whose files were captured as they lay there. `held` is what
     retention does not remove before it is told to. `kept` tells of limits on
     space that were exceeded, before and after. `counts` are of the changes since the newest snapshot of then, whose
-    id is `before` (None where there was none; then everything is new). `duration` is in seconds."""
+    id is `before` (None where there was none; then everything is new); they mean nothing where it was not `counted`.
+    `duration` is in seconds."""
 
     snapshot: Snapshot
     counts: Counts = field(default_factory=Counts)
+    counted: bool = True
     before: str | None = None
     skipped: bool = False
     partial: list[Problem] = field(default_factory=list)

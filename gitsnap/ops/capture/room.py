@@ -15,13 +15,14 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind
 from gitsnap.core.order import newest
 from gitsnap.core.quantity import size as words
-from gitsnap.installation.mounts import mount_point
+from gitsnap.installation.mounts import mount_point, used
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.capture.request import Capture
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git.objects import ObjectStore
 
-# So much is plenty, or twice of all that the last snapshot holds, if that is more.
+# So much is plenty, or twice of all that the last snapshot holds, if that is more; before the first, of all that its
+# file system holds. What lies there in holes or compressed deflates.
 _PLENTY, _TIMES = 1 << 30, 2
 # Of each piece that is read, so much is deflated.
 _SAMPLE = 1 << 14
@@ -72,7 +73,8 @@ def require(capture: Capture) -> None:
     found = os.statvfs(sidecar.path)
     free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
     last = newest(catalog.snapshots(sidecar))
-    if last is not None and free >= max(_PLENTY, _TIMES * last.bytes):
+    most = last.bytes if last is not None else used(sidecar.installation)
+    if most is not None and free >= max(_PLENTY, _TIMES * most):
         return
     counting = _Counting()
     entries = _scan(capture, counting)

@@ -40,11 +40,12 @@ def take(
     taken.kept = [kept for kept in (before, after) if kept is not None]
     noted = sidecar.noted
     noted.name(taken.partial)
-    noted.counts |= {
-        "new_files": taken.counts.new_files,
-        "changed_files": taken.counts.changed_files,
-        "removed_files": taken.counts.removed_files,
-    }
+    if taken.counted:
+        noted.counts |= {
+            "new_files": taken.counts.new_files,
+            "changed_files": taken.counts.changed_files,
+            "removed_files": taken.counts.removed_files,
+        }
     if taken.skipped:
         noted.target, noted.details["unchanged"] = taken.snapshot.id, True
     return taken

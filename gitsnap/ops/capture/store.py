@@ -171,8 +171,9 @@ def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: I
 
     for earlier in ([last] if last else []) + draft.living[::-1]:
         with suppress(GitsnapError, OSError):
-            taken.counts = stored.counts(capture.sidecar, earlier, taken.snapshot, observer=capture.observer)
-            taken.before = earlier.id
+            most = capture.request.count_up_to
+            found = stored.counts(capture.sidecar, earlier, taken.snapshot, at_most=most, observer=capture.observer)
+            taken.counts, taken.counted, taken.before = found or taken.counts, found is not None, earlier.id
             return
     taken.counts = stored.all_new(inventory) if inventory else taken.counts
 

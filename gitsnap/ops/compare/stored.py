@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from gitsnap.core.comparison import Change, counted
@@ -23,6 +24,22 @@ def changes(
 
     Where their texts are the same nothing is read at all, and no contents are without `similar`.
     """
+    found = _exact(sidecar, old, new)
+    return _with_similar(sidecar, old, new, found, observer) if similar else found
+
+
+def counts(
+    sidecar: Sidecar, old: Snapshot, new: Snapshot, *, at_most: int | None = None, observer: Observer = SILENT
+) -> Counts | None:
+    """How many files and directories these are; None where more files than `at_most` came and went, whose contents
+    would have to be compared."""
+    found = _exact(sidecar, old, new)
+    if at_most is not None and _halves(found) > at_most:
+        return None
+    return counted(_with_similar(sidecar, old, new, found, observer))
+
+
+def _exact(sidecar: Sidecar, old: Snapshot, new: Snapshot) -> list[Change]:
     if (old.manifest_sha256, old.metadata_sha256) == (new.manifest_sha256, new.metadata_sha256):
         return []
     before, after = differing(*(Texts(*contents.texts(sidecar, s)) for s in (old, new))) or (
@@ -31,12 +48,24 @@ def changes(
     )
     localise(before)
     localise(after)
-    return find(before, after, _Reader(sidecar, old, new).read, sidecar, similar=similar, observer=observer).changes
+    return find(before, after, _Reader(sidecar, old, new).read, sidecar, similar=False).changes
 
 
-def counts(sidecar: Sidecar, old: Snapshot, new: Snapshot, *, observer: Observer = SILENT) -> Counts:
-    """How many files and directories these are."""
-    return counted(changes(sidecar, old, new, observer=observer))
+def _halves(found: list[Change]) -> int:
+    """How many files came and went; 0 where they only came, or only went."""
+    many = Counter(c.status for c in found if Type.DIR not in (e.type for e in (c.old, c.new) if e))
+    return many[Status.ADDED] + many[Status.REMOVED] if many[Status.ADDED] and many[Status.REMOVED] else 0
+
+
+def _with_similar(
+    sidecar: Sidecar, old: Snapshot, new: Snapshot, found: list[Change], observer: Observer
+) -> list[Change]:
+    if not _halves(found):
+        return found
+    # What many comparisons do without is loaded where it is needed.
+    from gitsnap.ops.compare.renames import pair
+
+    return pair(found, _Reader(sidecar, old, new).read, sidecar, observer)
 
 
 def all_new(inventory: Inventory) -> Counts:
