@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
-from gitsnap import __version__, config
+from gitsnap import __version__
+from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
@@ -79,7 +80,7 @@ class Installation:
     @property
     def settings(self) -> Settings:
         """The configuration that holds here, as the command line reads it."""
-        return config.load(os.environ, self._place.store, config.options_from(os.environ), self._place.root)
+        return files.load(os.environ, self._place.store, environment.options_from(os.environ), self._place.root)
 
     @contextmanager
     def sidecar(self) -> Iterator[Sidecar]:
@@ -271,9 +272,9 @@ class Guard:
 
 def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa: A001 - gitsnap.open(…) is its name
     """The directory, protected now if it was not yet. `store` is the sidecar's path where it is not the default one."""
-    home = config.sidecars_home(os.environ)
+    home = environment.sidecars_home(os.environ)
     chosen = os.fspath(store) if store is not None else os.environ.get("GITSNAP_STORE") or None
-    place, _ = locate.protect(os.fspath(directory), chosen, home, os.getcwd(), config.user_home(os.environ))
+    place, _ = locate.protect(os.fspath(directory), chosen, home, os.getcwd(), environment.user_home(os.environ))
     return Installation(place)
 
 

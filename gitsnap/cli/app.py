@@ -191,12 +191,12 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
     """Read the options that hold for every command."""
-    from gitsnap import config
     from gitsnap.cli import session
     from gitsnap.cli.session import Session
-    from gitsnap.config import Options
+    from gitsnap.config import environment
+    from gitsnap.config.environment import Options
 
-    base, named = config.options_from(os.environ), tuple(directory or ())
+    base, named = environment.options_from(os.environ), tuple(directory or ())
     # Whoever started this has handed over what was typed.
     typed = context.obj or ()
     context.obj = session.current = Session(
@@ -209,7 +209,7 @@ def options(
             quiet=quiet,
             verbose=verbose,
             color=base.color and not no_color,
-            lock_wait=config.seconds(lock_wait, "--lock-wait") if lock_wait is not None else base.lock_wait,
+            lock_wait=environment.seconds(lock_wait, "--lock-wait") if lock_wait is not None else base.lock_wait,
         ),
         os.environ,
         typed,

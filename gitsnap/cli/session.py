@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from gitsnap import __version__, config
+from gitsnap import __version__
 from gitsnap.cli.render import terminal
 from gitsnap.cli.render.terminal import Terminal
-from gitsnap.config import Options
+from gitsnap.config import environment, files
+from gitsnap.config.environment import Options
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, NoSuchPathError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.act import Act
@@ -51,7 +52,7 @@ class Session:
     @property
     def home(self) -> str | None:
         """Where default sidecars live; None for a user who has no place for them."""
-        return config.sidecars_home(self.environ)
+        return environment.sidecars_home(self.environ)
 
     @property
     def cwd(self) -> str:
@@ -179,9 +180,7 @@ class Session:
 
     def settings(self, place: Place | None, running_databases: str | None = None) -> Settings:
         """The settings that hold there; `running_databases` is what the command line says of those."""
-        settings = config.load(
-            self.environ, place.store if place else None, self.options, place.root if place else None
-        )
+        settings = files.load(self.environ, place.store if place else None, self.options, place.root if place else None)
         settings = with_running(settings, running_databases)
         self.act.where = settings.audit
         if settings.hooks is None and settings.service is None:
@@ -200,7 +199,7 @@ class Session:
         """The timer of systemd that goes on with an upgrade of this sidecar."""
         from gitsnap.ops.upgrade.timer import Timer
 
-        directory, user = config.units(self.environ)
+        directory, user = environment.units(self.environ)
         return Timer(sidecar.installation, sidecar.path, directory, user, self.environ)
 
     def remove_timer(self, sidecar: Sidecar) -> None:
@@ -225,7 +224,7 @@ class Session:
     def protect(self, directory: str | None) -> tuple[Place, bool]:
         """Make sure that there is a sidecar."""
         target = directory if directory is not None else self.options.directory
-        home = config.user_home(self.environ)
+        home = environment.user_home(self.environ)
         target = self.cwd if target is None else target
         place, created = locate.protect(target, self.options.store, self.home, self.cwd, home)
         self.act.about(place.store, place.root)

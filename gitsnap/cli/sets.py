@@ -24,7 +24,7 @@ def chosen(session: Session, name: str | None) -> list[str]:
 
     UsageError where they are not apart, or where there is no such set.
     """
-    from gitsnap import config
+    from gitsnap.config import files
 
     given: Sequence[str] = session.options.directories
     if name is None and len(given) < 2:
@@ -32,7 +32,7 @@ def chosen(session: Session, name: str | None) -> list[str]:
     if name is not None:
         if given:
             raise UsageError("-C and --set both say which directories are meant", hint="leave one of them out")
-        sets = config.sets(session.environ)
+        sets = files.sets(session.environ)
         if name not in sets:
             known = f"there are {', '.join(sets)}" if sets else "gitsnap set create NAME DIR DIR..."
             raise UsageError(f"there is no set '{name}'", hint=known)

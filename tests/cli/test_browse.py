@@ -22,7 +22,7 @@ from gitsnap.cli.browse.rows import Rows
 from gitsnap.cli.browse.widgets import Line
 from gitsnap.cli.render import formatting
 from gitsnap.cli.session import Session
-from gitsnap.config import Options
+from gitsnap.config.environment import Options
 from tests.cli.helpers import document
 from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_tree, sidecar_of, take_snapshot
 

@@ -13,7 +13,7 @@ import pytest
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render import json as documents
 from gitsnap.cli.render.terminal import Terminal, visible
-from gitsnap.config import Options
+from gitsnap.config.environment import Options
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of
 from tests.support.terminal import gitsnap_on_terminal
 

@@ -12,7 +12,7 @@ import pytest
 
 from gitsnap.cli.render import restore
 from gitsnap.cli.render.terminal import Terminal
-from gitsnap.config import Options
+from gitsnap.config.environment import Options
 from gitsnap.core.model import Problem
 from gitsnap.core.plan import Action, RestorePlan, Step
 from gitsnap.ops.restore.result import Restored

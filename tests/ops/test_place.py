@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap import config
+from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
 from gitsnap.installation.disk import Disk
@@ -78,12 +78,12 @@ def test_a_name_that_fitted_before_is_the_same() -> None:
 )
 def test_where_sidecars_are(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], there: str | None) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 987_654)
-    assert config.sidecars_home(environ) == there
+    assert environment.sidecars_home(environ) == there
 
 
 def test_a_relative_home_for_sidecars_is_refused() -> None:
     with pytest.raises(UsageError, match="absolute"):
-        config.sidecars_home({"GITSNAP_HOME": "sidecars"})
+        environment.sidecars_home({"GITSNAP_HOME": "sidecars"})
 
 
 @pytest.mark.parametrize("name", ["XDG_CONFIG_HOME", "HOME"])
@@ -94,7 +94,7 @@ def test_no_configuration_is_read_from_where_one_stands(
         (installation / below).mkdir(parents=True)
         (installation / below / "config.toml").write_text("[retention]\nkeep-last = 3\n")
     monkeypatch.chdir(installation)
-    found = config.load({name: "conf"}, None, config.Options())
+    found = files.load({name: "conf"}, None, environment.Options())
     assert found.retention.keep_last != 3
 
 

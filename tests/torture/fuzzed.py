@@ -27,7 +27,7 @@ Parser = Callable[[bytes], object]
 
 def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
     """Each parser by name, with texts that it accepts. `where` is a directory for those that read files."""
-    from gitsnap import config
+    from gitsnap.config import files, tables
     from gitsnap.core import statcache
     from gitsnap.core.exclusion import Exclusions
     from gitsnap.core.manifest import parse_manifest
@@ -41,7 +41,7 @@ def parsers(where: Path) -> dict[str, tuple[Parser, list[bytes]]]:
         return parse_message(data, commit="0" * 40, tree="0" * 40, created=datetime.now(UTC), pinned=False)
 
     def toml(data: bytes) -> object:
-        return config._merge(Settings(zone=UTC), config._parse("a", data), "a")
+        return tables.merge(Settings(zone=UTC), files._parse("a", data), "a")
 
     return {
         "manifest": (parse_manifest, [_MANIFEST]),

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from gitsnap.cli.arguments import in_place
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.terminal import Terminal
-from gitsnap.config import Options
+from gitsnap.config.environment import Options
 from gitsnap.core.errors import GitsnapError
 
 

@@ -32,7 +32,7 @@ def drill(
     """Bring a snapshot into a scratch directory, compare, try it out."""
     from gitsnap.cli.process import callers_umask
     from gitsnap.cli.render import drill as render
-    from gitsnap.config import seconds
+    from gitsnap.config.environment import seconds
     from gitsnap.ops.check.drill import Trial
     from gitsnap.ops.check.drill import drill as operation
 

@@ -30,7 +30,7 @@ def set_(
 
     list; show NAME; create NAME and DIRs, which `create` replaces where NAME is there already; remove NAME.
     """
-    from gitsnap import config
+    from gitsnap.config import files
 
     session: Session = context.obj
     given = directories or []
@@ -38,7 +38,7 @@ def set_(
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=_TRY)
     if (action == "list") is (name is not None) or (action != "create" and given):
         raise UsageError(f"set {action} takes {'no more words' if action == 'list' else 'one NAME'}", hint=_TRY)
-    known = config.sets(session.environ)
+    known = files.sets(session.environ)
     if action in ("show", "remove") and name not in known:
         raise UsageError(f"there is no set '{name}'", hint=f"there are {', '.join(known)}" if known else _TRY)
     if action == "create":
@@ -66,14 +66,14 @@ def _roots(session: Session, name: str, given: list[str]) -> tuple[str, ...]:
 def _change(
     session: Session, known: dict[str, tuple[str, ...]], name: str, roots: tuple[str, ...] | None
 ) -> dict[str, tuple[str, ...]]:
-    from gitsnap import config
+    from gitsnap.config import environment, files
     from gitsnap.ops.store import configuration
 
-    path = config.user_file(session.environ)
+    path = environment.user_file(session.environ)
     if path is None:
         raise UsageError("this user has no place for a configuration: neither HOME nor XDG_CONFIG_HOME is set")
     configuration.change_set(path, name, roots)
-    found = config.sets(session.environ)
+    found = files.sets(session.environ)
     if roots is None and name in found:
         raise UsageError(f"the set {name} is the system's: /etc/gitsnap/config.toml", hint="change that file")
     return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.concealing import Concealing
-from gitsnap.config import Options
+from gitsnap.config.environment import Options
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
