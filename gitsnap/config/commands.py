@@ -1,15 +1,19 @@
-"""Tables that name commands: of one installation alone, and of nobody but its sidecar's owner."""
+"""Tables that name commands, or where copies go: of nobody but their owner, and commands of one installation alone."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.notification import HOOKS as TOLD
 from gitsnap.core.settings import HOOK_TIMEOUT, Hooks, Service
+
+# For annotations only: every command reads the configuration, few go to a remote.
+if TYPE_CHECKING:
+    from gitsnap.core.remote import Remote
 
 
 def hooks(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own: bool) -> Hooks | None:
@@ -52,6 +56,22 @@ def service(table: dict[str, Any], path: str, environ: Mapping[str, str], *, own
     return Service(str(commands[0]), str(commands[1]), timeout, upgrade, dict(environ))
 
 
+def remotes(table: dict[str, Any], path: str) -> dict[str, Remote]:
+    """Where copies go: nowhere that somebody else has written down."""
+    from gitsnap.core.remote import from_table
+
+    _require_private("remote", path)
+    found = {}
+    for name, content in table.items():
+        if not isinstance(content, dict):
+            raise UsageError(f"{path}: [remote.{name}] must be a table", path=path)
+        try:
+            found[name] = from_table(name, content)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error.message}", path=path, hint=error.hint) from None
+    return found
+
+
 def _timeout(table: dict[str, Any], name: str, path: str) -> float:
     timeout = table.get("timeout", HOOK_TIMEOUT)
     if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not 0 < timeout < 1e9:
@@ -69,13 +89,13 @@ def _require_own(name: str, path: str, *, own: bool) -> None:
 
 
 def _require_private(name: str, path: str) -> None:
-    """What is run must not be what somebody else has written: UsageError."""
+    """What is run, and where copies go, must not be what somebody else has written: UsageError."""
     found = os.lstat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path} has [{name}], and is no file of its own: they are not run", path=path)
+        raise UsageError(f"{path} has [{name}], and is no file of its own: that does not count", path=path)
     if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
         raise UsageError(
-            f"{path} has [{name}], and can be written by others: they are not run",
+            f"{path} has [{name}], and can be written by others: that does not count",
             path=path,
             hint=f"look at what is in it, then: chmod 600 {path}",
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gitsnap.config.commands import hooks, service
+from gitsnap.config.commands import hooks, remotes, service
 from gitsnap.config.environment import Options, local_zone, user_file, user_home, xdg
 from gitsnap.config.tables import merge, sets_rules
 from gitsnap.core.errors import UsageError
@@ -27,6 +27,7 @@ _TABLES = {
     "databases",
     "hooks",
     "packages",
+    "remote",
     "secrets",
     "service",
     "sets",
@@ -55,6 +56,8 @@ def load(environ: Mapping[str, str], store: str | None, options: Options, root: 
             settings = replace(settings, hooks=hooks(table["hooks"], path, environ, own=path == own))
         if "service" in table:
             settings = replace(settings, service=service(table["service"], path, environ, own=path == own))
+        if "remote" in table:
+            settings = replace(settings, remotes={**settings.remotes, **remotes(table["remote"], path)})
     return settings
 
 

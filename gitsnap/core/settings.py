@@ -13,9 +13,10 @@ from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 from gitsnap.core.secrets import rules
 from gitsnap.core.space import NO_LIMITS, Limits
 
-# For annotations only: every command reads the configuration, few look at packages.
+# For annotations only: every command reads the configuration, few look at packages or go to a remote.
 if TYPE_CHECKING:
     from gitsnap.core.packages.model import Rule
+    from gitsnap.core.remote import Remote
 
 HOOK_TIMEOUT = 600.0
 
@@ -75,7 +76,7 @@ class Settings:
     `secrets` are the names and files that hold what is not to be shown.
     `keep_deleted` is how long a gc spares what was deleted (None: not at all). `limits` are on the space that the
     sidecar takes, and leaves. `verify_every` is how old the last full verification may become (None: as old as it
-    likes).
+    likes). `remotes` are those that copies go to, by name.
     """
 
     zone: tzinfo
@@ -95,6 +96,7 @@ class Settings:
     keep_deleted: timedelta | None = None
     limits: Limits = NO_LIMITS
     verify_every: timedelta | None = None
+    remotes: Mapping[str, Remote] = field(default_factory=dict)
 
     @property
     def rules(self) -> Rules:
