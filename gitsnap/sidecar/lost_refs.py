@@ -50,9 +50,10 @@ def look(sidecar: Sidecar) -> Vanished:
     living, found = catalog.snapshots(sidecar), Vanished()
     known = register.load(sidecar)
     told = {s.commit for s in living} | {line.commit for line in known.taken.values()} | {*reflog.ids(sidecar)}
-    spoken_of = known.gone.keys() | {name for name, _ in living.damaged}
-    missing = {ref for ref in (refs.MANIFESTS, refs.METADATA) if sidecar.refs.get(ref) is None}
     binned = sidecar.refs.below(refs.DELETED, {}).keys() | {s.id for s in living}
+    # Of one that has a ref, another commit is what it was before a purge.
+    spoken_of = known.gone.keys() | {name for name, _ in living.damaged} | binned
+    missing = {ref for ref in (refs.MANIFESTS, refs.METADATA) if sidecar.refs.get(ref) is None}
     found.deleted = {
         name: line.commit
         for name, line in known.taken.items()

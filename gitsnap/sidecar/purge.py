@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from gitsnap.core.coverage import PURGED
 from gitsnap.core.message import format_message
@@ -211,11 +211,5 @@ def _write_down(
     sidecar: Sidecar, done: Sequence[Rewritten], living: Sequence[Snapshot], binned: Sequence[Deleted]
 ) -> None:
     """The register and what else names commits."""
-    register.take(sidecar, living)
-    known = register.load(sidecar)
-    for snapshot, when in binned:
-        line = known.taken.get(snapshot.id)
-        if line is None or line.commit != snapshot.commit:
-            register.take(sidecar, [snapshot])
-            register.let_go(sidecar, [snapshot.id], when or datetime.fromtimestamp(1, UTC))
+    register.rewritten(sidecar, living, [(s, max(int(when.timestamp()), 1) if when else 1) for s, when in binned])
     growth.rename(sidecar, {r.old.commit: r.new.commit for r in done})

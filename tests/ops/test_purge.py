@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,8 @@ from gitsnap.ops.restore import undo as undoing
 from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import purge
 from gitsnap.ops.store.purge import Purged
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, lost_refs
+from gitsnap.sidecar.git import stock_git
 from gitsnap.sidecar.git.refs import Refs
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, bare_git, workspace
@@ -175,21 +178,34 @@ def test_a_purged_snapshot_comes_out_of_the_bin(place: Protected) -> None:
     assert_nowhere(place.store)
 
 
+def lying(place: Protected) -> list[tuple[str, datetime | None]]:
+    """What is in the bin, and since when."""
+    found, damaged = catalog.deleted(place.sidecar, catalog.snapshots(place.sidecar))
+    assert not damaged
+    return [(d.snapshot.id, d.when) for d in found]
+
+
 def in_child(place: Protected, dies_at: int) -> bool:
-    """A purge in a process that is gone at its `dies_at`th change of a ref; whether it came so far."""
+    """A purge in a process that is gone at its `dies_at`th change of a ref, line synced or git; whether it came so
+    far."""
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
-            count, change = 0, Refs.change
+            count = 0
 
-            def counted(self: Refs, name: str, old: str | None, new: str) -> None:
-                nonlocal count
-                count += 1
-                if count == dies_at:
-                    os._exit(9)
-                change(self, name, old, new)
+            def counted(do: Callable[..., Any]) -> Callable[..., Any]:
+                def counting(*args: Any, **more: Any) -> Any:
+                    nonlocal count
+                    count += 1
+                    if count == dies_at:
+                        os._exit(9)
+                    return do(*args, **more)
 
-            Refs.change = counted  # type: ignore[method-assign]
+                return counting
+
+            Refs.change = counted(Refs.change)  # type: ignore[method-assign]
+            os.fdatasync = counted(os.fdatasync)
+            stock_git.run = counted(stock_git.run)
             with Sidecar(place.place.store) as own:
                 purge.run(own, [b"conf/private/key"], place.settings, now=place.now)
         os._exit(0)
@@ -201,7 +217,7 @@ def test_killed_at_any_change_each_snapshot_is_whole_and_the_next_purge_ends_it(
     version(place, "2\n")
     place.rollback(first)
     place.delete(version(place, "3\n").id)
-    before = facts(place.snapshots())
+    before, binned = facts(place.snapshots()), lying(place)
     kept = place.root.parent / "kept"
     at = 1
     os.rename(place.root.parent / "home", kept)
@@ -213,15 +229,18 @@ def test_killed_at_any_change_each_snapshot_is_whole_and_the_next_purge_ends_it(
         place.reopen()
         assert facts(place.snapshots()) == before, at
         assert all(not [p for p in v.problems if p.path] for v in place.verify()), at
+        assert lying(place) == binned, at
+        assert lost_refs.lost(place.sidecar) == [], at
         assert purge.pending(place.sidecar) == [b"conf/private/key"]
         done = run(place, b"conf/private/key")
         assert done.applied and not purge.pending(place.sidecar)
         place.reopen()
         assert facts(place.snapshots()) == before
+        assert lying(place) == binned, at
         assert_nowhere(place.store)
         place.assert_sound()
         at += 1
-    assert at > 6
+    assert at > 9
 
 
 def test_what_is_damaged_may_hold_it(place: Protected) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from gitsnap.core.audit import NOTHING, Link, decode, encode, link_of
 from gitsnap.core.errors import LockedError
-from gitsnap.sidecar import locks
+from gitsnap.sidecar import files, locks
 from gitsnap.sidecar.state import audit
 from tests.support.inprocess import Protected, workspace
 
@@ -267,6 +267,53 @@ def test_a_full_disk_loses_the_line_and_says_so(store: Path, monkeypatch: pytest
     add(store)
     assert problems(store) == []
     assert [r.get("missed") for r in records(store)] == [None, 2]
+
+
+def test_a_new_file_whose_name_cannot_be_synced_holds_no_line_of_somebody_elses(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, size=2000)
+    monkeypatch.setattr(audit, "ROTATE", 1000)
+    real, folder = files.sync_directory, str(store / "gitsnap/audit")
+
+    def failing(path: str) -> None:
+        if path == folder:
+            raise OSError(5, "Input/output error")
+        real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_directory", failing)
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                add(store)
+            assert problems(store) == []
+    add(store)
+    assert problems(store) == []
+    assert [r.get("missed") for r in records(store)] == [None, 2]
+
+
+def test_a_line_that_could_not_be_taken_back_counts_where_it_is_whole(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(fd: int, *_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    def failing_on_lines(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(".jsonl"):
+            failing(fd)
+
+    add(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing_on_lines)
+        patch.setattr(os, "ftruncate", failing)
+        # Whoever takes the lock says so in it.
+        patch.setattr(locks, "_sign", lambda _: None)
+        with pytest.raises(OSError, match="Input/output"):
+            add(store, "there")
+    assert problems(store) == []
+    add(store, "next")
+    assert problems(store) == []
+    assert [r["action"] for r in records(store)] == ["snapshot", "there", "next"]
 
 
 def test_whoever_holds_the_lock_for_long_is_not_waited_for(store: Path) -> None:

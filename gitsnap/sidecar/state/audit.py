@@ -92,28 +92,29 @@ def _append(folder: str, fd: int, form: Form) -> bytes:
     try:
         _add(path, line, size)
     except BaseException:
-        _write_slot(fd, Sealed(tip, None, place.missed + 1, serial + 2), durable=False)
+        if _size(path) <= size:
+            _write_slot(fd, Sealed(tip, None, place.missed + 1, serial + 2), durable=False)
+        # Else it is there, or a part of it: whoever comes next looks.
         raise
     _write_slot(fd, Sealed(coming, None, 0, serial + 2), durable=False)
     return line
 
 
 def _add(path: str, data: bytes, at: int) -> None:
-    new = not os.path.lexists(path)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         done = 0
         while done < len(data):
             done += os.pwrite(fd, data[done:], at + done)
         os.fdatasync(fd)
+        if not at:
+            files.sync_directory(os.path.dirname(path))
     except BaseException:
         with suppress(OSError):
             os.ftruncate(fd, at)
         raise
     finally:
         os.close(fd)
-    if new:
-        files.sync_directory(os.path.dirname(path))
 
 
 def _settle(folder: str, sealed: Sealed | None) -> tuple[Place, Tip, int]:
@@ -130,7 +131,7 @@ def _settle(folder: str, sealed: Sealed | None) -> tuple[Place, Tip, int]:
             _cut(path, at)
             place = place._replace(healed="a line that a crash had cut off was taken away", removed=tail)
     path = os.path.join(folder, _name(tip.file))
-    size = os.path.getsize(path) if os.path.exists(path) else 0
+    size = _size(path)
     if size and size != tip.size and not _read(path, size - 1).endswith(b"\n"):
         # Somebody has cut it or added to it: what is there stays, and the chain goes on from what was written last.
         _add(path, b"\n", size)
@@ -254,6 +255,10 @@ def _read(path: str, at: int) -> bytes:
             return file.read()
     except FileNotFoundError:
         return b""
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
 
 
 def _open_seal(path: str) -> int:

@@ -121,14 +121,29 @@ def let_go(sidecar: Sidecar, names: Iterable[str], when: datetime | None) -> Non
     _add(sidecar, known, [f"gone {name} {moment}" for name in names if moment or known.gone.get(name) != 0])
 
 
-def _add(sidecar: Sidecar, known: Register, lines: list[str]) -> None:
+def rewritten(sidecar: Sidecar, living: Sequence[Snapshot], binned: Iterable[tuple[Snapshot, int]]) -> None:
+    """Write down the new commits of what is living, and of what is in the bin with the moment when it came there.
+    OSError.
+
+    All at once: a kill must not leave a line by which one in the bin is living, and its ref lost.
+    """
+    known = load(sidecar)
+    lines = [_taken(s) for s in living if not _is_down(known, s)]
+    for snapshot, moment in binned:
+        line = known.taken.get(snapshot.id)
+        if line is None or line.commit != snapshot.commit:
+            lines += [_taken(snapshot), f"gone {snapshot.id} {moment}"]
+    _add(sidecar, known, lines, anew=True)
+
+
+def _add(sidecar: Sidecar, known: Register, lines: list[str], *, anew: bool = False) -> None:
     if not lines:
         return
     path = sidecar.own(_FILE)
     text = "".join(f"{line} {_crc(line)}\n" for line in lines).encode()
     data = files.read(path)
-    if data is None or not known.whole or not data.endswith(b"\n"):
-        # New, or with a line that cannot be read: it is written anew, with what can.
+    if anew or data is None or not known.whole or not data.endswith(b"\n"):
+        # Where it has a line that cannot be read, it is written anew with what can.
         kept = [line for line in (data or b"").split(b"\n")[:-1] if _readable(line)]
         files.replace(path, b"".join(line + b"\n" for line in kept) + text, sidecar.scratch)
         return
