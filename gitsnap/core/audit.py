@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gitsnap.core.model import Problem, Snapshot
@@ -175,14 +176,14 @@ class Chain:
                 else "the first line does not begin the log"
             )
 
-    def conclude(self, ends: Iterable[Link], vouched: Iterable[Link] = ()) -> list[str]:
-        """All problems, of a log that ends at one of `ends` and holds the lines that are `vouched` for."""
+    def conclude(self, ends: Iterable[Link], vouched: Mapping[str, Link] = MappingProxyType({})) -> list[str]:
+        """All problems, of a log that ends at one of `ends` and holds the lines that are `vouched` for, by whom."""
         ends, problems = list(ends), list(self.problems)
         if self.last not in ends:
             problems.append(self._wrong_end(ends[0]))
-        for link in vouched:
+        for who, link in vouched.items():
             if link.sequence and self.digests.get(link.sequence, "") != link.digest and not problems:
-                problems.append(f"line {link.sequence} is not the one that the seal over the refs names")
+                problems.append(f"line {link.sequence} is not the one that {who} names")
         return problems
 
     def _wrong_end(self, end: Link) -> str:

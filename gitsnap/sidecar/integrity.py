@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gitsnap.core.audit import NOTHING
 from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import IntegrityError, exhausted
-from gitsnap.sidecar import files
+from gitsnap.sidecar import audit_ref, files
 from gitsnap.sidecar.git import config, refs
 from gitsnap.sidecar.git.config import ATTRIBUTES, FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
@@ -99,13 +99,17 @@ def flaws(sidecar: Sidecar) -> list[Flaw]:
 
 
 def audit_log(sidecar: Sidecar) -> list[Flaw]:
-    """What is not as it was written of the audit log. Reads all of it."""
-    vouched = NOTHING
+    """What is not as it was written of the audit log, and of what was published of it. Reads all of it."""
+    vouched = {}
     with suppress(IntegrityError):
         # A seal that is damaged is told by itself, and vouches for nothing.
         sealed = seal.load(sidecar)
-        vouched = sealed.audited if sealed else vouched
-    return [Flaw(f"audit log: {problem}") for problem in audit.problems(sidecar.path, vouched)]
+        vouched["the seal over the refs"] = sealed.audited if sealed else NOTHING
+    public, wrong = audit_ref.check(sidecar)
+    if public is not None:
+        vouched[refs.AUDIT] = public
+    wrong = [*audit.problems(sidecar.path, vouched), *wrong]
+    return [Flaw(f"audit log: {problem}") for problem in wrong]
 
 
 def _read(sidecar: Sidecar, name: str) -> bytes | None:

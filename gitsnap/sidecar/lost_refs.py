@@ -20,7 +20,7 @@ from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.git.pack_read import OFS_DELTA, REF_DELTA, Pack
 from gitsnap.sidecar.git.pack_write import COMMIT
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import reflog, register
+from gitsnap.sidecar.state import reflog, register, seal
 
 _NOTES = re.compile(rb"(manifest|metadata) of (\d{1,9}) snapshots\n")
 _LOST = re.compile(r"its ref is lost; gitsnap wrote: (refs/\S+) ([0-9a-f]{40})")
@@ -86,7 +86,16 @@ def lost(sidecar: Sidecar) -> list[Lost]:
     named = [Lost(*match.groups()) for e in sidecar.damaged.values() if (match := _LOST.search(e.message))]
     found = [Lost(refs.SNAPSHOTS + name, commit) for name, commit in sorted(there.snapshots.items())]
     found += [Lost(refs.DELETED + name, commit) for name, commit in sorted(there.deleted.items())]
-    return [*named, *found, *(Lost(ref, commit) for ref, commit in sorted(there.notes.items()))]
+    found += [Lost(ref, commit) for ref, commit in sorted(there.notes.items())]
+    return [*named, *found, *_audit(sidecar)]
+
+
+def _audit(sidecar: Sidecar) -> Iterator[Lost]:
+    """The ref of the audit log, where the seal tells of one that is gone."""
+    with suppress(IntegrityError):
+        sealed = seal.load(sidecar)
+        if sealed is not None and not sealed.accepts(refs.AUDIT, sidecar.refs.get(refs.AUDIT)):
+            yield Lost(refs.AUDIT, sealed.value(refs.AUDIT))
 
 
 def _commits(sidecar: Sidecar) -> Iterator[str]:

@@ -27,7 +27,7 @@ def wrong(lines: Lines, *ends: Link, vouched: Link = NOTHING) -> list[str]:
     chain = Chain({vouched.sequence})
     for line in lines:
         chain.take(line)
-    return chain.conclude(ends, [vouched])
+    return chain.conclude(ends, {"the seal over the refs": vouched})
 
 
 def end(lines: Lines) -> Link:

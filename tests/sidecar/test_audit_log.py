@@ -35,7 +35,7 @@ def add(store: Path, word: str = "snapshot", size: int = 0) -> bytes:
 
 
 def problems(store: Path, vouched: Link = NOTHING) -> list[str]:
-    return audit.problems(str(store), vouched)
+    return audit.problems(str(store), {"the seal over the refs": vouched})
 
 
 def records(store: Path) -> list[dict[str, object]]:

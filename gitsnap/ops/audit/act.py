@@ -116,6 +116,8 @@ class Act:
                 told = {**told, "healed": place.healed, "removed": place.removed.decode("utf-8", "replace")[:_LONGEST]}
             return log.encode(place.after, told)
 
+        if not audit.begun(self._store):
+            self._go_on_after_what_was_published(self._store)
         try:
             record = self._record(phase, outcome, exit_code, error)
             line = audit.append(self._store, form)
@@ -123,6 +125,20 @@ class Act:
         except Exception as failure:  # noqa: BLE001 - what is done, or about to be, does not depend on who writes it down
             what = _said(failure) if not isinstance(failure, OSError) else failure.strerror or str(failure)
             self._warn(f"it could not be written: {what}; what was done is done")
+
+    def _go_on_after_what_was_published(self, store: str) -> None:
+        """There is no log: the sidecar is new, or it came by its refs, or somebody took the log away."""
+        # Once in the life of most sidecars.
+        from gitsnap.ops.audit.publication import bring_back_audit
+
+        try:
+            with Sidecar(store) as sidecar:
+                if found := bring_back_audit(sidecar):
+                    self.noted.details |= sidecar.noted.details
+                    self._warn(f"there was none; it goes on after line {found.last.sequence}, the last one published")
+                    self.warnings += [f"audit log: {problem}" for problem in found.problems]
+        except Exception as failure:  # noqa: BLE001 - as below
+            self._warn(f"what was published of it could not be brought back: {_said(failure)}")
 
     def _warn(self, text: str) -> None:
         self.warnings.append(f"audit log: {text}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from gitsnap.core.errors import IntegrityError
+from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import deleted
-from gitsnap.sidecar import catalog, gc, lost_refs
+from gitsnap.sidecar import audit_ref, catalog, gc, lost_refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth
 
@@ -36,6 +37,9 @@ def collect(sidecar: Sidecar, settings: Settings, *, now: datetime) -> Collected
         before = sidecar.disk_bytes()
         final = deleted.make_final(sidecar, living, settings.keep_deleted, now)
         spared, _ = catalog.deleted(sidecar, living)
+        with suppress(GitsnapError, OSError):
+            # For mirrors. What is wrong with the log is told by whoever looks; without room, making some comes first.
+            audit_ref.publish(sidecar, max((n for s in living if (n := s.sequence)), default=0), now)
         compact(sidecar, living)
         after = sidecar.disk_bytes()
         sidecar.noted.counts |= {"bytes_before": before, "bytes_after": after}

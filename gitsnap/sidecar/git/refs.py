@@ -32,6 +32,7 @@ DELETED = "refs/gitsnap/deleted/"
 TIMELINE = "refs/heads/timeline"
 MANIFESTS = "refs/notes/gitsnap/manifest"
 METADATA = "refs/notes/gitsnap/metadata"
+AUDIT = "refs/gitsnap/audit"
 
 # Scratch files with this prefix are the twins of locks.
 _TWIN = "ref-"

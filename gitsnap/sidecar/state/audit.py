@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
@@ -191,8 +191,84 @@ def lines(path: str) -> Iterator[bytes]:
             yield from source
 
 
-def problems(path: str, vouched: Link) -> list[str]:
-    """What is wrong with the log, in words, the first first; `vouched` is a line that somebody else has seen there.
+class Part(NamedTuple):
+    """Lines that follow one another: the number of the first, and their bytes."""
+
+    first: int
+    data: bytes
+
+
+def begun(path: str) -> bool:
+    """Whether there is a log, or was one that its seal tells of."""
+    return os.path.exists(_own(path, "audit.seal")) or bool(starts(path))
+
+
+def starts(path: str) -> list[int]:
+    """The first line of each file, in order. But for the last, none gets any more lines."""
+    return _files(_own(path, "audit"))
+
+
+def after(path: str, link: Link) -> tuple[list[Part], Link]:
+    """What stands after a line, file by file, and the last line of that: no more than the seal says is durable.
+
+    IntegrityError where that line is not there.
+    """
+    folder, sealed = _own(path, "audit"), load(path)
+    found, last = [], link
+    for at, file in enumerate(numbers := _files(folder)):
+        if at + 1 < len(numbers) and numbers[at + 1] <= link.sequence:
+            continue
+        data = _read(os.path.join(folder, _name(file)), 0)
+        begin = _end_of(data, link) if file <= link.sequence else 0
+        if begin is None:
+            break
+        end = _end_of(data, sealed.tip.link) if sealed else None
+        data = data[begin : data.rfind(b"\n") + 1 if end is None else end]
+        if data:
+            found.append(Part(max(file, link.sequence + 1), data))
+            last = next((got for line in reversed(data.splitlines(True)) if (got := link_of(line))), last)
+    else:
+        if numbers or not link.sequence:
+            return found, last
+    raise IntegrityError(f"line {link.sequence} of the audit log is not the one that was published", path=folder)
+
+
+def _end_of(data: bytes, link: Link) -> int | None:
+    """Where a line ends in what a file holds; None where it is not in there."""
+    at = 0
+    for line in data.splitlines(keepends=True):
+        at += len(line)
+        if link_of(line) == link:
+            return at
+    return None
+
+
+def begin_with(path: str, parts: Iterable[Part], last: Link) -> None:
+    """Let the log of a sidecar that has none yet begin with lines that were written elsewhere, and end at `last`.
+
+    Files as the lines themselves would have made them. OSError, LockedError; IntegrityError where there is a log.
+    """
+    with locks.hold(_own(path, "audit.lock"), exclusive=True, wait=2.0):
+        folder = _own(path, "audit")
+        if _files(folder):
+            raise IntegrityError("there is an audit log already", path=folder)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        file, size = 1, 0
+        for part in parts:
+            if not size or size >= ROTATE:
+                file, size = part.first, 0
+            _add(os.path.join(folder, _name(file)), part.data, size)
+            size += len(part.data)
+        files.sync_directory(_own(path, ""))
+        fd = _open_seal(path)
+        try:
+            _write_slot(fd, Sealed(Tip(last, file, size), serial=1), durable=True)
+        finally:
+            os.close(fd)
+
+
+def problems(path: str, vouched: Mapping[str, Link]) -> list[str]:
+    """What is wrong with the log, in words, the first first; `vouched` are lines that are noted elsewhere, by where.
 
     What a crash has left is nothing wrong: the next writer mends it.
     """
@@ -208,8 +284,8 @@ def problems(path: str, vouched: Link) -> list[str]:
     return found
 
 
-def _problems(path: str, sealed: Sealed | None, vouched: Link) -> list[str]:
-    chain, cut = Chain({vouched.sequence}), b""
+def _problems(path: str, sealed: Sealed | None, vouched: Mapping[str, Link]) -> list[str]:
+    chain, cut = Chain(link.sequence for link in vouched.values()), b""
     for line in lines(path):
         if cut:
             chain.take(cut)
@@ -219,15 +295,12 @@ def _problems(path: str, sealed: Sealed | None, vouched: Link) -> list[str]:
     if sealed is None:
         if chain.last.sequence or cut:
             return [*chain.problems, "the seal of the audit log is missing"]
-        return (
-            [f"the audit log is missing: the seal over the refs names line {vouched.sequence}"]
-            if vouched.sequence
-            else []
-        )
+        named = next(((who, link.sequence) for who, link in vouched.items() if link.sequence), None)
+        return [f"the audit log is missing: {named[0]} names line {named[1]}"] if named else []
     if cut and (sealed.coming is None or chain.last != sealed.tip.link):
         # Where no line was about to be added, no crash has cut this one off.
         chain.take(cut)
-    return chain.conclude(sealed.ends(), [vouched])
+    return chain.conclude(sealed.ends(), vouched)
 
 
 def _files(folder: str) -> list[int]:
