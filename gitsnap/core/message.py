@@ -136,18 +136,18 @@ def parse_message(
         manifest_sha256=one["Manifest-SHA256"],
         metadata_sha256=one["Metadata-SHA256"],
         previous_manifest_sha256=one.get("Previous-Manifest-SHA256"),
-        tags=tuple(map(_unescape, found.get("Tag", ()))),
+        tags=tuple(map(unescape, found.get("Tag", ()))),
         pinned=pinned,
-        upgrade=_unescape(one["Upgrade"]) if "Upgrade" in one else None,
-        command=_unescape(one["Command"]) if "Command" in one else None,
+        upgrade=unescape(one["Upgrade"]) if "Upgrade" in one else None,
+        command=unescape(one["Command"]) if "Command" in one else None,
         exit_code=int(one["Exit-Code"]) if "Exit-Code" in one else None,
         partial=int(one.get("Partial", 0)),
         sequence=int(one["Sequence"]) if "Sequence" in one else None,
-        running=tuple(map(_unescape, found.get("Running", ()))),
+        running=tuple(map(unescape, found.get("Running", ()))),
         undoes=one.get("Undoes"),
         redoes=one.get("Redoes"),
         purged=int(one.get("Purged", 0)),
-        directories=tuple(map(_unescape, found.get("Directory", ()))),
+        directories=tuple(map(unescape, found.get("Directory", ()))),
     )
     _check_canonical(snapshot, message)
     return snapshot
@@ -192,7 +192,7 @@ def format_ending(ending: Ending) -> bytes:
     for name, field in _ENDING.items():
         value = _recorded(ending, field)
         if value not in (None, ""):
-            lines.append(f"Gitsnap-{name}: {_escape(str(value))}\n")
+            lines.append(f"Gitsnap-{name}: {escape(str(value))}\n")
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
@@ -216,7 +216,7 @@ def parse_ending(message: bytes) -> Ending:
     for line in message.decode("utf-8", "surrogateescape").partition("\n\n")[2].splitlines():
         parts = _LINE.fullmatch(line)
         if parts is not None and parts[1] in _ENDING:
-            found[_ENDING[parts[1]]] = _unescape(parts[2])
+            found[_ENDING[parts[1]]] = unescape(parts[2])
     try:
         code = int(found.pop("exit_code")) if "exit_code" in found else None
         took = float(_seconds(found.pop("duration"))) if "duration" in found else None
@@ -244,7 +244,7 @@ _RETURN = re.compile(
 def format_return(target: str, after: str, sequence: int, ended: Iterable[Ending] = ()) -> bytes:
     """The message of the commit that records a rollback to the snapshot `target`: `after` was the newest one then, with
     that number (0 for none). `ended` are the upgrades whose work it took away or brought back."""
-    told = "".join(f"Gitsnap-Upgrade: {_escape(e.upgrade)}\nGitsnap-Outcome: {e.outcome}\n" for e in ended)
+    told = "".join(f"Gitsnap-Upgrade: {escape(e.upgrade)}\nGitsnap-Outcome: {e.outcome}\n" for e in ended)
     return (
         f"rollback: back to {target}\n\n{told}Gitsnap-Rollback-To: {target}\nGitsnap-Rollback-After: {after}\n"
         f"Gitsnap-Rollback-Sequence: {sequence}\n"
@@ -270,16 +270,16 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Manifest-SHA256": snapshot.manifest_sha256,
         "Metadata-SHA256": snapshot.metadata_sha256,
         "Previous-Manifest-SHA256": snapshot.previous_manifest_sha256,
-        "Upgrade": None if snapshot.upgrade is None else _escape(snapshot.upgrade),
-        "Command": None if snapshot.command is None else _escape(snapshot.command),
+        "Upgrade": None if snapshot.upgrade is None else escape(snapshot.upgrade),
+        "Command": None if snapshot.command is None else escape(snapshot.command),
         "Exit-Code": snapshot.exit_code,
-        "Tag": tuple(map(_escape, snapshot.tags)),
+        "Tag": tuple(map(escape, snapshot.tags)),
         "Partial": snapshot.partial or None,
-        "Running": tuple(map(_escape, snapshot.running)),
+        "Running": tuple(map(escape, snapshot.running)),
         "Undoes": snapshot.undoes,
         "Redoes": snapshot.redoes,
         "Purged": snapshot.purged or None,
-        "Directory": tuple(map(_escape, snapshot.directories)),
+        "Directory": tuple(map(escape, snapshot.directories)),
     }
     trailers = []
     for name, value in values.items():
@@ -325,7 +325,8 @@ def _check_canonical(snapshot: Snapshot, message: bytes) -> None:
         raise IntegrityError("the commit's message is not one that gitsnap writes")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Free text as it stands on one line of a trailer."""
     return _UNPRINTABLE.sub(_escape_one, text)
 
 
@@ -334,5 +335,6 @@ def _escape_one(found: re.Match[str]) -> str:
     return _SHORT.get(char) or (f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}")
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
+    """What `escape` was given."""
     return _ESCAPE.sub(lambda found: _LONG[found[1]] if found[1] else chr(int(found[2] or found[3], 16)), text)

@@ -121,7 +121,12 @@ def disagreements(
     sidecar: Sidecar, snapshot: Snapshot, found: Inventory, listed: Manifest, tree: Iterable[Leaf] | None = None
 ) -> Iterator[tuple[bytes, str]]:
     """Join manifest and tree into `found`, yielding (path, what is wrong) wherever the three do not say the same."""
-    held = {leaf.path: leaf for leaf in (leaves(sidecar, snapshot, len(found.entries)) if tree is None else tree)}
+    yield from joined(snapshot, found, listed, leaves(sidecar, snapshot, len(found.entries)) if tree is None else tree)
+
+
+def joined(snapshot: Snapshot, found: Inventory, listed: Manifest, tree: Iterable[Leaf]) -> Iterator[tuple[bytes, str]]:
+    """The same of a snapshot that may be in no sidecar."""
+    held = {leaf.path: leaf for leaf in tree}
     digests, files, size = listed.digests, 0, 0
     for entry in found.entries:
         path, kind = entry.path, entry.type

@@ -9,7 +9,7 @@ from binascii import unhexlify
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
@@ -18,9 +18,13 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import commits
 from gitsnap.sidecar.git.objects import ObjectStore
 
-# For annotations, and where something is written: most commands only read.
-if TYPE_CHECKING:
-    from gitsnap.sidecar.git.pack_write import PackWriter
+
+class Adds(Protocol):
+    """What takes new objects, such as a PackWriter."""
+
+    def add(self, kind: int, data: bytes, /) -> bytes:
+        """Add a small object; its id."""
+
 
 # git never writes a fan-out of more than this, 16 bits; few trees that hold each other many times make a "git bomb".
 _MOST_TREES = 1 << 17
@@ -93,7 +97,7 @@ def _tree_of(store: ObjectStore, commit: str) -> bytes:
 
 
 def write(
-    pack: PackWriter, notes: Mapping[str, bytes], what: str, when: datetime, held: Mapping[bytes, bytes] | None = None
+    pack: Adds, notes: Mapping[str, bytes], what: str, when: datetime, held: Mapping[bytes, bytes] | None = None
 ) -> str:
     """Write the notes tree and its parentless commit into `pack`; the commit's hex id.
 

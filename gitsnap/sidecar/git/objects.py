@@ -328,6 +328,17 @@ class ObjectStore(DiskObjectStore):
             copies.pop(0)
         return large_stream(copies[0], oid, size, checked)
 
+    def sized_blob(self, oid: bytes) -> tuple[int, Iterator[bytes]] | None:
+        """The size of a blob that is too large to hold, or loose, and its content in pieces; None where read() is for
+        it, or it is no blob."""
+        found = self._find(oid)
+        if found is None:
+            path = self._loose_path(oid)
+            loose = loose_stream(path, oid) if os.path.exists(path) else None
+            return (loose[2], checked_stream(*loose)) if loose else None
+        stream = self._large(oid, None)
+        return (found[0].data.header(found[1])[1], stream) if stream is not None else None
+
     def stored_in(self, oid: bytes) -> int:
         """The size of the file that holds an object, a pack or its own; 0 where it is missing."""
         found = self._find(oid)

@@ -161,7 +161,7 @@ def _stream(pack: PackFile, size: int, chunks: Iterable[bytes]) -> tuple[Digests
 
     crc = 0
     try:
-        for packed in chain([_entry_header(BLOB, size)], deflated(digested(), size)):
+        for packed in chain([entry_header(BLOB, size)], deflated(digested(), size)):
             pack.write(packed)
             crc = isal_zlib.crc32(packed, crc)
     finally:
@@ -191,7 +191,7 @@ def pack_blob(data: bytes) -> bytes:
 
 
 def _pack(kind: int, data: bytes) -> bytes:
-    return _entry_header(kind, len(data)) + _deflate(data)
+    return entry_header(kind, len(data)) + deflate(data)
 
 
 def _bounded(chunks: Iterable[bytes], size: int) -> Iterable[bytes]:
@@ -205,7 +205,8 @@ def _bounded(chunks: Iterable[bytes], size: int) -> Iterable[bytes]:
         raise SizeChanged
 
 
-def _entry_header(kind: int, size: int) -> bytes:
+def entry_header(kind: int, size: int) -> bytes:
+    """What stands before an entry of a pack: the number of its type, and the size of what is deflated."""
     out = bytearray([kind << 4 | size & 15])
     size >>= 4
     while size:
@@ -221,7 +222,8 @@ def _compress(data: bytes) -> bytes:
     return packed
 
 
-def _deflate(data: bytes) -> bytes:
+def deflate(data: bytes) -> bytes:
+    """A zlib stream of a small object."""
     packed = _compress(data) if len(data) <= SAMPLE or compressible(data) else b""
     # Stored blocks cost five bytes for each 64 KiB; what does not shrink is kept readable at the speed of a copy.
     return packed if packed and len(packed) < len(data) + 11 else zlib.compress(data, 0)

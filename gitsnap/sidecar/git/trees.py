@@ -6,7 +6,7 @@ from binascii import unhexlify
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha1
 from operator import lt
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
@@ -20,6 +20,13 @@ DIRECTORY, LINK = 0o040000, 0o120000
 # Looked up once, because access to an enumeration's members is slow.
 _DIR, _LINK = Type.DIR, Type.LINK
 _MODES = frozenset({0o100644, 0o100755, LINK, DIRECTORY})
+
+
+class Reads(Protocol):
+    """What gives the objects of trees, such as an ObjectStore."""
+
+    def read(self, oid: bytes, expected: bytes | None = None, /) -> tuple[bytes, bytes]:
+        """(type, content) of an object; IntegrityError where there is none."""
 
 
 class Leaf(NamedTuple):
@@ -104,12 +111,14 @@ def children(data: bytes, oid: bytes) -> tuple[list[bytes], list[bytes]]:
     return below, [child for _, mode, child in found if mode != DIRECTORY]
 
 
-def walk(store: ObjectStore, roots: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes], list[bytes] | None]]:
+def walk(
+    store: ObjectStore, roots: Iterable[bytes], seen: set[bytes] | None = None
+) -> Iterator[tuple[bytes, list[bytes], list[bytes] | None]]:
     """(id, ids of the trees directly below, of the blobs) of every tree below `roots`, each read once.
 
-    Of one that cannot be read, no trees and None.
+    Of one that cannot be read, no trees and None. Those that were `seen` are passed over, and the others added.
     """
-    seen: set[bytes] = set()
+    seen = set() if seen is None else seen
     stack = list(roots)
     while stack:
         oid = stack.pop()
@@ -125,7 +134,7 @@ def walk(store: ObjectStore, roots: Iterable[bytes]) -> Iterator[tuple[bytes, li
         stack += below
 
 
-def flatten(store: ObjectStore, root: bytes, limit: int) -> Iterator[Leaf]:
+def flatten(store: Reads, root: bytes, limit: int) -> Iterator[Leaf]:
     """Every entry below `root`, directories too, unsorted; IntegrityError after `limit` entries.
 
     The limit keeps a small tree that repeats itself (a "git bomb") from becoming a large one.
@@ -150,7 +159,7 @@ def flatten(store: ObjectStore, root: bytes, limit: int) -> Iterator[Leaf]:
             raise IntegrityError("a name occurs twice in one directory", path=prefix.rstrip(b"/"))
 
 
-def _directory(store: ObjectStore, oid: bytes, prefix: bytes) -> list[tuple[bytes, int, bytes]]:
+def _directory(store: Reads, oid: bytes, prefix: bytes) -> list[tuple[bytes, int, bytes]]:
     """The entries of one directory; what is damaged is named by its path."""
     try:
         return parse(store.read(oid, b"tree")[1], oid)
