@@ -111,6 +111,7 @@ class Session:
         with locate.open_sidecar(place) as sidecar:
             self.act.attach(sidecar)
             yield sidecar
+            self._warn_of_unsigned(sidecar)
 
     @contextmanager
     def using_one_of_several(self, root: str, store: str) -> Iterator[tuple[Sidecar, Settings]]:
@@ -125,6 +126,16 @@ class Session:
             self.beside.append(act)
             self.hide_secrets(sidecar, settings)
             yield sidecar, settings
+            self._warn_of_unsigned(sidecar)
+
+    def _warn_of_unsigned(self, sidecar: Sidecar) -> None:
+        """Name the snapshots that were taken and could not be signed, why, and what to type."""
+        why = sidecar.noted.details.get("unsigned")
+        if why and (taken := [s.id for s in sidecar.noted.taken if not s.signed_by]):
+            from gitsnap.cli.render import formatting
+
+            self.out.warn(f"not signed: {', '.join(taken)}: {formatting.name(str(why))}")
+            self.out.warn(f"  all else is as ever; to sign it later: {self.out.command(f'sign {taken[-1]}')}")
 
     def turn_to(self, root: str) -> None:
         """From now on it is about this directory."""
@@ -182,6 +193,8 @@ class Session:
         """The settings that hold there; `running_databases` is what the command line says of those."""
         settings = files.load(self.environ, place.store if place else None, self.options, place.root if place else None)
         settings = with_running(settings, running_databases)
+        if settings.signing.key:
+            settings = replace(settings, signing=settings.signing._replace(ask=self.out.interactive))
         self.act.where = settings.audit
         if settings.hooks is None and settings.service is None:
             return settings

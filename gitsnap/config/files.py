@@ -12,6 +12,7 @@ from typing import Any
 
 from gitsnap.config.commands import hooks, remotes, service
 from gitsnap.config.environment import Options, local_zone, user_file, user_home, xdg
+from gitsnap.config.signing import signing
 from gitsnap.config.tables import merge, sets_rules
 from gitsnap.core.errors import UsageError
 from gitsnap.core.retention import SOURCES
@@ -31,6 +32,7 @@ _TABLES = {
     "secrets",
     "service",
     "sets",
+    "signing",
     "verify",
 }
 
@@ -52,6 +54,8 @@ def load(environ: Mapping[str, str], store: str | None, options: Options, root: 
         settings = merge(settings, table, path)
         if "retention" in table:
             settings = replace(settings, retention_from=source if sets_rules(table["retention"]) else SOURCES[0])
+        if "signing" in table:
+            settings = replace(settings, signing=signing(table["signing"], settings.signing, path, environ))
         if "hooks" in table:
             settings = replace(settings, hooks=hooks(table["hooks"], path, environ, own=path == own))
         if "service" in table:

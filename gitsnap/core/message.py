@@ -259,6 +259,29 @@ def parse_return(message: bytes) -> tuple[str, str, int]:
     return match["target"], match["after"], int(match["sequence"])
 
 
+_SIGNED = re.compile(
+    rf"snapshot (?P<id>{ID.pattern})\n\nGitsnap-Id: (?P=id)\n"
+    rf"Gitsnap-Manifest-SHA256: (?P<manifest>{_HEX})\nGitsnap-Metadata-SHA256: (?P<metadata>{_HEX})\n"
+)
+
+
+def format_signed(snapshot: Snapshot) -> bytes:
+    """The message of the tag by which a snapshot is signed."""
+    return (
+        f"snapshot {snapshot.id}\n\nGitsnap-Id: {snapshot.id}\n"
+        f"Gitsnap-Manifest-SHA256: {snapshot.manifest_sha256}\nGitsnap-Metadata-SHA256: {snapshot.metadata_sha256}\n"
+    ).encode()
+
+
+def parse_signed(message: bytes) -> tuple[str, str, str]:
+    """(id, manifest's SHA-256, metadata's SHA-256) of such a message, whatever signature follows it; IntegrityError
+    for what `format_signed` would not have written."""
+    match = _SIGNED.match(message.decode("utf-8", "surrogateescape"))
+    if match is None:
+        raise IntegrityError("the tag is not one that gitsnap writes")
+    return match["id"], match["manifest"], match["metadata"]
+
+
 def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
     values: dict[str, object] = {
         "Id": snapshot.id,

@@ -169,6 +169,7 @@ class Snapshot:
     `purged` tells how often paths were taken out of it afterwards.
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
     `directories` are all that its upgrade was over (real paths, in their order), where that were several.
+    `signed_by` is the fingerprint of the key that its commit says to be signed with, which nobody has checked.
     """
 
     id: str
@@ -196,6 +197,7 @@ class Snapshot:
     purged: int = 0
     ending: Ending | None = None
     directories: tuple[str, ...] = ()
+    signed_by: str | None = None
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9._]+")

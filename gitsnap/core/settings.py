@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitsnap.core import database_servers
+from gitsnap.core import database_servers, signature
 from gitsnap.core.retention import DEFAULT, SOURCES, Policy, Rules
 from gitsnap.core.secrets import rules
 from gitsnap.core.space import NO_LIMITS, Limits
@@ -97,6 +97,7 @@ class Settings:
     limits: Limits = NO_LIMITS
     verify_every: timedelta | None = None
     remotes: Mapping[str, Remote] = field(default_factory=dict)
+    signing: signature.Policy = signature.NO_POLICY
 
     @property
     def rules(self) -> Rules:

@@ -15,6 +15,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchPathError
 from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order
+from gitsnap.core.signature import signed_by
 from gitsnap.sidecar import outcomes, rollbacks, timeline
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
@@ -168,7 +169,8 @@ def load(sidecar: Sidecar, name: str, commit: str, *, pinned: bool, one_of_many:
     known = sidecar.catalog.get(commit)
     if known is not None and known.id == name:
         return known if known.pinned == pinned else replace(known, pinned=pinned)
-    parsed = commits.parse(sidecar.objects.read(bytes.fromhex(commit), b"commit")[1], commit)
+    content = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
+    parsed = commits.parse(content, commit)
     snapshot = parse_message(
         parsed.message,
         commit=commit,
@@ -179,6 +181,8 @@ def load(sidecar: Sidecar, name: str, commit: str, *, pinned: bool, one_of_many:
     )
     if snapshot.id != name:
         raise IntegrityError(f"ref {name} points to the commit of snapshot {snapshot.id}")
+    if parsed.signed:
+        snapshot = replace(snapshot, signed_by=signed_by(content))
     sidecar.catalog[commit] = snapshot
     return snapshot
 

@@ -17,6 +17,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.message import format_message, parse_return
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
+from gitsnap.core.signature import signed_by
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import catalog, contents, rollbacks, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
@@ -65,12 +66,20 @@ def notes_of(inventory: Inventory) -> Notes:
 class Draft:
     """A snapshot that is written but not yet visible, beside those that are `living`. publish() or abandon() it.
 
-    `cache` is the stat cache that it is written by, `author` who takes it. `stored` is what a scan has to ask about
+    `cache` is the stat cache that it is written by, `author` who takes it, and `sign` puts a signature into its commit,
+    or raises GitsnapError. `stored` is what a scan has to ask about
     digests in there; None where living snapshots hold all of them.
     """
 
-    def __init__(self, sidecar: Sidecar, living: Sequence[Snapshot], cache: StatCache, author: str = "") -> None:
-        self._sidecar, self._author = sidecar, author
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        living: Sequence[Snapshot],
+        cache: StatCache,
+        author: str = "",
+        sign: Callable[[bytes], bytes] = lambda content: content,
+    ) -> None:
+        self._sidecar, self._author, self._sign = sidecar, author, sign
         self.living, self.cache = list(living), cache
         alive = cache.commit.hex() in {s.commit for s in living}
         self._kept = KeptObjects(sidecar, living, cache if alive else None)
@@ -148,8 +157,10 @@ class Draft:
         last = newest(self.living)
         snapshot = replace(wanted, previous_manifest_sha256=last.manifest_sha256 if last else None)
         root = bytes.fromhex(snapshot.tree)
-        content = commits.form(root, format_message(snapshot), when, author=self._author)
-        snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex())
+        plain = commits.form(root, format_message(snapshot), when, author=self._author)
+        content = self._sign(plain)
+        signer = None if content is plain else signed_by(content)
+        snapshot = replace(snapshot, commit=pack.put(COMMIT, content).hex(), signed_by=signer)
         old_notes = {ref: sidecar.refs.get(ref) for ref in texts}
         new_notes = {ref: self._write_notes(ref, old_notes[ref], snapshot, texts[ref], when) for ref in texts}
         living = in_order([*self.living, snapshot])

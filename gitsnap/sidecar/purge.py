@@ -17,7 +17,7 @@ from gitsnap.core.model import Inventory, Problem, Snapshot
 from gitsnap.core.order import in_order
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.vis import visible_path
-from gitsnap.sidecar import contents, publish, rollbacks, timeline
+from gitsnap.sidecar import contents, publish, rollbacks, signatures, timeline
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
@@ -98,13 +98,17 @@ def rewrite(
         new = {r.new.id: r.new for r in done}
         after = in_order(new.get(s.id, s) for s in living)
         bin_after = [d._replace(snapshot=new.get(d.snapshot.id, d.snapshot)) for d in binned]
-        returns, changes = _records(sidecar, pack, paths)
+        returns, records = _records(sidecar, pack, paths)
+        changes: dict[str, str | None] = {**records}
         changes |= {refs.PINS + s.id: s.commit for s in after if s.pinned}
         changes |= {refs.DELETED + d.snapshot.id: d.snapshot.commit for d in bin_after}
         moved = {refs.SNAPSHOTS + s.id: s.commit for s in after if s.id in new}
         chain = timeline.chain(sidecar.objects, after, fresh, returns)
         tip = timeline.write(pack, chain, None)
         changes |= moved | ({refs.TIMELINE: tip} if tip else {})
+        # A signature is over what was; its tag would keep that alive.
+        staying = {s.commit for s in (*after, *(d.snapshot for d in bin_after))}
+        changes |= dict.fromkeys(signatures.strays(sidecar, staying))
         changes = {ref: value for ref, value in changes.items() if sidecar.refs.get(ref) != value}
         every, kept = _new_notes(sidecar, pack, texts, [*after, *(d.snapshot for d in bin_after)], when)
         written = pack.finish()
@@ -114,7 +118,10 @@ def rewrite(
     for step in (every, changes, kept):
         with seal.changing(sidecar, step):
             for ref, value in step.items():
-                sidecar.refs.change(ref, sidecar.refs.get(ref), value)
+                if value is None:
+                    sidecar.refs.discard(ref)
+                else:
+                    sidecar.refs.change(ref, sidecar.refs.get(ref), value)
     _write_down(sidecar, done, after, bin_after)
     reflog.remember(sidecar, [*old, *every.values()], when)
     if written is not None:
@@ -148,6 +155,7 @@ def _write(
         metadata_sha256=found.metadata_sha256,
         partial=len(inventory.partial),
         purged=old.purged + 1,
+        signed_by=None,
     )
     content = _reformed(sidecar, old.commit, tree, format_message(new))
     new = replace(new, commit=pack.put(COMMIT, content).hex())

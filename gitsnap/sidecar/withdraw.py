@@ -1,7 +1,7 @@
 """Taking snapshots away, and bringing them back.
 
 One that is deleted moves to `refs/gitsnap/deleted/<id>`, the bin: its notes stay, and what is recorded of its upgrade.
-From there it comes back, or goes for good.
+From there it comes back, or goes for good, and with it the tags that signed it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order
-from gitsnap.sidecar import contents, rollbacks, timeline
+from gitsnap.sidecar import contents, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import notes, refs
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
@@ -130,6 +130,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
     # What is recorded of an upgrade goes with the snapshot before it, after it.
     records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]
     held = {ref: commit for ref in records if (commit := sidecar.refs.get(ref))}
+    held |= signatures.of_ids(sidecar, ids)
     # So does that of a rollback whose state no snapshot has any more. What a damaged one has is not known.
     standing = rollbacks.places(returns, staying).values()
     held |= {refs.ROLLBACKS + r.after: r.commit for r in returns if r not in standing and not sidecar.damaged}
@@ -137,8 +138,8 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
         commits = {s.id: s.commit for s in gone}
         for ref in leaving:
             sidecar.refs.remove(ref, commits[ref.rpartition("/")[2]])
-        for ref, commit in held.items():
-            sidecar.refs.remove(ref, commit)
+        for ref, value in held.items():
+            sidecar.refs.remove(ref, value)
         if tip is None and old_tip is not None:
             sidecar.refs.remove(refs.TIMELINE, old_tip)
         elif tip is not None:

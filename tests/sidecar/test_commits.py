@@ -17,7 +17,7 @@ WHEN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone(timedelta(hours=-3, minute
 def test_what_is_written_is_read() -> None:
     data = commits.form(TREE, b"label\n\nbody\n", WHEN, PARENT, "Anna <anna@example.org>")
     found = commits.parse(data, "x")
-    assert found == (TREE.hex(), PARENT, WHEN, b"label\n\nbody\n", found.author)
+    assert found == (TREE.hex(), PARENT, WHEN, b"label\n\nbody\n", found.author, False)
     assert found.created.utcoffset() == WHEN.utcoffset()
     assert found.author == b"Anna <anna@example.org> 1772379000 -0330"
 
@@ -39,7 +39,8 @@ def test_a_parent_is_put_in(parent: str | None, author: str) -> None:
 def test_a_signed_commit_loses_what_is_not_ours_when_it_gets_a_parent() -> None:
     alone = commits.form(TREE, b"m", WHEN)
     signed = alone.replace(b"\n\nm", b"\ngpgsig -----BEGIN\n line\n -----END\n\nm")
-    assert commits.parse(signed, "x") == commits.parse(alone, "x")
+    assert commits.parse(signed, "x") == commits.parse(alone, "x")._replace(signed=True)
+    assert commits.with_parent(signed, "x", None) == signed
     assert commits.with_parent(signed, "x", PARENT) == commits.form(TREE, b"m", WHEN, PARENT)
 
 

@@ -71,7 +71,7 @@ def import_(
         session.out.remark(f"  {session.out.command('pin ' + ' '.join(short_lived))}")
     for path in named.beside if not session.options.json else ():
         session.out.remark(f"not imported, as it is no copy: {formatting.name(path)}")
-    if any(i.partial or i.foreign for i in done) or any(map(os.path.isdir, named.beside)):
+    if any(i.partial or i.foreign or i.unsigned for i in done) or any(map(os.path.isdir, named.beside)):
         raise typer.Exit(3)
 
 
@@ -118,6 +118,7 @@ def _document(result: Imported) -> dict[str, object]:
         "skipped": json.paths(result.sockets),
         "unrecorded": result.unrecorded,
         "unlisted": json.paths(result.unlisted),
+        "unsigned": result.unsigned or None,
         "not_imported": json.paths(result.foreign),
         "duration": round(result.duration, 3),
     }

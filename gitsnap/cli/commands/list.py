@@ -22,7 +22,7 @@ def list_(
     """List the snapshots, oldest first."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.ops.live import damage
-    from gitsnap.sidecar import catalog
+    from gitsnap.sidecar import catalog, signatures
 
     session: Session = context.obj
     with session.open(tells_damage=True) as (sidecar, _):
@@ -38,12 +38,12 @@ def list_(
                 raise typer.Exit(12)
             return
         found, damaged = catalog.survey(sidecar)
-        known = damage.known(sidecar, found)
+        known, tagged = damage.known(sidecar, found), signatures.tagged(sidecar)
     if session.options.json:
-        session.out.document(json_store.listing(found, damaged, known))
+        session.out.document(json_store.listing(found, damaged, known, tagged))
     else:
         if found or not damaged:
-            text.listing(session.out, found, known)
+            text.listing(session.out, found, known, tagged)
         for name, error in damaged:
             session.out.warn(f"damaged: {name}: {error.message}")
         if damaged and not found:

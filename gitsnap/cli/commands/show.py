@@ -29,7 +29,7 @@ def show(context: typer.Context, snapshot: Selector = "latest", show_secrets: Sh
         if snapshot != "latest" and means_upgrade(sidecar, snapshot):
             return _show_upgrade(session, sidecar, settings, snapshot)
         try:
-            result = inspect.show(sidecar, snapshot, settings.components)
+            result = inspect.show(sidecar, snapshot, settings.components, settings.signing)
         except NoSuchSnapshotError:
             # An upgrade whose snapshots are gone is still in the audit log.
             with suppress(NoSuchSnapshotError):

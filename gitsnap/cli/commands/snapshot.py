@@ -60,5 +60,5 @@ def snapshot(
         text.taken(session.out, result)
         text.unread_rules(session.out, exclusions.unused(place.root))
     torn = result.running and not (settings.databases or (settings.hooks and settings.hooks.before))
-    if torn or result.partial or not all(done.ok for done in result.hooks):
+    if torn or result.partial or result.unsigned or not all(done.ok for done in result.hooks):
         raise typer.Exit(3)

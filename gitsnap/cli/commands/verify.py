@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,10 @@ def verify(
     snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare the directory with the snapshot instead.")] = False,
+    signed: Annotated[bool, typer.Option("--signed", help="Each has to be signed by somebody who may.")] = False,
+    allowed_signers: Annotated[
+        str | None, typer.Option("--allowed-signers", metavar="FILE", help="Who may sign; with it, --signed is meant.")
+    ] = None,
     beside: Annotated[bool, typer.Option("--beside", hidden=True, help="Beside an upgrade that tells of it.")] = False,
 ) -> None:
     """Read every byte of a snapshot again, compare with its manifest."""
@@ -28,6 +34,8 @@ def verify(
     session: Session = context.obj
     if all_ and (snapshots or live):
         raise UsageError("--all goes with neither a snapshot nor --live")
+    if live and (signed or allowed_signers):
+        raise UsageError("--live looks at the directory, --signed at what is stored: one after the other")
     session.act.recorded = session.act.recorded and not beside
     wanted, progress = snapshots or ["latest"], session.out.progress()
     with session.open(tells_damage=True) as (sidecar, settings):
@@ -37,6 +45,14 @@ def verify(
             verdicts = [verify_live(sidecar, s, settings, observer=progress) for s in wanted]
         else:
             verdicts = operation.verify(sidecar, wanted, settings, now=session.now, everything=all_, observer=progress)
+            if allowed_signers is not None:
+                path = os.path.join(session.cwd, allowed_signers)
+                settings = replace(settings, signing=settings.signing._replace(allowed=path))
+            if signed or allowed_signers is not None or (settings.signing.require and not beside):
+                # It starts another program for each.
+                from gitsnap.ops.check import signatures
+
+                signatures.judge(sidecar, verdicts, settings)
     if session.options.json:
         session.out.document(json_store.verdicts(verdicts))
     else:

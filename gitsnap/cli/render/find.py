@@ -57,7 +57,10 @@ def _life(out: Terminal, life: Life, wide: int) -> str:
     same = f"(and the same in {len(life.later):,} more) " if life.later else ""
     renamed = f"from {formatting.name(life.old_path)}, " if life.old_path is not None else ""
     renamed += f"now {formatting.name(life.new_path)}, " if life.new_path is not None else ""
-    text = f"{life.snapshot.id:{wide}}  {life.status:8}  {size:>8}  {renamed}{same}{_about(out, life.snapshot)}"
+    by = life.snapshot.signed_by
+    signed = "" if by is None else f"[signed by {by}, not checked] " if out.verbose else "[signed] "
+    what = f"{renamed}{same}{signed}{_about(out, life.snapshot)}"
+    text = f"{life.snapshot.id:{wide}}  {life.status:8}  {size:>8}  {what}"
     return formatting.clip(text, out.width)
 
 

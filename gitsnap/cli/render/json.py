@@ -16,6 +16,7 @@ from gitsnap.core.model import Entry, Problem, Snapshot, Type
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
     from gitsnap.core.retention import HeldBack
+    from gitsnap.core.signature import Checked
     from gitsnap.ops.capture.request import Captured
     from gitsnap.ops.query.inspect import Shown
     from gitsnap.sidecar.state.drills import Drill
@@ -81,7 +82,21 @@ def snapshot(s: Snapshot) -> Document:
         "bytes": s.bytes,
         "manifest_sha256": s.manifest_sha256,
         "partial": s.partial > 0,
+        "signed_by": s.signed_by,
         "databases_running": [dict(zip(("database", "path"), read_told(told), strict=True)) for told in s.running],
+    }
+
+
+def signature(found: Checked) -> Document:
+    """One signature of a snapshot."""
+    return {
+        "where": found.where,
+        "status": found.status.value,
+        "principal": found.principal or None,
+        "key": found.key or None,
+        "key_type": found.key_type or None,
+        "time": moment(found.when),
+        "why": found.why or None,
     }
 
 
@@ -121,6 +136,7 @@ def shown(result: Shown) -> Document:
         "verified": moment(result.verified) if result.verified else None,
         "damage": damage(result.damage),
         "last_drill": drill(result.drill),
+        "signatures": [signature(each) for each in result.signatures],
     }
 
 
@@ -148,6 +164,7 @@ def taken(result: Captured) -> Document:
         "pruned": [d.snapshot.id for d in result.pruned],
         "retention_held": held(result.held),
         "limits": [kept.document() for kept in result.kept],
+        "unsigned": result.unsigned or None,
         "duration": round(result.duration, 3),
     }
 

@@ -25,6 +25,7 @@ def lives(of: bytes, found: Iterable[Life]) -> Document:
     history = [
         {"snapshot": life.snapshot.id, "created": moment(life.snapshot.created), "status": life.status}
         | {"upgrade": life.snapshot.upgrade, "command": life.snapshot.command}
+        | {"signed_by": life.snapshot.signed_by}
         | (path(life.old_path, "old_path") if life.old_path is not None else {})
         | (path(life.new_path, "new_path") if life.new_path is not None else {})
         | ({"entry": entry(life.entry)} if life.entry else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, damage, moment, path, paths, place, problems, snapshot
+from gitsnap.cli.render.json import Document, damage, moment, path, paths, place, problems, signature, snapshot
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
 
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.purge import Purged
+    from gitsnap.ops.store.sign import Signed
     from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.known_damage import Damage
 
 
 def listing(
-    snapshots: Iterable[Snapshot], damaged: Iterable[tuple[str, GitsnapError]], known: Mapping[str, Damage]
+    snapshots: Iterable[Snapshot],
+    damaged: Iterable[tuple[str, GitsnapError]],
+    known: Mapping[str, Damage],
+    tagged: Mapping[str, Mapping[str, str]],
 ) -> Document:
     """`list`."""
-    out: Document = {"snapshots": [snapshot(s) | {"damage": damage(known.get(s.id))} for s in snapshots]}
+    rows = [
+        snapshot(s) | {"damage": damage(known.get(s.id)), "signed_tags": sorted(tagged.get(s.id, ()))}
+        for s in snapshots
+    ]
+    out: Document = {"snapshots": rows}
     if broken := [{"id": name, "problem": error.message} for name, error in damaged]:
         out["damaged"] = broken
     return out
@@ -65,6 +73,7 @@ def purged(result: Purged) -> Document:
         "live": paths(result.live),
         "purged": result.applied,
         "freed_bytes": result.freed,
+        "unsigned": result.unsigned,
     }
 
 
@@ -102,14 +111,24 @@ def verdicts(results: Iterable[Verdict]) -> Document:
                 "files": v.files,
                 "bytes": v.bytes,
                 "problems": [
-                    path(p.path) | {"problem": p.problem, "expected": p.expected, "actual": p.actual}
+                    path(p.path)
+                    | {"problem": p.problem, "expected": p.expected, "actual": p.actual}
+                    | ({"kind": p.kind} if p.kind else {})
                     for p in v.problems
                 ],
                 "unread": problems(v.unread),
                 "not_covered": paths(v.beyond),
             }
+            | ({} if v.signatures is None else {"signatures": [signature(each) for each in v.signatures]})
             for v in results
         ]
+    }
+
+
+def signed(done: Iterable[Signed]) -> Document:
+    """`sign`."""
+    return {
+        "signed": [{"snapshot": s.snapshot.id, "ref": s.ref, "key": s.key, "already": s.already} for s in done],
     }
 
 

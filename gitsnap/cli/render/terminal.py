@@ -98,6 +98,7 @@ class Terminal:
         # Where a document is one directory's of several: all of them, in order.
         self.gathered: list[dict[str, Any]] | None = None
         self.interactive = sys.stdin.isatty() and sys.stderr.isatty() and not options.json
+        self.verbose = options.verbose
         self.full_screen = self.interactive and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.width = _width() if sys.stdout.isatty() else None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gitsnap.cli.render import formatting
 from gitsnap.cli.render.counts import lines, words
 from gitsnap.cli.render.terminal import Terminal
+from gitsnap.core import signature
 from gitsnap.core.calendar import local
 from gitsnap.core.database_servers import Running, hook, sentence
 from gitsnap.core.model import Entry, Image, Kind, Problem, Snapshot, Type
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.store.collect import Collected
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.purge import Purged
+    from gitsnap.ops.store.sign import Signed
     from gitsnap.sidecar.catalog import Deleted
     from gitsnap.sidecar.state.known_damage import Damage
 
@@ -144,15 +146,18 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
         out.warn(f"  {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}")
 
 
-def listing(out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage]) -> None:
-    """`list`, oldest first."""
+def listing(
+    out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage], tagged: Collection[str] = ()
+) -> None:
+    """`list`, oldest first. `tagged` are the ids of those that were signed later."""
     if not snapshots:
         out.line(f"no snapshots yet; `{out.command('snapshot')}` takes the first one")
         return
     wide = max(len(s.id) for s in snapshots)
     out.line(out.style(f"{'ID':{wide}}  {'FILES':>7}  {'SIZE':>8}  MESSAGE", "bold"))
     for s in snapshots:
-        marks = "".join(f"[{mark}] " for mark in _marks(s, known.get(s.id)))
+        signed = _signed(s, s.id in tagged, key=out.verbose)
+        marks = "".join(f"[{mark}] " for mark in (*_marks(s, known.get(s.id)), *signed))
         room = out.width - wide - 21 if out.width else None
         row = f"{s.id:{wide}}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
         out.line(row + formatting.clip(marks + out.told(s.message.partition("\n")[0]), room))
@@ -171,6 +176,16 @@ def bin_listing(out: Terminal, found: Sequence[Deleted]) -> None:
         row = f"{s.id:{wide}}  {at:<19}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
         out.line(row + formatting.clip(formatting.name(s.message.partition("\n")[0]), room))
     out.remark(f"one comes back with: {out.command(f'undelete {found[-1].snapshot.id}')}")
+
+
+def _signed(s: Snapshot, tagged: bool, *, key: bool) -> Iterable[str]:
+    """Whether there are signatures, and perhaps of which key; nobody has checked them."""
+    if not key and (s.signed_by or tagged):
+        yield "signed"
+    if key and s.signed_by:
+        yield f"signed by {s.signed_by}, not checked"
+    if key and tagged:
+        yield "signed by a tag, not checked"
 
 
 def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
@@ -205,6 +220,7 @@ def shown(out: Terminal, result: Shown) -> None:
         ("commit", s.commit),
         ("manifest", s.manifest_sha256),
         ("verified", formatting.when(result.verified) if result.verified else "never"),
+        *(("signed", _by(each)) for each in result.signatures),
         ("drilled", f"{formatting.when(result.drill.when)}: {result.drill.outcome}" if result.drill else ""),
         (
             "damaged",
@@ -230,6 +246,10 @@ def shown(out: Terminal, result: Shown) -> None:
     incomplete(out, result.partial, "could not be captured")
     if result.damage:
         incomplete(out, result.damage.problems, "known to be damaged")
+
+
+def _by(found: signature.Checked) -> str:
+    return f"{formatting.name(signature.sentence(found))}, {formatting.when(found.when)}"
 
 
 _RECORDED = {"mode": "modes", "owner": "owners", "time": "times", "xattr": "extended attributes"}
@@ -308,12 +328,24 @@ def verdicts(out: Terminal, results: Iterable[Verdict], live: bool) -> None:
             out.line(f"{out.style('ok ', 'green')}  {v.snapshot}  {read}, {good}{far}")
         else:
             out.line(f"{out.style('BAD', 'red')}  {v.snapshot}  {formatting.many(len(v.problems), bad)}")
+        for each in v.signatures or ():
+            if each.status is signature.Status.GOOD:
+                out.line(f"  signed {_by(each)}")
         for p in v.problems:
             path = formatting.name(p.path) or root
             out.line(f"  {path + ': ' if path else ''}{formatting.name(p.problem)}")
         incomplete(out, v.unread, "could not be compared")
         for line in beyond(v.beyond, "not compared"):
             out.remark(line)
+
+
+def signed(out: Terminal, done: Sequence[Signed]) -> None:
+    """`sign`."""
+    for each in done:
+        by = f"{each.snapshot.id} by {each.key}"
+        out.line(f"signed already: {by}" if each.already else f"signed {by}, {each.ref}")
+    names = " ".join(each.snapshot.id for each in done)
+    out.remark(f"with a file of allowed signers: {out.command(f'verify --signed --allowed-signers FILE {names}')}")
 
 
 def decisions(out: Terminal, found: Iterable[Decision], *, dry_run: bool) -> None:
@@ -362,7 +394,12 @@ def purged(out: Terminal, result: Purged, *, asking: bool = True) -> None:
         out.remark(f"{formatting.name(path)} is in the directory, and will be in the next snapshot: .gitsnapignore")
     out.remark("copies elsewhere still have it: remotes, clones, bundles, backups of the sidecar; change what leaked")
     if result.applied:
-        out.remark("commit ids changed, signatures are gone, nothing of them is verified yet: " + out.command("verify"))
+        out.remark("commit ids changed, nothing of them is verified yet: " + out.command("verify"))
+    if result.unsigned:
+        lose = "have lost" if result.applied else "lose"
+        say(f"{formatting.many(len(result.unsigned), 'snapshot')} {lose} the signatures, which were over what was")
+    if result.applied and result.unsigned:
+        out.remark(f"to sign again: {out.command('sign ' + ' '.join(result.unsigned))}")
 
 
 def checks(out: Terminal, found: list[Check]) -> None:

@@ -10,9 +10,11 @@ from gitsnap.cli.render.counts import took, words
 from gitsnap.cli.report.html import Content, Html, tag
 from gitsnap.cli.report.wording import Commands, growth, moment, note, shell
 from gitsnap.core.secrets.masker import Masker
+from gitsnap.core.signature import sentence
 
 if TYPE_CHECKING:
     from gitsnap.core.model import Snapshot
+    from gitsnap.core.signature import Checked
     from gitsnap.core.upgrade import Stored
     from gitsnap.ops.report.history import Episode
     from gitsnap.ops.report.report import Report, Side
@@ -241,14 +243,26 @@ def _snapshot(word: str, s: Snapshot, side: Side) -> Html:
         ("Manifest", s.manifest_sha256, manifest),
         ("Metadata", s.metadata_sha256, metadata),
     ]
-    signature = ("Signature", "signed", f"git verify-commit {s.commit}") if side.signed else None
+    signed = [(_signature(each), _look(s, each)) for each in side.signatures]
     proved = f"Read again in full and found right on {moment(side.verified)}." if side.verified else "Not verified yet."
     return tag(
         "div",
         tag("h3", f"{word}: ", tag("code", s.id)),
-        tag("p", f"Taken {moment(s.created)}. {proved}" + ("" if signature else " Not signed.")),
-        tag("dl", *(p for row in [*rows, *([signature] if signature else [])] for p in _row(*row)), class_="proof"),
+        tag("p", f"Taken {moment(s.created)}. {proved}" + ("" if signed else " Not signed.")),
+        tag("dl", *(p for row in [*rows, *(("Signed", *each) for each in signed)] for p in _row(*row)), class_="proof"),
     )
+
+
+def _signature(found: Checked) -> str:
+    return f"{formatting.name(sentence(found))}, {moment(found.when)}"
+
+
+def _look(s: Snapshot, found: Checked) -> str:
+    """How stock git checks a signature, with the owner's file of those who may sign."""
+    what = (
+        f"verify-tag {shell(found.where.encode())}" if found.where.startswith("refs/") else f"verify-commit {s.commit}"
+    )
+    return f"git -c gpg.ssh.allowedSignersFile=FILE {what}"
 
 
 def _row(name: str, value: str, command: str) -> tuple[Html, Html, Html]:

@@ -22,7 +22,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation import unpack
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
-from gitsnap.ops.capture import store
+from gitsnap.ops.capture import signing, store
 from gitsnap.ops.capture.import_sources import Source, inner_root, is_backup
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.store import retention
@@ -63,6 +63,7 @@ class Imported:
     unrecorded: dict[str, int] = field(default_factory=dict)
     unlisted: list[bytes] = field(default_factory=list)
     foreign: list[bytes] = field(default_factory=list)
+    unsigned: str = ""
 
 
 @dataclass(slots=True)
@@ -89,7 +90,9 @@ def take_in(
     with _as_directory(sidecar, source) as unpacked, sidecar.writing(settings.lock_wait):
         retention.begin(sidecar, settings)
         living = catalog.snapshots(sidecar)
-        draft = publish.Draft(sidecar, living, StatCache(), settings.author)
+        draft = publish.Draft(
+            sidecar, living, StatCache(), settings.author, signing.signer(sidecar, settings.signing, Kind.IMPORTED)
+        )
         try:
             observer.started(f"reading {os.path.basename(source)}")
             copy = _read(unpacked, named, wanted, settings, draft, observer)
@@ -103,7 +106,10 @@ def take_in(
             result.snapshot = retention.pin_locked(sidecar, result.snapshot)
     result.partial, result.sockets = copy.inventory.partial, copy.inventory.skipped
     result.unrecorded, result.unlisted = unrecorded(copy.inventory), copy.inventory.unlisted
-    result.foreign = copy.foreign
+    result.foreign, result.unsigned = (
+        copy.foreign,
+        "" if result.known else signing.why_unsigned(sidecar, result.snapshot),
+    )
     result.duration = time.monotonic() - started
     sidecar.noted.name(result.partial)
     return result

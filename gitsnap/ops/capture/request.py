@@ -10,6 +10,7 @@ from gitsnap.core.counts import Counts
 from gitsnap.core.model import Kind, Problem, Snapshot
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.core.space import Kept
+from gitsnap.ops.capture import signing
 from gitsnap.ops.live import database_servers
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Capture:
         """The moment in the zone of the settings, as names tell it."""
         return self.now.astimezone(self.settings.zone)
 
+    @property
+    def sign(self) -> Callable[[bytes], bytes]:
+        """What signs its commit, by the settings."""
+        return signing.signer(self.sidecar, self.settings.signing, self.request.kind)
+
     def look_for_servers(self, paths: Iterable[bytes]) -> None:
         """Note which databases are at work, by the names of all that there is; at_work.DatabaseRunningError where that
         is to be refused. Nothing is visible of the snapshot yet."""
@@ -95,7 +101,7 @@ class Captured:
     retention does not remove before it is told to. `kept` tells of limits on
     space that were exceeded, before and after. `counts` are of the changes since the newest snapshot of then, whose
     id is `before` (None where there was none; then everything is new); they mean nothing where it was not `counted`.
-    `duration` is in seconds."""
+    `unsigned` says why it is not signed, where it should be. `duration` is in seconds."""
 
     snapshot: Snapshot
     counts: Counts = field(default_factory=Counts)
@@ -112,4 +118,5 @@ class Captured:
     kept: list[Kept] = field(default_factory=list)
     hooks: list[HookResult] = field(default_factory=list)
     running: list[Running] = field(default_factory=list)
+    unsigned: str = ""
     duration: float = 0.0

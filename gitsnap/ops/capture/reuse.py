@@ -37,7 +37,7 @@ def take_unchanged(capture: Capture) -> Captured | None:
     if request.skip_unchanged and store.same(last, prior):
         taken.snapshot, taken.skipped = last, True
     else:
-        draft = publish.Draft(sidecar, living, cache, capture.settings.author)
+        draft = publish.Draft(sidecar, living, cache, capture.settings.author, capture.sign)
         try:
             store.share(capture, draft, prior, taken)
         except IntegrityError:

@@ -51,7 +51,7 @@ def _attempt(capture: Capture, *, sharing: bool) -> tuple[Captured, Scan, list[S
     sidecar, request, observer = capture.sidecar, capture.request, capture.observer
     kept = databases.capturing(sidecar, capture.settings, capture.images)
     living = catalog.snapshots(sidecar)
-    draft = publish.Draft(sidecar, living, sidecar.load_cache(), capture.settings.author)
+    draft = publish.Draft(sidecar, living, sidecar.load_cache(), capture.settings.author, capture.sign)
     try:
         observer.started("reading")
         scan = _unscanned(capture, draft) if sharing and request.kind is Kind.SAFETY else None

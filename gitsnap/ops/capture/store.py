@@ -17,6 +17,7 @@ from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
 from gitsnap.installation.scan.unchanged import seal
+from gitsnap.ops.capture import signing
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import consolidate, publish
@@ -197,6 +198,7 @@ def conclude(capture: Capture, living: Sequence[Snapshot], taken: Captured) -> N
         living=living if taken.skipped else in_order([*living, taken.snapshot]),
     )
     taken.pruned, taken.held = pruned.gone, pruned.held
+    taken.unsigned = signing.why_unsigned(capture.sidecar, taken.snapshot)
     # The snapshot is taken; that there is no room to tidy up in, or no git, does not change it.
     with suppress(OSError, GitsnapError):
         consolidate.gather(capture.sidecar)

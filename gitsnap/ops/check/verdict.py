@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gitsnap.core.audit import MOST, path_text
 from gitsnap.core.model import Problem
+from gitsnap.core.signature import Checked
 from gitsnap.sidecar.repository import Sidecar
 
 # Inside Verdict, `bytes` is a field.
@@ -15,12 +16,14 @@ _Path = bytes
 
 @dataclass(slots=True, frozen=True)
 class Finding:
-    """One thing that is wrong. `path` is relative to the installation, empty for the snapshot itself."""
+    """One thing that is wrong. `path` is relative to the installation, empty for the snapshot itself. `kind` is a word
+    for programs, where a signature is what is wrong."""
 
     path: bytes
     problem: str
     expected: str | None = None
     actual: str | None = None
+    kind: str = ""
 
 
 @dataclass(slots=True)
@@ -28,7 +31,7 @@ class Verdict:
     """The result for one snapshot; `files` and `bytes` are what was read and found right.
 
     Where a directory was compared with it, `unread` names what could not be read when the snapshot was taken,
-    and `beyond` what a foreign copy does not cover.
+    and `beyond` what a foreign copy does not cover. `signatures` is None where nobody asked for them.
     """
 
     snapshot: str
@@ -37,6 +40,7 @@ class Verdict:
     problems: list[Finding] = field(default_factory=list)
     unread: list[Problem] = field(default_factory=list)
     beyond: list[_Path] = field(default_factory=list)
+    signatures: list[Checked] | None = None
 
     @property
     def ok(self) -> bool:

@@ -38,8 +38,8 @@ def verify_live(sidecar: Sidecar, selector: str, settings: Settings, *, observer
     verdict = Verdict(snapshot.id, unread=unread(wanted), beyond=beyond(wanted, live.inventory))
     before, after = wanted.by_path(), live.inventory.by_path()
     for problem in problems:
-        digests = [_digest(inventory.get(problem.path)) for inventory in (before, after)]
-        verdict.problems.append(Finding(problem.path, problem.reason, *digests))
+        expected, actual = (_digest(inventory.get(problem.path)) for inventory in (before, after))
+        verdict.problems.append(Finding(problem.path, problem.reason, expected, actual))
     verdict.files, verdict.bytes = _read(live.inventory)
     sidecar.noted.details["live"] = True
     note(sidecar, [verdict])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,8 @@ from gitsnap.core.component import component_of, glob
 from gitsnap.core.coverage import unrecorded
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.model import Entry, Image, Inventory, Problem, Snapshot, Type
+from gitsnap.core.signature import NO_POLICY, Checked, Policy
+from gitsnap.ops.store import signers
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.catalog import not_held
 from gitsnap.sidecar.repository import Sidecar
@@ -29,7 +31,7 @@ class Shown:
     `images` are the databases that are in it as consistent images, with the files that these make up for.
     `unrecorded` counts what a foreign copy did not record, `unlisted` are the directories in which it may not cover
     everything. `verified` is when it last passed a full verification, `damage` what is known to be damaged of it since,
-    `drill` its last drill.
+    `drill` its last drill. `signatures` are those that it bears.
     """
 
     snapshot: Snapshot
@@ -44,6 +46,7 @@ class Shown:
     verified: datetime | None = None
     damage: Damage | None = None
     drill: Drill | None = None
+    signatures: Sequence[Checked] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,8 +57,10 @@ class Match:
     snapshots: tuple[str, ...]
 
 
-def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ...]]) -> Shown:
-    """One snapshot in detail."""
+def show(
+    sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ...]], signing: Policy = NO_POLICY
+) -> Shown:
+    """One snapshot in detail; `signing` tells by what its signatures are checked."""
     snapshot = selectors.choose(sidecar, selector)
     inventory = contents.inventory(sidecar, snapshot)
     files: Counter[str] = Counter()
@@ -77,6 +82,7 @@ def show(sidecar: Sidecar, selector: str, components: Mapping[str, tuple[str, ..
         verifications.load(sidecar).get(snapshot.commit),
         damage.load(sidecar).get(snapshot.commit),
         drills.load(sidecar).get(snapshot.commit),
+        signers.told(sidecar, snapshot, signing),
     )
 
 

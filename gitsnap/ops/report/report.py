@@ -13,11 +13,13 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 from gitsnap.core.secrets.masker import NOTHING, Masker, Unmaskable
 from gitsnap.core.settings import Settings
+from gitsnap.core.signature import Checked, Policy
 from gitsnap.core.textdiff import DiffRow, rows
 from gitsnap.ops.compare import components, diff, masking, patch
 from gitsnap.ops.report import changelog, known_secrets
 from gitsnap.ops.report.evidence import evidence
 from gitsnap.ops.report.history import Episode
+from gitsnap.ops.store import signers
 from gitsnap.sidecar import selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import verifications
@@ -30,13 +32,13 @@ _AT_ONCE = 32
 class Side:
     """One of the two states: a snapshot, or the directory as it is (None).
 
-    `verified` is the time of the last full verification, `signed` whether the commit carries a signature, `author` who
+    `verified` is the time of the last full verification, `signatures` are those that it bears, `author` who
     took it, as git has it (name and e-mail).
     """
 
     snapshot: Snapshot | None
     verified: datetime | None = None
-    signed: bool = False
+    signatures: Sequence[Checked] = ()
     author: str = ""
 
 
@@ -96,7 +98,7 @@ def report(
         installation=sidecar.installation,
         store=sidecar.path,
         log=log,
-        sides=(_side(sidecar, found.old), _side(sidecar, found.new)),
+        sides=(_side(sidecar, found.old, settings.signing), _side(sidecar, found.new, settings.signing)),
         changes=found.comparison.changes,
         components=settings.components,
         texts=ChangedLines(sidecar, contents.read, masker, observer),
@@ -105,14 +107,14 @@ def report(
     )
 
 
-def _side(sidecar: Sidecar, name: str) -> Side:
+def _side(sidecar: Sidecar, name: str, signing: Policy) -> Side:
     if name == diff.NOW:
         return Side(None)
     snapshot = selectors.choose(sidecar, name)
     header = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1].partition(b"\n\n")[0]
-    signed = any(line.startswith((b"gpgsig ", b"gpgsig-sha256 ")) for line in header.splitlines())
     author = next((line[7:] for line in header.splitlines() if line.startswith(b"author ")), b"")
     who = author[: author.rfind(b">") + 1].decode("utf-8", "replace")
+    signed = signers.told(sidecar, snapshot, signing)
     return Side(snapshot, verifications.load(sidecar).get(snapshot.commit), signed, who)
 
 

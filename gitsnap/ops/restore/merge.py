@@ -16,12 +16,12 @@ from gitsnap.core.comparison import compare
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, UNGUARDED, Observer
 from gitsnap.core.merge import MergedPath, Plan, judge
-from gitsnap.core.model import Inventory, Snapshot, Type
+from gitsnap.core.model import Inventory, Kind, Snapshot, Type
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, upgrades
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
-from gitsnap.ops.capture import pristine, store
+from gitsnap.ops.capture import pristine, signing, store
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.live import databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import in_the_way
@@ -128,7 +128,8 @@ class _Merging:
         result = MergeResult(self._of.id, self._plan)
         with self._sidecar.writing(self._settings.lock_wait):
             living = catalog.snapshots(self._sidecar)
-            draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache(), self._settings.author)
+            sign = signing.signer(self._sidecar, self._settings.signing, Kind.MANUAL)
+            draft = publish.Draft(self._sidecar, living, self._sidecar.load_cache(), self._settings.author, sign)
             try:
                 merged = self._merge(draft)
                 changed = [*self._plan.taken, *self._plan.removed, *self._plan.merged]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
-from gitsnap.sidecar import catalog, contents, withdraw
+from gitsnap.sidecar import catalog, contents, signatures, withdraw
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -58,9 +58,10 @@ def make_final(sidecar: Sidecar, living: catalog.Living, keep: timedelta | None,
     rest = [name for name in sidecar.refs.below(refs.DELETED, {}) if name in there] + [*damaged]
     if rest:
         # What is back already, and was left there by whoever was killed; and what cannot come back.
-        with seal.changing(sidecar, dict.fromkeys(refs.DELETED + name for name in rest)):
-            for name in rest:
-                sidecar.refs.discard(refs.DELETED + name)
+        leaving = [*(refs.DELETED + name for name in rest), *signatures.of_ids(sidecar, damaged)]
+        with seal.changing(sidecar, dict.fromkeys(leaving)):
+            for ref in leaving:
+                sidecar.refs.discard(ref)
     if gone:
         withdraw.withdraw(sidecar, living, gone, now)
     return sorted({s.id for s in gone} | damaged.keys())

@@ -16,7 +16,7 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.live import upgrading
 from gitsnap.ops.store import collect
-from gitsnap.sidecar import catalog, files, purge, walk_snapshots
+from gitsnap.sidecar import catalog, files, purge, signatures, walk_snapshots
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.repository import Sidecar
 
@@ -30,7 +30,8 @@ class Purged:
     """What was done, or would be. `snapshots` were written anew, those among them that lie in the bin `deleted`.
     `paths` are what was asked for, `finished` those of a purge that was cut short and is done now, too. `files` is how
     many contents go, of `bytes`; `elsewhere` are other paths that hold some of the same content, and keep it. `live`
-    are those that are in the directory now: the next snapshot has them again."""
+    are those that are in the directory now: the next snapshot has them again. `unsigned` are those of the snapshots
+    that were signed, and lose that: a signature is over what was."""
 
     paths: list[_Bytes]
     snapshots: list[str] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Purged:
     live: list[_Bytes] = field(default_factory=list)
     applied: bool = False
     freed: int = 0
+    unsigned: list[str] = field(default_factory=list)
 
 
 def run(
@@ -103,7 +105,7 @@ def _look(
         else:
             others.setdefault(occurrence.oid, set()).add(occurrence.path)
     elsewhere = set[bytes]().union(*(others.get(oid, ()) for oid in sizes))
-    there = {d.snapshot.id for d in binned}
+    there, tagged = {d.snapshot.id for d in binned}, signatures.tagged(sidecar)
     found = Purged(
         list(paths),
         [s.id for s in wanted],
@@ -111,6 +113,7 @@ def _look(
         files=len(sizes),
         bytes=sum(sizes.values()),
         elsewhere=sorted(elsewhere),
+        unsigned=[s.id for s in wanted if s.signed_by or s.id in tagged],
     )
     return found, wanted
 

@@ -16,7 +16,7 @@ from gitsnap.core.retention import Decision, HeldBack, Policy, Rules, decide, de
 from gitsnap.core.settings import Settings
 from gitsnap.installation.mounts import mount_point
 from gitsnap.ops.live import damage, upgrading
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, signatures
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose, resolve
@@ -226,6 +226,7 @@ def delete(
         _see_room(sidecar)
         register.let_go(sidecar, lost, None)
         given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
+        given_up += signatures.of_ids(sidecar, lost) if lost else ()
         with seal.changing(sidecar, dict.fromkeys(given_up)):
             for ref in given_up:
                 sidecar.refs.discard(ref)

@@ -27,13 +27,14 @@ _COMMIT = re.compile(
 
 
 class Commit(NamedTuple):
-    """A parsed commit: hex ids, the author's time with its zone, the message's bytes."""
+    """A parsed commit: hex ids, the author's time with its zone, the message's bytes; whether there is a signature."""
 
     tree: str
     parent: str | None
     created: datetime
     message: bytes
     author: bytes
+    signed: bool = False
 
 
 def _minutes(when: datetime) -> int:
@@ -54,23 +55,24 @@ def form(tree: bytes, message: bytes, when: datetime, parent: str | None = None,
 
 
 def with_parent(data: bytes, commit: str, parent: str | None) -> bytes:
-    """What form() makes of the tree, author and message of a commit without parents, and of a parent; IntegrityError
-    like parse()."""
+    """What form() makes of the tree, author and message of a commit without parents, and of a parent. No signature: it
+    would not be over that. A commit that has no parent and gets none is itself. IntegrityError like parse()."""
+    if parent is None and not data.startswith(b"parent ", _AUTHOR):
+        return data
     end = data.find(b"\n", _AUTHOR)
     line = data[_AUTHOR:end]
-    moment = line[line.rfind(b">") + 1 :]
-    if line.startswith(b"author ") and data.startswith(b"committer %s%s\n\n" % (IDENTITY, moment), end + 1):
+    stamp = line[line.rfind(b">") + 1 :]
+    if line.startswith(b"author ") and data.startswith(b"committer %s%s\n\n" % (IDENTITY, stamp), end + 1):
         # Commits as gitsnap writes them, which nearly all are: a timeline has a thousand of them.
         return b"%sparent %s\n%s" % (data[:_AUTHOR], parent.encode(), data[_AUTHOR:]) if parent else data
     parsed = parse(data, commit)
-    parents = b"parent %s\n" % parent.encode() if parent else b""
-    moment = parsed.author[parsed.author.rfind(b">") + 1 :]
+    stamp = parsed.author[parsed.author.rfind(b">") + 1 :]
     head = b"tree %s\n%sauthor %s\ncommitter %s%s\n\n" % (
         parsed.tree.encode(),
-        parents,
+        b"parent %s\n" % parent.encode() if parent else b"",
         parsed.author,
         IDENTITY,
-        moment,
+        stamp,
     )
     return head + parsed.message
 
@@ -85,12 +87,18 @@ def parse(data: bytes, commit: str) -> Commit:
     match = _COMMIT.fullmatch(data)
     if not match:
         raise IntegrityError(f"commit {commit} is malformed")
-    tree, parent, author, seconds, zone, _, _, message = match.groups()
+    tree, parent, author, seconds, zone, _, extra, message = match.groups()
+    created = moment(seconds, zone, f"commit {commit}")
+    signed = extra != b"" and b"gpgsig" in extra
+    return Commit(tree.decode(), parent.decode() if parent else None, created, message, author, signed)
+
+
+def moment(seconds: bytes, zone: bytes, what: str) -> datetime:
+    """A stamp of git's; IntegrityError names `what` has one that cannot be."""
     try:
-        created = datetime.fromtimestamp(int(seconds), _zone(zone))
+        return datetime.fromtimestamp(int(seconds), _zone(zone))
     except (ValueError, OverflowError, OSError):
-        raise IntegrityError(f"commit {commit} has an impossible date") from None
-    return Commit(tree.decode(), parent.decode() if parent else None, created, message, author)
+        raise IntegrityError(f"{what} has an impossible date") from None
 
 
 @cache

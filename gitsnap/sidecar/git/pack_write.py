@@ -21,8 +21,8 @@ from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated
 from gitsnap.sidecar.git.pack_file import PackFile
 
-COMMIT, TREE, BLOB = 1, 2, 3
-_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
+COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
+_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 _OWN = 1 << 26
 
 

@@ -29,6 +29,8 @@ PINS = "refs/gitsnap/pins/"
 UPGRADES = "refs/gitsnap/upgrades/"
 ROLLBACKS = "refs/gitsnap/rollbacks/"
 DELETED = "refs/gitsnap/deleted/"
+# Tags with signatures: `git tag -v` looks nowhere else.
+SIGNED = "refs/tags/signed/"
 TIMELINE = "refs/heads/timeline"
 MANIFESTS = "refs/notes/gitsnap/manifest"
 METADATA = "refs/notes/gitsnap/metadata"

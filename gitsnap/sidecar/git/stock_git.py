@@ -142,10 +142,10 @@ def directories(path: str | None, installation: str | None) -> list[str]:
     return [d for d in found if not _within(d, installation)]
 
 
-def find(path: str | None, installation: str | None) -> str | None:
-    """The git that the PATH `path` leads to, by its full name; None for none. See directories()."""
+def find(path: str | None, installation: str | None, program: str = "git") -> str | None:
+    """The program that the PATH `path` leads to, by its full name; None for none. See directories()."""
     for folder in directories(path, installation):
-        found = shutil.which("git", path=folder)
+        found = shutil.which(program, path=folder)
         if found is not None and not _within(found, installation):
             return found
     return None

@@ -30,7 +30,7 @@ _HEADING = "gitsnap seal 1"
 _LINE = re.compile(r"^([0-9a-f]{40}) (refs/[^\x00-\x20\x7f]+)$", re.MULTILINE)
 _NONE: frozenset[str] = frozenset()
 _AUDIT = re.compile(r"^audit ([1-9][0-9]{0,17}) ([0-9a-f]{64})$", re.MULTILINE)
-_OURS = ("refs/gitsnap/", "refs/notes/gitsnap/")
+_OURS = ("refs/gitsnap/", "refs/notes/gitsnap/", refs.SIGNED)
 _TRIES = 20
 
 _Read = TypeVar("_Read")
