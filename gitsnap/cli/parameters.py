@@ -59,3 +59,8 @@ Strict = Annotated[
     typer.Option("--strict", help="Show no value of a configuration at all, only that it changed.", callback=_strict),
 ]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")]
+
+FromInstallation = Annotated[
+    str | None,
+    typer.Option("--installation", metavar="HOST/NAME", help="Which one, where many share a repository."),
+]

@@ -175,6 +175,11 @@ class Session:
             found = look(sidecar)
             if found is not None:
                 upgrade.cut_short(self.out, found)
+        elif sidecar.cloning and not sidecar.busy:
+            from gitsnap.cli.render import received
+            from gitsnap.sidecar.state import clone_mark
+
+            received.cut_short(self.out, sidecar.installation, clone_mark.load(sidecar))
         elif sidecar.returning and not sidecar.busy:
             self.out.warn("a rollback of several directories, this one among them, was interrupted")
             self.out.warn(f"  `{self.out.command('recover')}` brings all of them to its end")

@@ -66,6 +66,12 @@ class NoSidecarError(GitsnapError):
     kind = "no-sidecar"
 
 
+class NotASidecarError(NoSidecarError):
+    """A git repository, such as a mirror, is where a sidecar was meant."""
+
+    kind = "not-a-sidecar"
+
+
 class LockedError(GitsnapError):
     """Another process holds the lock for longer than we were told to wait."""
 

@@ -268,6 +268,19 @@ def _try(
         refused.append(what)
 
 
+def exchange(one: str, other: str) -> None:
+    """Let two names of one file system change places, at once where it can (renameat2(2)); else by way of a third."""
+    try:
+        _rename(-100, os.fsencode(one), -100, os.fsencode(other), _EXCHANGE)
+    except OSError as error:
+        if error.errno not in _UNKNOWN:
+            raise
+        between = f"{one}.{os.urandom(6).hex()}"
+        os.rename(other, between)
+        os.rename(one, other)
+        os.rename(between, one)
+
+
 def _move_without_flags(parent: int, name: bytes, other: int, other_name: bytes) -> None:
     try:
         os.stat(other_name, dir_fd=other, follow_symlinks=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 from gitsnap.core.model import Inventory
 
@@ -51,6 +53,30 @@ def _gid(name: str, number: int) -> int:
     except KeyError:
         _unknown()
         return number
+
+
+class Stranger(NamedTuple):
+    """An owner that this system does not know by name: what is theirs gets their number. `kind` is user or group."""
+
+    kind: str
+    name: str
+    number: int
+
+
+def strangers(inventory: Inventory) -> list[Stranger]:
+    """Whose names in there nobody here has, in order."""
+    users = {(e.uname, e.uid) for e in inventory.entries if e.uname}
+    groups = {(e.gname, e.gid) for e in inventory.entries if e.gname}
+    found = [Stranger("user", *each) for each in sorted(users) if _named(pwd.getpwnam, each[0]) is None]
+    return found + [Stranger("group", *each) for each in sorted(groups) if _named(grp.getgrnam, each[0]) is None]
+
+
+def _named(find: Callable[[str], object], name: str) -> object | None:
+    try:
+        return find(name)
+    except KeyError:
+        _unknown()
+        return None
 
 
 def localise(inventory: Inventory) -> None:

@@ -11,6 +11,8 @@ PER_PATH_FILE = 1 << 30
 # An object that is held whole, of each type. git makes no deltas of blobs beyond core.bigFileThreshold, 512 MiB unless
 # somebody raises it, and what is no delta is streamed.
 WHOLE = {b"commit": 16 << 20, b"tree": 256 << 20, b"blob": 1 << 31, b"tag": 16 << 20}
+# What a delta that comes from elsewhere may make: git makes none beyond core.bigFileThreshold, whose default this is.
+INCOMING_DELTA = 512 << 20
 # A text that goes with a snapshot, whatever it holds; beyond that so many times what is stored of it. Lines that differ
 # deflate to a tenth or a thirtieth, and zeros to a thousandth.
 _TEXT, _DEFLATED = 64 << 20, 64

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gitsnap.core import statcache
 from gitsnap.core.audit import Noted
-from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, PendingRecoveryError, UsageError
+from gitsnap.core.errors import (
+    GitsnapError,
+    IntegrityError,
+    NoSidecarError,
+    NotASidecarError,
+    PendingRecoveryError,
+    UsageError,
+)
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
 from gitsnap.sidecar import files, limits, locks, stale_files, standalone
@@ -27,6 +35,8 @@ UPGRADE_RECORD = "upgrade.json"
 SERVICE_MARK = "service.json"
 # What says that several directories go back together (state.set_return).
 SET_RETURN = "return.json"
+# What says that the directory has not been brought back yet from which this was cloned (state.clone_mark).
+CLONE_MARK = "clone.json"
 # In these gitsnap makes, empties and removes files.
 _WRITTEN_IN = (
     "gitsnap",
@@ -145,6 +155,11 @@ class Sidecar(Repository):
     def returning(self) -> bool:
         """Whether several directories, this one among them, are going back, or were interrupted. One look."""
         return os.path.exists(self.own(SET_RETURN))
+
+    @property
+    def cloning(self) -> bool:
+        """Whether a clone goes on, or was interrupted, before its directory was there. One look."""
+        return os.path.exists(self.own(CLONE_MARK))
 
     @property
     def busy(self) -> bool:
@@ -272,17 +287,45 @@ def exists(path: str) -> bool:
     return os.path.isfile(os.path.join(path, "config")) and os.path.isdir(os.path.join(path, "gitsnap"))
 
 
+def is_bare_repository(path: str) -> bool:
+    """Whether there is a bare git repository at `path` that is no sidecar: a mirror of one, perhaps."""
+    return (
+        not exists(path)
+        and os.path.lexists(os.path.join(path, "HEAD"))
+        and all(os.path.isdir(os.path.join(path, name)) for name in ("objects", "refs"))
+    )
+
+
+def no_sidecar(path: str, root: str | None = None) -> NoSidecarError:
+    """The error for a `path` that holds none, and how what it holds can become that of the directory `root`."""
+    if not is_bare_repository(path):
+        return NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
+    # Named in any case: whoever has typed --store meant what is no sidecar.
+    here = shlex.quote(root) if root else "."
+    there = "of it" if root else "of the directory where you stand"
+    source = shlex.quote(path)
+    return NotASidecarError(
+        f"{path} is a git repository, a mirror of a sidecar perhaps, and not one itself",
+        path=path,
+        hint=f"`gitsnap -C {here} adopt {source}` makes it the sidecar {there}; "
+        "`clone` brings what was in it back into a new one",
+    )
+
+
 def create(path: str, installation: str) -> Sidecar:
     """Create the sidecar for `installation` (absolute real path). It appears whole, by one rename.
 
     Raises UsageError when something else is at `path`.
     """
+    if is_bare_repository(path):
+        raise no_sidecar(path, installation)
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise UsageError(f"{path} exists and is not a gitsnap sidecar", path=path, hint="choose another --store")
     parent = os.path.dirname(path)
     os.makedirs(parent, mode=0o700, exist_ok=True)
     building = os.path.join(parent, f".gitsnap-{os.getpid()}.new")
-    _lay_out(building, installation)
+    os.mkdir(building, 0o700)
+    lay_out(building, installation)
     if os.path.isdir(path):
         os.rmdir(path)
     os.rename(building, path)
@@ -290,9 +333,9 @@ def create(path: str, installation: str) -> Sidecar:
     return Sidecar(path)
 
 
-def _lay_out(building: str, installation: str) -> None:
+def lay_out(building: str, installation: str) -> None:
+    """Make an empty private directory a sidecar without snapshots, durably."""
     for folder in (
-        "",
         "objects",
         "objects/pack",
         "objects/info",
@@ -326,13 +369,14 @@ def _check_private(path: str) -> None:
     except OSError as error:
         raise NoSidecarError(f"there is no sidecar at {path} ({error.strerror})", path=path) from None
     if not stat.S_ISDIR(found.st_mode) or not exists(path):
-        raise NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
+        raise no_sidecar(path)
     if found.st_uid != os.geteuid():
         raise GitsnapError(
             f"the sidecar belongs to user {found.st_uid}, not to you",
             kind="foreign-sidecar",
             path=path,
-            hint="run gitsnap as its owner: a repository that others can write is not safe to use",
+            hint="run gitsnap as its owner: a repository that others can write is not safe to use. "
+            f"`gitsnap -C . adopt {shlex.quote(path)}` copies it, checked, for the directory where you stand",
         )
     if found.st_mode & 0o022:
         raise GitsnapError(

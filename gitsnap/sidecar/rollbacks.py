@@ -8,7 +8,7 @@ as long as it is the last one between two snapshots that were taken.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -35,12 +35,18 @@ class Return(NamedTuple):
 
 def load(held: refs.Refs, store: ObjectStore) -> list[Return]:
     """All that are recorded and can be read, in no order. One that cannot is missed in the timeline alone."""
-    found = []
     with suppress(IntegrityError):
-        for name, commit in held.below(refs.ROLLBACKS, {}).items():
-            with suppress(IntegrityError):
-                each = read(store.read(bytes.fromhex(commit), b"commit")[1], commit)
-                found += [each] if each.after == name else []
+        return read_all(store, {refs.ROLLBACKS + name: c for name, c in held.below(refs.ROLLBACKS, {}).items()})
+    return []
+
+
+def read_all(store: ObjectStore, recorded: Mapping[str, str]) -> list[Return]:
+    """Those among these refs, with their commits, that can be read."""
+    found = []
+    for ref, commit in recorded.items():
+        with suppress(IntegrityError):
+            each = read(store.read(bytes.fromhex(commit), b"commit")[1], commit)
+            found += [each] if refs.ROLLBACKS + each.after == ref else []
     return found
 
 

@@ -23,6 +23,7 @@ def test_the_table_has_the_limits_of_the_code() -> None:
         [limits.PER_PATH_FILE],
         [whole[b"commit"]],
         [whole[b"tree"]],
+        [limits.INCOMING_DELTA],
         [whole[b"blob"]],
         texts,
         [],

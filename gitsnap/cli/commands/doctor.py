@@ -22,22 +22,24 @@ def doctor(
 ) -> None:
     """Check installation, sidecar, permissions and versions."""
     from gitsnap.cli.render import json_store, text
-    from gitsnap.core.errors import NoSidecarError, UsageError
+    from gitsnap.core.errors import NoSidecarError, NotASidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine
 
     session: Session = context.obj
     if before_upgrade:
         _before_upgrade(session)
         return
+    place, settings, wrong = None, None, []
     try:
         place = session.place()
+    except NotASidecarError as error:
+        wrong.append(Check("sidecar", False, error.message, error.hint))
     except NoSidecarError:
-        place = None
-    settings, wrong = None, []
+        pass
     try:
         settings = session.settings(place)
     except UsageError as error:
-        wrong = [Check("configuration", False, error.message, error.hint)]
+        wrong.append(Check("configuration", False, error.message, error.hint))
     found = [*examine(place, settings, session.now), *wrong]
     if session.options.json:
         session.out.document(json_store.checks(found))

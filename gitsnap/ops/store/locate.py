@@ -118,6 +118,9 @@ def _instead(path: str) -> str:
 
 
 def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarError:
+    meant = store or (default_store(root, home) if home is not None else "")
+    if repository.is_bare_repository(meant):
+        return repository.no_sidecar(os.path.realpath(meant), root)
     if store:
         known = home is not None and repository.exists(default_store(root, home))
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
@@ -170,18 +173,10 @@ def protect(directory: str, store: str | None, home: str | None, cwd: str, user_
     Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
     """
     root = real_directory(directory, cwd)
-    if root == "/":
-        raise UsageError("/ is too much: name the directory of one application", path=root)
-    if user_home and root == os.path.realpath(user_home):
-        raise UsageError(f"{root} is your home directory: name the directory of one application", path=root)
     default = default_store(root, home) if home is not None or not store else None
-    path = os.path.realpath(os.path.join(cwd, store) if store else default or "")
-    if path == root or path.startswith(root.rstrip("/") + "/"):
-        raise UsageError(
-            f"the sidecar {path} would lie inside the installation {root}",
-            path=path,
-            hint="choose a --store outside: a rollback must never touch the snapshots",
-        )
+    if repository.is_bare_repository(meant := os.path.realpath(os.path.join(cwd, store) if store else default or "")):
+        raise repository.no_sidecar(meant, root)
+    path = place_for(root, store, home, cwd, user_home).store
     created = not repository.exists(path)
     was = None
     if created and not store and (found := _former(root, home)) and found.moved and not found.replaced:
@@ -195,8 +190,27 @@ def protect(directory: str, store: str | None, home: str | None, cwd: str, user_
         os.rename(path, default)
         path = default
     elif store and default is not None:
-        _leave_pointer(default, path)
+        leave_pointer(default, path)
     return Place(root, path, was), created
+
+
+def place_for(root: str, store: str | None, home: str | None, cwd: str, user_home: str) -> Place:
+    """Where the sidecar of the directory `root` (a real path) belongs, whether it is there or not.
+
+    Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
+    """
+    if root == "/":
+        raise UsageError("/ is too much: name the directory of one application", path=root)
+    if user_home and root == os.path.realpath(user_home):
+        raise UsageError(f"{root} is your home directory: name the directory of one application", path=root)
+    path = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
+    if path == root or path.startswith(root.rstrip("/") + "/"):
+        raise UsageError(
+            f"the sidecar {path} would lie inside the installation {root}",
+            path=path,
+            hint="choose a --store outside: a rollback must never touch the snapshots",
+        )
+    return Place(root, path)
 
 
 def _adopt_if_moved(path: str, root: str) -> str | None:
@@ -215,7 +229,7 @@ def _adopt_if_moved(path: str, root: str) -> str | None:
     return was
 
 
-def _leave_pointer(default: str, path: str) -> None:
+def leave_pointer(default: str, path: str) -> None:
     """A symlink under the default name, so that the directory alone finds the sidecar."""
     if os.path.realpath(default) == path:
         return

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from dulwich.pack import OFS_DELTA, REF_DELTA
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import deltas
 from gitsnap.sidecar.git.blob_stream import STREAM_FROM
-from gitsnap.sidecar.git.pack_read import TYPES, Pack
+from gitsnap.sidecar.git.pack_read import TYPES, PackData
 
 _MAX_CHAIN = 4096
 # Of the bases that are remembered.
 CACHE_BYTES = 24 << 20
 
 
+class Entries(Protocol):
+    """What is needed of a pack: where it is, and what is in it."""
+
+    @property
+    def path(self) -> str:
+        """Its file."""
+
+    @property
+    def data(self) -> PackData:
+        """Its entries."""
+
+
 class DeltaChains:
     """Reads entries, and remembers bases, which are mostly those of others. `locate` finds a base by its id."""
 
-    def __init__(self, locate: Callable[[bytes], tuple[Pack, int] | None]) -> None:
+    def __init__(self, locate: Callable[[bytes], tuple[Entries, int] | None]) -> None:
         self._locate = locate
         self._bases: OrderedDict[tuple[str, int], tuple[int, bytes]] = OrderedDict()
         self._bases_size = 0
 
-    def read(self, pack: Pack, offset: int, most: int) -> tuple[int, bytes]:
+    def read(self, pack: Entries, offset: int, most: int) -> tuple[int, bytes]:
         """(number of its type, content) of an entry of at most `most` bytes. Raises IntegrityError."""
         steps: list[tuple[tuple[str, int], bytes]] = []
         # What a delta starts from may be larger than what it makes, but git has it not much larger.
@@ -58,7 +71,7 @@ class DeltaChains:
             self._remember(place, kind, content)
         return kind, content
 
-    def _base_of(self, pack: Pack, kind: int, base: bytes | int | None, offset: int) -> tuple[Pack, int]:
+    def _base_of(self, pack: Entries, kind: int, base: bytes | int | None, offset: int) -> tuple[Entries, int]:
         if kind == OFS_DELTA and isinstance(base, int) and 12 <= base < offset:
             return pack, base
         if kind == REF_DELTA and isinstance(base, bytes):

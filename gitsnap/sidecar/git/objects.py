@@ -339,6 +339,14 @@ class ObjectStore(DiskObjectStore):
         stream = self._large(oid, None)
         return (found[0].data.header(found[1])[1], stream) if stream is not None else None
 
+    def pieces(self, oid: bytes) -> tuple[bytes, int, Iterator[bytes]]:
+        """Type, size in bytes, and content in pieces of any object; a large blob is never held. Raises IntegrityError,
+        for what is damaged at the last piece at the latest."""
+        if (large := self.sized_blob(oid)) is not None:
+            return b"blob", *large
+        kind, content = self.read(oid)
+        return kind, len(content), iter([content])
+
     def stored_in(self, oid: bytes) -> int:
         """The size of the file that holds an object, a pack or its own; 0 where it is missing."""
         found = self._find(oid)

@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 
 from dulwich.pack import write_pack_index_v2
@@ -57,27 +58,7 @@ class PackFile:
 
     def finish(self, objects: str) -> str:
         """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
-        trailer = self._complete()
-        name = trailer.hex()
-        base = os.path.join(objects, "pack", f"pack-{name}")
-        os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
-        index = self._path + ".idx"
-        try:
-            _write_synced(index, self._index_bytes(trailer))
-            if not os.path.exists(base + ".keep"):
-                _write_synced(base + ".keep", b"gitsnap: a snapshot is being written\n")
-            os.rename(self._path, base + ".pack")
-            os.rename(index, base + ".idx")
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(index)
-            raise
-        return name
-
-    def _index_bytes(self, trailer: bytes) -> bytes:
-        out = io.BytesIO()
-        write_pack_index_v2(out, [(oid, at, crc) for oid, (crc, at) in sorted(self.index.items())], trailer)
-        return out.getvalue()
+        return place(self._path, self.index, self._complete(), objects)
 
     def _complete(self) -> bytes:
         self.end()
@@ -145,6 +126,27 @@ class _Reading:
         if self._failure is not None:
             raise self._failure
         return self._sha1.digest()
+
+
+def place(path: str, entries: Mapping[bytes, tuple[int, int]], trailer: bytes, objects: str) -> str:
+    """Put the synced pack at `path`, which ends in `trailer`, and an index of its entries (CRC-32 and offset by id)
+    into the object store, held by a `.keep`; its name."""
+    name = trailer.hex()
+    base = os.path.join(objects, "pack", f"pack-{name}")
+    os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
+    index, out = path + ".idx", io.BytesIO()
+    write_pack_index_v2(out, [(oid, at, crc) for oid, (crc, at) in sorted(entries.items())], trailer)
+    try:
+        _write_synced(index, out.getvalue())
+        if not os.path.exists(base + ".keep"):
+            _write_synced(base + ".keep", b"gitsnap: a snapshot is being written\n")
+        os.rename(path, base + ".pack")
+        os.rename(index, base + ".idx")
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(index)
+        raise
+    return name
 
 
 def _write_synced(path: str, data: bytes) -> None:

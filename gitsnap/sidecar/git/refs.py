@@ -42,9 +42,15 @@ _TWIN = "ref-"
 _PATIENCE = 2.0
 
 _HEX = re.compile(rb"[0-9a-f]{40}")
-_PACKED = re.compile(rb"([0-9a-f]{40}) (refs/[^\x00-\x20\x7f~^:?*\[\\]+)")
+_NAME = re.compile(rb"refs/[^\x00-\x20\x7f~^:?*\[\\]+")
+_PACKED = re.compile(rb"([0-9a-f]{40}) (%s)" % _NAME.pattern)
 # What git-check-ref-format(1) refuses beside single characters.
 _NO_REF = re.compile(rb"\.\.|//|/\.|@\{|\.lock(?:/|\Z)|[./]\Z")
+
+
+def is_name(name: bytes) -> bool:
+    """Whether this is the full name of a ref, as git-check-ref-format(1) has it."""
+    return _NAME.fullmatch(name) is not None and not _NO_REF.search(name)
 
 
 class Refs(DiskRefsContainer):

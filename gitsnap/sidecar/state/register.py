@@ -65,7 +65,12 @@ class Register(NamedTuple):
 
 def load(sidecar: Sidecar) -> Register:
     """What is written down; nothing in a sidecar that has no register yet."""
-    return _parse(files.read(sidecar.own(_FILE)) or b"")
+    return read(sidecar.path)
+
+
+def read(store: str) -> Register:
+    """The same of what lies at `store`, which may be a copy of a sidecar that is none to be opened."""
+    return _parse(files.read(os.path.join(store, "gitsnap", _FILE)) or b"")
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,43 @@
+"""`adopt`: what is elsewhere becomes the sidecar of a directory that is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import FromInstallation, OnlyTell
+from gitsnap.cli.receiving import asked, destination, recorded, tell
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.KEEP, order=40, recorded=True)
+def adopt(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(metavar="PATH", help="A mirror, a push, a bundle, a copied sidecar; or a URL.")
+    ],
+    installation: FromInstallation = None,
+    dry_run: OnlyTell = False,
+) -> None:
+    """Make a sidecar for this directory of a copy elsewhere. The copy is read, and stays as it is."""
+    from gitsnap.ops.remote import adopt as operation
+    from gitsnap.ops.store import locate
+    from gitsnap.sidecar.git.fetch.source import open_source
+
+    session: Session = context.obj
+    root = locate.real_directory(session.options.directory or ".", session.cwd)
+    place, default = destination(session, root)
+    wanted = asked(session, installation)
+    with open_source(source, session.cwd) as found:
+        if dry_run:
+            tell(session, operation.foresee(found, place, wanted))
+            return
+        with recorded(session, place):
+            result = operation.adopt(found, place, default, wanted)
+    tell(session, result)
+    if not session.options.json:
+        session.out.line(f"what has changed since: {session.out.command('diff')}")
