@@ -16,7 +16,7 @@ from gitsnap.core.errors import IntegrityError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import in_order
 from gitsnap.core.remote import NOTES_OF, here
-from gitsnap.sidecar import catalog, rollbacks, timeline
+from gitsnap.sidecar import catalog, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
@@ -31,8 +31,8 @@ class Incoming:
     """The refs of one installation in another repository, by what they are here.
 
     Commits by the ids of snapshots, upgrades and rollbacks; of the latter two there may be several. `notes` are commits
-    by ref, `notes_of` those that hold the texts of one snapshot each. `others` are refs that are none of gitsnap's, or
-    of other installations.
+    by ref, `notes_of` those that hold the texts of one snapshot each, `signed` the tags that sign one, by ref. `others`
+    are refs that are none of gitsnap's, or of other installations.
     """
 
     installation: str | None = None
@@ -43,6 +43,7 @@ class Incoming:
     rollbacks: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     notes_of: dict[str, str] = field(default_factory=dict)
+    signed: dict[str, str] = field(default_factory=dict)
     audit: str | None = None
     others: list[str] = field(default_factory=list)
 
@@ -52,6 +53,7 @@ class Incoming:
         found = [c for name, c in (*self.snapshots.items(), *self.deleted.items()) if name not in left_out]
         found += [c for name, c in self.notes_of.items() if name not in left_out]
         found += [c for each in (self.upgrades, self.rollbacks) for values in each.values() for c in values]
+        found += [tag for ref, tag in self.signed.items() if signatures.snapshot_of(ref) not in left_out]
         return list(dict.fromkeys([*found, *self.notes.values(), *([self.audit] if self.audit else [])]))
 
 
@@ -80,6 +82,8 @@ def sort(names: Mapping[str, str], installation: str | None = None) -> Incoming:
             _take(out, found.local, value)
         elif chosen is None and name.startswith(refs.DELETED):
             out.deleted[name.removeprefix(refs.DELETED)] = value
+        elif chosen is None and name.startswith(refs.SIGNED):
+            out.signed[name] = value
         else:
             out.others.append(name)
     # Back from the bin since.
@@ -98,6 +102,8 @@ def _take(out: Incoming, local: str, value: str) -> None:
         out.pins.add(local.removeprefix(refs.PINS))
     elif local in _TEXTS.values():
         out.notes[local] = value
+    elif local.startswith(refs.SIGNED):
+        out.signed[local] = value
     elif local == refs.AUDIT:
         out.audit = value
 
@@ -105,8 +111,8 @@ def _take(out: Incoming, local: str, value: str) -> None:
 @dataclass(slots=True)
 class Fresh:
     """What came and can be read: snapshots, those of the bin, their texts (raw ids of blobs by commit, by ref), records
-    by ref. `left_out` are snapshots of which not even the commit can be read, and why. `superseded` are commits that
-    are needed no more when that is taken in, `audit` that of the audit log."""
+    and tags that sign, by ref, and the audit log. `left_out` are snapshots of which not even the commit can be read,
+    and why. `superseded` are commits that are needed no more when that is taken in."""
 
     snapshots: list[Snapshot] = field(default_factory=list)
     deleted: list[Snapshot] = field(default_factory=list)
@@ -114,6 +120,7 @@ class Fresh:
     records: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     superseded: list[str] = field(default_factory=list)
+    signed: dict[str, str] = field(default_factory=dict)
     audit: str | None = None
 
 
@@ -136,6 +143,10 @@ def read(sidecar: Sidecar, incoming: Incoming, but: Iterable[str] = ()) -> Fresh
                 out.superseded += [commit for commit in values if commit != newest]
     if incoming.audit and bytes.fromhex(incoming.audit) in sidecar.objects:
         out.audit = incoming.audit
+    there = {s.id for s in (*out.snapshots, *out.deleted)}
+    for ref, tag in incoming.signed.items():
+        if signatures.snapshot_of(ref) in there and bytes.fromhex(tag) in sidecar.objects:
+            out.signed[ref] = tag
     out.superseded += [*incoming.notes.values(), *incoming.notes_of.values()]
     return out
 
@@ -194,6 +205,7 @@ def reveal(sidecar: Sidecar, living: Sequence[Snapshot], fresh: Fresh, when: dat
     wanted: dict[str, str | None] = {refs.SNAPSHOTS + s.id: s.commit for s in fresh.snapshots}
     wanted |= {refs.PINS + s.id: s.commit for s in fresh.snapshots if s.pinned}
     wanted |= {refs.DELETED + s.id: s.commit for s in fresh.deleted} | records
+    wanted |= {ref: tag for ref, tag in fresh.signed.items() if sidecar.refs.get(ref) is None}
     if fresh.audit and sidecar.refs.get(refs.AUDIT) is None:
         wanted[refs.AUDIT] = fresh.audit
     pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)

@@ -51,8 +51,13 @@ def tagged(sidecar: Sidecar, damaged: dict[str, IntegrityError] | None = None) -
     or go into `damaged`."""
     found: dict[str, dict[str, str]] = {}
     for name, value in sidecar.refs.below(refs.SIGNED, {} if damaged is None else damaged).items():
-        found.setdefault(_NUMBER.sub("", name), {})[refs.SIGNED + name] = value
+        found.setdefault(snapshot_of(name), {})[refs.SIGNED + name] = value
     return found
+
+
+def snapshot_of(ref: str) -> str:
+    """The id of the snapshot that the tag on a ref is about."""
+    return _NUMBER.sub("", ref.removeprefix(refs.SIGNED))
 
 
 def of_ids(sidecar: Sidecar, names: Collection[str]) -> dict[str, str]:

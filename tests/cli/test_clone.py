@@ -19,6 +19,7 @@ from tests.support.installation import (
     sidecar_of,
     take_snapshot,
 )
+from tests.support.signing import new_key
 
 
 def git(*arguments: str | Path) -> str:
@@ -411,3 +412,18 @@ def test_one_of_several_has_to_be_named(app: Path, tmp_path: Path) -> None:
     run_gitsnap("clone", found, tmp_path / "new", "--installation", "no/such", check=2)
     run_gitsnap("clone", found, tmp_path / "new", "--installation", "web/shop")
     is_as(app, tmp_path / "new")
+
+
+def test_signatures_come_too(app: Path, tmp_path: Path) -> None:
+    key = new_key(tmp_path / "key")
+    last = str(listed(app)[-1]["id"])
+    run_gitsnap("-C", app, "sign", last, "--key", key.path)
+    for make in (mirror, bundle):
+        where = tmp_path / make.__name__
+        where.mkdir()
+        run_gitsnap("clone", make(sidecar_of(app), where), where / "new")
+        assert git("--git-dir", sidecar_of(where / "new"), "rev-parse", f"refs/tags/signed/{last}^{{}}").strip()
+        signed = json.loads(run_gitsnap("-C", where / "new", "--json", "show", last).stdout)
+        there = json.loads(run_gitsnap("-C", app, "--json", "show", last).stdout)
+        assert signed | {"verified": None} == there | {"verified": None}
+        run_gitsnap("-C", where / "new", "verify", "--all")
