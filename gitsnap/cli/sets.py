@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.ops.restore.result import Direction
     from gitsnap.ops.restore.rollback import RollbackOptions
-    from gitsnap.ops.sets.members import Member
+    from gitsnap.ops.sets.members import Member, Open
+    from gitsnap.ops.sets.recovery import Unsettled
+    from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.sets.rollback import Changed, SetRestored
+    from gitsnap.ops.upgrade.keep import Kept
 
 
 def chosen(session: Session, name: str | None) -> list[str]:
@@ -231,24 +234,42 @@ def _name_changed(session: Session, changed: Sequence[Changed]) -> None:
         session.out.warn(f"warning: {render.changed(one)}")
 
 
-def recover(session: Session, direction: Direction | None, options: RollbackOptions) -> bool:
-    """Settle what waits over several directories, if that is what waits; whether it was."""
-    from gitsnap.cli.render import sets as render
-    from gitsnap.cli.render import terminal
+def waits(session: Session, opening: Open) -> Unsettled | None:
+    """What waits to be settled over several directories, that which is meant among them."""
     from gitsnap.ops.sets import recovery
 
     place = session.place(gone=True)
-    opening = open_one(session)
     with opening(place.root, place.store) as member:
         found = recovery.find(member.sidecar, opening)
     session.beside.clear()
+    return found
+
+
+def recover(session: Session, direction: Direction | None, options: RollbackOptions) -> bool:
+    """Settle what waits over several directories, or go on with it, if that is what waits; whether it was."""
+    from gitsnap.cli.render import sets as render
+    from gitsnap.cli.render import terminal
+    from gitsnap.ops.live.in_progress import WatchedError
+    from gitsnap.ops.sets import recovery
+
+    opening = open_one(session)
+    found = waits(session, opening)
     if found is None:
         return False
     session.act.recorded = False
     roots = [root for root, _ in found.members]
     with _hints_that_lead(session, roots):
+        if direction is None:
+            try:
+                upgraded = _go_on(session, found, opening)
+            except WatchedError as error:
+                session.out.remark(error.message)
+                return True
+            if upgraded is not None:
+                _end(session, upgraded, roots)
         result = recovery.settle(found, opening, direction, options, session.options.lock_wait)
     terminal.work_is_done()
+    remove_timer(session, found)
     if session.options.json:
         session.out.document(render.recovered_document(result, roots))
     else:
@@ -258,6 +279,85 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     if result.services or (incomplete and not result.given_up):
         raise typer.Exit(3)
     return True
+
+
+def _go_on(session: Session, found: Unsettled, opening: Open) -> SetUpgraded | None:
+    """Go on with an upgrade that waits and that nobody sees to; None where there is none."""
+    from gitsnap.cli.render.upgrade import Narrator
+    from gitsnap.ops.process.processes import SignalWaiter
+    from gitsnap.ops.sets.members import opened
+    from gitsnap.ops.sets.resume import resume
+    from gitsnap.ops.upgrade.resume import Resumption
+
+    out = session.out
+    how = Resumption(session.environ, lambda: session.now, Narrator(out).tell, out.progress(), out.countdown())
+    leave = "`gitsnap recover --give-up` leaves all as it is"
+    with opened(found.members, opening, leave) as members, SignalWaiter() as signals:
+        result = resume(members, found.upgrade, signals, how)
+    if result is None:
+        # Nothing was done here: whoever settles it is written down.
+        session.beside.clear()
+    elif not result.left:
+        remove_timer(session, found)
+    return result
+
+
+def _end(session: Session, result: SetUpgraded, roots: Sequence[str]) -> NoReturn:
+    """Leave, with the exit code that says how it ended. What was decided was carried out: that is no failure."""
+    from gitsnap.cli.render import sets as render
+
+    if session.options.json:
+        session.out.document({"upgrade": result.upgrade, "direction": None} | result.document())
+    else:
+        tell_end(session, result, roots)
+    raise_end(result, roots)
+    raise typer.Exit(3 if render.is_incomplete(result) else 0)
+
+
+def tell_end(session: Session, result: SetUpgraded, roots: Sequence[str]) -> None:
+    """How an upgrade of several directories ended, for people."""
+    from gitsnap.cli.render import sets as render
+
+    back, log = placed(roots, f"rollback {result.upgrade}@pre"), placed(roots, f"changelog {result.upgrade}")
+    render.upgraded(session.out, result, back, log)
+
+
+def raise_end(result: SetUpgraded, roots: Sequence[str]) -> None:
+    """Raise what it is where that is no good end: nothing is decided, not all are back, or gitsnap itself failed."""
+    from gitsnap.core.upgrade import Outcome
+    from gitsnap.ops.sets.result import broke_off, failed, left
+
+    if result.left:
+        raise left(result, f"{placed(roots, 'recover')} goes on with it, {placed(roots, 'keep')} keeps it")
+    if result.outcome is Outcome.ROLLBACK_FAILED:
+        raise failed(result, f"what was there is kept; try again: {placed(roots[:1], 'recover')}")
+    if result.outcome is Outcome.KEPT and result.broke_off:
+        raise broke_off(result, f"to go back: {placed(roots, f'rollback {result.upgrade}@pre')}")
+
+
+def keep(session: Session, selector: str | None) -> tuple[Kept, list[str]] | None:
+    """Keep what waits over several directories, if that is what waits, and which they are; None where it is not."""
+    from gitsnap.ops.restore.rollback import RollbackOptions
+    from gitsnap.ops.sets.keep import keep as operation
+
+    opening = open_one(session)
+    found = waits(session, opening)
+    if found is None:
+        return None
+    session.act.recorded = False
+    roots = [root for root, _ in found.members]
+    with _hints_that_lead(session, roots):
+        done = operation(found, opening, selector, RollbackOptions(session.now), session.options.lock_wait)
+    if done.process is None:
+        remove_timer(session, found)
+    return done, roots
+
+
+def remove_timer(session: Session, found: Unsettled) -> None:
+    """Nothing waits any more. The first directory's is the one."""
+    with suppress(GitsnapError), open_one(session)(*found.members[0]) as first:
+        session.beside.pop()
+        session.remove_timer(first.sidecar)
 
 
 def protect(session: Session, roots: Sequence[str]) -> None:

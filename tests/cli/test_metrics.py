@@ -13,6 +13,7 @@ import pytest
 from tests.cli.helpers import document
 from tests.support.damage import flip_object
 from tests.support.installation import build_app, run_gitsnap, sidecar_of, take_snapshot
+from tests.support.webapp import Shop
 
 parser = pytest.importorskip("prometheus_client.parser")
 
@@ -61,6 +62,29 @@ def test_ages_outcomes_and_sizes_are_those_of_status(app: Path) -> None:
         stamp, age = found[f"{name}_timestamp_seconds", ""], found[f"{name}_age_seconds", ""]
         assert time.time() - 600 < stamp <= time.time() + 1
         assert 0 <= age < 600
+
+
+def test_an_upgrade_that_waits_is_counted_down(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    try:
+        assert shop.gitsnap("snapshot").returncode == 0
+
+        def waits() -> tuple[float, float]:
+            found = figures(shop.gitsnap("metrics").stdout)
+            return found["upgrade_waiting", ""], found["upgrade_waiting_seconds", ""]
+
+        assert waits() == (0, 0)
+        for words in (("--confirm", "1h"), ("--soak", "1h", "--check", "true")):
+            with shop.running("run", *words, "--", "true") as run:
+                run.wait_for("soak-started" if "--soak" in words else "confirm-started")
+                now, left = waits()
+                assert now == 1
+                assert 3000 < left <= 3600
+                shop.gitsnap("keep")
+                run.ends(0)
+            assert waits() == (0, 0)
+    finally:
+        shop.close()
 
 
 def test_what_is_wrong_is_counted(app: Path) -> None:

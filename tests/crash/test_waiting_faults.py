@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,130 @@ def test_killed_while_it_is_kept_or_brought_back(place: Place, words: tuple[str,
             assert place.settled(f"{point}: {outcome.told}") == "kept"
         else:
             assert place.settled(f"{point}: {outcome.told}") == "rolled-back"
+
+
+class PlaceOfThree:
+    """Three directories on two file systems, as the one above."""
+
+    def __init__(self, where: Path, other: Path) -> None:
+        self.tops = [where / "top", other / "top"]
+        self._seeds = [where / "seed", other / "seed"]
+        self.roots = [self.tops[0] / "app", self.tops[0] / "etc", self.tops[1] / "data"]
+        self._home, self.seen, self.edited = self.tops[0] / "home", where / "seen", where / "edited"
+        for number, root in enumerate(self.roots):
+            root.mkdir(parents=True)
+            (root / "version").write_text("1\n")
+            (root / "mine").write_text("of old\n")
+            (root / f"only{number}").write_text("here\n")
+        self.env = environment(self._home)
+        self.said("snapshot")
+        self.before = [tree(root) for root in self.roots]
+
+    @property
+    def where(self) -> list[str]:
+        return [word for root in self.roots for word in ("-C", str(root))]
+
+    def said(self, *words: str, at: int | None = None) -> subprocess.CompletedProcess[str]:
+        if words == ("snapshot",):
+            for root in self.roots:
+                run_gitsnap("-C", root, "snapshot", home=self._home)
+        where = self.where if at is None else ["-C", str(self.roots[at])]
+        return run_gitsnap(*where, *words, home=self._home, check=False)
+
+    @property
+    def upgrade(self) -> list[str]:
+        roots = " ".join(f"'{root}'" for root in self.roots)
+        return ["sh", "-c", f"for d in {roots}; do echo 2 >$d/version; rm $d/only?; echo new >$d/new; done"]
+
+    def keep_as_seed(self) -> None:
+        for top, seed in zip(self.tops, self._seeds, strict=True):
+            shutil.copytree(top, seed, symlinks=True)
+
+    def anew(self) -> None:
+        for top, seed in zip(self.tops, self._seeds, strict=True):
+            command = ["rsync", "-aH", "--checksum", "--delete", "--inplace", f"{seed}/", f"{top}/"]
+            subprocess.run(command, check=True)
+        for mark in (self.seen, self.edited):
+            mark.unlink(missing_ok=True)
+
+    def settled(self, told: str, at: int) -> str:
+        """What became of it, the same in all, once `recover` is done in one of them; the directories are what that
+        says."""
+        done = self.said("recover", at=at)
+        assert done.returncode == 0, told + done.stderr
+        found = json.loads(self.said("--json", "status").stdout)["installations"]
+        assert [(s["waiting"], s["service_stopped"], s["pending_recovery"]) for s in found] == [(None, False, None)] * 3
+        (outcome,) = {s["last_upgrade"]["outcome"] for s in found}
+        edited = self.edited.exists()
+        for before, root in zip(self.before, self.roots, strict=True):
+            only = {k: v for k, v in before.items() if not k.startswith("only")}
+            wanted = only | {"version": "2\n", "new": "new\n"} if outcome == "kept" else dict(before)
+            wanted["mine"] = "edited\n" if edited and root == self.roots[1] else "of old\n"
+            assert tree(root) == wanted, f"{told}{outcome} {root}\n{done.stderr}"
+        assert self.said("run", "--", "true").returncode == 0
+        return str(outcome)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[PlaceOfThree]:
+    if shutil.which("rsync") is None:
+        pytest.skip("rsync is not installed")
+    elsewhere = "/tmp" if tmp_path.is_relative_to("/dev/shm") else "/dev/shm"
+    with tempfile.TemporaryDirectory(prefix="gitsnap-data-", dir=elsewhere) as other:
+        yield PlaceOfThree(tmp_path, Path(other))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fails", [False, True])
+def test_several_killed_at_every_moment(three: PlaceOfThree, fails: bool) -> None:
+    """What breaks while the checks go on goes back in all, with what somebody has edited in one meanwhile."""
+    three.keep_as_seed()
+    edit = f"echo edited >{three.roots[1]}/mine; touch {three.edited}"
+    check = f"test ! -e {three.roots[1]}/new || {{ {edit}; false; }}" if fails else "true"
+    # The first time they pass.
+    check = f"if test -e {three.seen}; then {check}; else touch {three.seen}; fi"
+    argv = gitsnap(*three.where, "run", "--soak", "0.1s", "--every", "0.05s", "--keep-edits", "--check", check, "--")
+    argv += three.upgrade
+    points = calls(argv, three.env, check=False)
+    begun = next(n for n, call in enumerate(points) if call.path.endswith("/app/version"))
+    for number, point in enumerate(sample(points[begun + 1 :], 8)):
+        three.anew()
+        outcome = run_with_fault(argv, Mode.KILL, point.number, None, three.env, must_fire=False)
+        became = three.settled(f"{point}: {outcome.told}", number % 3)
+        if fails:
+            assert became == "rolled-back"
+        elif not outcome.fired:
+            assert became == "kept"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", [("keep",), ("recover",)])
+def test_several_killed_while_kept_or_brought_back(three: PlaceOfThree, words: tuple[str, ...]) -> None:
+    running = subprocess.Popen(
+        [*gitsnap(*three.where, "run", "--confirm", "1h", "--events", "-"), "--", *three.upgrade],
+        env=three.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if b"confirm-started" in line:
+            break
+    running.kill()
+    running.wait()
+    record = next((three.tops[0] / "home").glob("app-*")) / "gitsnap/upgrade.json"
+    if words == ("recover",):
+        found = json.loads(record.read_text())
+        found["wait"]["term"]["began"]["ticks"] = 0
+        record.write_text(json.dumps(found))
+    three.keep_as_seed()
+    argv = gitsnap("-C", three.roots[2], *words)
+    points = calls(argv, three.env, check=False)
+    for number, point in enumerate(sample(points, 8)):
+        three.anew()
+        outcome = run_with_fault(argv, Mode.KILL, point.number, None, three.env, must_fire=False)
+        if words == ("keep",):
+            three.said("keep", at=number % 3)
+            assert three.settled(f"{point}: {outcome.told}", (number + 1) % 3) == "kept"
+        else:
+            assert three.settled(f"{point}: {outcome.told}", number % 3) == "rolled-back"

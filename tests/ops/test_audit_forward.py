@@ -110,6 +110,16 @@ def test_syslog_gets_a_sentence(where: Path, kind: socket.SocketKind) -> None:
     assert b"\n" not in data
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_no_text_begins_another_message(where: Path, kind: socket.SocketKind) -> None:
+    forged = RECORD | {"cause": "it said\0<13>Nov 24 15:12:13 sshd[1]: root came in\r\n\x1b[2J"}
+    with closing(listening(where / "log", kind)) as syslog:
+        assert forward.tell(Audit(syslog=str(where / "log")), forged, LINE) == []
+        data = (syslog if kind == socket.SOCK_DGRAM else syslog.accept()[0]).recv(1 << 20)
+    message = data[:-1] if kind == socket.SOCK_STREAM else data
+    assert message.decode().isprintable()
+
+
 def test_who_is_not_there_is_named_and_does_no_harm(where: Path) -> None:
     failed = forward.tell(Audit(str(where / "none"), str(where / "neither")), RECORD, LINE)
     assert [

@@ -92,6 +92,11 @@ class Shop:
         self.control.chmod(0o755)
         self.ctl("start")
 
+    @property
+    def where(self) -> list[str]:
+        """What says which directory is meant."""
+        return ["-C", str(self.app)]
+
     def ctl(self, word: str, check: bool = True) -> str:
         return subprocess.run([self.control, word], check=check, capture_output=True, text=True).stdout
 
@@ -121,7 +126,7 @@ class Shop:
         return ["sh", "-c", f"echo {version} >version && {self.control} start"]
 
     def gitsnap(self, *words: str, check: bool | int = True) -> subprocess.CompletedProcess[str]:
-        return run_gitsnap("-C", self.app, *words, home=self.home, check=check)
+        return run_gitsnap(*self.where, *words, home=self.home, check=check)
 
     def document(self, *words: str) -> Any:
         return json.loads(self.gitsnap("--json", *words).stdout)
@@ -161,7 +166,7 @@ class Running:
         told = ["--events", str(self._events)] if events else []
         first, *rest = words
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gitsnap", "-C", shop.app, first, *told, *rest],
+            [sys.executable, "-m", "gitsnap", *shop.where, first, *told, *rest],
             env=clean
             | {"GITSNAP_HOME": str(shop.home), "PYTHONPATH": str(REPOSITORY)}
             | ({"GITSNAP_UNITS": str(units)} if units else {}),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.store.locate import Place
     from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
+    from gitsnap.ops.upgrade.run import Launch, Watched
 
 
 @command(group=Group.UPGRADE, order=10, follows=Follows.COMMAND_LINE, recorded=True, several=True)
@@ -107,12 +108,11 @@ def run(
     if bool(stop) is not bool(start):
         raise UsageError("--stop and --start go with each other")
     limit = _span(timeout, "--timeout") if timeout is not None else None
-    if roots := sets.chosen(session, set_name):
-        if stop:
-            raise UsageError("--stop and --start are about one directory", hint="stop and start it in COMMAND")
-        raise typer.Exit(_run_all(session, roots, wanted, words, limit, events, running_databases, watch=watch))
+    asked = Asked(words, limit, watch, events)
     around = Around(running_databases, (stop, start) if stop and start else None, timer)
-    result = _carry_out(session, wanted, words, limit, watch, events, around)
+    if roots := sets.chosen(session, set_name):
+        raise typer.Exit(_run_all(session, roots, wanted, asked, around))
+    result = _carry_out(session, wanted, asked, around)
     # Whoever has read all this may have gone away: what was done counts, and so does the exit code.
     with suppress(Exception):
         if not session.options.json:
@@ -132,6 +132,15 @@ def run(
     raise typer.Exit(_exit_code(result))
 
 
+class Asked(NamedTuple):
+    """The command, the seconds it may take, whether the first snapshots are watched meanwhile, and where events go."""
+
+    words: list[str]
+    limit: float | None
+    watch: bool
+    events: str | None
+
+
 class Around(NamedTuple):
     """What the command line says of servers and services: of running databases, and what stops and starts them."""
 
@@ -141,11 +150,14 @@ class Around(NamedTuple):
 
     def settings(self, session: Session, place: Place) -> Settings:
         """The settings, with that."""
+        return self.with_service(session, session.settings(place, self.running_databases))
+
+    def with_service(self, session: Session, settings: Settings) -> Settings:
+        """The settings, with what the command line says of the service."""
         from dataclasses import replace
 
         from gitsnap.core.settings import HOOK_TIMEOUT, Service
 
-        settings = session.settings(place, self.running_databases)
         if self.service is None:
             return settings
         stop, start = self.service
@@ -155,25 +167,17 @@ class Around(NamedTuple):
         return replace(settings, service=service)
 
 
-def _carry_out(
-    session: Session,
-    wanted: UpgradeRequest,
-    words: list[str],
-    limit: float | None,
-    watch: bool,
-    events: str | None,
-    around: Around,
-) -> Upgraded:
+def _carry_out(session: Session, wanted: UpgradeRequest, asked: Asked, around: Around) -> Upgraded:
     from gitsnap.ops.process.processes import SignalWaiter
     from gitsnap.ops.upgrade.lifecycle import Upgrade
-    from gitsnap.ops.upgrade.run import Launch, findable
+    from gitsnap.ops.upgrade.run import findable
     from gitsnap.ops.upgrade.run import run as operation
 
     where = session.directory
-    if not findable(words[0], session.environ, where or session.cwd):
-        raise _no_command(words[0], session, where)
+    if not findable(asked.words[0], session.environ, where or session.cwd):
+        raise _no_command(asked.words[0], session, where)
     place, created = session.place_to_snapshot()
-    tell = _events(session, events)
+    tell = _events(session, asked.events)
     if created:
         session.tell_of_sidecar(place)
     _stop_on_hangup()
@@ -201,20 +205,27 @@ def _carry_out(
             except BaseException:
                 upgrade.forsake()
                 raise
-        launch = Launch(
-            words,
-            session.environ,
-            directory=where,
-            timeout=limit,
-            umask=callers_umask(),
-            quiet_stdout=session.options.json or events in ("-", "fd:1"),
-            watch=_watcher(place.root, place.store, pre.id) if watch else (),
-        )
+        watched = [_watcher(place.root, place.store, pre.id)] if asked.watch else []
+        launch = _launch(session, asked, watched, where)
         with SignalWaiter() as signals:
             result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
         if timer is not None and not result.left:
             timer.remove()
         return result
+
+
+def _launch(session: Session, asked: Asked, watched: list[Watched], directory: str | None = None) -> Launch:
+    from gitsnap.ops.upgrade.run import Launch
+
+    return Launch(
+        asked.words,
+        session.environ,
+        directory=directory,
+        timeout=asked.limit,
+        umask=callers_umask(),
+        quiet_stdout=session.options.json or asked.events in ("-", "fd:1"),
+        watch=watched,
+    )
 
 
 def _require_sense(wanted: UpgradeRequest) -> None:
@@ -236,64 +247,54 @@ def _span(text: str | None, name: str) -> float:
     return 0.0 if text is None else parse(text, name)
 
 
-def _run_all(
-    session: Session,
-    roots: list[str],
-    wanted: UpgradeRequest,
-    words: list[str],
-    limit: float | None,
-    events: str | None,
-    running_databases: str | None,
-    *,
-    watch: bool,
-) -> int:
+def _run_all(session: Session, roots: list[str], wanted: UpgradeRequest, asked: Asked, around: Around) -> int:
     """One upgrade over several directories; its exit code."""
-    from gitsnap.cli.render import sets as render
-    from gitsnap.core.upgrade import Outcome
+    from dataclasses import replace
+
     from gitsnap.ops.process.processes import SignalWaiter
-    from gitsnap.ops.sets.result import broke_off, failed
     from gitsnap.ops.sets.upgrade import SetUpgrade
-    from gitsnap.ops.upgrade.run import Launch, findable
+    from gitsnap.ops.upgrade.run import findable
     from gitsnap.ops.upgrade.run import run as operation
 
-    if watch or wanted.waits:
-        raise UsageError("--watch, --soak and --confirm are about one directory")
-    if not findable(words[0], session.environ, session.cwd):
-        raise _no_command(words[0], session, None)
-    tell = _events(session, events)
+    if not findable(asked.words[0], session.environ, session.cwd):
+        raise _no_command(asked.words[0], session, None)
+    tell = _events(session, asked.events)
     sets.protect(session, roots)
     _stop_on_hangup()
-    with sets.all_of(session, roots, running_databases) as members:
-        for said in (wanted.command, *wanted.checks):
+    with sets.all_of(session, roots, around.running_databases) as (first, *others):
+        for said in (wanted.command, *wanted.checks, *(around.service or ())):
             session.out.secrets.text(str(said))
+        # It is stopped before the first snapshot of any, whoever's it is.
+        first = replace(first, settings=around.with_service(session, first.settings))
         upgrade = SetUpgrade(
-            members,
+            [first, *others],
             wanted,
             clock=lambda: session.now,
             directory=session.cwd,
             tell=tell,
             observer=session.out.progress(),
+            countdown=session.out.countdown(),
         )
-        upgrade.begin()
-        launch = Launch(
-            words,
-            session.environ,
-            timeout=limit,
-            umask=callers_umask(),
-            quiet_stdout=session.options.json or events in ("-", "fd:1"),
-        )
+        timer = session.timer(first.sidecar) if around.timer else None
+        upgrade.begin(callers_umask())
+        if timer is not None:
+            try:
+                timer.install()
+            except BaseException:
+                upgrade.forsake()
+                raise
+        watched = [_watcher(*one, of_several=True) for one in upgrade.watchable] if asked.watch else []
         with SignalWaiter() as signals:
+            launch = _launch(session, asked, watched)
             result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
-    back = sets.placed(roots, f"rollback {result.upgrade}@pre")
+        if timer is not None and not result.left:
+            timer.remove()
     with suppress(Exception):
         if not session.options.json:
-            render.upgraded(session.out, result, back, sets.placed(roots, f"changelog {result.upgrade}"))
+            sets.tell_end(session, result, roots)
             sys.stderr.flush()
     terminal.work_is_done()
-    if result.outcome is Outcome.ROLLBACK_FAILED:
-        raise failed(result, f"what was there is kept; try again: {sets.placed(roots[:1], 'recover')}")
-    if result.outcome is Outcome.KEPT and result.broke_off:
-        raise broke_off(result, f"to go back: {back}")
+    sets.raise_end(result, roots)
     return _exit_code(result)
 
 
@@ -344,8 +345,11 @@ def _events(session: Session, target: str | None) -> Tell:
     return tell
 
 
-def _watcher(root: str, store: str, pre: str) -> list[str]:
-    return [sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", "--beside", pre]
+def _watcher(root: str, store: str, pre: str, *, of_several: bool = False) -> Watched:
+    from gitsnap.ops.upgrade.run import Watched
+
+    words = (sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", "--beside", pre)
+    return Watched(pre, words, root if of_several else "")
 
 
 def _policy(session: Session, text: str) -> OnFailure:

@@ -118,9 +118,16 @@ def _where(root: str) -> Document:
     return {"installation": json.place(root)["path"]}
 
 
+def is_incomplete(result: SetUpgraded) -> bool:
+    """Whether something could not be brought back exactly."""
+    return any(part.restored is not None and part.restored.incomplete for part in result.parts.values())
+
+
 def upgraded(out: Terminal, result: SetUpgraded, back: str, log: str) -> None:
     """How `run` over several directories ended."""
     lasted = took(round(result.duration, 3))
+    if result.left:
+        return
     for doubt in result.doubts:
         out.warn(out.told(doubt))
     style, ended = {

@@ -1,6 +1,8 @@
 """Lines of the audit log, told to systemd's journal and to syslog: out of reach of whoever can write the sidecar.
 
-Both by their sockets, without a library: systemd.io/JOURNAL_NATIVE_PROTOCOL, and RFC 3164 as syslog(3) sends it.
+Both by their sockets, without a library: systemd.io/JOURNAL_NATIVE_PROTOCOL, and what syslog(3) sends to a local one,
+RFC 3164 without the name of the host. RFC 5424, which has fields, is for the network: rsyslog's imuxsock takes its
+header for text unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import array
 import errno
 import fcntl
 import os
+import re
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -33,6 +36,7 @@ _SEVERITIES = {
     "interrupted": _WARNING,
     "conflicts": _WARNING,
 }
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
@@ -106,7 +110,8 @@ def to_syslog(path: str, record: Mapping[str, Any], line: bytes) -> None:
     """Send it to the syslog socket at `path`, which takes datagrams or a stream. OSError."""
     now = datetime.now()
     stamp = f"{now:%b} {now.day:2d} {now:%H:%M:%S}"
-    text = sentence(record, line).encode("utf-8", "backslashreplace").replace(b"\n", b" ")
+    # Some receivers begin another message at a zero byte or a newline.
+    text = _CONTROL.sub(b" ", sentence(record, line).encode("utf-8", "backslashreplace"))
     head = f"<{_FACILITY * 8 + _severity(record)}>{stamp} gitsnap[{os.getpid()}]: ".encode()
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC) as sending:

@@ -220,7 +220,9 @@ def save(sidecar: Sidecar, lock_wait: float, stage: UpgradePhase, wait: Wait) ->
     def change(known: UpgradeRecord | None) -> UpgradeRecord | None:
         if known is None or known.wait is None:
             return None
-        return replace(known, stage=stage, wait=replace(wait, kept=known.wait.kept, where=known.wait.where))
+        own = known.wait
+        told = replace(wait, kept=own.kept, where=own.where, stop=own.stop, start=own.start)
+        return replace(known, stage=stage, wait=told)
 
     with suppress(OSError, GitsnapError):
         upgrade_record.decide(sidecar, lock_wait, change)

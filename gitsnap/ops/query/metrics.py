@@ -11,8 +11,9 @@ from gitsnap.core.order import newest
 from gitsnap.core.outcome import Outcome
 from gitsnap.core.settings import Settings
 from gitsnap.core.upgrade import upgrades
-from gitsnap.ops.live import damage, upgrading
+from gitsnap.ops.live import damage, in_progress, upgrading
 from gitsnap.ops.live.pending import find
+from gitsnap.ops.process import clocks
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, drills, verifications
@@ -48,6 +49,7 @@ def measure(sidecar: Sidecar, settings: Settings, now: datetime) -> list[Sample]
             int(find(sidecar) is not None),
         ),
         Sample("upgrade_running", "1 while an upgrade is under way.", int(upgrading.running(sidecar) is not None)),
+        *_waiting(sidecar),
     ]
     late = verifications.overdue(proved, living, settings.verify_every, now)
     found.append(Sample("verify_overdue", "1 where [verify] every is not met.", int(late is not None)))
@@ -66,6 +68,16 @@ def measure(sidecar: Sidecar, settings: Settings, now: datetime) -> list[Sample]
         found += _moment("last_verification", "a snapshot was verified last", max(times), now)
     found += [*_upgrade(sidecar, living, now), *_drill(sidecar, now)]
     return found
+
+
+def _waiting(sidecar: Sidecar) -> Iterator[Sample]:
+    found = in_progress.waiting(sidecar, clocks.read())
+    yield Sample("upgrade_waiting", "1 while an upgrade waits for what becomes of it.", int(found is not None))
+    left = 0.0 if found is None else found.confirm_left if found.confirm_left is not None else found.soak_left
+    text = (
+        "How long until the upgrade that waits goes back (with --confirm) or is kept; 0 where none waits, or it is due."
+    )
+    yield Sample("upgrade_waiting_seconds", text, round(left or 0.0, 3))
 
 
 def _moment(name: str, what: str, when: datetime, now: datetime) -> Iterator[Sample]:

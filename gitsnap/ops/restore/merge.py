@@ -68,6 +68,17 @@ def keep_edits(
     """Undo an upgrade (by default the latest) and keep what was changed since. Raises GitsnapError."""
     if not options.dry_run:
         upgrading.require_decided(sidecar)
+    return _keeping(sidecar, selector, settings, options).run()
+
+
+def compose_keeping_edits(
+    sidecar: Sidecar, selector: str | None, settings: Settings, options: MergeOptions
+) -> MergeResult:
+    """The snapshot that keep_edits() would go back to, and nothing touched yet. Raises GitsnapError."""
+    return _keeping(sidecar, selector, settings, options).compose()
+
+
+def _keeping(sidecar: Sidecar, selector: str | None, settings: Settings, options: MergeOptions) -> _Merging:
     of = _upgrade(sidecar, selector)
     if of.post is None:
         raise GitsnapError(
@@ -75,7 +86,7 @@ def keep_edits(
             hint=f"gitsnap rollback {of.id}@pre",
         )
     sides = Sides(of.post, of.pre, True, f"{of.id} undone, later edits kept", ("as it is", "before the upgrade"), True)
-    return _Merging(sidecar, of, sides, settings, options).run()
+    return _Merging(sidecar, of, sides, settings, options)
 
 
 def carry(
@@ -124,7 +135,16 @@ class _Merging:
 
     def run(self) -> MergeResult:
         """Merge, ask, publish the result as a snapshot, and bring the directory to it."""
-        started, confirm = time.monotonic(), self._options.confirm
+        started = time.monotonic()
+        result = self.compose()
+        if result.snapshot is not None:
+            result.restored = self._put_in_place(result.snapshot)
+        result.duration = time.monotonic() - started
+        return result
+
+    def compose(self) -> MergeResult:
+        """Merge, ask, and publish the result as a snapshot."""
+        confirm = self._options.confirm
         result = MergeResult(self._of.id, self._plan)
         with self._sidecar.writing(self._settings.lock_wait):
             living = catalog.snapshots(self._sidecar)
@@ -141,13 +161,10 @@ class _Merging:
                     result.snapshot = self._publish(draft, merged, living)
             finally:
                 draft.abandon()
-        if result.snapshot is not None:
-            result.restored = self._put_in_place(result.snapshot)
         noted, plan = self._sidecar.noted, self._plan
         noted.upgrade = self._of.id
         for name, paths in (("taken", plan.taken), ("merged", plan.merged), ("conflicts", plan.conflicts)):
             noted.counts[name] = len(paths)
-        result.duration = time.monotonic() - started
         return result
 
     def _put_in_place(self, snapshot: Snapshot) -> Restored:

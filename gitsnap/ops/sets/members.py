@@ -73,7 +73,10 @@ def _same(one: str, other: str) -> bool:
 
 @contextmanager
 def opened(members: Members, open_one: Open, hint: str) -> Iterator[list[Member]]:
-    """All of them, in their order. MissingError names those that cannot be had, before any is used."""
+    """All of them, in their order. MissingError names those that cannot be had, before any is used.
+
+    What is written down of each, and told, names all.
+    """
     with ExitStack() as stack:
         found, problems = [], []
         for root, store in members:
@@ -85,7 +88,14 @@ def opened(members: Members, open_one: Open, hint: str) -> Iterator[list[Member]
             told = "; ".join(f"{root}: {error.message}" for root, error in problems)
             code = problems[0][1].exit_code
             raise MissingError(f"{told}; nothing was touched", [r for r, _ in problems], exit_code=code, hint=hint)
+        for member in found:
+            belongs_to(member, members)
         yield found
+
+
+def belongs_to(member: Member, members: Members) -> None:
+    """For whoever writes it down: what is done with it is done with all of these."""
+    member.sidecar.noted.details["installations"] = [root for root, _ in members]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gitsnap.core.database_servers import Policy
 from gitsnap.core.errors import GitsnapError, LockedError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Outcome
-from gitsnap.core.upgrade import Stored, UpgradePhase, upgrades
+from gitsnap.core.upgrade import KEEPING_EDITS, Stored, UpgradePhase, upgrades
 from gitsnap.ops.live import in_progress, service
 from gitsnap.ops.process import processes
 from gitsnap.ops.restore import recover as single
@@ -24,8 +24,9 @@ from gitsnap.ops.restore.give_up import give_up
 from gitsnap.ops.restore.result import Direction, Recovered
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
 from gitsnap.ops.sets import going_back
-from gitsnap.ops.sets.members import Member, MissingError, Open, held, opened, services_stopped
+from gitsnap.ops.sets.members import Member, MissingError, Open, belongs_to, held, opened, services_stopped
 from gitsnap.ops.store import outcomes, retention
+from gitsnap.ops.upgrade.rollback_of_a_failure import merge_edits
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import set_return, upgrade_record
@@ -127,6 +128,10 @@ def _require_quiet(unsettled: Unsettled, members: Sequence[Member]) -> None:
                 path=member.root,
                 hint="wait until it is done: gitsnap status",
             )
+    first = upgrade_record.load(members[0].sidecar)
+    if first is not None and first.wait is not None and first.stage not in (*_NOT_STARTED, UpgradePhase.COMMAND):
+        # The command has ended, and what it leaves running is part of what was waited for.
+        return
     # Two upgrades of other directories may have begun in the same second.
     left = processes.with_variables(GITSNAP_UPGRADE=unsettled.upgrade, GITSNAP_DIR=unsettled.members[0][0])
     if left:
@@ -163,7 +168,7 @@ class _Settling:
         if any(self._records):
             if any(r is not None and r.stage in _NOT_STARTED for r in self._records):
                 return self._forget()
-            outcome = self._recorded()
+            outcome = Outcome.KEPT if self._is_kept else self._recorded()
             if outcome is not None:
                 return self._conclude(outcome)
             return self._bring_back()
@@ -173,6 +178,12 @@ class _Settling:
         self._close()
         result.started = False
         return result
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether somebody has said keep: in the record of the first, where it is decided."""
+        first = self._records[0]
+        return first is not None and first.wait is not None and first.wait.kept
 
     def _goes_back(self) -> bool:
         """Whether all have been told where to go, and none has been told that it is over."""
@@ -204,13 +215,18 @@ class _Settling:
     def _conclude(self, outcome: Outcome) -> SetRecovered:
         """What the end of one says holds for all."""
         endings = [u.ending for u in map(self._stored, self._members) if u and u.ending]
-        said = next(e for e in endings if e.outcome is outcome)
+        # Where somebody has said keep, no end of one may be recorded yet.
+        said = next((e.failure for e in endings if e.outcome is outcome), self._problem)
         for member in self._members:
-            self._end(member, outcome, said.failure)
+            self._end(member, outcome, said)
             member.sidecar.noted.details["settled"] = outcome.value
         self._close()
         self._result.outcome = outcome
         return self._result
+
+    @property
+    def _problem(self) -> str:
+        return next((r.problem for r in self._records if r is not None and r.problem), "")
 
     def _end(self, member: Member, outcome: Outcome, failure: str) -> None:
         mine = self._stored(member)
@@ -232,20 +248,41 @@ class _Settling:
         if self._direction is Direction.REVERT:
             return self._take_back() if self._goes_back() else self._result
         mine = [u for u in map(self._stored, self._members) if u]
-        if not self._goes_back():
-            going_back.announce(self._members, [u.pre.id for u in mine], self._upgrade)
         self._result.outcome = Outcome.ROLLED_BACK
-        return self._arrive_at([u.pre.id for u in mine])
+        if self._goes_back():
+            return self._arrive_at(self._announced())
+        targets = [self._target(m, u, r) for m, u, r in zip(self._members, mine, self._records, strict=True)]
+        going_back.announce(self._members, targets, self._upgrade)
+        return self._arrive_at(targets)
+
+    def _target(self, member: Member, mine: Stored, known: upgrade_record.UpgradeRecord | None) -> str:
+        """Where one goes: to the snapshot before the upgrade, or to what comes of keeping the edits since."""
+        sidecar, settings, options = member.sidecar, member.own_settings, self._options
+        # Merged before it was said that all go there: others may have been edited since.
+        left = [s.id for s in catalog.snapshots(sidecar) if s.command == KEEPING_EDITS + self._upgrade]
+        if left:
+            retention.delete(sidecar, left, settings, now=options.now, by=self._upgrade)
+        if known is None or known.wait is None or not known.wait.keep_edits or mine.post is None:
+            return mine.pre.id
+        with suppress(GitsnapError):
+            found = merge_edits(sidecar, self._upgrade, mine.post, settings, lambda: options.now, options.observer)
+            if found is not None and found.snapshot is not None:
+                return found.snapshot.id
+        return mine.pre.id
+
+    def _announced(self) -> list[str]:
+        """Where each goes, by what was written down before any moved."""
+        told = self._returns[0]
+        assert told is not None
+        # Their own order, not that of whoever asks.
+        where = dict(zip((root for root, _ in told.members), told.targets, strict=True))
+        return [where[m.root] for m in self._members]
 
     def _arrive(self) -> SetRecovered:
         """A rollback of all that somebody asked for."""
         if self._direction is Direction.REVERT:
             return self._take_back()
-        told = self._returns[0]
-        assert told is not None
-        # Their own order, not that of whoever asks.
-        where = dict(zip((root for root, _ in told.members), told.targets, strict=True))
-        return self._arrive_at([where[m.root] for m in self._members])
+        return self._arrive_at(self._announced())
 
     def _arrive_at(self, targets: Sequence[str]) -> SetRecovered:
         self._result.direction = Direction.FINISH
@@ -257,9 +294,8 @@ class _Settling:
         self._all(list(reversed(self._members)), work)
         if self._result.outcome is not None:
             stage = next((r.stage for r in self._records if r is not None), UpgradePhase.COMMAND)
-            problem = next((r.problem for r in self._records if r is not None and r.problem), "")
             for member in self._members:
-                self._end(member, Outcome.ROLLED_BACK, problem or f"it was cut short ({stage})")
+                self._end(member, Outcome.ROLLED_BACK, self._problem or f"it was cut short ({stage})")
                 member.sidecar.noted.details["settled"] = Outcome.ROLLED_BACK.value
         self._close()
         return self._result
@@ -366,6 +402,7 @@ def _give_up(unsettled: Unsettled, open_one: Open, options: RollbackOptions, wai
     result = SetRecovered(unsettled.upgrade, Direction.GIVE_UP)
     for root, store in unsettled.members:
         with suppress(MissingError), _one(root, store, open_one) as member, held([member], wait):
+            belongs_to(member, unsettled.members)
             sidecar = member.sidecar
             if in_progress.living(sidecar) == unsettled.upgrade:
                 _require_quiet(unsettled, [member])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.upgrade import CheckResult, Outcome, shown
 from gitsnap.ops.upgrade.result import BrokeOffError, RollingBackFailedError, Upgraded
 
 # Of a directory's own facts, what is the same for all.
-_SHARED = ("command", "exit_code", "checks", "failure", "duration", "doubts")
+_SHARED = ("command", "exit_code", "checks", "failure", "duration", "doubts", "soaked", "rounds", "confirmed")
 
 
 @dataclass(slots=True)
@@ -25,12 +25,18 @@ class SetUpgraded:
     failure: str = ""
     checks: list[CheckResult] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    left: bool = False
+    confirmed: bool = False
+    soaked: float = 0.0
+    rounds: int = 0
     duration: float = 0.0
 
     @property
     def outcome(self) -> Outcome:
         """Of all: failed where one could not be brought back."""
         found = {part.outcome for part in self.parts.values()}
+        if self.left:
+            return Outcome.UNKNOWN
         if Outcome.ROLLBACK_FAILED in found:
             return Outcome.ROLLBACK_FAILED
         return Outcome.ROLLED_BACK if Outcome.ROLLED_BACK in found else Outcome.KEPT
@@ -66,6 +72,9 @@ class SetUpgraded:
             "failure": self.failure or None,
             "rollback_error": self.rollback_error or None,
             "broke_off": self.broke_off or None,
+            "soaked": round(self.soaked, 3),
+            "rounds": self.rounds,
+            "confirmed": self.confirmed,
             "doubts": self.doubts + [d for part in self.parts.values() for d in part.doubts],
             "verified": self.verified,
             "duration": round(self.duration, 3),
@@ -84,3 +93,8 @@ def failed(result: SetUpgraded, hint: str) -> GitsnapError:
     return RollingBackFailedError(
         f"the upgrade failed ({result.failure}), and rolling back failed too: {result.rollback_error}{rest}", hint=hint
     )
+
+
+def left(result: SetUpgraded, hint: str) -> GitsnapError:
+    """The error that it is to be told to stop while nothing is decided."""
+    return StopRequestedError(f"stopped, and nothing is decided: the upgrade {result.upgrade} waits", hint=hint)

@@ -14,9 +14,9 @@ from typing import Any
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.model import Kind
+from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Ending
-from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Tell, UpgradePhase, upgrade_id, upgrades
+from gitsnap.core.upgrade import Event, Moment, OnFailure, Outcome, Stored, Tell, UpgradePhase, upgrade_id, upgrades
 from gitsnap.ops.live import in_progress, service
 from gitsnap.ops.live.feasible import short_together
 from gitsnap.ops.process.processes import Waiter
@@ -28,13 +28,25 @@ from gitsnap.ops.store import outcomes
 from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade
 from gitsnap.ops.upgrade.problems import describe
 from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
-from gitsnap.ops.upgrade.rollback_of_a_failure import Clock
+from gitsnap.ops.upgrade.rollback_of_a_failure import Clock, merge_edits
+from gitsnap.ops.upgrade.waiting import Countdown
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.state import disk_reserve, register
-from gitsnap.sidecar.state.upgrade_record import Members
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import disk_reserve, register, upgrade_record
+from gitsnap.sidecar.state.upgrade_record import Members, UpgradeRecord, Wait
 
 # What is told of all at once, not of one directory.
-_OF_ALL = frozenset({Moment.CHECK_PASSED, Moment.CHECK_FAILED})
+_OF_ALL = frozenset(
+    {
+        Moment.CHECK_PASSED,
+        Moment.CHECK_FAILED,
+        Moment.SOAK_STARTED,
+        Moment.SOAK_COMPLETED,
+        Moment.CONFIRM_STARTED,
+        Moment.CONFIRMED,
+        Moment.WAIT_RESUMED,
+    }
+)
 
 
 class _Part(Upgrade):
@@ -51,16 +63,22 @@ class _Part(Upgrade):
         """The ids of upgrades that this sidecar knows."""
         return {u.id for u in upgrades(catalog.snapshots(self.sidecar))} | register.load(self.sidecar).upgrades()
 
-    def claim(self, name: str, members: Members) -> None:
+    def claim(self, name: str, members: Members, umask: int, directory: str) -> None:
         """Say that it begins, and over which directories; LockedError while another one lives."""
-        in_progress.claim(self.sidecar, name, self._wanted.command, self._settings.lock_wait, members=members)
+        wait = self._wait(umask)
+        wait = replace(wait, directory=directory) if wait is not None else None
+        in_progress.claim(self.sidecar, name, self._wanted.command, self._settings.lock_wait, wait, members)
         self.id = self.sidecar.noted.upgrade = name
+
+    def stop_service(self) -> None:
+        """Where it is to be stopped for the upgrade: before the first snapshot of any."""
+        around = self._settings.service
+        if around is not None and around.upgrade:
+            service.stop(self.sidecar, around, self._turned)
 
     def take_first(self) -> None:
         """The snapshot before it, read again; and what could not be put back."""
-        now, around = self._clock(), self._settings.service
-        if around is not None and around.upgrade:
-            service.stop(self.sidecar, around, self._turned)
+        now = self._clock()
         pre = self._take(Kind.PRE, now, None).snapshot
         self.done = self.result = Upgraded(self.id, pre, self._wanted.command)
         self._prove(pre)
@@ -82,12 +100,49 @@ class _Part(Upgrade):
         self._is_started = True
         self.sidecar.noted.begin()
 
+    def take_over(self, known: UpgradeRecord, mine: Stored) -> None:
+        """Another process has begun it."""
+        self.go_on(known, mine)
+        assert self.result is not None
+        self.done = self.result
+
     def take_second(self, failure: str, exit_code: int | None) -> None:
-        """The snapshot after it."""
+        """The snapshot after it, unless there is one."""
         disk_reserve.release(self._reserve)
         self.done.failure, self.done.exit_code = failure, exit_code
         in_progress.update(self.sidecar, stage=UpgradePhase.POST, exit_code=exit_code, problem=failure)
-        self._take_post(self.done)
+        if self.done.post is None:
+            self._take_post(self.done)
+
+    def is_undecided(self, duration: float) -> None:
+        """What there is to be recorded of it is, before that is waited for."""
+        self.done.duration = duration
+        self._record_undecided(self.done)
+
+    def until_decided(self, wait: Wait, where: Surroundings, waiter: Waiter, beside: Sequence[Sidecar]) -> None:
+        """Wait until it is decided what becomes of all."""
+        self._until_decided(self.done, wait, where, waiter, beside)
+
+    @property
+    def wait(self) -> Wait | None:
+        """What is written down of what it waits for."""
+        known = upgrade_record.load(self.sidecar)
+        return known.wait if known is not None else None
+
+    def merged(self) -> Snapshot:
+        """The snapshot that it goes back to: that before it, or what comes of undoing it where edits since are kept."""
+        done, post = self.done, self.done.post
+        if not self._wanted.keep_edits or post is None:
+            return done.pre
+        try:
+            found = merge_edits(self.sidecar, self.id, post, self._settings, self._clock, self._observer)
+        except (GitsnapError, OSError) as error:
+            done.doubts.append(f"what was changed since the upgrade could not be kept apart: {describe(error)}")
+            return done.pre
+        if found is None or found.snapshot is None:
+            return done.pre
+        self._note_conflicts(done, found)
+        return found.snapshot
 
     def start_service(self, waiter: Waiter) -> None:
         """Where it was stopped for the upgrade."""
@@ -101,11 +156,11 @@ class _Part(Upgrade):
         """Whether all go back."""
         return self._rolls_back(failure, ask)
 
-    def go_back(self) -> None:
-        """To the snapshot before it. Raises nothing."""
+    def go_back(self, target: Snapshot) -> None:
+        """To the snapshot before it, or to what came of merging. Raises nothing."""
         # The services of all are stopped around the rollbacks of all.
         self._settings = replace(self._settings, service=None)
-        self._roll_back(self.done, lambda: None)
+        self._roll_back(self.done, lambda: None, target)
 
     def fail(self, problem: str) -> None:
         """It could not be brought back."""
@@ -118,6 +173,13 @@ class _Part(Upgrade):
     def note(self) -> None:
         """For the audit log."""
         self._note(self.done)
+
+    def turn_on_service(self, waiter: Waiter) -> None:
+        """It is kept: where its service was stopped for it, it runs again."""
+        around = self._settings.service
+        if around is not None and service.is_ours(self.sidecar):
+            done = service.start(self.sidecar, around, self._turned, waiter)
+            self.done.doubts += [] if done.ok else [done.told]
 
 
 class SetUpgrade:
@@ -132,15 +194,19 @@ class SetUpgrade:
         directory: str,
         tell: Tell = lambda _: None,
         observer: Observer = SILENT,
+        countdown: Countdown = lambda *_: None,
     ) -> None:
         self._members, self._clock, self._tell, self._directory = members, clock, tell, directory
         self._wanted = replace(wanted, directories=tuple(m.root for m in members))
         self._parts = [
-            _Part(m.sidecar, self._wanted, m.settings, clock=clock, tell=tell, observer=observer) for m in members
+            _Part(m.sidecar, self._wanted, m.settings, clock=clock, tell=tell, observer=observer, countdown=countdown)
+            for m in members
         ]
         self._wait = members[0].settings.lock_wait
         self._started = time.monotonic()
         self.id = ""
+        # How far it was, where another process had begun it.
+        self._phase: UpgradePhase | None = None
         self.result: SetUpgraded | None = None
 
     @property
@@ -154,6 +220,11 @@ class SetUpgrade:
         """What the command and the checks find in their environment: the first directory's, and all in their order."""
         return self._parts[0].variables | {"GITSNAP_DIRS": os.pathsep.join(m.root for m in self._members)}
 
+    @property
+    def watchable(self) -> list[tuple[str, str, str]]:
+        """Directory, sidecar and first snapshot of each."""
+        return [(p.sidecar.installation, p.sidecar.path, p.done.pre.id) for p in self._parts]
+
     def tell(self, moment: Moment, **facts: Any) -> None:
         """Tell of something that happened to all of it."""
         try:
@@ -164,8 +235,10 @@ class SetUpgrade:
             self._tell = lambda _: None
             self.doubts.append(f"what happened could not be told any more: {describe(error)}")
 
-    def begin(self) -> None:
+    def begin(self, umask: int = -1) -> None:
         """Take the first snapshot of each and read all of them again. Nothing may be changed before this returns.
+
+        `umask` is what checks are to run with, should another process have to go on.
 
         Raises GitsnapError or OSError, as for one directory. There are no first snapshots then.
         """
@@ -174,14 +247,19 @@ class SetUpgrade:
         self.id = upgrade_id(self._clock(), wanted.label, known)
         try:
             for part in sorted(self._parts, key=lambda p: os.fsencode(p.sidecar.installation)):
-                part.claim(self.id, named(self._members))
+                part.claim(self.id, named(self._members), umask, self._directory)
             self.tell(
                 Moment.UPGRADE_STARTED,
                 installations=list(wanted.directories),
                 command=wanted.command,
                 on_failure=wanted.on_failure.value,
                 checks=[c if isinstance(c, str) else getattr(c, "__name__", "callable") for c in wanted.checks],
+                soak=wanted.soak or None,
+                every=wanted.every if wanted.soak else None,
+                confirm=wanted.confirm or None,
             )
+            for part in self._parts:
+                part.stop_service()
             for part in self._parts:
                 part.take_first()
             self._foresee()
@@ -196,6 +274,19 @@ class SetUpgrade:
         for problem in short_together({p.sidecar.installation: p.done.pre.bytes for p in self._parts}):
             facts = [{"path": os.fsdecode(problem.path), "reason": problem.reason}]
             self.tell(Moment.FORESEEN, paths=1, problems=facts)
+
+    def go_on(self, records: Sequence[UpgradeRecord], stored: Sequence[Stored]) -> None:
+        """It is an upgrade that another process has begun, and of which this is known of each. `finish` comes next."""
+        for part, known, mine in zip(self._parts, records, stored, strict=True):
+            part.take_over(known, mine)
+        self.id, self._phase = records[0].upgrade, records[0].stage
+        parts = {p.sidecar.installation: p.done for p in self._parts}
+        self.result = SetUpgraded(self.id, records[0].command, parts)
+        self._started -= max(part.waited for part in self._parts)
+
+    def forsake(self) -> None:
+        """Give it up before `start`: nothing has begun, and there are no first snapshots."""
+        self._forsake()
 
     def _forsake(self) -> None:
         for part in self._parts:
@@ -239,29 +330,70 @@ class SetUpgrade:
         assert result is not None
         result.exit_code, result.failure = exit_code, failure
         try:
-            self._take_second(result)
-            if not result.failure:
-                self._start_services(result, waiter)
-            if not result.failure and self._wanted.checks:
-                variables = dict(environ if environ is not None else os.environ) | self.variables
-                where = Surroundings(self._directory, variables, self._wanted.check_timeout, umask)
-                self._check(result, where, waiter)
-            self._share(result)
-            if result.failure and self._parts[0].decide(result.failure, ask):
-                self._go_back(result, quiesce)
-            elif result.failure:
-                # It failed and is kept: what runs is what is there.
-                self._start_services(result, waiter)
+            self._carry_through(result, waiter, environ, umask, ask, quiesce)
         except Exception as error:  # noqa: BLE001 - the command was started: there is no going back to "nothing happened"
             for part in self._parts:
                 if part.done.outcome is Outcome.KEPT:
                     part.fail(describe(error))
         result.duration = time.monotonic() - self._started
-        self._record(result)
+        if result.left:
+            for part in self._parts:
+                part.done.outcome, part.done.verified, part.done.left = Outcome.UNKNOWN, False, True
+        else:
+            self._record(result)
         for part in self._parts:
             part.note()
-        self.tell(Moment.UPGRADE_COMPLETED, **result.document())
+        self.tell(Moment.WAIT_LEFT if result.left else Moment.UPGRADE_COMPLETED, **result.document())
         return result
+
+    def _carry_through(
+        self,
+        result: SetUpgraded,
+        waiter: Waiter,
+        environ: Mapping[str, str] | None,
+        umask: int,
+        ask: Ask,
+        quiesce: Callable[[], None],
+    ) -> None:
+        variables = dict(environ if environ is not None else os.environ) | self.variables
+        where = Surroundings(self._directory, variables, self._wanted.check_timeout, umask)
+        if self._phase not in in_progress.UNDECIDED:
+            self._prove_it_works(result, where, waiter)
+        if not result.failure and self._wanted.waits:
+            self._await(result, where, waiter)
+            if result.left:
+                return
+        self._share(result)
+        if result.failure and self._parts[0].decide(result.failure, ask):
+            if in_progress.go_back(self._members[0].sidecar, result.failure, self._wait):
+                self._go_back(result, quiesce)
+            else:
+                result.confirmed = True
+        for part in self._parts:
+            if part.done.outcome is Outcome.KEPT:
+                # It failed and is kept: what runs is what is there.
+                part.turn_on_service(waiter)
+
+    def _prove_it_works(self, result: SetUpgraded, where: Surroundings, waiter: Waiter) -> None:
+        self._take_second(result)
+        if not result.failure:
+            self._start_services(result, waiter)
+        if not result.failure and self._wanted.checks:
+            self._check(result, where, waiter)
+
+    def _await(self, result: SetUpgraded, where: Surroundings, waiter: Waiter) -> None:
+        """Wait until it is decided what becomes of all: in the record of the first, for all of them."""
+        self._share(result)
+        for part in self._parts:
+            part.is_undecided(time.monotonic() - self._started)
+        first, beside = self._parts[0], [m.sidecar for m in self._members[1:]]
+        wait = first.wait
+        if wait is None:
+            raise GitsnapError("the record of what is waited for is gone")
+        first.until_decided(wait, where, waiter, beside)
+        done = first.done
+        result.failure, result.left, result.checks = done.failure, done.left, done.checks
+        result.confirmed, result.soaked, result.rounds = done.confirmed, done.soaked, done.rounds
 
     def _take_second(self, result: SetUpgraded) -> None:
         for part in self._parts:
@@ -286,7 +418,14 @@ class SetUpgrade:
     def _share(self, result: SetUpgraded) -> None:
         """What the record of each directory says of all."""
         for part in self._parts:
-            part.done.failure, part.done.checks = result.failure, result.checks
+            done = part.done
+            done.failure, done.checks, done.soaked, done.rounds = (
+                result.failure,
+                result.checks,
+                result.soaked,
+                result.rounds,
+            )
+            done.confirmed = result.confirmed
 
     def _go_back(self, result: SetUpgraded, quiesce: Callable[[], None]) -> None:
         """All of them, in reverse; that one cannot is no reason to leave the others as they are."""
@@ -296,27 +435,29 @@ class SetUpgrade:
             quiesce()
         except Exception as error:  # noqa: BLE001 - what it would have ended may be gone anyway
             result.doubts.append(f"what the command has left running may still write: {describe(error)}")
+        targets: dict[str, Snapshot] = {}
         try:
-            with held(self._members, self._wait):
-                self._announce(result)
-                with services_stopped(self._members, alone=True) as services:
-                    self._bring_back()
-                result.doubts += [turns.problem for turns in services if turns.problem]
+            with held(self._members, self._wait), services_stopped(self._members, alone=True) as services:
+                for part in self._parts:
+                    targets[part.sidecar.installation] = part.merged()
+                self._announce(result, targets)
+                self._bring_back(targets)
+            result.doubts += [turns.problem for turns in services if turns.problem]
         except (GitsnapError, OSError):
             # Somebody is at work in one of them: that one alone has to wait, and says so.
-            self._bring_back()
+            self._bring_back(targets)
 
-    def _announce(self, result: SetUpgraded) -> None:
+    def _announce(self, result: SetUpgraded, targets: Mapping[str, Snapshot]) -> None:
         try:
-            going_back.announce(self._members, [p.done.pre.id for p in self._parts], self.id)
+            going_back.announce(self._members, [targets[m.root].id for m in self._members], self.id)
         except OSError as error:
             # The records of the upgrade tell the same, and say less of how far it is.
             result.doubts.append(f"that all go back could not be written down: {describe(error)}")
 
-    def _bring_back(self) -> None:
+    def _bring_back(self, targets: Mapping[str, Snapshot]) -> None:
         for part in reversed(self._parts):
             if part.done.outcome is Outcome.KEPT:
-                part.go_back()
+                part.go_back(targets.get(part.sidecar.installation, part.done.pre))
 
     def _record(self, result: SetUpgraded) -> None:
         """Record how it ended in each; when that stands everywhere, it is over."""

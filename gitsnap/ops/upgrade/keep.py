@@ -39,15 +39,8 @@ def keep(sidecar: Sidecar, selector: str | None, settings: Settings, now: dateti
     When this returns it is kept, whatever happens to whoever waits. Raises TooLateError, NoSuchSnapshotError where it
     is not the one that is meant, GitsnapError where none waits or its command still runs, LockedError or OSError.
     """
-
-    def change(known: UpgradeRecord | None) -> UpgradeRecord:
-        wait = _require(sidecar, known, selector)
-        return replace(wait, wait=replace(wait.wait, kept=True)) if wait.wait else wait
-
-    known = upgrade_record.decide(sidecar, settings.lock_wait, change)
-    assert known is not None
+    known = say(sidecar, selector, settings.lock_wait)
     noted = sidecar.noted
-    noted.upgrade, noted.changes = known.upgrade, True
     if processes.alive(known.runner):
         return Kept(known.upgrade, known.runner.pid)
     mine = next((u for u in upgrades(catalog.snapshots(sidecar)) if u.id == known.upgrade), None)
@@ -59,6 +52,20 @@ def keep(sidecar: Sidecar, selector: str | None, settings: Settings, now: dateti
     in_progress.clear(sidecar)
     noted.details["settled"] = Outcome.KEPT.value
     return Kept(known.upgrade, None)
+
+
+def say(sidecar: Sidecar, selector: str | None, lock_wait: float) -> UpgradeRecord:
+    """Decide that it is kept, in its record: that one of several directories where there are several. What is known of
+    it then. Raises what keep() does."""
+
+    def change(known: UpgradeRecord | None) -> UpgradeRecord:
+        wait = _require(sidecar, known, selector)
+        return replace(wait, wait=replace(wait.wait, kept=True)) if wait.wait else wait
+
+    known = upgrade_record.decide(sidecar, lock_wait, change)
+    assert known is not None
+    sidecar.noted.upgrade, sidecar.noted.changes = known.upgrade, True
+    return known
 
 
 def _require(sidecar: Sidecar, known: UpgradeRecord | None, selector: str | None) -> UpgradeRecord:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,7 @@ from gitsnap.ops.live.feasible import lasting, owned, require_some_way_in
 from gitsnap.ops.live.service import Turned
 from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.ops.process.shell import Surroundings
+from gitsnap.ops.restore.merge import MergeResult
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.checks import run_check
@@ -98,6 +99,8 @@ class Upgrade:
         self._is_started = False
         # Where another process had begun it: what that one has written down last.
         self._known: UpgradeRecord | None = None
+        # Seconds for which it had gone on then.
+        self.waited = 0.0
 
     def tell(self, moment: Moment, **facts: Any) -> None:
         """Tell of something that happened to this upgrade. Once that is started, who cannot listen changes nothing."""
@@ -177,7 +180,8 @@ class Upgrade:
         if mine.ending is not None:
             result.changes = mine.ending.changes
             passed = known.wait.term.seen if known.wait and known.wait.term else 0.0
-            self._started -= (mine.ending.duration or 0.0) + passed
+            self.waited = (mine.ending.duration or 0.0) + passed
+            self._started -= self.waited
         self._known, self._is_started = known, True
         self.sidecar.noted.begin()
 
@@ -406,11 +410,20 @@ class Upgrade:
     def _await(self, result: Upgraded, where: Surroundings, waiter: Waiter) -> None:
         """Wait until it is decided what becomes of it; what there is to be recorded of it is, before that."""
         result.duration = time.monotonic() - self._started
+        self._record_undecided(result)
+        first = self._known.wait if self._known else self._wait(where.umask)
+        assert first is not None
+        self._until_decided(result, first, where, waiter)
+
+    def _record_undecided(self, result: Upgraded) -> None:
         with suppress(GitsnapError, OSError):
             ending = result.ending()._replace(outcome=Outcome.UNKNOWN)
             outcomes.record(self.sidecar, result.pre, ending, self._clock(), self._settings.lock_wait)
-        first = self._known.wait if self._known else self._wait(where.umask)
-        assert first is not None
+
+    def _until_decided(
+        self, result: Upgraded, wait: Wait, where: Surroundings, waiter: Waiter, beside: Sequence[Sidecar] = ()
+    ) -> None:
+        """Wait until it is decided, with the records of those `beside` saying how far it is."""
 
         def report(found: CheckResult, began: datetime) -> None:
             told = found.document() | {"during": "soak"}
@@ -422,7 +435,7 @@ class Upgrade:
 
         undecided = Undecided(
             self.sidecar,
-            first,
+            wait,
             self._wanted.checks,
             where,
             waiter,
@@ -431,6 +444,7 @@ class Upgrade:
             self.tell,
             report,
             self._countdown,
+            beside,
         )
         decided = undecided.until_decided()
         result.failure, result.left, result.confirmed = decided.failure, decided.left, decided.kept
@@ -558,7 +572,8 @@ class Upgrade:
         except Exception:  # noqa: BLE001 - nobody has said to keep it
             return True
 
-    def _roll_back(self, result: Upgraded, quiesce: Callable[[], None]) -> None:
+    def _roll_back(self, result: Upgraded, quiesce: Callable[[], None], target: Snapshot | None = None) -> None:
+        """To the snapshot before it, with the edits since where they are to be kept; or to what somebody else says."""
         self.tell(Moment.ROLLBACK_STARTED, to=result.pre.id, reason=result.failure)
         try:
             quiesce()
@@ -567,8 +582,9 @@ class Upgrade:
         try:
             if directory.missing(self.sidecar.installation):
                 result.aside = directory.recreate(self.sidecar.installation)
-            result.restored = done = self._keep_edits(result) or bring_back(
-                self.sidecar, result.pre, self._settings, self._clock, self._observer
+            kept = self._keep_edits(result) if target is None else None
+            result.restored = done = kept or bring_back(
+                self.sidecar, target or result.pre, self._settings, self._clock, self._observer
             )
         except Exception as error:  # noqa: BLE001 - as in finish
             self._fail(result, describe(error))
@@ -607,8 +623,11 @@ class Upgrade:
             return None
         if merged is None:
             return None
+        self._note_conflicts(result, merged)
+        return merged.restored
+
+    def _note_conflicts(self, result: Upgraded, merged: MergeResult) -> None:
         result.conflicts = len(merged.plan.conflicts)
         if result.conflicts:
             s = "s" * (result.conflicts != 1)
             result.doubts.append(f"{result.conflicts} file{s} changed since the upgrade in what it had changed itself")
-        return merged.restored

@@ -56,15 +56,10 @@ def resume(sidecar: Sidecar, settings: Settings, waiter: Waiter, how: Resumption
         # Its end was recorded; what was cut short is saying so in its record.
         in_progress.clear(sidecar)
         return None
-    if known.wait is not None and known.wait.start:
-        wait = known.wait
-        # As it was asked for then.
-        around = Service(wait.stop, wait.start, upgrade=True, environ=dict(how.environ), umask=wait.umask)
-        settings = replace(settings, service=around)
     upgrade = Upgrade(
         sidecar,
-        _request(known),
-        settings,
+        request_of(known),
+        settings_of(known, settings, how),
         clock=how.clock,
         tell=how.tell,
         observer=how.observer,
@@ -77,7 +72,17 @@ def resume(sidecar: Sidecar, settings: Settings, waiter: Waiter, how: Resumption
     return upgrade.finish(failure, waiter=waiter, exit_code=exit_code, environ=how.environ, umask=umask)
 
 
-def _request(known: UpgradeRecord) -> UpgradeRequest:
+def settings_of(known: UpgradeRecord, settings: Settings, how: Resumption) -> Settings:
+    """With the service as it was asked for then."""
+    wait = known.wait
+    if wait is None or not wait.start:
+        return settings
+    around = Service(wait.stop, wait.start, upgrade=True, environ=dict(how.environ), umask=wait.umask)
+    return replace(settings, service=around)
+
+
+def request_of(known: UpgradeRecord) -> UpgradeRequest:
+    """What was asked for, as far as it is still to be done."""
     wait = known.wait
     if wait is None:
         raise GitsnapError("no upgrade waits")

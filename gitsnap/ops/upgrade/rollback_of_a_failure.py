@@ -48,10 +48,29 @@ def keep_edits(
 
     Raises GitsnapError, OSError: then nothing was touched, unless a rollback is pending.
     """
+    return _where_edited(merge.keep_edits, sidecar, upgrade, post, settings, clock, observer)
+
+
+def merge_edits(
+    sidecar: Sidecar, upgrade: str, post: Snapshot, settings: Settings, clock: Clock, observer: Observer
+) -> MergeResult | None:
+    """The snapshot that such an undoing goes to, for whoever has more to bring back; None where nothing was changed."""
+    return _where_edited(merge.compose_keeping_edits, sidecar, upgrade, post, settings, clock, observer)
+
+
+def _where_edited(
+    merging: Callable[[Sidecar, str, Settings, merge.MergeOptions], MergeResult],
+    sidecar: Sidecar,
+    upgrade: str,
+    post: Snapshot,
+    settings: Settings,
+    clock: Clock,
+    observer: Observer,
+) -> MergeResult | None:
     settings = replace(settings, databases=Policy.LEAVE)
     if not diff(sidecar, post, NOW, settings, observer=observer)[0].comparison.changes:
         return None
-    return merge.keep_edits(sidecar, upgrade, settings, merge.MergeOptions(clock(), observer=observer))
+    return merging(sidecar, upgrade, settings, merge.MergeOptions(clock(), observer=observer))
 
 
 def _refused(error: GitsnapError | OSError) -> bool:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gitsnap.core.upgrade import Moment, failure_of
 from gitsnap.ops.parallel import pool
@@ -25,14 +25,21 @@ _WATCH_PAUSE = 5.0
 _NOTED = 20
 
 
+class Watched(NamedTuple):
+    """A first snapshot, the command that verifies it once (exit code 0), and of which directory of several it is."""
+
+    pre: str
+    words: tuple[str, ...]
+    root: str = ""
+
+
 @dataclass(slots=True, frozen=True)
 class Launch:
     """How the command is started and ended. `words` is its argument vector; it runs in `directory`, in the working
     directory where that is None.
 
     `timeout` is in seconds. A command that was told to stop gets `grace` seconds to do so. `umask` is the caller's.
-    With `quiet_stdout` its output goes to stderr. `watch` is what verifies the first snapshot once (exit code 0), while
-    the command runs.
+    With `quiet_stdout` its output goes to stderr. `watch` are the first snapshots that are verified while it runs.
     """
 
     words: Sequence[str]
@@ -42,7 +49,7 @@ class Launch:
     grace: float = 5.0
     umask: int = -1
     quiet_stdout: bool = False
-    watch: Sequence[str] = ()
+    watch: Sequence[Watched] = ()
 
 
 @dataclass(slots=True)
@@ -237,39 +244,42 @@ class _Command:
 
 
 class _Watch:
-    """Verifies the first snapshot over and over in a process of the lowest priority, as long as the command runs."""
+    """Verifies the first snapshots over and over, one after the other, in a process of the lowest priority, as long as
+    the command runs."""
 
     def __init__(self, command: _Command) -> None:
-        self._command, self._arguments = command, list(command.launch.watch)
+        self._command, self._queue = command, list(command.launch.watch)
+        self._passed: dict[Watched, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._next, self._passes = time.monotonic(), 0
+        self._next = time.monotonic()
 
     def tick(self) -> None:
         """Start a pass when its time has come, and take note of one that has ended."""
-        if not self._arguments:
+        if not self._queue:
             return
         if self._process is None:
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + _WATCH_PAUSE
                 # Without room for one more process, the next time.
                 with suppress(OSError, subprocess.SubprocessError):
-                    self._process = processes.start_politely(self._arguments)
+                    self._process = processes.start_politely([*self._queue[0].words])
             return
         code = self._process.poll()
         if code is None:
             return
         self._process, self._next = None, time.monotonic() + _WATCH_PAUSE
-        upgrade = self._command.upgrade
-        pre = upgrade.variables["GITSNAP_PRE"]
+        upgrade, watched = self._command.upgrade, self._queue.pop(0)
+        facts = {"snapshot": watched.pre} | ({"installation": watched.root} if watched.root else {})
         if code == 0:
-            self._passes += 1
-            upgrade.tell(Moment.VERIFIED, snapshot=pre, during="command", passes=self._passes)
+            self._passed[watched] = passes = self._passed.get(watched, 0) + 1
+            upgrade.tell(Moment.VERIFIED, during="command", passes=passes, **facts)
         # Locked: a gc is at work, and the next pass tells.
         elif code != 11:
-            self._arguments = []
             problem = f"the snapshot before the upgrade no longer passes verification (exit code {code})"
             self._command.doubts.append(f"{problem}: rolling back is in doubt")
-            upgrade.tell(Moment.VERIFY_FAILED, snapshot=pre, problem=problem)
+            upgrade.tell(Moment.VERIFY_FAILED, problem=problem, **facts)
+            return
+        self._queue.append(watched)
 
     def close(self) -> None:
         """The command has ended: an unfinished pass goes."""

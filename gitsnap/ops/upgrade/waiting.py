@@ -45,7 +45,10 @@ class Decided:
 
 @dataclass(slots=True)
 class Undecided:
-    """One upgrade that waits. `report` is told of each check that was run, and of what else happens."""
+    """One upgrade that waits. `report` is told of each check that was run, and of what else happens.
+
+    Of several directories, it is decided in the first one's record; those `beside` it say how far it is as well.
+    """
 
     sidecar: Sidecar
     wait: Wait
@@ -57,6 +60,7 @@ class Undecided:
     tell: Callable[..., None]
     report: Callable[[CheckResult, datetime], None]
     countdown: Countdown = lambda *_: None
+    beside: Sequence[Sidecar] = ()
     _stage: UpgradePhase = UpgradePhase.SOAK
     _interrupted: int = 0
     _told_to_stop: bool = False
@@ -182,7 +186,8 @@ class Undecided:
         passed = self.wait.term.passed(now)
         began = replace(now, ticks=now.ticks - passed, wall=now.wall - passed) if self._has_moved(now.boot) else None
         self.wait = replace(self.wait, term=Term(began or self.wait.term.began, passed))
-        in_progress.save(self.sidecar, self.lock_wait, self._stage, self.wait)
+        for sidecar in (self.sidecar, *self.beside):
+            in_progress.save(sidecar, self.lock_wait, self._stage, self.wait)
 
     def _has_moved(self, boot: str) -> bool:
         return self.wait.term is not None and self.wait.term.began.boot != boot

@@ -24,11 +24,12 @@ Members = tuple[tuple[str, str], ...]
 @dataclass(slots=True, frozen=True)
 class Wait:
     """What an upgrade waits for after its command, for whoever goes on with that: spans of time in seconds, 0 for none.
-    `stop` and `start` are those of its service.
+    `stop` and `start` are those of its service. Of several directories, the first one's decides.
 
-    `soaked` are the seconds during which checks were run and passed, `term` runs since the first of them have. `kept`
-    tells that somebody has said keep. All commands are of the command line that is recorded; they count only
-    `where` they were written, so that none comes from elsewhere with a sidecar.
+    `directory` is where the checks run, "" for the installation. `soaked` are the seconds during which checks were run
+    and passed, `term` runs since the first of them have. `kept` tells that somebody has said keep. All commands are of
+    the command line that is recorded; they count only `where` they were written, so that none comes from elsewhere with
+    a sidecar.
     """
 
     soak: float = 0.0
@@ -41,6 +42,7 @@ class Wait:
     umask: int = -1
     stop: str = ""
     start: str = ""
+    directory: str = ""
     where: str = ""
     soaked: float = 0.0
     rounds: int = 0
@@ -100,7 +102,7 @@ def _wait(found: dict[str, Any]) -> Wait:
             raise ValueError("no clocks")
     wait = Wait(**{**found, "term": term, "checks": tuple(found["checks"])})
     spans = (wait.soak, wait.every, wait.confirm, wait.check_timeout, wait.soaked)
-    texts = (*wait.checks, wait.where, wait.on_failure, wait.stop, wait.start)
+    texts = (*wait.checks, wait.where, wait.on_failure, wait.stop, wait.start, wait.directory)
     if not (
         all(_is_number(span) and span >= 0 for span in spans)
         and all(type(text) is str for text in texts)
