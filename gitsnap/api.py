@@ -18,6 +18,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
@@ -28,22 +29,25 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
+from gitsnap.core.signature import Checked as Signature
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
 from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.check import verify
+from gitsnap.ops.check import signatures, verify
 from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
-from gitsnap.ops.store import locate
+from gitsnap.ops.store import locate, sign, signers
+from gitsnap.ops.store.sign import Signed
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, UpgradeRequest, broke_off, failed
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.selectors import choose
 
 Path = str | os.PathLike[str]
 
@@ -116,16 +120,43 @@ class Installation:
         skip_unchanged: bool = False,
         observer: Observer = SILENT,
     ) -> Snapshot:
-        """Take a snapshot, check it, and let retention run. Its `partial` counts the paths that it lacks."""
+        """Take a snapshot, check it, and let retention run.
+
+        Its `partial` counts the paths that it lacks; `signed_by` is None for one that is not signed, which is logged
+        where there is a key.
+        """
         request = Request(message=message, label=label, tags=tuple(tags), pin=pin, skip_unchanged=skip_unchanged)
         with self._acting("snapshot") as sidecar:
             return snapshot.take(sidecar, request, self.settings, now=datetime.now(UTC), observer=observer).snapshot
 
-    def verify(self, selector: str = "latest", *, observer: Observer = SILENT) -> Verdict:
-        """Read every byte of a snapshot again. The verdict's `ok` and `problems` tell."""
+    def verify(self, selector: str = "latest", *, signed: bool = False, observer: Observer = SILENT) -> Verdict:
+        """Read every byte of a snapshot again. The verdict's `ok` and `problems` tell.
+
+        With `signed`, or where the configuration requires it, it has to be signed by somebody who may by its file of
+        allowed signers; the verdict's `signatures` tell by whom.
+        """
+        settings = self.settings
         with self._acting("verify") as sidecar:
             now = datetime.now(UTC)
-            return verify.verify(sidecar, [selector], self.settings, now=now, observer=observer)[0]
+            verdicts = verify.verify(sidecar, [selector], settings, now=now, observer=observer)
+            if signed or settings.signing.require:
+                signatures.judge(sidecar, verdicts, settings)
+            return verdicts[0]
+
+    def sign(self, selector: str = "latest", *, key: Path | None = None) -> Signed:
+        """Sign a snapshot by a tag, with the configuration's key or the one at the path `key`; nobody is asked for a
+        passphrase. Raises GitsnapError of the kind `not-signed`, nothing done, when the key does not sign."""
+        settings = self.settings
+        if key is not None:
+            path = os.path.abspath(os.fsdecode(key))
+            settings = replace(settings, signing=settings.signing._replace(key=path))
+        with self._acting("sign") as sidecar:
+            return sign.sign(sidecar, [selector], settings, now=datetime.now(UTC))[0]
+
+    def signatures(self, selector: str = "latest") -> list[Signature]:
+        """The signatures of a snapshot, checked where the configuration names a file of allowed signers."""
+        with self.sidecar() as sidecar:
+            return signers.told(sidecar, choose(sidecar, selector), self.settings.signing)
 
     def rollback(
         self,
@@ -171,8 +202,10 @@ def _writing_down(act: Act) -> Iterator[None]:
 
 def _ended(act: Act, exit_code: int, error: BaseException | None = None) -> None:
     act.ended(exit_code, error)
+    why = act.noted.details.get("unsigned")
+    unsigned = [f"{s.id} is not signed: {why}" for s in act.noted.taken if why and not s.signed_by]
     # Who hangs up on us in a hook changes nothing of what was done.
-    for warning in [*act.warnings, *act.tell()]:
+    for warning in [*act.warnings, *unsigned, *act.tell()]:
         logging.getLogger("gitsnap").warning(warning)
 
 
@@ -319,6 +352,8 @@ __all__ = [
     "Outcome",
     "Restored",
     "RollingBackFailedError",
+    "Signature",
+    "Signed",
     "Snapshot",
     "UpgradeFailedError",
     "Upgraded",

@@ -14,6 +14,7 @@ import pytest
 
 import gitsnap
 from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_tree
+from tests.support.signing import new_key
 
 PAGE = REPOSITORY / "docs/how-to/orchestrate-an-upgrade.md"
 
@@ -48,6 +49,25 @@ def test_single_steps(installation: Path, before: Path) -> None:
     exposed = [p for p in Path(app.store).rglob("*") if p.lstat().st_mode & 0o077]
     assert exposed == []
     assert os.umask(0o022) == 0o022
+
+
+def test_signatures(installation: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    app, key = gitsnap.open(installation), new_key(tmp_path / "key")
+    configuration = Path(os.environ["XDG_CONFIG_HOME"]) / "gitsnap/config.toml"
+    configuration.parent.mkdir(parents=True)
+    (tmp_path / "allowed").write_text(key.allowed())
+    configuration.write_text(f'[signing]\nkey = "{tmp_path}/none"\nallowed-signers = "{tmp_path}/allowed"\n')
+    assert app.snapshot("first").signed_by is None
+    assert "is not signed" in caplog.text
+    assert [p.kind for p in app.verify(signed=True).problems] == ["unsigned"]
+    done = app.sign(key=key.path)
+    assert (done.key, done.already) == (key.fingerprint, False)
+    assert [s.principal for s in app.signatures()] == ["anna@example.org"]
+    assert app.verify(signed=True).ok
+    assert app.verify().signatures is None
+    with pytest.raises(gitsnap.GitsnapError) as raised:
+        app.sign()
+    assert raised.value.kind == "not-signed"
 
 
 def test_what_succeeds_is_kept(installation: Path) -> None:

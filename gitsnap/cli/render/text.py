@@ -396,8 +396,8 @@ def purged(out: Terminal, result: Purged, *, asking: bool = True) -> None:
     if result.applied:
         out.remark("commit ids changed, nothing of them is verified yet: " + out.command("verify"))
     if result.unsigned:
-        lose = "have lost" if result.applied else "lose"
-        say(f"{formatting.many(len(result.unsigned), 'snapshot')} {lose} the signatures, which were over what was")
+        count = formatting.many(len(result.unsigned), "snapshot")
+        say(f"signatures over what was {'are gone' if result.applied else 'go'}, of {count}")
     if result.applied and result.unsigned:
         out.remark(f"to sign again: {out.command('sign ' + ' '.join(result.unsigned))}")
 
