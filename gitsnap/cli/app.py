@@ -69,8 +69,8 @@ app = typer.Typer(
     cls=_Commands,
     help="The undo button for upgrades: snapshot a directory, prove it is whole, bring it back exactly.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done but incomplete, 10 not protected, 11 locked, 12 damaged, "
-    "13 conflicts, 14 an interrupted rollback waits for recover, 20 rolled back, 21 rolling back failed, "
-    "130 interrupted.",
+    "13 conflicts, 14 an interrupted rollback waits for recover, 15 a remote refused or is away, 20 rolled back, "
+    "21 rolling back failed, 130 interrupted.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,

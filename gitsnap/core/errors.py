@@ -94,6 +94,13 @@ class PendingRecoveryError(GitsnapError):
     kind = "pending-recovery"
 
 
+class RemoteError(GitsnapError):
+    """The other side refused, or is not to be reached. Nothing here has changed."""
+
+    exit_code = 15
+    kind = "remote"
+
+
 class StopRequestedError(GitsnapError):
     """The user pressed Ctrl-C or the process was told to stop."""
 

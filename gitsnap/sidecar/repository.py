@@ -41,6 +41,7 @@ CLONE_MARK = "clone.json"
 _WRITTEN_IN = (
     "gitsnap",
     "gitsnap/audit",
+    "gitsnap/remotes",
     "gitsnap/tmp",
     "objects",
     "objects/pack",

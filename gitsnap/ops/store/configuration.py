@@ -1,4 +1,4 @@
-"""Changing configuration: the sidecar's table of components, the user's sets, and nothing else in the file."""
+"""Changing configuration: the sidecar's components and remotes, the user's sets, and nothing else in a file."""
 
 from __future__ import annotations
 
@@ -53,6 +53,26 @@ def change_components(sidecar: Sidecar, change: Callable[[Table], Table], wait: 
     return wanted
 
 
+def change_remote(sidecar: Sidecar, name: str, table: Mapping[str, str | int] | None, wait: float) -> None:
+    """Write into the sidecar's file what the remote `name` is, durably, or that it is none; everything else stays.
+
+    Raises GitsnapError when the file has it in a form that only a person should edit.
+    """
+    path = os.path.join(sidecar.path, FILE)
+    with sidecar.writing(wait):
+        text = _text(sidecar)
+        parsed = _parsed(text, sidecar)
+        known = {k: v for k, v in parsed.get("remote", {}).items() if k != name}
+        fresh = _replaced(text, f"remote.{name}", table or {})
+        if not _says(fresh, parsed | {"remote": known | ({name: dict(table)} if table else {})}, "remote"):
+            raise GitsnapError(
+                f"the remotes in {FILE} are written in a way that can only be changed by hand",
+                path=path,
+                hint="edit it",
+            )
+        files.replace(path, fresh.encode(), sidecar.scratch)
+
+
 def change_set(path: str, name: str, roots: Sequence[str] | None) -> None:
     """Write into the user's configuration at `path` what the set `name` is, durably, or that it is none; everything
     else in the file stays as it was.
@@ -92,8 +112,8 @@ def _parsed(text: str, sidecar: Sidecar) -> dict[str, Any]:
         raise UsageError(f"{sidecar.path}/{FILE} is not valid TOML: {error}") from None
 
 
-def _replaced(text: str, title: str, table: Mapping[str, list[str] | str]) -> str:
-    lines, heading = text.splitlines(), re.compile(rf"^\s*\[\s*{title}\s*\]\s*(?:#.*)?$")
+def _replaced(text: str, title: str, table: Mapping[str, list[str] | str | int]) -> str:
+    lines, heading = text.splitlines(), re.compile(rf"^\s*\[\s*{re.escape(title)}\s*\]\s*(?:#.*)?$")
     start = next((n for n, line in enumerate(lines) if heading.match(line)), None)
     # A JSON string of printable text is a TOML string, too.
     body = [f"{name} = {json.dumps(value)}" for name, value in table.items()]

@@ -312,6 +312,13 @@ class ObjectStore(DiskObjectStore):
             raise IntegrityError(f"object {oid.hex()} has {len(content)} bytes, not {size}")
         yield content
 
+    def loose_blob(self, oid: bytes) -> tuple[Iterator[bytes], int] | None:
+        """The content of a blob that has a file of its own, in pieces that end with IntegrityError where they are not
+        those of its id, and its size; None for any other object."""
+        path = self._loose_path(oid)
+        loose = loose_stream(path, oid) if self._locate(oid) is None and os.path.exists(path) else None
+        return None if loose is None else (checked_stream(*loose), loose[2])
+
     def _large(self, oid: bytes, size: int | None, checked: bool = True) -> Iterator[bytes] | None:
         """A stream of a blob that is too large to hold, or loose; None for what read() is for."""
         found = self._find(oid)

@@ -1,0 +1,45 @@
+"""`push`: copies go to a remote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import OnlyTell
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+
+@command(group=Group.KEEP, order=50, recorded=True)
+def push(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove over there what is not here, or beyond what is to be kept there.")
+    ] = False,
+    dry_run: OnlyTell = False,
+) -> None:
+    """Send snapshots to a remote: what it lacks, and nothing else."""
+    from gitsnap.cli.render import json_remote, remote
+    from gitsnap.ops.remote.push import PushOptions, chosen
+    from gitsnap.ops.remote.push import push as operation
+
+    session: Session = context.obj
+    with session.open() as (sidecar, settings):
+        options = PushOptions(
+            session.now,
+            prune=prune,
+            dry_run=dry_run,
+            asks=session.out.interactive,
+            observer=session.out.progress(),
+        )
+        done = operation(sidecar, chosen(settings, name), settings, options)
+    if session.options.json:
+        session.out.document(json_remote.pushed(done))
+    else:
+        remote.pushed(session.out, done)
+    if done.held_back:
+        raise typer.Exit(3)

@@ -1,0 +1,80 @@
+"""`remote`: where copies go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitsnap.cli.app import Group, command
+from gitsnap.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitsnap.cli.session import Session
+
+_ACTIONS = ("list", "add", "remove")
+_TRY = "gitsnap remote add backup ssh://backup@host/srv/app.git"
+
+
+@command(group=Group.KEEP, order=55)
+def remote(
+    context: typer.Context,
+    action: Annotated[str, typer.Argument(metavar="[list|add|remove]")] = "list",
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    url: Annotated[
+        str | None, typer.Argument(metavar="[URL]", help="Of git: ssh://, https://, host:path, a path.")
+    ] = None,
+    when: Annotated[
+        str | None, typer.Option("--push", metavar="WHEN", help="after-snapshot, or manual (default).")
+    ] = None,
+    keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Only the newest N go.")] = None,
+    refspec: Annotated[
+        str | None, typer.Option("--refspec", metavar="NAMES", help="heads, where only branches and tags are taken.")
+    ] = None,
+    secrets: Annotated[
+        str | None, typer.Option("--secrets", metavar="WHAT", help="refuse (default), allow or encrypt.")
+    ] = None,
+    installation: Annotated[
+        str | None,
+        typer.Option("--installation", metavar="HOST/NAME", help="One of many in the repository; auto for a name."),
+    ] = None,
+) -> None:
+    """Name git repositories elsewhere that copies go to.
+
+    list; add NAME URL; remove NAME. What is over there stays whatever is removed here.
+    """
+    from gitsnap.cli.render import json_remote
+    from gitsnap.cli.render import remote as render
+    from gitsnap.ops.remote import remotes
+    from gitsnap.sidecar import catalog
+
+    session: Session = context.obj
+    options = {"push": when, "keep": keep, "refspec": refspec, "secrets": secrets, "installation": installation}
+    given = {k: v for k, v in options.items() if v is not None}
+    _require(action, name, url, bool(given))
+    with session.open(changing=action != "list") as (sidecar, settings):
+        if action == "list":
+            found = remotes.survey(sidecar, settings, catalog.snapshots(sidecar))
+            if session.options.json:
+                session.out.document({"remotes": [json_remote.standing(each) for each in found]})
+            else:
+                render.standings(session.out, found)
+            return
+        assert name is not None
+        if action == "add":
+            changed = remotes.add(sidecar, name, {"url": url or "", **given}, session.cwd, settings)
+        else:
+            changed = remotes.remove(sidecar, name, settings)
+    if session.options.json:
+        session.out.document({"remote": json_remote.remote(changed)})
+    else:
+        render.changed(session.out, changed, added=action == "add")
+
+
+def _require(action: str, name: str | None, url: str | None, given: bool) -> None:
+    if action not in _ACTIONS:
+        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=_TRY)
+    words = {"list": (False, False), "add": (True, True), "remove": (True, False)}[action]
+    if (name is not None, url is not None) != words or (given and action != "add"):
+        takes = {"list": "no more words", "add": "a NAME and a URL", "remove": "one NAME"}[action]
+        raise UsageError(f"remote {action} takes {takes}", hint=_TRY)

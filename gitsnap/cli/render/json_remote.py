@@ -1,0 +1,71 @@
+"""Remotes and what went to them, as JSON documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitsnap.cli.render.json import Document, moment
+
+# For annotations only: every command would load every operation otherwise, and take twice as long to start.
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitsnap.core.remote import Remote
+    from gitsnap.ops.remote.after_snapshot import Copied
+    from gitsnap.ops.remote.push import Pushed
+    from gitsnap.ops.remote.remotes import Standing
+
+
+def remote(found: Remote) -> Document:
+    """What is configured; the URL as it may be seen."""
+    return {
+        "name": found.name,
+        "url": found.shown,
+        "push": found.push,
+        "keep": found.keep,
+        "refspec": found.refspec,
+        "secrets": found.secrets,
+        "installation": found.installation,
+    }
+
+
+def standing(found: Standing) -> Document:
+    """One row of `remote list`, and of `status`."""
+    return remote(found.remote) | {
+        "pushed_at": moment(found.when) if found.when else None,
+        "snapshots_there": found.there,
+        "lacks": list(found.lacks),
+        "problem": found.problem or None,
+    }
+
+
+def pushed(done: Pushed) -> Document:
+    """`push`."""
+    return {
+        "remote": done.remote,
+        "url": done.url,
+        "dry_run": done.dry_run,
+        "snapshots": done.snapshots,
+        "removed": done.removed,
+        "held_back": [{"snapshot": name, "problem": why} for name, why in done.held_back.items()],
+        "refs": done.refs,
+        "objects": done.objects,
+        "bytes": done.bytes,
+        "snapshots_there": done.there,
+        "timeline": done.timeline,
+        "audit": done.audit or None,
+        "duration": round(done.duration, 3),
+    }
+
+
+def copied(found: Iterable[Copied]) -> list[Document]:
+    """What went of itself after a snapshot."""
+    return [
+        {
+            "remote": each.remote.name,
+            "problem": str(each.problem) if each.problem is not None else None,
+            "snapshots": each.pushed.snapshots if each.pushed else [],
+            "bytes": each.pushed.bytes if each.pushed else 0,
+        }
+        for each in found
+    ]

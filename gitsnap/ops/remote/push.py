@@ -1,0 +1,300 @@
+"""Copies go to a remote: what it lacks, at once or in an order that keeps them whole; nothing is deleted unasked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
+from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.remote import HEADS, Remote, there
+from gitsnap.core.settings import Settings
+from gitsnap.ops.audit.publication import publish_audit
+from gitsnap.sidecar import exchange, outgoing
+from gitsnap.sidecar.exchange import Answer
+from gitsnap.sidecar.git import notes, refs
+from gitsnap.sidecar.git.pack_exchange import NotAtomicError
+from gitsnap.sidecar.git.transport import Target
+from gitsnap.sidecar.outgoing import NOBODY, Local, Outgoing, Planner
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import audit, remote_seen
+from gitsnap.sidecar.state.remote_seen import Seen
+
+# How often it is tried again where somebody else was quicker, or something here turns out to be damaged.
+_TRIES, _PAUSE = 5, 0.2
+# How long the writer's lock is waited for where only the audit log is to be published, in seconds.
+_WAIT = 1.0
+# What a server says where somebody else holds what is to be changed, or has changed it.
+_RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
+
+
+@dataclass(slots=True, frozen=True)
+class PushOptions:
+    """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal."""
+
+    now: datetime
+    prune: bool = False
+    dry_run: bool = False
+    patience: float = 600.0
+    asks: bool = False
+    observer: Observer = SILENT
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What went to a remote, or would have gone: the ids of the `snapshots`, how many objects and bytes, what was
+    `removed` over there. `held_back` are snapshots that stay away, with why. `there` is how many are over there now,
+    `timeline` what became of it: `pushed`, `unchanged`, or why it was refused. `audit` says
+    why the audit log did not go (empty: it did, or is there)."""
+
+    remote: str
+    url: str
+    dry_run: bool = False
+    snapshots: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    held_back: dict[str, str] = field(default_factory=dict)
+    refs: int = 0
+    objects: int = 0
+    bytes: int = 0
+    there: int = 0
+    timeline: str = "unchanged"
+    audit: str = ""
+    duration: float = 0.0
+
+
+def chosen(settings: Settings, name: str | None) -> Remote:
+    """The remote of that name; the only one, or the one called `origin`, without."""
+    if name is None:
+        only = [*settings.remotes.values()] if len(settings.remotes) == 1 else []
+        found = only[0] if only else settings.remotes.get("origin")
+        if found is None and settings.remotes:
+            raise UsageError("there are several remotes", hint=f"name one of {', '.join(sorted(settings.remotes))}")
+    else:
+        found = settings.remotes.get(name)
+    if found is None:
+        raise UsageError(
+            f"there is no remote '{name}'" if name else "there is no remote",
+            hint="`gitsnap remote add NAME URL` makes one, `gitsnap remote list` shows them",
+        )
+    return found
+
+
+def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions) -> Pushed:
+    """Send to a remote what it lacks. Raises RemoteError, and IntegrityError where nothing here can be sent."""
+    if remote.bundles is not None:
+        raise UsageError(f"{remote.name} is a directory of bundles: `gitsnap bundle create` writes them")
+    begun = time.monotonic()
+    done = Pushed(remote.name, remote.shown, options.dry_run)
+    seen = remote_seen.load(sidecar, remote)
+    seen.tried = options.now
+    try:
+        if not options.dry_run:
+            done.audit = _publish_audit(sidecar, settings, seen, options.now)
+        with sidecar.using_objects(settings.lock_wait):
+            _Push(sidecar, remote, options, seen, done).run()
+        seen.problem, seen.when = "", options.now
+    except (GitsnapError, OSError) as error:
+        seen.problem = str(error)
+        raise
+    finally:
+        done.duration = time.monotonic() - begun
+        if not options.dry_run:
+            remote_seen.save(sidecar, remote, seen)
+            sidecar.noted.details["remote"] = {
+                "name": remote.name,
+                "url": remote.shown,
+                "snapshots": done.snapshots[:20],
+            }
+            sidecar.noted.counts |= {"pushed": len(done.snapshots), "objects": done.objects, "bytes_sent": done.bytes}
+    return done
+
+
+def _publish_audit(sidecar: Sidecar, settings: Settings, seen: Seen, now: datetime) -> str:
+    """Have the audit log on its ref, where it says more than that we were there; why it is not all there."""
+    last = audit.tip(sidecar.path).sequence
+    known, seen.audited = seen.audited, last + 1
+    if last <= known:
+        return ""
+    try:
+        return publish_audit(sidecar, now, min(settings.lock_wait, _WAIT)).problem
+    except LockedError:
+        # It goes along the next time.
+        return ""
+    except IntegrityError as error:
+        return error.message
+
+
+class _Push:
+    """One push, under way."""
+
+    def __init__(self, sidecar: Sidecar, remote: Remote, options: PushOptions, seen: Seen, done: Pushed) -> None:
+        self._sidecar, self._remote, self._options = sidecar, remote, options
+        self._seen, self._done = seen, done
+        self._target = Target(remote.url, sidecar.installation, options.patience, options.asks)
+        self._local = self._look()
+
+    def _look(self) -> Local:
+        return outgoing.local(self._sidecar, self._remote.keep)
+
+    def run(self) -> None:
+        """Snapshots with all that goes with them, then the timeline, then what is to go."""
+        if self._options.prune and not self._local.chosen:
+            raise UsageError("there is no snapshot here: --prune would delete every copy over there")
+        answer = self._copies()
+        sent = answer.sent
+        assert sent is not None
+        self._account(answer)
+        self._done.snapshots = [s.id for s in sent.fresh]
+        self._done.held_back = sent.held_back
+        self._done.audit = sent.audit or self._done.audit
+        now = answer.now
+        if self._options.prune:
+            now = self._prune(now)
+        at = outgoing.snapshots_there(now, self._remote.layout)
+        self._done.there = len(at)
+        if not self._options.dry_run:
+            self._timeline(now, {*at})
+
+    def _account(self, answer: Answer) -> None:
+        assert answer.sent is not None
+        self._done.refs += len(answer.sent.updates) - len(answer.refused)
+        self._done.objects += answer.objects
+        self._done.bytes += answer.bytes
+        if not self._options.dry_run:
+            self._seen.refs = outgoing.mine(answer.now, self._remote.layout)
+            for ref, held in answer.sent.notes.items():
+                at = answer.now.get(there(ref, self._remote.layout) or "")
+                if at is not None:
+                    self._seen.notes[ref], self._seen.notes_at[ref] = held, at
+
+    def _copies(self) -> Answer:
+        try:
+            return self._sent(lambda p: p.copies(replace=self._options.prune))
+        except NotAtomicError:
+            # Whoever sees a snapshot has to see its notes: they go first, and alone.
+            self._account(self._sent(lambda p: p.copies(replace=self._options.prune, notes_only=True), atomic=False))
+            return self._sent(lambda p: p.copies(replace=self._options.prune), atomic=False)
+
+    def _sent(self, plan: Callable[[Planner], Outgoing], *, atomic: bool = True) -> Answer:
+        """One exchange; again where somebody else was quicker, or what is damaged here has to be left out."""
+        before: Answer | None = None
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE * attempt)
+            decide = self._decision(plan, before)
+            try:
+                answer = exchange.send(
+                    self._sidecar,
+                    self._target,
+                    decide,
+                    observer=self._options.observer,
+                    atomic=atomic,
+                    dry_run=self._options.dry_run,
+                )
+            except IntegrityError:
+                # What could not be read is known now, and what needs it is left out the next time.
+                if attempt + 1 == _TRIES:
+                    raise
+                continue
+            if not answer.refused:
+                return answer
+            before = answer
+        assert before is not None
+        raise self._refused(before)
+
+    def _decision(
+        self, plan: Callable[[Planner], Outgoing], earlier: Answer | None
+    ) -> Callable[[Mapping[str, str]], Outgoing]:
+        """What is decided of the refs over there, which refused something `earlier`."""
+
+        def decide(theirs: Mapping[str, str]) -> Outgoing:
+            self._require_ours(theirs)
+            if earlier is not None and not _moved(earlier, theirs):
+                raise self._refused(earlier)
+            return plan(Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes))
+
+        return decide
+
+    def _refused(self, answer: Answer) -> RemoteError:
+        name, why = next(iter(answer.refused.items()))
+        # With all or nothing, the reason is with one of them.
+        for other, reason in answer.refused.items():
+            if "atomic" not in reason:
+                name, why = other, reason
+                break
+        told = " ".join(" ".join(self._target.said).split())
+        return RemoteError(
+            f"{self._remote.shown} refused {name}: {why}" + (f" ({told[-300:]})" if told else ""),
+            kind="remote-refused",
+            hint=None
+            if self._remote.refspec == HEADS
+            else 'where a server takes only branches and tags, or lets nothing be overwritten: refspec = "heads"',
+        )
+
+    def _require_ours(self, theirs: Mapping[str, str]) -> None:
+        """Another installation's snapshots must not be mixed with ours."""
+        at = outgoing.snapshots_there(theirs, self._remote.layout)
+        known = self._local.ours | {*self._seen.refs.values()}
+        if at and not known.intersection(at.values()):
+            whose = self._remote.installation or "it"
+            raise RemoteError(
+                f"{self._remote.shown} holds {len(at)} snapshots of another installation",
+                kind="foreign-remote",
+                hint=f"`gitsnap remote add NAME URL --installation HOST/NAME` keeps several apart in one repository; "
+                f"or choose another repository than {whose}"
+                if self._remote.installation is None
+                else f"choose another name than {whose}: `gitsnap remote add NAME URL --installation HOST/NAME`",
+            )
+
+    def _notes(self, ref: str, at: str) -> Mapping[str, str]:
+        """What a ref of notes over there holds."""
+        if self._seen.notes_at.get(ref) == at:
+            return self._seen.notes[ref]
+        store = self._sidecar.objects
+        if bytes.fromhex(at) in store:
+            with suppress(IntegrityError):
+                store.read(bytes.fromhex(at), b"commit")
+                return {commit: blob.hex() for commit, blob in notes.load(store, at)[0].items()}
+        return exchange.fetch_notes(self._sidecar, self._target, at)
+
+    def _timeline(self, theirs: Mapping[str, str], at: set[str]) -> None:
+        """Derived, and rewritten whenever snapshots go: a server that keeps it as it is harms nothing."""
+        name = there(refs.TIMELINE, self._remote.layout)
+        planner = Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes)
+        wanted = planner.timeline(at).updates
+        if not wanted:
+            return
+
+        def decide(found: Mapping[str, str]) -> Outgoing:
+            return Planner(self._sidecar, self._remote.layout, self._local, found, self._notes).timeline(at)
+
+        answer = exchange.send(self._sidecar, self._target, decide, atomic=False)
+        why = answer.refused.get(name or "")
+        self._done.timeline = f"refused: {why}" if why else "pushed"
+        self._account(answer)
+
+    def _prune(self, theirs: dict[str, str]) -> dict[str, str]:
+        """Refs first, then the notes without theirs."""
+        planned = Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes).pruned().updates
+        gone = [name for name, value in planned.items() if value == NOBODY]
+        self._done.removed = gone
+        if not planned or self._options.dry_run:
+            return theirs
+        try:
+            answer = self._sent(lambda p: p.pruned())
+        except NotAtomicError:
+            answer = self._sent(lambda p: p.pruned(), atomic=False)
+        self._account(answer)
+        return answer.now
+
+
+def _moved(earlier: Answer, theirs: Mapping[str, str]) -> bool:
+    """Whether trying again may help: somebody has changed what was to be changed, or was at it."""
+    assert earlier.sent is not None
+    names = earlier.sent.updates
+    if any(earlier.theirs.get(name) != theirs.get(name) for name in names):
+        return True
+    return any(word in why.lower() for why in earlier.refused.values() for word in _RACES)

@@ -1,0 +1,87 @@
+"""The remotes of an installation: adding and removing them, and how far each one is."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from gitsnap.core.errors import UsageError
+from gitsnap.core.model import Snapshot
+from gitsnap.core.remote import Remote, from_table, installation_name, is_local_path, remote_name, to_table
+from gitsnap.core.settings import Settings
+from gitsnap.ops.store import configuration
+from gitsnap.sidecar import outgoing
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import remote_seen
+
+# What stands for the name of this machine and that of the directory.
+AUTO = "auto"
+
+
+class Standing(NamedTuple):
+    """How far a remote is, by what was seen there last: when it was there that all went well (None: never), how many
+    snapshots it had then, which living ones it lacks, and why the last attempt failed (empty: it did not)."""
+
+    remote: Remote
+    when: datetime | None
+    there: int
+    lacks: Sequence[str]
+    problem: str
+
+
+def add(sidecar: Sidecar, name: str, wanted: Mapping[str, str | int], cwd: str, settings: Settings) -> Remote:
+    """Write a remote into the sidecar's configuration. Paths count from `cwd`. UsageError for one that cannot be."""
+    if remote_name(name) in settings.remotes:
+        raise UsageError(f"there is a remote '{name}' already", hint=f"gitsnap remote remove {name}")
+    table = dict(wanted)
+    if table.get("installation") == AUTO:
+        table["installation"] = default_installation(sidecar.installation)
+    url = str(table["url"])
+    if is_local_path(url):
+        table["url"] = os.path.normpath(os.path.join(cwd, url))
+    remote = from_table(name, table)
+    _require_elsewhere(sidecar, remote)
+    configuration.change_remote(sidecar, name, to_table(remote), settings.lock_wait)
+    return remote
+
+
+def default_installation(root: str) -> str:
+    """This machine's name, and the directory's."""
+    host = socket.gethostname().partition(".")[0] or "localhost"
+    return installation_name(f"{host}/{os.path.basename(root) or 'root'}")
+
+
+def _require_elsewhere(sidecar: Sidecar, remote: Remote) -> None:
+    path = remote.url.removeprefix("file://") if remote.bundles is None else remote.bundles
+    if not path.startswith("/"):
+        return
+    real = os.path.join(os.path.realpath(path), "")
+    if real.startswith(os.path.join(os.path.realpath(sidecar.path), "")):
+        raise UsageError(f"{path} is the sidecar itself: a copy of it has to be elsewhere")
+    if real.startswith(os.path.join(sidecar.installation, "")):
+        raise UsageError(f"{path} lies inside the installation: every snapshot would hold all others")
+
+
+def remove(sidecar: Sidecar, name: str, settings: Settings) -> Remote:
+    """Take a remote out of the sidecar's configuration. What is over there stays. UsageError for one that is none."""
+    found = settings.remotes.get(name)
+    if found is None:
+        raise UsageError(f"there is no remote '{name}'", hint="gitsnap remote list")
+    configuration.change_remote(sidecar, name, None, settings.lock_wait)
+    remote_seen.forget(sidecar, name)
+    return found
+
+
+def survey(sidecar: Sidecar, settings: Settings, living: Sequence[Snapshot]) -> list[Standing]:
+    """All remotes, by name, without asking any of them."""
+    out = []
+    for _, remote in sorted(settings.remotes.items()):
+        seen = remote_seen.load(sidecar, remote)
+        at = outgoing.snapshots_there(seen.refs, remote.layout)
+        wanted = outgoing.to_go(living, remote.keep)
+        lacks = [s.id for s in wanted if at.get(s.id) != s.commit]
+        out.append(Standing(remote, seen.when, len(at), lacks, seen.problem))
+    return out

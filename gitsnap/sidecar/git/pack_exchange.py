@@ -1,0 +1,101 @@
+"""Sending and fetching packs by dulwich's clients, with names and values as text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from dulwich.client import GitClient
+from dulwich.errors import GitProtocolError
+from dulwich.objects import ObjectID
+from dulwich.pack import UnpackedObject
+from dulwich.refs import Ref
+
+from gitsnap.core.errors import IntegrityError, RemoteError
+from gitsnap.sidecar.git import notes, transport
+from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.transport import Target
+
+_NO_ATOMIC = "does not support atomic"
+
+# New values by name, of the refs that are there.
+Decide = Callable[[dict[str, str]], Mapping[str, str]]
+Records = Callable[[], tuple[int, Iterator[UnpackedObject]]]
+
+
+class NotAtomicError(RemoteError):
+    """The other side cannot take several refs at once."""
+
+
+def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> dict[str, str]:
+    """Have refs changed over there as `decide` says, with the pack of `records`; why each was refused that was.
+
+    Raises RemoteError; NotAtomicError before anything was decided.
+    """
+
+    def update(old: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+        theirs = {os.fsdecode(n): v.decode() for n, v in old.items() if n.startswith(b"refs/")}
+        return {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in decide(theirs).items()}
+
+    def generate(*_: object, **__: object) -> tuple[int, Iterator[UnpackedObject]]:
+        return records()
+
+    def do(client: GitClient, path: bytes) -> dict[bytes, str | None]:
+        done = client.send_pack(path, update, generate, progress=target.listen, atomic=atomic)
+        return done.ref_status or {}
+
+    try:
+        status: dict[bytes, str | None] = transport.reach(target, do)
+    except RemoteError as error:
+        if isinstance(error.__cause__, GitProtocolError) and _NO_ATOMIC in str(error.__cause__):
+            raise NotAtomicError(error.message) from None
+        raise
+    return {os.fsdecode(name): why for name, why in status.items() if why is not None}
+
+
+def notes_at(target: Target, value: str, folder: str) -> dict[str, bytes]:
+    """The notes that the commit `value` over there holds: commit (hex) and blob. `folder` is empty, and is for
+    what comes.
+
+    Raises RemoteError.
+    """
+    os.mkdir(os.path.join(folder, "pack"))
+    store = ObjectStore(folder)
+
+    def do(client: GitClient, path: bytes) -> None:
+        file, commit, abort = store.add_pack()
+        try:
+            client.fetch_pack(path, lambda _, depth=None: [ObjectID(value.encode())], _Nothing(), file.write)
+        except BaseException:
+            abort()
+            raise
+        commit()
+
+    try:
+        transport.reach(target, do)
+        store.refresh()
+        store.read(bytes.fromhex(value), b"commit")
+        return notes.load(store, value)[0]
+    except IntegrityError as error:
+        raise RemoteError(f"what came of the notes over there cannot be read: {error.message}") from None
+    finally:
+        store.close()
+
+
+class _Nothing:
+    """What we have to offer when asking for notes: nothing that the other side could build upon."""
+
+    shallow: frozenset[ObjectID] = frozenset()
+
+    def __next__(self) -> None:
+        return None
+
+    def next(self) -> None:
+        """As dulwich asks for it."""
+        return
+
+    def ack(self, sha: ObjectID) -> None:
+        """Never."""
+
+    def nak(self) -> None:
+        """Always."""

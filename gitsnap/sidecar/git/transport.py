@@ -1,0 +1,378 @@
+"""Connections to git servers: dulwich's clients, with the programs, the patience and the words that gitsnap has.
+
+What of git's configuration counts is the user's, never the sidecar's. Programs are found as stock_git finds git. What a
+program that we talk to says on stderr is kept, so that it neither blocks the pipe nor is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
+
+from dulwich.client import (
+    GitClient,
+    HTTPProxyUnauthorized,
+    HTTPUnauthorized,
+    SSHGitClient,
+    SSHVendor,
+    SubprocessWrapper,
+    TCPGitClient,
+    TraditionalGitClient,
+    Urllib3HttpGitClient,
+    parse_rsync_url,
+)
+from dulwich.config import StackedConfig, apply_instead_of
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
+from dulwich.protocol import Protocol
+
+from gitsnap.core.errors import RemoteError, UsageError
+from gitsnap.core.remote import checked_url, is_local_path, shown
+from gitsnap.sidecar.git import stock_git
+
+# How much of what the other side says is kept, in bytes.
+_SAID = 1 << 14
+# What says how to get there, of the variables that git has; those that name a repository must not lead elsewhere.
+_KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_SSL_NO_VERIFY")
+_KEPT_TOO = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+
+
+@dataclass(slots=True)
+class Target:
+    """Where to go: a URL that was checked, for the installation at `installation`, whose programs are not run.
+
+    `patience` is how long the other side may be silent, in seconds. With `asks`, programs may ask on the terminal.
+    """
+
+    url: str
+    installation: str
+    patience: float = 600.0
+    asks: bool = False
+    # What the other side has said to people.
+    said: list[str] = field(default_factory=list)
+
+    def listen(self, data: bytes) -> None:
+        """Keep what the other side says."""
+        if sum(map(len, self.said)) < _SAID:
+            self.said.append(data.decode("utf-8", "replace"))
+
+
+@contextmanager
+def connection(target: Target) -> Iterator[tuple[GitClient, bytes]]:
+    """A client for the target, and the path over there. What goes wrong inside is told as RemoteError."""
+    watch = _Watch(target.patience)
+    before = socket.getdefaulttimeout()
+    # Of sockets that dulwich makes itself.
+    socket.setdefaulttimeout(target.patience)
+    try:
+        client, path = _client(target, watch)
+        try:
+            yield client, path
+        except (HTTPUnauthorized, HTTPProxyUnauthorized):
+            raise
+        except _FAILURES as error:
+            raise _told(target, error, watch) from error
+        finally:
+            with suppress(OSError, GitProtocolError):
+                client.close()
+    finally:
+        watch.stop()
+        socket.setdefaulttimeout(before)
+
+
+def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
+    """What `do` makes of a connection; over http(s) once more with what git's credential helpers know, where the other
+    side asks for it.
+
+    Raises RemoteError.
+    """
+    try:
+        with connection(target) as (client, path):
+            return do(client, path)
+    except (HTTPUnauthorized, HTTPProxyUnauthorized) as error:
+        asked = error
+    if isinstance(asked, HTTPProxyUnauthorized):
+        raise RemoteError(f"the proxy on the way to {shown(target.url)} wants a password", kind="remote-unreachable")
+    known = _credential(target, "fill", {})
+    if not known.get("password"):
+        raise _unauthorized(target)
+    try:
+        with connection(target) as (client, path):
+            assert isinstance(client, Urllib3HttpGitClient)
+            again = Urllib3HttpGitClient(
+                client._base_url,
+                config=client.config,
+                username=known.get("username", ""),
+                password=known["password"],
+                timeout=target.patience,
+            )
+            answer = do(again, path)
+    except HTTPUnauthorized:
+        _credential(target, "reject", known)
+        raise _unauthorized(target) from None
+    _credential(target, "approve", known)
+    return answer
+
+
+def _unauthorized(target: Target) -> RemoteError:
+    return RemoteError(
+        f"{shown(target.url)} wants a user and a password, and git's credential helpers have none that it takes",
+        kind="remote-refused",
+        hint="see `git help credentials`; gitsnap stores none itself",
+    )
+
+
+def environment() -> dict[str, str]:
+    """The caller's, without what would lead git to another repository than the one that is named."""
+    kept = {*_KEPT, *_KEPT_TOO}
+    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept}
+
+
+def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
+    config = StackedConfig(StackedConfig.default_backends())
+    try:
+        url = checked_url(apply_instead_of(config, target.url, push=True))
+    except UsageError as error:
+        raise UsageError(f"git's configuration (url.*.insteadOf): {error.message}") from None
+    if is_local_path(url):
+        return _Local(target, watch), os.fsencode(url)
+    if "://" not in url:
+        user, host, path = parse_rsync_url(url)
+        return _ssh(target, watch, config, (host, user, None)), os.fsencode(path)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _Local(target, watch), os.fsencode(unquote(parts.path))
+    if not parts.hostname:
+        raise UsageError(f"{shown(url)} names no host")
+    if parts.scheme in ("http", "https"):
+        # The user name goes with what the credential helpers know.
+        base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return Urllib3HttpGitClient(base, config=config, timeout=target.patience), b""
+    there = os.fsencode(unquote(parts.path))
+    if parts.scheme == "git":
+        return TCPGitClient(parts.hostname, port=parts.port), there
+    user = unquote(parts.username) if parts.username else None
+    return _ssh(target, watch, config, (parts.hostname, user, parts.port)), there
+
+
+def _ssh(
+    target: Target, watch: _Watch, config: StackedConfig, where: tuple[str, str | None, int | None]
+) -> SSHGitClient:
+    host, user, port = where
+    own = os.environ.get("GIT_SSH_COMMAND")
+    if not own and (program := os.environ.get("GIT_SSH")):
+        own = shlex.quote(program)
+    with suppress(KeyError):
+        own = own or config.get((b"core",), b"sshCommand").decode("utf-8", "surrogateescape")
+    if not own:
+        found = _find("ssh", target)
+        own = f"{shlex.quote(found)} -oConnectTimeout={max(1, min(int(target.patience), 60))}"
+        own += "" if target.asks else " -oBatchMode=yes"
+    return SSHGitClient(host, port, user, vendor=_Ssh(target, watch), ssh_command=own)
+
+
+def _find(program: str, target: Target) -> str:
+    folders = stock_git.directories(os.environ.get("PATH"), target.installation)
+    found = shutil.which(program, path=os.pathsep.join(folders))
+    if found is None:
+        raise RemoteError(f"this needs {program}, and PATH leads to none", kind="remote-unreachable")
+    return found
+
+
+class _Ssh(SSHVendor):
+    """ssh as dulwich starts it, but for what it says, how long it is waited for, and the environment."""
+
+    def __init__(self, target: Target, watch: _Watch) -> None:
+        self._target, self._watch = target, watch
+
+    def run_command(
+        self,
+        host: str,
+        command: bytes,
+        username: str | None = None,
+        port: int | None = None,
+        password: str | None = None,
+        key_filename: str | None = None,
+        ssh_command: str | None = None,
+        protocol_version: int | None = None,
+    ) -> SubprocessWrapper:
+        """Run git over there."""
+        arguments = [*shlex.split(ssh_command or "ssh"), *(["-p", str(port)] if port else [])]
+        if protocol_version:
+            arguments += ["-o", f"SetEnv=GIT_PROTOCOL=version={protocol_version}"]
+        # checked_url() has seen to it that this is no option.
+        arguments += [f"{username}@{host}" if username else host, os.fsdecode(command)]
+        return _Process(arguments, self._watch)
+
+
+class _Local(TraditionalGitClient):
+    """A repository on this machine, by stock git: its hooks and settings count, as for any push."""
+
+    def __init__(self, target: Target, watch: _Watch) -> None:
+        super().__init__()
+        self._git = stock_git.require(os.environ.get("PATH"), target.installation)
+        self._watch = watch
+
+    def _connect(
+        self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
+    ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
+        # `--` ends the options, and the path is absolute anyway.
+        process = _Process([self._git, cmd.decode(), "--", os.fsdecode(path)], self._watch, protocol_version)
+        return Protocol(process.read, process.write, process.close), process.can_read, None
+
+
+class _Process(SubprocessWrapper):
+    """A program that speaks git's protocol on its stdin and stdout, in a process group of its own."""
+
+    def __init__(self, arguments: list[str], watch: _Watch, protocol_version: int | None = None) -> None:
+        self._watch = watch
+        self._stderr = tempfile.TemporaryFile()
+        extra = {"GIT_PROTOCOL": f"version={protocol_version}"} if protocol_version else {}
+        process = subprocess.Popen(
+            arguments,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment() | extra,
+        )
+        super().__init__(process)
+        watch.follow(process, self._stderr)
+        plain, stdin = self.read, process.stdin
+        assert stdin is not None
+
+        def read(size: int | None = -1) -> bytes:
+            data = plain(size)
+            watch.seen()
+            return data
+
+        def write(data: bytes) -> int:
+            left = memoryview(data)
+            try:
+                while left:
+                    left = left[stdin.write(left) :]
+                    watch.seen()
+            except BrokenPipeError:
+                # It has ended, and may have said why.
+                watch.last_words = plain(_SAID)
+                raise
+            return len(data)
+
+        self.read = read
+        self.write = write  # type: ignore[assignment]
+
+
+class _Watch:
+    """Ends the programs of a connection on which nothing has moved for too long; knows what they said."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._timer: threading.Timer | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+        self._moved = False
+        self.gave_up = False
+        self.last_words = b""
+
+    def follow(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
+        """This is the program that is talked to."""
+        self._process, self._stderr = process, stderr
+        self._wait()
+
+    def seen(self) -> None:
+        """Something has moved."""
+        self._moved = True
+
+    def _wait(self) -> None:
+        self._timer = threading.Timer(self._patience, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        moved, self._moved = self._moved, False
+        if moved:
+            self._wait()
+        elif self._process is not None:
+            self.gave_up = True
+            with suppress(OSError):
+                self._process.kill()
+
+    def stop(self) -> None:
+        """The connection has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._stderr is not None:
+            self._stderr.close()
+
+    def stderr(self) -> str:
+        """What the programs said on stderr."""
+        if self._stderr is None or self._stderr.closed:
+            return ""
+        self._stderr.seek(0)
+        return self._stderr.read(_SAID).decode("utf-8", "replace").strip()
+
+
+_FAILURES = (GitProtocolError, HangupException, NotGitRepository, SendPackError, OSError, ValueError, AssertionError)
+
+
+def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
+    """What has happened, in a sentence."""
+    where = shown(target.url)
+    said = [line for line in (watch.stderr() or "".join(target.said)).splitlines() if line.strip()]
+    words = next(
+        (line for line in said if line.startswith(("fatal: ", "ERROR: ", "error: "))), said[-1] if said else ""
+    )
+    words = words.partition(": ")[2] if words.startswith(("fatal: ", "ERROR: ", "error: ")) else words
+    if watch.gave_up or isinstance(error, TimeoutError):
+        return RemoteError(f"{where} did not answer for {target.patience:g} s", kind="remote-unreachable")
+    if isinstance(error, SendPackError):
+        reason = os.fsdecode(error.args[0]) if error.args and isinstance(error.args[0], bytes) else str(error)
+        because = f"{reason.removeprefix('unpack ')}{f' ({words})' if words else ''}"
+        return RemoteError(f"{where} could not take what was sent: {because}", kind="remote-refused")
+    if isinstance(error, BrokenPipeError) and watch.last_words:
+        because = _printable(watch.last_words) or words
+        return RemoteError(f"{where} ended the connection: {because}", kind="remote-refused")
+    if isinstance(error, NotGitRepository):
+        words = words or "there is no git repository there"
+    elif isinstance(error, (OSError, GitProtocolError)) and not isinstance(error, HangupException):
+        words = words or (error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+    return RemoteError(
+        f"{where} cannot be reached: {words or 'the connection was closed'}",
+        kind="remote-unreachable",
+        hint=f"`git ls-remote {shlex.quote(where)}` tells whether git gets there",
+    )
+
+
+def _printable(data: bytes) -> str:
+    text = "".join(c if c.isprintable() else " " for c in data.decode("utf-8", "replace"))
+    return " ".join(text.split())[:500]
+
+
+def _credential(target: Target, what: str, known: Mapping[str, str]) -> dict[str, str]:
+    """What git's credential helpers know (`fill`), or are told (`approve`, `reject`); empty where they know nothing."""
+    parts = urlsplit(target.url)
+    given = {"protocol": parts.scheme, "host": parts.netloc.rpartition("@")[2], "path": parts.path.lstrip("/")}
+    if user := parts.username:
+        given["username"] = unquote(user)
+    asks = {} if target.asks else {"GIT_TERMINAL_PROMPT": "0"}
+    done = subprocess.run(
+        [stock_git.require(os.environ.get("PATH"), target.installation), "credential", what],
+        input="".join(f"{k}={v}\n" for k, v in (given | dict(known)).items()) + "\n",
+        stdout=subprocess.PIPE,
+        stderr=None if target.asks else subprocess.DEVNULL,
+        text=True,
+        # In no repository: what one configures does not count.
+        cwd="/",
+        env=environment() | asks,
+    )
+    lines = [line.partition("=") for line in done.stdout.splitlines()]
+    return {key: value for key, _, value in lines if key in ("protocol", "host", "path", "username", "password")}
