@@ -55,8 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.quick:
         settings.load_profile("quick")
         config.pluginmanager.register(_Quick())
-    else:
-        forking.prepare()
+    elif hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        # Who only hands out tests to others runs nothing.
+        config.add_cleanup(forking.prepare())
 
 
 class _Quick:

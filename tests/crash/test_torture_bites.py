@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,6 @@ from tests.torture.damaged import Damage
 from tests.torture.kinds import Share, Tally
 from tests.torture.scene import Scene, small_scene
 
-# Runs gitsnap with something of it replaced: for the processes that the fault injector starts.
-_MUTANT = """
-import runpy, sys
-{patch}
-sys.argv = ["gitsnap", *sys.argv[1:]]
-runpy.run_module("gitsnap", run_name="__main__")
-"""
-
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
@@ -54,13 +47,7 @@ def scene() -> Iterator[Scene]:
 
 def mutant(monkeypatch: pytest.MonkeyPatch, patch: str) -> None:
     """Have the faulty commands run with `patch` executed first."""
-
-    def argv(*args: str | Path) -> list[str]:
-        import sys
-
-        return [sys.executable, "-c", _MUTANT.format(patch=patch), *map(os.fspath, args)]
-
-    monkeypatch.setattr(faults, "gitsnap", argv)
+    monkeypatch.setattr(faults, "gitsnap", partial(faults.gitsnap, patch=patch))
 
 
 def hit(scene: Scene, case: interrupted.Case, mode: Mode, name: str, path: str, errno: int | None = None) -> Tally:

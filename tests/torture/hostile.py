@@ -9,7 +9,7 @@ import subprocess
 import zlib
 from collections.abc import Callable
 
-from tests.crash import faults
+from tests.support.installation import run_gitsnap
 from tests.torture import forge
 from tests.torture.forge import (
     DIR,
@@ -327,13 +327,8 @@ def _notes_bomb(scene: Scene) -> str | None:
 
 
 def _bounded(scene: Scene, *args: str) -> subprocess.CompletedProcess[str]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-
-    argv = faults.gitsnap("-C", scene.app, *args)
-    env = faults.environment(scene.home)
-    return subprocess.run(argv, env=env, capture_output=True, text=True, errors="replace", preexec_fn=limit)
+    limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_CPU: _SECONDS}
+    return run_gitsnap("-C", scene.app, *args, home=scene.home, check=False, limits=limits)
 
 
 def _kind(cases: dict[str, Case], accept: bool) -> Callable[[Share], Tally]:
