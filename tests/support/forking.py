@@ -15,7 +15,6 @@ import fcntl
 import gc
 import io
 import os
-import resource
 import selectors
 import signal
 import sys
@@ -36,6 +35,7 @@ import pytest
 
 from gitsnap.__main__ import main
 from tests.support.forkserver import ForkServer, around_fork
+from tests.support.installation import set_limits
 from tests.support.processes import load_all
 
 _FRAMES = 1000
@@ -75,7 +75,7 @@ def possible(env: Mapping[str, str]) -> bool:
     Not with an environment by which an interpreter starts in another way, and not where we have to fork ourselves while
     a test has replaced a part of the program: the fork would have that, too.
     """
-    return _read_at_start(env) == _OURS and (_serving() or unpatched())
+    return _read_at_start(env) == _OURS and (serving() or unpatched())
 
 
 def unpatched() -> bool:
@@ -83,7 +83,8 @@ def unpatched() -> bool:
     return not _patching or _as_loaded()
 
 
-def _serving() -> bool:
+def serving() -> bool:
+    """Whether there is a server that forks for this process."""
     return _server is not None and _server.ours
 
 
@@ -152,7 +153,7 @@ def faulty(begun: Start, seconds: float) -> tuple[int, str, str] | None:
     """
     # What makes an interpreter do the same at every start: forks have one order of hashes, and load nothing.
     same = {"PYTHONHASHSEED": "", "PYTHONDONTWRITEBYTECODE": ""}
-    if not _serving() or _read_at_start(begun.env) | same != _OURS | same:
+    if not serving() or _read_at_start(begun.env) | same != _OURS | same:
         return None
     code, out, err = raw(begun, seconds)
     return code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
@@ -233,8 +234,7 @@ def _run(begun: Start) -> NoReturn:
     if begun.terminal:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for limit, most in begun.limits.items():
-        resource.setrlimit(limit, (most, most))
+    set_limits(begun.limits)
     if begun.faults:
         _trace(*begun.faults)
     for number in signal.valid_signals():

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,17 @@ def run_gitsnap(
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
-            preexec_fn=lambda: [resource.setrlimit(limit, (most, most)) for limit, most in (limits or {}).items()],
+            preexec_fn=partial(set_limits, limits) if limits else None,
         )
     wanted = 0 if check is True else done.returncode if check is False else check
     assert done.returncode == wanted, f"gitsnap {args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done
+
+
+def set_limits(limits: Mapping[int, int]) -> None:
+    """Let this process have no more than that of the system."""
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
 
 
 def take_snapshot(app: Path, *args: str, home: Path | None = None) -> str:
