@@ -269,7 +269,9 @@ def test_files_that_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "key", lambda found: b"all alike")
     monkeypatch.setattr(gitsnap.installation.scan.scanner, "_settled", lambda *_: True)
     monkeypatch.setattr(gitsnap.installation.scan.read_content, "settled", lambda *_: True)
-    assert any("torn" in complaint for complaint in churn.run(Share(4), foreign=False).lost)
+    # A race, which a busy machine may not run into at the first try.
+    tries = (churn.run(Share(4), foreign=False) for _ in range(10))
+    assert any("torn" in complaint for tally in tries for complaint in tally.lost)
 
 
 def _slowly(file: int, size: int) -> bytes:
@@ -287,7 +289,7 @@ def test_directories_that_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> Non
     # A race, which a busy machine may not run into at the first try.
     assert any(private.watched_rollbacks(Share(3)).lost for _ in range(20))
     mutant(monkeypatch, "from gitsnap.installation.apply.executor import Executor\nExecutor._close = lambda _: None")
-    assert any("read" in complaint for complaint in private.rollback_killed(Share(24)).lost)
+    assert any("read" in complaint for complaint in private.rollback_killed(Share(9)).lost)
 
 
 @pytest.mark.faults

@@ -100,11 +100,14 @@ def _zlib_bomb_loose(f: Forge) -> Forged:
 
 
 def _deflated_zeros(head: bytes, size: int) -> bytes:
-    deflater = zlib.compressobj(1)
-    parts = [deflater.compress(head)]
-    zeros = bytes(1 << 20)
-    parts += [deflater.compress(zeros) for _ in range(size >> 20)]
-    return b"".join([*parts, deflater.flush()])
+    """The head and `size` zeros, a multiple of a mebibyte, as zlib deflates them: all mebibytes alike."""
+    deflater, mebibyte = zlib.compressobj(1), bytes(1 << 20)
+    begun = deflater.compress(head) + deflater.flush(zlib.Z_FULL_FLUSH)
+    piece = deflater.compress(mebibyte) + deflater.flush(zlib.Z_FULL_FLUSH)
+    # Adler-32 (RFC 1950): a zero adds the low half to the high one, and nothing to the low one.
+    high, low = divmod(zlib.adler32(head), 1 << 16)
+    check = (high + size * low) % 65521 << 16 | low
+    return begun + piece * (size >> 20) + b"\x03\0" + check.to_bytes(4)
 
 
 def _zlib_bomb_tree(f: Forge) -> Forged:
