@@ -64,3 +64,6 @@ FromInstallation = Annotated[
     str | None,
     typer.Option("--installation", metavar="HOST/NAME", help="Which one, where many share a repository."),
 ]
+Identity = Annotated[
+    str | None, typer.Option("--identity", metavar="FILE", help="The key that opens an encrypted bundle.")
+]

@@ -22,6 +22,8 @@ AGE = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
 REF = "refs/gitsnap/bundle"
 # A ref has no longer name than a path on most file systems.
 _LINE = 8192
+# So many bytes more in a chain are nothing to begin it anew for.
+_LITTLE = 1 << 20
 _MOST_LINES = 1_000_000
 _NEEDED = re.compile(rb"-([0-9a-f]{40})(?: ([^\n]*))?")
 _HELD = re.compile(rb"([0-9a-f]{40}) (HEAD|refs/[^\x00-\x20\x7f~^:?*\[\\]+)")
@@ -196,10 +198,11 @@ def read_name(name: str) -> Place | None:
 
 
 def spent(sizes: Mapping[Place, int], at_most: int) -> bool:
-    """Whether the last cycle is to end: it has `at_most` bundles, or what was added is more than it began with."""
+    """Whether the last cycle is to end: it has `at_most` bundles, or what was added is more than it began with, and
+    more than little."""
     last = max((p.cycle for p in sizes), default=0)
     own = [size for place, size in sorted(sizes.items()) if place.cycle == last]
-    return len(own) >= at_most or sum(own[1:]) > own[0]
+    return len(own) >= at_most or sum(own[1:]) > max(own[0], _LITTLE)
 
 
 def outlived(places: Sequence[Place], keep: int) -> list[Place]:

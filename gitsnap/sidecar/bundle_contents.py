@@ -13,10 +13,10 @@ from gitsnap.core.bundle import REF, Heading, Label, digest, format_label
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
-from gitsnap.sidecar import catalog, contents, rollbacks, timeline
+from gitsnap.sidecar import catalog, contents, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import bundle_pack, commits, notes, refs, trees
 from gitsnap.sidecar.git.bundle_pack import Text
-from gitsnap.sidecar.git.pack_write import COMMIT, object_id
+from gitsnap.sidecar.git.pack_write import COMMIT, TAG, object_id
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -41,6 +41,15 @@ class Composed:
     def pack(self, sidecar: Sidecar) -> Iterator[bytes]:
         """The bytes behind the heading. Raises IntegrityError."""
         return bundle_pack.stream(sidecar.objects, self.fresh, self.stored, self.texts, self.there)
+
+    def record(self, ref: str, commit: str, content: bytes, there: Mapping[str, str]) -> str:
+        """A commit that goes, unless `there` has it on the same ref; its hex id."""
+        if there.get(ref) == commit:
+            self.heading.needs.setdefault(commit, ref.rpartition("/")[2])
+            self.held.add(bytes.fromhex(commit))
+        else:
+            self.add(COMMIT, content)
+        return commit
 
     # What notes.write and timeline need of a pack.
     def add(self, kind: int, data: bytes) -> bytes:
@@ -72,7 +81,9 @@ def compose(
             held[refs.PINS + snapshot.id] = snapshot.commit
     for snapshot in sent:
         out.add(COMMIT, sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1])
-    held |= _records(sidecar, known, seen, out)
+    held |= _records(sidecar, known, seen, known_refs, out)
+    for ref, oid in signatures.of_ids(sidecar, [s.id for s in known]).items():
+        held[ref] = out.add(TAG, sidecar.objects.read(bytes.fromhex(oid), b"tag")[1]).hex()
     held |= _notes(sidecar, sent, there, head, out)
     held |= _audit(sidecar, known_refs.get(refs.AUDIT), out)
     out.heading.refs = {"HEAD": held.pop("HEAD"), **dict(sorted(held.items()))}
@@ -106,7 +117,9 @@ def _timeline(sidecar: Sidecar, known: Sequence[Snapshot], tip: str | None, out:
     return ids[-1]
 
 
-def _records(sidecar: Sidecar, known: Sequence[Snapshot], trees_known: set[bytes], out: Composed) -> dict[str, str]:
+def _records(
+    sidecar: Sidecar, known: Sequence[Snapshot], trees_known: set[bytes], there: Mapping[str, str], out: Composed
+) -> dict[str, str]:
     """What became of the upgrades of these snapshots, and of what they were gone back to."""
     found: dict[str, str] = {}
     upgrades = {s.upgrade for s in known}
@@ -115,11 +128,11 @@ def _records(sidecar: Sidecar, known: Sequence[Snapshot], trees_known: set[bytes
         content = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
         # The record of one of which the first snapshot does not go has a tree that does not either.
         if name in upgrades and bytes.fromhex(commits.parse(content, commit).tree) in trees_known:
-            found[refs.UPGRADES + name] = out.add(COMMIT, content).hex()
+            found[refs.UPGRADES + name] = out.record(refs.UPGRADES + name, commit, content, there)
     ids = {s.id for s in known}
     for each in rollbacks.load(sidecar.refs, sidecar.objects):
         if each.after in ids and bytes.fromhex(each.tree) in trees_known:
-            found[refs.ROLLBACKS + each.after] = out.add(COMMIT, each.data).hex()
+            found[refs.ROLLBACKS + each.after] = out.record(refs.ROLLBACKS + each.after, each.commit, each.data, there)
     return found
 
 
@@ -134,8 +147,10 @@ def _notes(
         found[ref] = notes.write(out, texts[ref], ref.rpartition("/")[2], head.created)
     last = {ref: texts[ref][there[-1].commit] for ref in texts} if there else {}
     out.there = set(last.values())
-    done = {oid for of in texts.values() for commit, oid in of.items() if commit in {s.commit for s in there}}
-    out.held |= done
+    before = {s.commit for s in there}
+    out.held |= {oid for of in texts.values() for commit, oid in of.items() if commit in before}
+    # Others that the reader has somewhere go again, as deltas: who reads a chain once has forgotten them.
+    done = set(out.there)
     for snapshot in sent:
         # Both of one snapshot come together: whoever reads needs both at once.
         for ref, of in texts.items():

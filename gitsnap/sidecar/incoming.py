@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gitsnap.core import bundle
 from gitsnap.core.errors import IntegrityError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import in_order
@@ -84,7 +85,7 @@ def sort(names: Mapping[str, str], installation: str | None = None) -> Incoming:
             out.deleted[name.removeprefix(refs.DELETED)] = value
         elif chosen is None and name.startswith(refs.SIGNED):
             out.signed[name] = value
-        else:
+        elif name != bundle.REF:
             out.others.append(name)
     # Back from the bin since.
     out.deleted = {name: commit for name, commit in out.deleted.items() if name not in out.snapshots}

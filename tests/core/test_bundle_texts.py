@@ -88,11 +88,13 @@ def test_other_names_are_none(name: str) -> None:
 
 
 def test_a_cycle_ends_by_number_or_when_more_was_added_than_it_began_with() -> None:
-    sizes = {Place(1, 1, False): 100, Place(1, 2, False): 60}
+    mb = 1 << 20
+    sizes = {Place(1, 1, False): 100 * mb, Place(1, 2, False): 60 * mb}
     assert not bundle.spent(sizes, at_most=3)
     assert bundle.spent(sizes, at_most=2)
-    assert bundle.spent(sizes | {Place(1, 3, False): 41}, at_most=9)
-    assert not bundle.spent(sizes | {Place(1, 3, False): 41, Place(2, 1, False): 100}, at_most=9)
+    assert bundle.spent(sizes | {Place(1, 3, False): 41 * mb}, at_most=9)
+    assert not bundle.spent({Place(1, 1, False): 100, Place(1, 2, False): 900}, at_most=9)
+    assert not bundle.spent(sizes | {Place(1, 3, False): 41 * mb, Place(2, 1, False): 100 * mb}, at_most=9)
 
 
 def test_whole_cycles_are_outlived() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import REPOSITORY, build_app
+from tests.support.installation import REPOSITORY, build_app, same_tree
 
 PAGE = REPOSITORY / "docs/how-to/bundles.md"
 
@@ -33,6 +33,7 @@ def test_its_commands_do_what_it_says(tmp_path: Path, gitsnap_home: Path) -> Non
         "APP": str(app),
         "DISK": str(tmp_path / "disk"),
         "SAFE": str(tmp_path / "safe"),
+        "NEW": str(tmp_path / "new"),
         "MIRROR": str(tmp_path / "m.git"),
         "GITSNAP_HOME": str(gitsnap_home),
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
@@ -45,5 +46,6 @@ def test_its_commands_do_what_it_says(tmp_path: Path, gitsnap_home: Path) -> Non
     differ = subprocess.run(["diff", "-r", app, tmp_path / "back"], capture_output=True, text=True).stdout
     # An empty directory, which is in the metadata.
     assert differ == f"Only in {app}: spool\n"
+    same_tree(app, tmp_path / "new")
     fsck = ["git", "--git-dir", str(tmp_path / "m.git"), "fsck", "--full", "--strict"]
     assert subprocess.run(fsck, capture_output=True).returncode == 0

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,8 +20,6 @@ from tests.torture.scene import Scene
 
 _SNAPSHOTS = 200
 _KEEP = 6
-# In a sample: a writer that never rests takes a processor for itself.
-_PAUSE = 0.001
 _GIT = (["gc", "--prune=now", "-q"], ["repack", "-adq"], ["fsck", "--full"], ["pack-refs", "--all"])
 
 
@@ -38,15 +35,12 @@ def is_whole(data: bytes) -> bool:
 
 
 @contextmanager
-def writer(app: Path, pause: float) -> Iterator[None]:
-    """A process that rewrites files in place with one write, renames, replaces, deletes and creates them.
-
-    It rests for so many seconds after each.
-    """
+def writer(app: Path) -> Iterator[None]:
+    """A process that rewrites files in place with one write, renames, replaces, deletes and creates them."""
     child = os.fork()
     if child == 0:
         try:
-            _write(app, pause)
+            _write(app)
         finally:
             os._exit(0)
     try:
@@ -56,15 +50,13 @@ def writer(app: Path, pause: float) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def _write(app: Path, pause: float) -> None:
+def _write(app: Path) -> None:
     chance = random.Random(os.getpid())
     parent = os.getppid()
     # A write that is put to sleep half way through would be what the file holds, for as long as anyone cares to look.
     with suppress(OSError):
         os.nice(-15)
     while os.getppid() == parent:
-        if pause:
-            time.sleep(pause)
         file = app / f"d{chance.randrange(4)}" / f"f{chance.randrange(12)}"
         with suppress(OSError):
             what = chance.random()
@@ -139,7 +131,7 @@ def run(share: Share, *, foreign: bool = True) -> Tally:
         (scene.store / "gitsnap.toml").write_text(f"[retention]\nkeep-last = {_KEEP}\n")
         published: list[str] = []
         beside = housekeeping(scene.store, complaints) if foreign else nullcontext()
-        with writer(scene.app, 0 if share.points is None else _PAUSE), beside:
+        with writer(scene.app), beside:
             for number in range(share.number(_SNAPSHOTS)):
                 tally.add(_take(scene, published, number))
                 if len(tally.lost) > 2:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, OnlyTell
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell
 from gitsnap.cli.receiving import asked, destination, recorded, tell
 
 if TYPE_CHECKING:
@@ -21,18 +21,19 @@ def adopt(
         str, typer.Argument(metavar="PATH", help="A mirror, a push, a bundle, a copied sidecar; or a URL.")
     ],
     installation: FromInstallation = None,
+    identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Make a sidecar for this directory of a copy elsewhere. The copy is read, and stays as it is."""
     from gitsnap.ops.remote import adopt as operation
+    from gitsnap.ops.remote.sources import open_source
     from gitsnap.ops.store import locate
-    from gitsnap.sidecar.git.fetch.source import open_source
 
     session: Session = context.obj
     root = locate.real_directory(session.options.directory or ".", session.cwd)
     place, default = destination(session, root)
     wanted = asked(session, installation)
-    with open_source(source, session.cwd) as found:
+    with open_source(source, session.cwd, identity) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Identity
 from gitsnap.core.errors import NoSidecarError, UsageError
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def bundle(
     recipients_file: Annotated[
         list[str] | None, typer.Option("--recipients-file", metavar="FILE", help="Encrypt to the keys in a file.")
     ] = None,
-    identity: Annotated[
-        str | None, typer.Option("--identity", metavar="FILE", help="The key that opens an encrypted one.")
-    ] = None,
+    identity: Identity = None,
 ) -> None:
     """Write snapshots into one file, or check one.
 

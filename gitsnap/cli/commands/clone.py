@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, OnlyTell
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell
 from gitsnap.cli.receiving import asked, destination, real_path, recorded, tell
 from gitsnap.core.errors import UsageError
 
@@ -24,12 +24,13 @@ def clone(
         str | None, typer.Option("--snapshot", metavar="S", help="What to bring back. Default: the newest.")
     ] = None,
     installation: FromInstallation = None,
+    identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Make a sidecar of a copy elsewhere, and bring the directory back into DIR."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.remote import clone as operation
-    from gitsnap.sidecar.git.fetch.source import open_source
+    from gitsnap.ops.remote.sources import open_source
 
     session: Session = context.obj
     if session.options.directory is not None:
@@ -37,7 +38,7 @@ def clone(
     root = real_path(directory, session.cwd, UsageError("the directory's name is empty"))
     place, default = destination(session, root)
     wanted = asked(session, installation)
-    with open_source(source, session.cwd) as found:
+    with open_source(source, session.cwd, identity) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

@@ -20,7 +20,7 @@ from gitsnap.core.content import CHUNK
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.order import in_order
+from gitsnap.core.order import in_order, newest
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
@@ -29,6 +29,7 @@ from gitsnap.ops.remote.bundle_check import BundleCheck, Checked
 from gitsnap.ops.restore.export import require_elsewhere
 from gitsnap.sidecar import bundle_contents, catalog, files, selectors
 from gitsnap.sidecar.bundle_contents import Composed
+from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.git.pack_check import Reading
 from gitsnap.sidecar.repository import Sidecar
 
@@ -38,7 +39,9 @@ _PART = ".gitsnap-part-"
 @dataclass(slots=True, frozen=True)
 class Wanted:
     """What a bundle is to hold: the snapshots named by `selectors` (all of them for none), or those after `since`; for
-    whom it is encrypted; where in a chain it stands, and the refs that its reader has besides."""
+    whom it is encrypted. In a chain that is kept, `number` is where it stands, `follows` the name of the one before it,
+    and `known` are the refs in that: what they do not name goes.
+    """
 
     selectors: tuple[str, ...] = ()
     since: str | None = None
@@ -84,7 +87,7 @@ def create(
             os.urandom(16).hex(),
             sidecar.installation,
             socket.gethostname() or "localhost",
-            sent[-1].id,
+            (newest(sent) or newest(there) or there[-1]).id,
             there[-1].id if there else None,
             wanted.number,
             wanted.follows,
@@ -120,6 +123,9 @@ def _choose(sidecar: Sidecar, wanted: Wanted) -> tuple[list[Snapshot], list[Snap
     for name, error in living.damaged:
         if not wanted.selectors:
             raise catalog.lost(name, error)
+    if wanted.known and wanted.since is None:
+        known = {s.id for s in living if wanted.known.get(refs.SNAPSHOTS + s.id) == s.commit}
+        return [s for s in living if s.id in known], [s for s in living if s.id not in known]
     if wanted.selectors:
         if wanted.since is not None:
             raise UsageError("a bundle holds what is named, or what came --since: not both")

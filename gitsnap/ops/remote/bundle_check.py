@@ -19,7 +19,7 @@ from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.sidecar import contents
-from gitsnap.sidecar.git import commits, refs, trees
+from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_check import PackCheck, Passed, Reading
 
 # Of texts that came before what they tell of, which only git makes of a bundle, in bytes.
@@ -64,6 +64,7 @@ class BundleCheck:
         self._digests: dict[bytes, tuple[int, bytes]] = {}
         self._trees: dict[bytes, bytes] = {}
         self._commits: dict[bytes, bytes] = {}
+        self._tags: set[bytes] = set()
         self._labels: list[Label] = []
         self._last: dict[bytes, bytes] = {}
         self._label: Label | None = None
@@ -74,7 +75,7 @@ class BundleCheck:
         reading = Reading(source)
         checked = Checked(read_heading(reading.line))
         fresh: dict[bytes, Snapshot] = {}
-        texts = _Texts()
+        texts = _Texts(self._last)
         pack = PackCheck(reading, self._base)
         self._label, self._labelled = None, b""
         for passed in pack.objects():
@@ -84,6 +85,8 @@ class BundleCheck:
                 self._digests[passed.oid] = passed.size, passed.sha256
                 if texts.take(passed):
                     checked.verdicts += self._compare(fresh, texts, checked, last=False)
+            elif passed.kind == b"tag":
+                self._tags.add(passed.oid)
             elif passed.kind == b"tree":
                 self._trees[passed.oid] = passed.content or b""
             elif passed.kind == b"commit":
@@ -110,6 +113,8 @@ class BundleCheck:
         return self._elsewhere.read(oid) if self._is_elsewhere(oid) and self._elsewhere is not None else None
 
     def _there(self, oid: bytes) -> bool:
+        if oid in self._tags:
+            return True
         return oid in self._digests or oid in self._trees or oid in self._commits or self._is_elsewhere(oid)
 
     def _is_elsewhere(self, oid: bytes) -> bool:
@@ -121,6 +126,7 @@ class BundleCheck:
         self._judge_heading(checked, fresh)
         checked.missing = {oid: word for oid, word in heading.needs.items() if not self._there(bytes.fromhex(oid))}
         checked.verdicts += self._compare(fresh, texts, checked, last=True)
+        self._fill_in(checked, fresh, texts)
         told = {v.snapshot for v in checked.verdicts}
         untold = [s.id for s in fresh.values() if s.id not in told]
         checked.unchecked += [name for name in untold if name not in checked.unchecked]
@@ -143,6 +149,25 @@ class BundleCheck:
         order = {name: at for at, name in enumerate(r.removeprefix(refs.SNAPSHOTS) for r in heading.refs)}
         checked.verdicts.sort(key=lambda v: order.get(v.snapshot, 0))
         checked.verdicts = [v for v in checked.verdicts if v.snapshot in order or not named]
+
+    def _fill_in(self, checked: Checked, fresh: dict[bytes, Snapshot], texts: _Texts) -> None:
+        """Compare those whose texts are not in the bundle, since its reader has them."""
+        told = {v.snapshot for v in checked.verdicts}
+        for snapshot in [s for s in fresh.values() if s.id not in told and s.id not in checked.unchecked]:
+            for ref, digest_ in ((refs.MANIFESTS, snapshot.manifest_sha256), (refs.METADATA, snapshot.metadata_sha256)):
+                if (content := self._text(checked, ref, snapshot, texts.last)) is not None:
+                    texts.put(digest_, content)
+            checked.verdicts += self._compare(fresh, texts, checked, last=True)
+
+    def _text(self, checked: Checked, ref: str, snapshot: Snapshot, last: dict[bytes, bytes]) -> bytes | None:
+        try:
+            oid = notes.find(self, checked.heading.refs.get(ref), snapshot.commit)
+        except IntegrityError:
+            return None
+        if oid is None or oid in last:
+            return last.get(oid or b"")
+        found = self._base(oid)
+        return found[1] if found is not None else None
 
     def _judge_heading(self, checked: Checked, fresh: dict[bytes, Snapshot]) -> None:
         """No checksum of git's covers the heading: what it says has to be what the objects say."""
@@ -206,13 +231,13 @@ class BundleCheck:
         return verdict, lacks
 
     def read(self, oid: bytes, expected: bytes | None = None, /) -> tuple[bytes, bytes]:
-        """A tree that has passed by, or lies elsewhere."""
-        content = self._trees.get(oid)
-        if content is not None:
-            return b"tree", content
+        """A tree or commit that has passed by, or lies elsewhere."""
+        for kind, held in ((b"tree", self._trees), (b"commit", self._commits)):
+            if oid in held:
+                return kind, held[oid]
         if self._elsewhere is None or oid not in self._elsewhere:
-            raise _LackingError(f"tree {oid.hex()} is not in it")
-        return self._elsewhere.read(oid, b"tree")
+            raise _LackingError(f"object {oid.hex()} is not in it")
+        return self._elsewhere.read(oid, expected)
 
 
 def _expected(entry: Entry) -> tuple[int, bytes | None]:
@@ -232,12 +257,13 @@ class _LackingError(IntegrityError):
 class _Texts:
     """The manifests and metadata that pass by, each kept for as long as a snapshot waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: dict[bytes, bytes]) -> None:
         self._waiting: dict[str, list[Snapshot]] = {}
         self._held: dict[str, bytes] = {}
         self._late: set[str] = set()
         self._ready: list[Snapshot] = []
-        self.last: dict[bytes, bytes] = {}
+        # The last manifest and the last metadata, by their ids.
+        self.last = dict(last)
 
     def expect(self, snapshot: Snapshot) -> None:
         """The texts of a snapshot will come, or have come already."""
@@ -257,6 +283,12 @@ class _Texts:
         self._held[digest] = content
         self._notice(self._waiting.get(digest, ()))
         return not early
+
+    def put(self, digest_: str, content: bytes) -> None:
+        """A text that somebody waits for was found elsewhere."""
+        if hashlib.sha256(content).hexdigest() == digest_:
+            self._held[digest_] = content
+            self._notice(self._waiting.get(digest_, ()))
 
     def _notice(self, snapshots: Iterable[Snapshot]) -> None:
         self._ready += [s for s in snapshots if all(d in self._held for d in _digests(s)) and s not in self._ready]

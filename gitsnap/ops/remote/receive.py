@@ -22,7 +22,7 @@ from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 from gitsnap.sidecar.git.fetch.source import Source
 from gitsnap.sidecar.incoming import Incoming
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import audit, register
+from gitsnap.sidecar.state import audit, reflog, register
 
 # What verify says beside the snapshots.
 _BESIDE = ("timeline", "sidecar")
@@ -108,6 +108,7 @@ def fill(sidecar: Sidecar, source: Source, asked: Asked) -> Received:
         raise IntegrityError(f"none of the {len(fresh.left_out)} snapshots in {source.name} can be read")
     incoming.add_texts(sidecar, [], fresh, asked.now)
     incoming.reveal(sidecar, [], fresh, asked.now)
+    remember_superseded(sidecar, source, asked.now)
     _remember_gone(sidecar, told, {s.id for s in (*fresh.snapshots, *fresh.deleted)})
     for keep in kept:
         os.unlink(keep)
@@ -125,15 +126,26 @@ def fetch(
     sidecar: Sidecar, source: Source, wants: Sequence[str], haves: Sequence[str], observer: Observer
 ) -> tuple[str, ...]:
     """Put what comes into the sidecar's objects, checked; the `.keep` files that hold it until its refs stand."""
-    pack = IncomingPack(sidecar.scratch)
-    try:
-        source.fetch(wants, haves, pack, observer)
-        pack.check(observer)
-        written = pack.place(os.path.join(sidecar.path, "objects"))
-    finally:
-        pack.abandon()
-    sidecar.objects.refresh()
-    return written.keeps
+    keeps: list[str] = []
+    known = list(haves)
+    for part in source.parts():
+        pack = IncomingPack(sidecar.scratch, sidecar.objects)
+        try:
+            part.fetch(wants, known, pack, observer)
+            pack.check(observer)
+            written = pack.place(os.path.join(sidecar.path, "objects"))
+        finally:
+            pack.abandon()
+        sidecar.objects.refresh()
+        keeps += written.keeps
+        known += part.refs.values()
+    return tuple(keeps)
+
+
+def remember_superseded(sidecar: Sidecar, source: Source, now: datetime) -> None:
+    """What came in a bundle and no ref names any more goes with the next gc, and git does not complain until then."""
+    came = [(name, oid) for part in source.parts() for name, oid in part.refs.items() if name != "HEAD"]
+    reflog.remember(sidecar, {oid for _, oid in came} - {sidecar.refs.get(name) for name, _ in came}, now)
 
 
 def _bring_back_log(sidecar: Sidecar, source: Source, told: Copied) -> BroughtBack | None:

@@ -16,7 +16,7 @@ from dulwich.objects import parse_tree
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import commits
-from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore, Reads
 
 
 class Adds(Protocol):
@@ -75,7 +75,7 @@ def load(store: ObjectStore, ref_value: str | None) -> tuple[dict[str, bytes], d
     return found, held
 
 
-def find(store: ObjectStore, ref_value: str | None, commit: str) -> bytes | None:
+def find(store: Reads, ref_value: str | None, commit: str) -> bytes | None:
     """The raw id of one commit's note blob, reading only the trees along the way."""
     if ref_value is None:
         return None
@@ -91,7 +91,7 @@ def find(store: ObjectStore, ref_value: str | None, commit: str) -> bytes | None
             return None
 
 
-def _tree_of(store: ObjectStore, commit: str) -> bytes:
+def _tree_of(store: Reads, commit: str) -> bytes:
     data = store.read(bytes.fromhex(commit), b"commit")[1]
     return bytes.fromhex(commits.parse(data, commit).tree)
 

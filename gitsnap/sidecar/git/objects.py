@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ShaFile
@@ -33,6 +33,13 @@ _NOT_READABLE = (
     errno.ENOTDIR,
     errno.ELOOP,
 )
+
+
+class Reads(Protocol):
+    """What gives objects, such as an ObjectStore."""
+
+    def read(self, oid: bytes, expected: bytes | None = None, /) -> tuple[bytes, bytes]:
+        """(type, content) of an object; IntegrityError where there is none."""
 
 
 class ObjectStore(DiskObjectStore):

@@ -6,7 +6,7 @@ from binascii import unhexlify
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha1
 from operator import lt
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
@@ -14,19 +14,12 @@ from dulwich.objects import parse_tree
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.paths import decode_component, encode_component
-from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.objects import ObjectStore, Reads
 
 DIRECTORY, LINK = 0o040000, 0o120000
 # Looked up once, because access to an enumeration's members is slow.
 _DIR, _LINK = Type.DIR, Type.LINK
 _MODES = frozenset({0o100644, 0o100755, LINK, DIRECTORY})
-
-
-class Reads(Protocol):
-    """What gives the objects of trees, such as an ObjectStore."""
-
-    def read(self, oid: bytes, expected: bytes | None = None, /) -> tuple[bytes, bytes]:
-        """(type, content) of an object; IntegrityError where there is none."""
 
 
 class Leaf(NamedTuple):

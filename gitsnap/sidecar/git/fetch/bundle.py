@@ -54,6 +54,10 @@ class Bundle:
         """Release its descriptor."""
         self._file.close()
 
+    def parts(self) -> Sequence[Self]:
+        """The one pack."""
+        return (self,)
+
     def fetch(self, _: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Take its pack, all of it. GitsnapError where it builds on what is not in `haves` (hex ids)."""
         lacking = [oid for oid in self.needs if oid not in haves]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -27,9 +27,10 @@ from gitsnap.sidecar.files import private_create, sync_directory
 from gitsnap.sidecar.git import commits, deltas, trees
 from gitsnap.sidecar.git.deflate import IsalError
 from gitsnap.sidecar.git.delta_chains import DeltaChains
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_file import place
 from gitsnap.sidecar.git.pack_read import TYPES, PackData
-from gitsnap.sidecar.git.pack_write import WrittenPack
+from gitsnap.sidecar.git.pack_write import WrittenPack, deflate, entry_header
 
 _TRAILER = 20
 _PIECE = 1 << 18
@@ -54,9 +55,13 @@ class _Unindexed(NamedTuple):
 
 
 class IncomingPack:
-    """A pack that is being received into the directory `scratch`. write() all of it, check(), then place() it."""
+    """A pack that is being received into the directory `scratch`. write() all of it, check(), then place() it.
 
-    def __init__(self, scratch: str) -> None:
+    Where it has deltas of objects that are `there` already, these are added, as `git index-pack --fix-thin` does.
+    """
+
+    def __init__(self, scratch: str, there: ObjectStore | None = None) -> None:
+        self._there = there
         self.path = os.path.join(scratch, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
         self._file = os.fdopen(private_create(self.path), "w+b", buffering=1 << 18)
         self.size = 0
@@ -93,7 +98,14 @@ class IncomingPack:
         count = self._require_whole()
         observer.started("checking", count, self.size)
         found = [self._entry(start, observer) for start in self._starts(count)]
-        self._resolve([e for e in found if e.base is not None], observer)
+        waiting = self._resolve([e for e in found if e.base is not None])
+        if waiting and self._complete(waiting, count):
+            waiting = self._resolve(waiting)
+        if waiting:
+            raise IntegrityError(
+                f"the pack that came is not complete: {len(waiting)} of its objects build on others that it "
+                "does not hold"
+            )
         observer.finished()
 
     def place(self, objects: str) -> WrittenPack:
@@ -237,10 +249,29 @@ class IncomingPack:
     def _name(self, oid: bytes, crc: int, start: int) -> None:
         self.index.setdefault(oid, (crc, start))
 
-    def _resolve(self, waiting: list[_Entry], observer: Observer) -> None:
-        """Compute the ids of what is stored as deltas, each after its base, which is mostly remembered then."""
+    def _complete(self, waiting: Iterable[_Entry], count: int) -> bool:
+        """Add the bases that are there already to the pack; whether there were any."""
+        lacking = sorted({e.base for e in waiting if isinstance(e.base, bytes)} - self.index.keys())
+        there = [oid for oid in lacking if self._there is not None and oid in self._there]
+        if not there or self._there is None:
+            return False
+        self.rewind(self.size - _TRAILER)
+        for oid in there:
+            name, content = self._there.read(oid)
+            number = next(number for number, each in TYPES.items() if each == name)
+            packed = entry_header(number, len(content)) + deflate(content)
+            self.index[oid] = isal_zlib.crc32(packed), self.size
+            self.write(packed)
+        self.end(count + len(there))
+        self._file.flush()
+        self._trailer = os.pread(self._file.fileno(), _TRAILER, self.size - _TRAILER)
+        return True
+
+    def _resolve(self, waiting: list[_Entry]) -> list[_Entry]:
+        """Compute the ids of what is stored as deltas, each after its base, which is mostly remembered then; those of
+        which the base is not in the pack."""
         if not waiting:
-            return
+            return []
         of: dict[bytes | int, list[_Entry]] = {}
         for entry in waiting:
             if entry.base is not None:
@@ -252,7 +283,7 @@ class IncomingPack:
             def locate(oid: bytes) -> tuple[_Unindexed, int] | None:
                 return (pack, self.index[oid][1]) if oid in self.index else None
 
-            chains, done = DeltaChains(locate), 0
+            chains = DeltaChains(locate)
             stack = [(start, oid) for oid, (_, start) in self.index.items()]
             while stack:
                 start, oid = stack.pop()
@@ -263,14 +294,9 @@ class IncomingPack:
                     require_well_formed(TYPES[kind], content, sha1.digest())
                     self._name(sha1.digest(), entry.crc, entry.start)
                     stack.append((entry.start, sha1.digest()))
-                    done += 1
         finally:
             data.close()
-        if done != len(waiting):
-            raise IntegrityError(
-                f"the pack that came is not complete: {len(waiting) - done} of its objects build on others that it "
-                "does not hold"
-            )
+        return [entry for entries in of.values() for entry in entries]
 
 
 def require_well_formed(kind: bytes, content: bytes, oid: bytes) -> None:

@@ -15,6 +15,17 @@ from gitsnap.sidecar.git.fetch.directory import Directory, is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 
 
+class Part(Protocol):
+    """One pack to receive, and the refs that it leads to, by full names."""
+
+    @property
+    def refs(self) -> Mapping[str, str]:
+        """Hex ids."""
+
+    def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
+        """Write into a pack what the commits `wants` (hex ids) lead to, and `haves` do not. Raises GitsnapError."""
+
+
 class Source(Protocol):
     """A repository, a bundle or a server to receive from; nothing of it is believed.
 
@@ -43,6 +54,9 @@ class Source(Protocol):
 
     def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Write into a pack what the commits `wants` (hex ids) lead to, and `haves` do not. Raises GitsnapError."""
+
+    def parts(self) -> Sequence[Part]:
+        """What comes in packs of its own, in their order: itself, mostly."""
 
     def __enter__(self) -> Self:
         """Itself."""

@@ -1,0 +1,111 @@
+"""What can be received from, encrypted bundles and folders of bundles among it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+from gitsnap.core import bundle as form
+from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.events import Observer
+from gitsnap.ops.remote import bundle, bundle_folder
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git.fetch import source as plain
+from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
+from gitsnap.sidecar.git.fetch.source import Source
+from gitsnap.sidecar.git.pack_check import Reading
+
+_FOLDER = "bundles:"
+_PIECE = 1 << 18
+
+
+@dataclass(slots=True)
+class Chain:
+    """Bundles that build on each other, as one source: what the last one names, in as many packs as there are.
+
+    `name` is how it is shown, `path` where it lies. `key` is the file that opens what is encrypted.
+    """
+
+    name: str
+    path: str
+    files: Sequence[str]
+    key: str | None
+    refs: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, IntegrityError] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _links: list[_Link] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with _Link(self.files[-1], self.key).open() as (heading, _):
+            self.refs = {ref: oid for ref, oid in heading.refs.items() if ref != "HEAD"}
+        self._links = [_Link(file, self.key) for file in self.files]
+
+    def parts(self) -> Sequence[_Link]:
+        """The bundles in their order."""
+        return self._links
+
+    def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
+        """The pack of the only one that there is."""
+        [link] = self.parts()
+        link.fetch(wants, haves, into, observer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """One bundle of several. `refs` are known once it was read."""
+
+    path: str
+    key: str | None
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[form.Heading, Reading]]:
+        with bundle.opened(self.path, self.key) as read:
+            reading = Reading(read)
+            yield form.read_heading(reading.line), reading
+
+    def fetch(self, _: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
+        """Take its pack. GitsnapError where it builds on what is not in `haves` (hex ids)."""
+        with self.open() as (heading, reading):
+            lacking = {oid: word for oid, word in heading.needs.items() if oid not in haves}
+            if lacking:
+                oid, word = next(iter(lacking.items()))
+                raise GitsnapError(
+                    f"the bundle {self.path} builds on {word or oid}, which is not here",
+                    kind="bundle-incomplete",
+                    path=self.path,
+                    hint="begin with the first bundle of the chain, and pull the others",
+                )
+            observer.started("copying")
+            while data := reading.take(_PIECE):
+                into.write(data)
+                observer.advanced(0, len(data))
+            observer.finished()
+            self.refs = heading.refs
+
+
+def open_source(text: str, cwd: str, identity: str | None = None) -> Source:
+    """What `text` names: a folder of bundles (`bundles:PATH`), an encrypted bundle that `identity` opens, or whatever
+    git has. Raises UsageError, NoSidecarError, GitsnapError."""
+    if text.startswith(_FOLDER):
+        folder = os.path.realpath(os.path.join(cwd, text.removeprefix(_FOLDER)))
+        return Chain(f"{_FOLDER}{folder}", folder, bundle_folder.chain(folder), identity)
+    path = os.path.realpath(os.path.join(cwd, text))
+    if os.path.isfile(path) and _encrypted(path):
+        return Chain(path, path, [path], identity)
+    return plain.open_source(text, cwd)
+
+
+def _encrypted(path: str) -> bool:
+    with suppress(OSError, IntegrityError), open(files.opened(path), "rb") as file:
+        return file.read(64).startswith(form.AGE)
+    return False

@@ -1,0 +1,50 @@
+"""What was last written into each folder of bundles: of an encrypted one nobody here could tell otherwise.
+
+Lose it, and the next bundle in a folder is a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import files
+from gitsnap.sidecar.repository import Sidecar
+
+_FILE = "bundles.json"
+
+
+class Last(NamedTuple):
+    """The last bundle in a folder: its file's name and size in bytes, the bundle's own name, and the refs in it."""
+
+    file: str
+    size: int
+    name: str
+    refs: Mapping[str, str]
+
+
+def load(sidecar: Sidecar, folder: str) -> Last | None:
+    """What was written into `folder` (absolute) last; None where that is not known."""
+    with suppress(IntegrityError, ValueError, KeyError, TypeError, AttributeError):
+        found: Any = _all(sidecar)[folder]
+        return Last(str(found["file"]), int(found["size"]), str(found["name"]), {**found["refs"]})
+    return None
+
+
+def save(sidecar: Sidecar, folder: str, last: Last) -> None:
+    """This is the last one in `folder` now; durable."""
+    found: dict[str, object] = {}
+    with suppress(IntegrityError, ValueError, TypeError):
+        found = _all(sidecar)
+    found[folder] = {"file": last.file, "size": last.size, "name": last.name, "refs": {**last.refs}}
+    files.replace(sidecar.own(_FILE), json.dumps(found, indent=1).encode(), sidecar.scratch)
+
+
+def _all(sidecar: Sidecar) -> dict[str, object]:
+    held = json.loads(files.read(sidecar.own(_FILE)) or b"{}")
+    if not isinstance(held, dict):
+        raise TypeError(_FILE)
+    return held

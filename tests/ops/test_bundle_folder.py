@@ -1,0 +1,191 @@
+"""A folder of bundles: each push is the next link, a broken chain begins anew, and git alone reads all of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.model import Snapshot
+from gitsnap.ops.capture.request import Request
+from gitsnap.ops.process import age
+from gitsnap.ops.remote import bundle, bundle_folder
+from gitsnap.ops.remote.bundle_folder import FolderOptions, FolderPush
+from gitsnap.ops.store import retention
+from gitsnap.sidecar.git import refs
+from tests.support.inprocess import Protected, bare_git, workspace
+
+
+@pytest.fixture
+def place() -> Iterator[Protected]:
+    with workspace() as top:
+        (top / "app").mkdir()
+        (top / "disk").mkdir()
+        with Protected(top / "app", top / "home") as found:
+            yield found
+
+
+@pytest.fixture
+def disk(place: Protected) -> Path:
+    return place.root.parent / "disk"
+
+
+def take(place: Protected, text: str) -> Snapshot:
+    (place.root / "f").write_text(text)
+    return place.take().snapshot
+
+
+def push(place: Protected, disk: Path, **more: object) -> FolderPush:
+    return bundle_folder.push(place.sidecar, str(disk), place.settings, FolderOptions(place.now, **more))  # type: ignore[arg-type]
+
+
+def names(disk: Path) -> list[str]:
+    return sorted(p.name for p in disk.iterdir() if p.name != "SHA256SUMS")
+
+
+def mirror(disk: Path, where: Path) -> dict[str, str]:
+    """What git makes of the last cycle; the refs."""
+    first, *others = bundle_folder.chain(str(disk))
+    subprocess.run(["git", "clone", "-q", "--mirror", first, where], check=True)
+    for each in others:
+        command = ["git", "--git-dir", str(where), "fetch", "-q", "--prune", each, "+refs/*:refs/*"]
+        subprocess.run(command, check=True)
+    subprocess.run(["git", "--git-dir", where, "fsck", "--full", "--strict"], check=True, capture_output=True)
+    lines = bare_git(where, "for-each-ref", "--format=%(refname) %(objectname)").decode().split()
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+def same_as_here(place: Protected, found: dict[str, str]) -> None:
+    lines = place.git("for-each-ref", "--format=%(refname) %(objectname)").decode().split()
+    mine = dict(zip(lines[::2], lines[1::2], strict=True))
+    kept = {r: v for r, v in mine.items() if not r.startswith(("refs/notes/", refs.DELETED))}
+    assert {r: v for r, v in found.items() if r in kept or r.startswith("refs/gitsnap/s")} == kept
+
+
+def test_each_push_is_a_link_and_nothing_new_is_none(place: Protected, disk: Path) -> None:
+    for number in range(3):
+        take(place, f"{number}")
+        assert push(place, disk).written is not None
+        assert push(place, disk).written is None
+    assert names(disk) == [
+        "000001-000001-full.bundle",
+        "000001-000002-more.bundle",
+        "000001-000003-more.bundle",
+    ]
+    looked = bundle.verify(bundle_folder.chain(str(disk)))
+    assert all(each.ok and each.complete for each in looked)
+    assert [each.checked.label.number for each in looked] == [1, 2, 3]  # type: ignore[union-attr]
+    subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=disk, check=True)
+    same_as_here(place, mirror(disk, disk.parent / "m.git"))
+
+
+def test_what_changed_without_a_snapshot_goes_too(place: Protected, disk: Path) -> None:
+    one, _ = take(place, "1"), take(place, "2")
+    push(place, disk)
+    retention.pin(place.sidecar, one.id, place.settings)
+    assert push(place, disk).written is not None
+    take(place, "3")
+    two = place.snapshots()[1]
+    retention.delete(place.sidecar, [two.id], place.settings, now=place.now)
+    push(place, disk)
+    found = mirror(disk, disk.parent / "m.git")
+    assert refs.PINS + one.id in found and refs.SNAPSHOTS + two.id not in found
+    same_as_here(place, found)
+
+
+def test_a_file_that_is_gone_or_changed_begins_a_new_cycle(place: Protected, disk: Path) -> None:
+    take(place, "1")
+    push(place, disk)
+    take(place, "2")
+    push(place, disk)
+    os.unlink(disk / "000001-000002-more.bundle")
+    with pytest.raises(UsageError):
+        bundle_folder.chain(str(disk.parent))
+    push(place, disk)
+    assert names(disk)[-1] == "000002-000001-full.bundle"
+    take(place, "3")
+    with open(disk / names(disk)[-1], "ab") as file:
+        file.write(b"x")
+    push(place, disk)
+    assert names(disk)[-1] == "000003-000001-full.bundle"
+    os.unlink(place.store / "gitsnap/bundles.json")
+    push(place, disk)
+    assert names(disk)[-1] == "000004-000001-full.bundle"
+
+
+def test_a_hole_in_a_cycle_is_told_by_name(place: Protected, disk: Path) -> None:
+    for number in range(3):
+        take(place, f"{number}")
+        push(place, disk)
+    os.unlink(disk / "000001-000002-more.bundle")
+    with pytest.raises(GitsnapError, match=r"000001-000002-more\.bundle is missing"):
+        bundle_folder.chain(str(disk))
+
+
+def test_cycles_end_and_only_so_many_stay(place: Protected, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle_folder, "_LINKS", 2)
+    (disk / "mine.txt").write_text("mine")
+    for number in range(7):
+        take(place, f"{number}")
+        push(place, disk, keep=2)
+    assert names(disk) == [
+        "000003-000001-full.bundle",
+        "000003-000002-more.bundle",
+        "000004-000001-full.bundle",
+        "mine.txt",
+    ]
+    subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS"], cwd=disk, check=True)
+
+
+def test_nothing_is_written_where_it_is_only_asked(place: Protected, disk: Path) -> None:
+    take(place, "1")
+    push(place, disk, dry_run=True)
+    assert list(disk.iterdir()) == []
+    with pytest.raises(GitsnapError) as told:
+        push(place, disk / "absent")
+    assert "mounted" in (told.value.hint or "")
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_an_encrypted_chain_and_one_that_is_to_be(place: Protected, disk: Path) -> None:
+    key = disk.parent / "key"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    said = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    take(place, "1")
+    push(place, disk)
+    for number in (2, 3):
+        take(place, f"{number}")
+        push(place, disk, recipients=age.recipients([said], []))
+    assert names(disk)[1:] == ["000002-000001-full.bundle.age", "000002-000002-more.bundle.age"]
+    assert all(each.ok and each.complete for each in bundle.verify(bundle_folder.chain(str(disk)), str(key)))
+
+
+def test_a_purge_is_sent_anew(place: Protected, disk: Path) -> None:
+    from gitsnap.ops.store import purge
+
+    (place.root / "key.pem").write_text("secret")
+    take(place, "1")
+    push(place, disk)
+    take(place, "2")
+    purge.run(place.sidecar, [b"key.pem"], place.settings, now=place.now, dry_run=False, confirm=lambda _: True)
+    place.reopen()
+    assert push(place, disk).written is not None
+    same_as_here(place, mirror(disk, disk.parent / "m.git"))
+
+
+def test_upgrades_and_rollbacks_go_once(place: Protected, disk: Path) -> None:
+    one = take(place, "1")
+    take(place, "2")
+    place.rollback(one.id)
+    push(place, disk)
+    place.take(Request())
+    (place.root / "f").write_text("x")
+    place.take()
+    made = push(place, disk).written
+    assert made is not None and any(ref.startswith(refs.ROLLBACKS) for ref in made.heading.refs)
+    same_as_here(place, mirror(disk, disk.parent / "m.git"))
