@@ -17,7 +17,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -25,7 +25,7 @@ from typing import Literal
 
 from gitsnap import __version__
 from gitsnap.config import environment, files
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
@@ -40,6 +40,10 @@ from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
+from gitsnap.ops.sets import result as sets
+from gitsnap.ops.sets.members import Member, belongs_to, named, require_apart
+from gitsnap.ops.sets.result import SetUpgraded
+from gitsnap.ops.sets.upgrade import SetUpgrade
 from gitsnap.ops.store import locate, sign, signers
 from gitsnap.ops.store.sign import Signed
 from gitsnap.ops.upgrade.lifecycle import Upgrade
@@ -60,7 +64,7 @@ class UpgradeFailedError(GitsnapError):
     exit_code = 20
     kind = "upgrade-failed"
 
-    def __init__(self, message: str, result: Upgraded) -> None:
+    def __init__(self, message: str, result: Upgraded | SetUpgraded) -> None:
         super().__init__(message)
         self.result = result
 
@@ -213,19 +217,27 @@ class Guard:
     """An upgrade around a `with` block: rolled back when the block raises or a check fails. See `guard`."""
 
     def __init__(
-        self, installation: Installation, wanted: UpgradeRequest, observe: Callable[[Event], object] | None
+        self,
+        installations: Sequence[Installation],
+        wanted: UpgradeRequest,
+        observe: Callable[[Event], object] | None,
     ) -> None:
-        self._installation, self._wanted, self._observe = installation, wanted, observe
-        self._opened: Sidecar | None = None
-        self._upgrade: Upgrade | None = None
-        self._act: Act | None = None
-        self.result: Upgraded | None = None
+        self._installations, self._wanted, self._observe = tuple(installations), wanted, observe
+        self._opened = ExitStack()
+        self._upgrade: Upgrade | SetUpgrade | None = None
+        self._acts: list[tuple[Sidecar, Act]] = []
+        self.result: Upgraded | SetUpgraded | None = None
         self.observe_error: Exception | None = None
 
     @property
     def installation(self) -> Installation:
-        """The directory that is upgraded."""
-        return self._installation
+        """The directory that is upgraded; the first of several."""
+        return self._installations[0]
+
+    @property
+    def installations(self) -> tuple[Installation, ...]:
+        """All that are."""
+        return self._installations
 
     @property
     def id(self) -> str:
@@ -234,36 +246,49 @@ class Guard:
 
     @property
     def pre(self) -> Snapshot | None:
-        """The snapshot before the upgrade; None before `prepare`."""
-        return self._upgrade.result.pre if self._upgrade and self._upgrade.result else None
+        """The snapshot before the upgrade, the first directory's; None before `prepare`."""
+        return self._first_snapshot(self._upgrade) if self._upgrade else None
+
+    def _first_snapshot(self, upgrade: Upgrade | SetUpgrade) -> Snapshot:
+        found = upgrade.result
+        assert found is not None
+        return found.parts[self.installation.path].pre if isinstance(found, SetUpgraded) else found.pre
 
     def prepare(self) -> Snapshot:
-        """Take and verify the first snapshot now, perhaps in another thread; entering the block waits for nothing then.
+        """Take and verify the first snapshots now, perhaps in another thread; entering the block does not wait then.
 
         Nothing may be changed before this returns. When it raises, there is no upgrade and nothing to undo.
         """
-        if self._upgrade is not None and self._upgrade.result is not None:
-            return self._upgrade.result.pre
-        opened = locate.open_sidecar(locate.Place(self._installation.path, self._installation.store))
-        act = _act("guard", self._installation.settings)
-        act.attach(opened)
-        upgrade = Upgrade(
-            opened,
-            self._wanted,
-            self._installation.settings,
-            clock=lambda: datetime.now(UTC),
-            tell=self._tell,
-        )
+        if self._upgrade is not None:
+            return self._first_snapshot(self._upgrade)
         try:
-            pre = upgrade.begin()
+            upgrade = self._begin()
+            upgrade.begin()
             upgrade.start()
-            close_to_others(opened)
+            for sidecar, _ in self._acts:
+                close_to_others(sidecar)
         except BaseException as error:
-            _ended(act, getattr(error, "exit_code", 1), error)
-            opened.close()
+            for _, act in self._acts:
+                _ended(act, getattr(error, "exit_code", 1), error)
+            self._acts.clear()
+            self._opened.close()
             raise
-        self._opened, self._upgrade, self._act = opened, upgrade, act
-        return pre
+        self._upgrade = upgrade
+        return self._first_snapshot(upgrade)
+
+    def _begin(self) -> Upgrade | SetUpgrade:
+        for each in self._installations:
+            sidecar = self._opened.enter_context(locate.open_sidecar(locate.Place(each.path, each.store)))
+            act = _act("guard", each.settings)
+            act.attach(sidecar)
+            self._acts.append((sidecar, act))
+        if len(self._acts) == 1:
+            settings = self.installation.settings
+            return Upgrade(self._acts[0][0], self._wanted, settings, clock=_now, tell=self._tell)
+        members = [Member(sidecar, i.settings) for (sidecar, _), i in zip(self._acts, self._installations, strict=True)]
+        for member in members:
+            belongs_to(member, named(members))
+        return SetUpgrade(members, self._wanted, clock=_now, directory=os.getcwd(), tell=self._tell)
 
     def _tell(self, event: Event) -> None:
         if self._observe is None:
@@ -284,23 +309,34 @@ class Guard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         assert self._upgrade is not None
-        assert self._opened is not None
         problem = "" if error is None else f"{type(error).__name__}: {error}".rstrip(": ")
-        try:
+        with self._opened:
             self.result = result = self._upgrade.finish(problem, waiter=Polling())
-            assert self._act is not None
-            _ended(self._act, _EXIT_CODES.get(result.outcome, 0))
-            close_to_others(self._opened)
-        finally:
-            self._opened.close()
-        if result.outcome is Outcome.ROLLBACK_FAILED:
-            raise failed(result, f"gitsnap -C {self._installation.path} rollback {result.pre.id}") from error
-        if error is None and result.broke_off and result.outcome is Outcome.KEPT:
-            raise broke_off(result, f"gitsnap -C {self._installation.path} rollback {result.pre.id}")
-        if error is None and result.failure:
-            came = "rolled back" if result.outcome is Outcome.ROLLED_BACK else "kept"
-            raise UpgradeFailedError(f"{result.failure}; the directory was {came}", result)
+            for sidecar, act in self._acts:
+                _ended(act, _EXIT_CODES.get(result.outcome, 0))
+                close_to_others(sidecar)
+        self._raise_end(result, error)
         return False
+
+    def _raise_end(self, result: Upgraded | SetUpgraded, error: BaseException | None) -> None:
+        """Raise what it is where that is no good end, and the block has raised nothing that says so."""
+        where = " ".join(f"-C {each.path}" for each in self._installations)
+        of_all = isinstance(result, SetUpgraded)
+        back = f"gitsnap {where} rollback {result.upgrade}@pre"
+        if result.outcome is Outcome.ROLLBACK_FAILED:
+            raise (sets.failed(result, back) if isinstance(result, SetUpgraded) else failed(result, back)) from error
+        if error is not None:
+            return
+        if result.broke_off and result.outcome is Outcome.KEPT:
+            raise sets.broke_off(result, back) if isinstance(result, SetUpgraded) else broke_off(result, back)
+        if result.failure:
+            came = "rolled back" if result.outcome is Outcome.ROLLED_BACK else "kept"
+            what = "directories were" if of_all else "directory was"
+            raise UpgradeFailedError(f"{result.failure}; the {what} {came}", result)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa: A001 - gitsnap.open(…) is its name
@@ -313,7 +349,7 @@ def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa
 
 def guard(
     directory: Path,
-    *,
+    *others: Path,
     label: str = "",
     message: str = "",
     checks: Sequence[str | Callable[[], object]] = (),
@@ -331,7 +367,13 @@ def guard(
     a check fails, the same with UpgradeFailedError. RollingBackFailedError carries both causes. `observe` gets every
     event as it happens (docs/reference/events.md), in the thread that works. What it raises before the block ends the
     upgrade; after that it is kept in `observe_error`, and it is called no more.
+
+    With `others` it is one upgrade of several directories: all first snapshots stand before anything starts, all go
+    back when it fails, and `result` has the `parts`, by directory. Shell commands then run where the program stands.
     """
+    if others and store is not None:
+        raise UsageError("a store is the sidecar of one directory", hint="leave it out: each has its own")
+    guarded = [open(each, store=store) for each in _apart([directory, *others])]
     wanted = UpgradeRequest(
         label=label,
         message=message,
@@ -339,8 +381,15 @@ def guard(
         check_timeout=check_timeout,
         on_failure=OnFailure(on_failure),
         incomplete=incomplete,
+        directories=tuple(i.path for i in guarded) if others else (),
     )
-    return Guard(open(directory, store=store), wanted, observe)
+    return Guard(guarded, wanted, observe)
+
+
+def _apart(directories: Sequence[Path]) -> Sequence[Path]:
+    """UsageError where one is named twice, or lies in another."""
+    require_apart([os.path.realpath(each) for each in directories])
+    return directories
 
 
 __all__ = [
@@ -352,6 +401,7 @@ __all__ = [
     "Outcome",
     "Restored",
     "RollingBackFailedError",
+    "SetUpgraded",
     "Signature",
     "Signed",
     "Snapshot",

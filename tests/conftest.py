@@ -25,16 +25,19 @@ _STARTING = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.syst
 
 # No test is timed: a machine with other work on it may take as long as it likes for an example.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("untimed", _UNTIMED)
+# A run tries other examples than the last one did: many runs of few find what one of many finds.
+settings.register_profile("usual", _UNTIMED, max_examples=50)
 settings.register_profile("quick", _UNTIMED, max_examples=15)
-settings.load_profile("untimed")
+settings.register_profile("thorough", _UNTIMED, max_examples=100)
+settings.load_profile("usual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--quick` is for every few minutes, the whole for every commit."""
+    """`--quick` is for every few minutes, the whole for every commit, `--thorough` for `make torture`."""
     parser.addoption(
         "--quick", action="store_true", help="leave out what starts another program, and what is marked as long"
     )
+    parser.addoption("--thorough", action="store_true", help="try properties on twice as many examples")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,11 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.chmod(where, 0o755)
         config.option.basetemp = os.path.join(where, "run")
         config.add_cleanup(lambda: shutil.rmtree(where, ignore_errors=True))
+    if config.option.thorough:
+        settings.load_profile("thorough")
     if config.option.quick:
         settings.load_profile("quick")
         config.pluginmanager.register(_Quick())
-    else:
-        forking.prepare()
+    elif hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        # Who only hands out tests to others runs nothing.
+        config.add_cleanup(forking.prepare())
 
 
 class _Quick:

@@ -200,3 +200,80 @@ def test_a_guard_that_fails_tells_the_hooks(installation: Path, tmp_path: Path) 
     event = json.loads(told.read_text())
     assert (event["action"], event["outcome"], event["cause"]) == ("guard", "rolled-back", "RuntimeError: no")
     assert (installation / "bin/shop").read_bytes() != b"broken"
+
+
+@pytest.fixture
+def three(tmp_path: Path, gitsnap_home: Path) -> list[Path]:
+    found = [tmp_path / name for name in ("app", "etc", "data")]
+    for root in found:
+        root.mkdir()
+        (root / "version").write_text("1\n")
+    return found
+
+
+def upgrade_all(three: list[Path]) -> None:
+    for root in three:
+        (root / "version").write_text("2\n")
+        (root / "added").write_text("more\n")
+
+
+def versions(three: list[Path]) -> list[str]:
+    return [(root / "version").read_text().strip() for root in three]
+
+
+def test_several_directories_are_kept_as_one(three: list[Path]) -> None:
+    seen: list[gitsnap.Event] = []
+    with gitsnap.guard(*three, label="v2", checks=["true"], observe=seen.append) as upgrade:
+        assert [i.path for i in upgrade.installations] == [*map(str, three)]
+        assert upgrade.pre is not None
+        upgrade_all(three)
+    assert isinstance(upgrade.result, gitsnap.SetUpgraded)
+    assert (upgrade.result.outcome, upgrade.result.verified) == (gitsnap.Outcome.KEPT, True)
+    assert list(upgrade.result.parts) == [*map(str, three)]
+    assert {event.upgrade for event in seen} == {upgrade.id}
+    for root in three:
+        assert [s.kind for s in gitsnap.open(root).snapshots()] == ["pre", "post"]
+
+
+@pytest.mark.parametrize("how", ["raises", "check"])
+def test_several_directories_go_back_as_one(three: list[Path], how: str) -> None:
+    checks = [lambda: how != "check"]
+    expected = gitsnap.UpgradeFailedError if how == "check" else ZeroDivisionError
+    with pytest.raises(expected), gitsnap.guard(*three, checks=checks) as upgrade:
+        upgrade_all(three)
+        if how == "raises":
+            raise ZeroDivisionError
+    assert versions(three) == ["1"] * 3
+    assert not any((root / "added").exists() for root in three)
+    assert upgrade.result is not None
+    assert (upgrade.result.outcome, upgrade.result.verified) == (gitsnap.Outcome.ROLLED_BACK, True)
+    for root in three:
+        lines = run_gitsnap("-C", root, "--json", "audit").stdout
+        last = json.loads(lines)["audit"][-1]
+        assert (last["action"], last["outcome"]) == ("guard", "rolled-back")
+        assert last["details"]["installations"] == [*map(str, three)]
+
+
+def test_several_directories_one_of_which_cannot_be_had(three: list[Path]) -> None:
+    with gitsnap.guard(three[2]), pytest.raises(gitsnap.GitsnapError, match="under way"):
+        gitsnap.guard(*three).prepare()
+    for root in three[:2]:
+        assert gitsnap.open(root).snapshots() == []
+    with pytest.raises(gitsnap.GitsnapError, match="named twice"):
+        gitsnap.guard(three[0], three[0])
+    with pytest.raises(gitsnap.GitsnapError, match="the sidecar of one directory"):
+        gitsnap.guard(*three, store=three[0])
+
+
+def test_a_program_that_is_killed_in_between(three: list[Path]) -> None:
+    code = f"""
+import os, gitsnap
+with gitsnap.guard(*{[*map(str, three)]!r}):
+    for root in {[*map(str, three)]!r}:
+        open(root + "/version", "w").write("2")
+    os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY)
+    assert versions(three) == ["2"] * 3
+    run_gitsnap("-C", three[1], "recover")
+    assert versions(three) == ["1"] * 3

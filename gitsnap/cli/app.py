@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from enum import Enum, auto
 from functools import cache
+from inspect import get_annotations
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -119,9 +120,15 @@ def command(
             hidden=group is None,
             add_help_option=own,
             context_settings=follows.settings,
-        )(function)
+        )(_evaluated(function))
 
     return register
+
+
+def _evaluated(function: Function) -> Function:
+    """The same with its annotations as what they stand for. The parser compiles each that is text five times over."""
+    function.__annotations__ = get_annotations(function, eval_str=True)
+    return function
 
 
 def parse(arguments: list[str]) -> tuple[Any, Line]:
@@ -167,6 +174,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
+@_evaluated
 def options(
     context: typer.Context,
     directory: Annotated[

@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from gitsnap.__main__ import main
-from tests.support import processes
+from tests.support import forking, processes
 from tests.support.installation import run_gitsnap
 
 # Every command that only looks, with arguments that suit any protected installation that has a snapshot.
@@ -55,6 +55,9 @@ READ_ONLY = (
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 ID = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ-[a-z0-9._-]+")
 _KINDS = {"manual", "pre", "post", "safety", "imported"}
+
+# Nothing that tests ask of it takes as long.
+_SECONDS = 300
 
 Check = Callable[[Any], bool]
 
@@ -175,7 +178,10 @@ def failure(text: str, code: int, kind: str | None = None) -> dict[str, Any]:
 
 
 def forked(*args: str | Path, home: Path) -> CompletedProcess[bytes]:
-    """Run gitsnap as a forked process that has loaded it already: for tests that run it hundreds of times."""
+    """Run gitsnap as a forked process, in which what the test has replaced is replaced as well."""
+    if forking.unpatched():
+        begun = forking.Start(tuple(map(str, args)), None, {**os.environ, "GITSNAP_HOME": str(home)})
+        return CompletedProcess(args, *forking.raw(begun, _SECONDS))
     processes.load_all()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
@@ -192,7 +198,7 @@ def _run(args: list[str], home: Path, out: int, err: int) -> None:
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", encoding="utf-8")
         os.environ["GITSNAP_HOME"] = str(home)
-        signal.alarm(300)
+        signal.alarm(_SECONDS)
         sys.argv = ["gitsnap", *args]
         main()
     except SystemExit as end:

@@ -55,6 +55,14 @@ def test_the_old_names_are_not_shown() -> None:
     assert all(app.whole().commands[name].hidden for name in _registered_by("aliases"))
 
 
+def test_what_a_function_asks_for_is_evaluated_once() -> None:
+    """The parser evaluates what is text again and again, which takes longer than all that `list` does."""
+    app.whole()
+    functions = [app.options, *(c.callback for c in app.app.registered_commands if c.callback)]
+    assert len(functions) > 40
+    assert [f.__name__ for f in functions for asked in f.__annotations__.values() if isinstance(asked, str)] == []
+
+
 def test_no_two_commands_have_one_place_in_the_help() -> None:
     app.whole()
     places = [place for place in app._places.values() if place[0] is not None]

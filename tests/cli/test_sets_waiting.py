@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -384,3 +385,24 @@ def test_hooks_of_each_are_told_of_all(shop: ShopOfThree, tmp_path: Path) -> Non
     shop.at(0, "run", "--", "true")
     (line,) = (tmp_path / "app.told").read_text().splitlines()
     assert json.loads(line)["installations"] == []
+
+
+def test_the_trail_says_what_came_of_it_in_each(shop: ShopOfThree) -> None:
+    """Who was not there reads that edits stayed, where they did, and which directories it was."""
+    with shop.running(*soaking(shop, "--keep-edits"), *shop.upgrade("2-broken")) as run:
+        run.wait_for("soak-started")
+        (shop.roots[1] / "mine").write_text("kept\n")
+        shop.fail()
+        run.ends(20)
+    plain, edited = (shop.at(at, "audit").stdout for at in (0, 1))
+    for told in (plain, edited):
+        assert f"together  {', '.join(map(str, shop.roots))}" in told
+        assert "HTTP Error 500" in told or "exited with 1" in told
+    assert "the directory is as it was before, to the byte" in plain
+    assert "the upgrade is undone, and what was changed since is kept" in edited
+    assert "to the byte" not in edited
+    # What the command has started and what was kept of that.
+    shop.ctl("start")
+    shop.gitsnap("run", "--", *shop.upgrade("3"))
+    kept = shop.at(0, "audit").stdout
+    assert re.search(r"it left +the process \d+, .*server\.py.*, which ran on", kept)

@@ -8,7 +8,9 @@
  * calls of these names. -l: one line for each call that counted. -r: `calls N`, `fired 0|1` and `exit CODE` at the end.
  * -x: a shell command that runs when the fault fires, before the kill (a power cut, say). Linux on x86-64.
  *
- * seccomp stops the calls, ptrace looks at them: calls that do not count run at full speed. */
+ * seccomp stops the calls, ptrace looks at them: calls that do not count run at full speed.
+ *
+ * As a library, `faultn` takes the same words and forks: what it returns into is traced, and is the command. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -241,12 +243,9 @@ static int options(int count, char **words) {
     return words[optind] && mask && error_number > 0 ? 0 : 2;
 }
 
-int main(int count, char **words) {
-    if (options(count, words)) {
-        fprintf(stderr, "faultn: see the head of faultn.c for its options\n");
-        return 2;
-    }
-    int status, code = 0, fired = 0, started = 0;
+/* Returns in the child alone, which is traced from there on; `started` unless an exec is still to come. */
+static void trace(int started) {
+    int status, code = 0, fired = 0;
     int counting = !strcmp(mode, "count"), from_there = !strcmp(mode, "errfrom");
     int failing = from_there || !strcmp(mode, "err");
     long calls = 0;
@@ -254,10 +253,10 @@ int main(int count, char **words) {
     if (!child) {
         ptrace(PTRACE_TRACEME, 0, 0, 0);
         raise(SIGSTOP);
+        if (log_file) fclose(log_file);
+        if (report_file) fclose(report_file);
         filter();
-        execvp(words[optind], words + optind);
-        perror(words[optind]);
-        _exit(127);
+        return;
     }
     waitpid(child, &status, 0);
     ptrace(PTRACE_SETOPTIONS, child, 0,
@@ -319,5 +318,22 @@ int main(int count, char **words) {
     }
     if (counting) fprintf(stderr, "COUNT %ld\n", calls);
     report(calls, fired, code);
-    return fired || counting ? code : 99; /* 99: there was no N-th call */
+    _exit(fired || counting ? code : 99); /* 99: there was no N-th call */
+}
+
+int faultn(int count, char **words) {
+    if (options(count, words)) return 2;
+    trace(1);
+    return 0;
+}
+
+int main(int count, char **words) {
+    if (options(count, words)) {
+        fprintf(stderr, "faultn: see the head of faultn.c for its options\n");
+        return 2;
+    }
+    trace(0);
+    execvp(words[optind], words + optind);
+    perror(words[optind]);
+    _exit(127);
 }

@@ -20,10 +20,19 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
+from tests.support import forking
 from tests.support.installation import REPOSITORY
 
 _SOURCE = Path(__file__).with_name("faultn.c")
 _BUILT = REPOSITORY / "build" / "faultn"
+_LIBRARY = _BUILT.with_suffix(".so")
+_GITSNAP = (sys.executable, "-m", "gitsnap")
+_PATCHED = "# gitsnap, patched\n"
+_AS_ITSELF = """
+import runpy, sys
+sys.argv = ["gitsnap", *sys.argv[1:]]
+runpy.run_module("gitsnap", run_name="__main__")
+"""
 _KILLED = 137
 
 
@@ -132,9 +141,10 @@ def count(argv: Sequence[str | Path], env: Mapping[str, str] | None = None, **mo
     return len(calls(argv, env, **more))  # type: ignore[arg-type]
 
 
-def gitsnap(*args: str | Path) -> list[str]:
-    """The argument vector of a gitsnap command."""
-    return [sys.executable, "-m", "gitsnap", *map(os.fspath, args)]
+def gitsnap(*args: str | Path, patch: str = "") -> list[str]:
+    """The argument vector of a gitsnap command; with `patch` executed first, which replaces something of it."""
+    start = [sys.executable, "-c", _PATCHED + patch + _AS_ITSELF] if patch else _GITSNAP
+    return [*start, *map(os.fspath, args)]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -172,18 +182,20 @@ def why_not() -> str | None:
 
 @cache
 def injector() -> Path:
-    """The compiled faultn, made when it is missing or older than its source."""
+    """The compiled faultn, made when it is missing or older than its source. The library of it lies beside it."""
     if not _is_built():
         _BUILT.parent.mkdir(exist_ok=True)
         # Several test processes may be doing this: each renames a whole one into place.
-        fresh = _BUILT.with_name(f"faultn.{os.getpid()}")
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", fresh, _SOURCE], check=True)
-        fresh.rename(_BUILT)
+        for made, options in ((_LIBRARY, ("-shared", "-fPIC")), (_BUILT, ())):
+            fresh = made.with_name(f"{made.name}.{os.getpid()}")
+            subprocess.run(["gcc", "-O2", "-Wall", *options, "-o", fresh, _SOURCE], check=True)
+            fresh.rename(made)
     return _BUILT
 
 
 def _is_built() -> bool:
-    return _BUILT.exists() and _BUILT.stat().st_mtime_ns >= _SOURCE.stat().st_mtime_ns
+    newest = _SOURCE.stat().st_mtime_ns
+    return all(made.exists() and made.stat().st_mtime_ns >= newest for made in (_BUILT, _LIBRARY))
 
 
 def _run(
@@ -195,20 +207,10 @@ def _run(
 ) -> tuple[Outcome, list[Call]]:
     with tempfile.TemporaryDirectory(prefix="faultn-") as where:
         log, report = Path(where, "log"), Path(where, "report")
-        command = [injector(), *options, "-l", log, "-r", report, "--", *argv]
-        # When the deadline passes, the injector is killed, and the kernel kills what it traces (EXITKILL).
-        done = subprocess.run(
-            command,
-            env=dict(env) if env is not None else None,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-        )
-        out, err = (data.decode("utf-8", "surrogateescape") for data in (done.stdout, done.stderr))
-        assert report.exists(), f"the fault injector failed ({done.returncode}): {err}"
+        code, out, err = _injected([*options, "-l", str(log), "-r", str(report)], argv, env, cwd, seconds)
+        assert report.exists(), f"the fault injector failed ({code}): {err}"
         facts = dict(line.split(" ", 1) for line in report.read_text().splitlines())
-        assert facts, f"the fault injector failed ({done.returncode}): {err}"
+        assert facts, f"the fault injector failed ({code}): {err}"
         made = list(_parse(log.read_text("utf-8", "surrogateescape")))
     fired, code = facts["fired"] == "1", int(facts["exit"])
     killing = options[1] in (Mode.KILL, Mode.KILL_AFTER, Mode.TORN)
@@ -221,6 +223,41 @@ def _run(
         calls=len(made),
         hit=next((c for c in made if c.number == number), None),
     ), made
+
+
+def _injected(
+    options: list[str],
+    argv: Sequence[str | Path],
+    env: Mapping[str, str] | None,
+    cwd: str | Path | None,
+    seconds: float,
+) -> tuple[int, str, str]:
+    """Run faultn; its exit code and what was written. When the deadline passes, it is killed, and the kernel kills what
+    it traces (EXITKILL). gitsnap itself is a fork, where that is what a fresh process would be.
+    """
+    environment, words = dict(os.environ if env is None else env), [os.fspath(word) for word in argv]
+    program = injector()
+    patch = words[2].removeprefix(_PATCHED).removesuffix(_AS_ITSELF) if words[2:3] and _PATCHED in words[2] else ""
+    if patch or tuple(words[:3]) == _GITSNAP:
+        begun = forking.Start(
+            tuple(words[3:]),
+            None if cwd is None else Path(cwd),
+            environment,
+            faults=(str(_LIBRARY), *options),
+            patch=patch,
+        )
+        if (found := forking.faulty(begun, seconds)) is not None:
+            return found
+    done = subprocess.run(
+        [program, *options, "--", *words],
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=seconds,
+    )
+    out, err = (data.decode("utf-8", "surrogateescape") for data in (done.stdout, done.stderr))
+    return done.returncode, out, err
 
 
 def _parse(log: str) -> Iterator[Call]:

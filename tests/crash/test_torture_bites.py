@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,6 @@ from tests.torture.damaged import Damage
 from tests.torture.kinds import Share, Tally
 from tests.torture.scene import Scene, small_scene
 
-# Runs gitsnap with something of it replaced: for the processes that the fault injector starts.
-_MUTANT = """
-import runpy, sys
-{patch}
-sys.argv = ["gitsnap", *sys.argv[1:]]
-runpy.run_module("gitsnap", run_name="__main__")
-"""
-
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
@@ -54,13 +47,7 @@ def scene() -> Iterator[Scene]:
 
 def mutant(monkeypatch: pytest.MonkeyPatch, patch: str) -> None:
     """Have the faulty commands run with `patch` executed first."""
-
-    def argv(*args: str | Path) -> list[str]:
-        import sys
-
-        return [sys.executable, "-c", _MUTANT.format(patch=patch), *map(os.fspath, args)]
-
-    monkeypatch.setattr(faults, "gitsnap", argv)
+    monkeypatch.setattr(faults, "gitsnap", partial(faults.gitsnap, patch=patch))
 
 
 def hit(scene: Scene, case: interrupted.Case, mode: Mode, name: str, path: str, errno: int | None = None) -> Tally:
@@ -282,7 +269,9 @@ def test_files_that_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "key", lambda found: b"all alike")
     monkeypatch.setattr(gitsnap.installation.scan.scanner, "_settled", lambda *_: True)
     monkeypatch.setattr(gitsnap.installation.scan.read_content, "settled", lambda *_: True)
-    assert any("torn" in complaint for complaint in churn.run(Share(4), foreign=False).lost)
+    # A race, which a busy machine may not run into at the first try.
+    tries = (churn.run(Share(4), foreign=False) for _ in range(10))
+    assert any("torn" in complaint for tally in tries for complaint in tally.lost)
 
 
 def _slowly(file: int, size: int) -> bytes:
@@ -300,7 +289,7 @@ def test_directories_that_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> Non
     # A race, which a busy machine may not run into at the first try.
     assert any(private.watched_rollbacks(Share(3)).lost for _ in range(20))
     mutant(monkeypatch, "from gitsnap.installation.apply.executor import Executor\nExecutor._close = lambda _: None")
-    assert any("read" in complaint for complaint in private.rollback_killed(Share(24)).lost)
+    assert any("read" in complaint for complaint in private.rollback_killed(Share(9)).lost)
 
 
 @pytest.mark.faults

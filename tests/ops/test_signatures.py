@@ -24,7 +24,7 @@ from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.store import deleted, purge, retention, signers
 from gitsnap.ops.store import sign as signing
 from gitsnap.sidecar import catalog, signatures
-from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.git import refs, ssh_keygen
 from gitsnap.sidecar.state import seal
 from tests.support.inprocess import Protected, workspace
 from tests.support.signing import Key, git_verifies, new_key
@@ -204,16 +204,25 @@ def test_a_key_that_does_not_sign_signs_nothing(place: Protected, key: Key) -> N
     assert signatures.tagged(place.sidecar) == {}
 
 
-def test_what_is_damaged_is_not_signed(place: Protected, key: Key) -> None:
+@pytest.mark.parametrize("which", ["content", "manifest", "metadata"])
+def test_what_is_damaged_is_not_signed(place: Protected, key: Key, which: str) -> None:
     one = take(place, "1").snapshot
-    for pack in (place.store / "objects/pack").glob("*.pack"):
-        data = place.git("cat-file", "-p", one.commit)
-        assert data
-        pack.chmod(0o600)
-        pack.write_bytes(pack.read_bytes()[:40] + b"\0" * 40 + pack.read_bytes()[80:])
+    oid = _content(place, one) if which == "content" else _note(which)(place, one)
+    _explode(place)
+    (place.store / "objects" / oid[:2] / oid[2:]).unlink()
     place.reopen()
     with pytest.raises(IntegrityError):
         sign(place, key, one.id)
+    assert signatures.tagged(place.sidecar) == {}
+
+
+def test_a_signed_tag_of_another_commit_is_wrong_whatever_it_says(place: Protected, key: Key) -> None:
+    one, two = take(place, "1").snapshot, take(place, "2").snapshot
+    text = signatures.text(replace(one, commit=two.commit), refs.SIGNED + one.id, place.now, "")
+    armor = ssh_keygen.sign(text, str(key.path), ask=False, installation=str(place.root))
+    signatures.store(place.sidecar, [(one, refs.SIGNED + one.id, text + armor)])
+    allow(place, key.allowed())
+    assert kinds(place) == {one.id: ["wrong-signature"], two.id: ["unsigned"]}
 
 
 def test_every_way_of_not_being_signed_has_its_word(place: Protected, key: Key) -> None:
@@ -289,6 +298,21 @@ def test_a_tag_goes_with_its_snapshot(place: Protected, key: Key) -> None:
     place.collect()
     assert signatures.tagged(place.sidecar).keys() == {two.id}
     assert place.git("tag").decode().split() == [f"signed/{two.id}"]
+    place.assert_sound()
+
+
+def test_a_snapshot_that_is_damaged_in_the_bin_takes_its_tag_with_it(place: Protected, key: Key) -> None:
+    one, two = take(place, "1").snapshot, take(place, "2").snapshot
+    sign(place, key)
+    place.delete(one.id)
+    # Its ref in the bin points to the commit of another one.
+    ref = refs.DELETED + one.id
+    with seal.changing(place.sidecar, {ref: two.commit}):
+        place.sidecar.refs.change(ref, one.commit, two.commit)
+    place.reopen()
+    place.collect()
+    assert signatures.tagged(place.sidecar).keys() == {two.id}
+    place.reopen()
     place.assert_sound()
 
 

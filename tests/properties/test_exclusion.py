@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.exclusion import Exclusions
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -288,11 +289,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
+@pytest.mark.hypothesis
 def test_verdicts_are_gits(repository: Repository) -> None:
     forest(repository)
+    number = examples(300).max_examples
     compared = excluded = 0
 
-    @settings(COMMON, max_examples=300)
+    @settings(COMMON, max_examples=number)
     @given(rules=rule_files(list(repository.kinds)))
     def check(rules: bytes) -> None:
         nonlocal compared, excluded
@@ -301,11 +304,11 @@ def test_verdicts_are_gits(repository: Repository) -> None:
         excluded += sum(verdicts.values())
 
     check()
-    assert compared >= 20_000
+    assert compared >= 65 * number
     assert compared // 50 < excluded < compared
 
 
-@settings(COMMON, max_examples=150)
+@settings(COMMON, max_examples=examples(150).max_examples)
 @given(data=st.data(), tree=trees)
 def test_verdicts_are_gits_on_any_names(shared: Repository, data: st.DataObject, tree: list[tuple[bytes, str]]) -> None:
     shared.clear()
@@ -314,7 +317,7 @@ def test_verdicts_are_gits_on_any_names(shared: Repository, data: st.DataObject,
     shared.compare(data.draw(rule_files(list(shared.kinds))))
 
 
-@settings(COMMON, max_examples=100)
+@settings(COMMON, max_examples=examples(100).max_examples)
 @given(data=st.data())
 def test_pruning_from_the_top_says_the_same(shared: Repository, data: st.DataObject) -> None:
     if len(shared.kinds) < 100:

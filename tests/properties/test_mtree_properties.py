@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import RECORDED, Entry, Inventory, Problem, Type
 from gitsnap.core.mtree import format_metadata, parse_metadata
 from gitsnap.core.vis import invisible, invisible_path, visible, visible_path
+from tests.support.examples import examples
 
 # An example is a whole inventory: half as many as usual, and as few as a quick run has.
-relaxed = settings(max_examples=min(50, settings().max_examples), suppress_health_check=[HealthCheck.too_slow])
+relaxed = examples(50)
 
 PIECES = [b"\\", b"\n", b" ", b"#", b"=", b"*", b"[", b"?", b"-", b".", b"\xff", b"\xc3\xa9", b"a", b"b"]
 NAMES = st.one_of(

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, note, settings
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from gitsnap.core.paths import git_refuses
 from gitsnap.ops.compare import diff
+from tests.support.examples import examples
 from tests.support.inprocess import Protected, workspace
 
 ODD = ("a", "b", "c d", " x", "é", "tab\t", 'q"u', "back\\slash", "new\nline", "\x1b[31m", "-n", "dir", "\u202e")
@@ -123,7 +124,7 @@ def check(old: Tree, new: Tree, *, similar: bool = True) -> None:
         assert {p for p in left if not related(p, odd) and p not in aside} == set()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(TREE.map(consistent), TREE.map(consistent))
 @example({b"a": ("file", b"x\n", 0o644)}, {b"a": ("link", b"x", 0)})
 @example({b"a": ("link", b"x", 0)}, {b"a": ("file", b"x", 0o755)})
@@ -142,7 +143,7 @@ def test_any_two_trees(old: Tree, new: Tree) -> None:
     check(old, new)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(TREE.map(consistent), st.data())
 def test_a_tree_that_was_changed_a_little(old: Tree, data: st.DataObject) -> None:
     new = dict(old)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from gitsnap.cli.render import json, json_changelog, json_diff, json_status, json_upgrade
@@ -24,6 +24,7 @@ from gitsnap.ops.compare import components, diff, stored
 from gitsnap.ops.query import status
 from gitsnap.ops.report import changelog, history, report
 from gitsnap.sidecar import contents
+from tests.support.examples import examples
 from tests.support.inprocess import Protected, workspace
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"d*", b"\xff", b".git", b"-", b"new\nline", b"back\\slash"])
@@ -122,7 +123,7 @@ def both(counts: Counts) -> dict[str, dict[str, int]]:
     return {"files": counts.summary, "directories": counts.directory_summary}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(40)
 @given(old=TREES, new=TREES)
 def test_all_readers_count_the_same(old: Tree, new: Tree) -> None:
     with workspace() as where:

@@ -16,14 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, differences, same_tree
 from tests.support.processes import as_user, load_all
 
-thorough = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+relaxed = examples(100)
 
 # Few plain names, so that things meet, and the nasty ones: git acts on or refuses them, or they are no text.
 PLAIN = [b"a", b"a", b"b", b"b", b"c", b"d", b"A"]
@@ -206,7 +207,7 @@ def carry_out(root: Path, steps: list[tuple[object, ...]]) -> None:
             getattr(tree, str(what))(*arguments)
 
 
-@thorough
+@relaxed
 @given(TREES, CHANGES_OR_ALL, st.booleans(), st.booleans())
 def test_a_rollback_and_its_undoing_are_exact(
     tree: list[tuple[object, ...]], changes: list[tuple[object, ...]], settled: bool, looked: bool
@@ -218,7 +219,7 @@ def test_a_rollback_and_its_undoing_are_exact(
 def test_an_ordinary_users_rollback_is_exact_as_well() -> None:
     """In a directory of their own, where rights are missing now and again."""
 
-    @settings(thorough, database=None)
+    @settings(relaxed, database=None)
     @given(TREES, CHANGES_OR_ALL)
     def every(tree: list[tuple[object, ...]], changes: list[tuple[object, ...]]) -> None:
         round_trip(tree, changes, settled=False, looked=False)
@@ -262,7 +263,7 @@ def round_trip(tree: list[tuple[object, ...]], changes: list[tuple[object, ...]]
         same_tree(expected, got)
 
 
-@thorough
+@relaxed
 @given(TREES, st.data())
 def test_copies_elsewhere_are_exact(tree: list[tuple[object, ...]], data: st.DataObject) -> None:
     with workspace() as where:
@@ -306,7 +307,7 @@ def alone(path: bytes) -> dict[bytes, object]:
     return found
 
 
-@thorough
+@relaxed
 @given(TREES, CHANGES, st.data())
 def test_what_is_not_asked_for_stays(
     tree: list[tuple[object, ...]], changes: list[tuple[object, ...]], data: st.DataObject
@@ -349,7 +350,7 @@ def short(found: dict[bytes, object], path: bytes) -> object:
     return value[:-1] if isinstance(value, tuple) else value
 
 
-@thorough
+@relaxed
 @given(TREES, CHANGES_OR_ALL)
 def test_what_is_excluded_stays(tree: list[tuple[object, ...]], changes: list[tuple[object, ...]]) -> None:
     with workspace() as where:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar.git.loose_objects import loose_stream
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
 from tests.torture import forge
@@ -141,3 +142,16 @@ def test_what_says_to_be_a_commit_is_no_larger_than_one_whoever_asks(
         assert not sidecar.objects.readable(oid)
         with pytest.raises(IntegrityError, match=f"claims {size} bytes"):
             sidecar.objects.read(oid)
+
+
+def test_a_loose_blob_is_read_no_further_than_it_says(tmp_path: Path) -> None:
+    file = tmp_path / "loose"
+    for claimed, held in ((7, 1 << 26), (3 << 20, (3 << 20) + 1)):
+        file.write_bytes(zlib.compress(b"blob %d\0" % claimed + bytes(held), 1))
+        found = loose_stream(str(file), bytes(20))
+        assert found is not None
+        got = 0
+        with pytest.raises(IntegrityError, match=f"more than the {claimed} bytes it claims"):
+            for piece in found[0]:
+                got += len(piece)
+        assert got <= claimed

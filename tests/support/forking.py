@@ -1,4 +1,6 @@
-"""gitsnap as a process of its own, without a new interpreter: a fork of this one, which has loaded it already.
+"""gitsnap as a process of its own, without a new interpreter: a fork of one that has loaded it already.
+
+That is the fork server, or this process itself: where a test has replaced a part of the program, or is a fork of ours.
 
 Starting an interpreter and loading the program takes longer than nearly everything that tests ask of it. The fork is
 made to be what a fresh process would be: arguments, environment, streams, signals, working directory, no file of ours,
@@ -7,6 +9,7 @@ and its end by `main`.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import fcntl
 import gc
@@ -20,6 +23,8 @@ import termios
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache, wraps
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -29,6 +34,8 @@ from weakref import WeakSet
 import pytest
 
 from gitsnap.__main__ import main
+from tests.support.forkserver import ForkServer, around_fork
+from tests.support.installation import set_limits
 from tests.support.processes import load_all
 
 _FRAMES = 1000
@@ -43,24 +50,59 @@ def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
 _OURS = _read_at_start(os.environ)
 
 
+@dataclass(frozen=True)
+class Start:
+    """What gitsnap is started with.
+
+    terminal: its streams are one, which is to be its own.
+    limits: of what the system gives it, by their numbers in `resource`.
+    faults: the library of the fault injector, and its options.
+    patch: what is executed first, which replaces something of gitsnap.
+    """
+
+    words: tuple[str, ...]
+    cwd: Path | None
+    env: dict[str, str]
+    terminal: bool = False
+    limits: Mapping[int, int] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    patch: str = ""
+
+
 def possible(env: Mapping[str, str]) -> bool:
     """Whether a fork would be what a fresh process is.
 
-    Not with an environment by which an interpreter starts in another way, and not while a test has replaced a part of
-    the program: a fork would have that, too.
+    Not with an environment by which an interpreter starts in another way, and not where we have to fork ourselves while
+    a test has replaced a part of the program: the fork would have that, too.
     """
-    return _read_at_start(env) == _OURS and (not _patching or _as_loaded())
+    return _read_at_start(env) == _OURS and (serving() or unpatched())
+
+
+def unpatched() -> bool:
+    """Whether all of the program is in this process what it is in others."""
+    return not _patching or _as_loaded()
+
+
+def serving() -> bool:
+    """Whether there is a server that forks for this process."""
+    return _server is not None and _server.ours
 
 
 # Whatever has replaced something, and may not have put it back. To look at every name takes long after a fork.
 _patching: WeakSet[pytest.MonkeyPatch] = WeakSet()
+# Forks what we would have to fork, and has loaded nothing else.
+_server: ForkServer | None = None
 
 
-def prepare() -> None:
-    """Load the program, before any test has replaced a part of it, and take note of whoever does."""
+def prepare() -> Callable[[], None]:
+    """Load the program, before any test has replaced a part of it, and take note of whoever does; how to end it."""
+    global _server
     _program()
     for method in ("setattr", "delattr"):
         setattr(pytest.MonkeyPatch, method, _noted(getattr(pytest.MonkeyPatch, method)))
+    with suppress(OSError):
+        _server = ForkServer(_run)
+    return _server.close if _server else lambda: None
 
 
 def _noted(replace: Callable[..., None]) -> Callable[..., None]:
@@ -89,45 +131,74 @@ def _program() -> list[tuple[Mapping[str, object], str, object]]:
 
 
 def run(
-    arguments: Sequence[str | bytes | Path], *, cwd: Path | None, env: Mapping[str, str], stdin: str
+    arguments: Sequence[str | bytes | Path],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str],
+    stdin: str,
+    limits: Mapping[int, int],
 ) -> CompletedProcess[str]:
     """Run gitsnap to its end; its output goes through pipes. Bytes that are not UTF-8 are surrogates."""
-    words = [os.fsdecode(a) for a in arguments]
+    begun = Start(tuple(map(os.fsdecode, arguments)), cwd, dict(env), limits=limits)
     with tempfile.TemporaryFile() as given:
         os.pwrite(given.fileno(), stdin.encode("utf-8", "surrogateescape"), 0)
-        (out, their_out), (err, their_err) = os.pipe(), os.pipe()
-        pid = start(words, cwd, env, (given.fileno(), their_out, their_err))
+        code, out, err = _ran(begun, given.fileno())
+    return CompletedProcess(begun.words, code, _text(out), _text(err))
+
+
+def faulty(begun: Start, seconds: float) -> tuple[int, str, str] | None:
+    """Run gitsnap under the fault injector; its exit code and what was written. None where that takes an exec.
+
+    Raises TimeoutError, after the end of both.
+    """
+    # What makes an interpreter do the same at every start: forks have one order of hashes, and load nothing.
+    same = {"PYTHONHASHSEED": "", "PYTHONDONTWRITEBYTECODE": ""}
+    if not serving() or _read_at_start(begun.env) | same != _OURS | same:
+        return None
+    code, out, err = raw(begun, seconds)
+    return code, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape")
+
+
+def raw(begun: Start, seconds: float) -> tuple[int, bytes, bytes]:
+    """Run gitsnap with nothing to read; its exit code and what was written. Raises TimeoutError, after its end."""
+    with open(os.devnull, "rb") as nothing:
+        return _ran(begun, nothing.fileno(), seconds)
+
+
+def _ran(begun: Start, stdin: int, seconds: float | None = None) -> tuple[int, bytes, bytes]:
+    (out, their_out), (err, their_err) = os.pipe(), os.pipe()
+    pid = start(begun, (stdin, their_out, their_err))
     try:
         os.close(their_out)
         os.close(their_err)
-        texts = [_text(data) for data in _read(out, err)]
+        said, complained = _read((out, err), seconds)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise
     finally:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return CompletedProcess(words, code, *texts)
+    return code, said, complained
 
 
-def start(
-    words: Sequence[str], cwd: Path | None, env: Mapping[str, str], streams: Sequence[int], *, terminal: bool = False
-) -> int:
-    """Start gitsnap with these streams, which may be a terminal of its own; its process id."""
-
-    def work() -> None:
-        if terminal:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        _run(words, cwd, env)
-
-    return _fork(work, streams)
+def start(begun: Start, streams: Sequence[int]) -> int:
+    """Start gitsnap with these streams; its process id."""
+    if _server is not None and _server.ours:
+        return _server.fork(begun, streams)
+    return _fork(lambda: _run(begun), streams)
 
 
-def _read(*pipes: int) -> list[bytes]:
+def _read(pipes: Sequence[int], seconds: float | None) -> list[bytes]:
     """What comes through each to its end."""
     found = {fd: bytearray() for fd in pipes}
+    end = None if seconds is None else time.monotonic() + seconds
     with selectors.DefaultSelector() as waiting:
         for fd in pipes:
             waiting.register(fd, selectors.EVENT_READ)
         while waiting.get_map():
-            for ready, _ in waiting.select():
+            some = waiting.select(None if end is None else max(0.0, end - time.monotonic()))
+            if not some:
+                raise TimeoutError(f"still running after {seconds} s")
+            for ready, _ in some:
                 data = os.read(ready.fd, 1 << 16)
                 found[ready.fd] += data
                 if not data:
@@ -159,23 +230,31 @@ def _fork(work: Callable[[], None], streams: Sequence[int]) -> int:
         os._exit(1)
 
 
-def _run(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> NoReturn:
+def _run(begun: Start) -> NoReturn:
+    if begun.terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    set_limits(begun.limits)
+    if begun.faults:
+        _trace(*begun.faults)
     for number in signal.valid_signals():
         # As exec does: what was ignored stays ignored.
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     sys.setrecursionlimit(_FRAMES + len(traceback.extract_stack()))
-    os.chdir(cwd or ".")
+    os.chdir(begun.cwd or ".")
     os.environ.clear()
-    os.environ.update(env)
+    os.environ.update(begun.env)
     time.tzset()
-    sys.argv = ["gitsnap", *words]
+    sys.argv = ["gitsnap", *begun.words]
     sys.stdin = io.TextIOWrapper(open(0, "rb", closefd=False), "utf-8")
     sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), "utf-8")
     sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
     code = 1
     try:
+        if begun.patch:
+            exec(begun.patch, {})
         main()
     except SystemExit as end:
         # What serves the shell's completion leaves so.
@@ -184,3 +263,9 @@ def _run(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> NoRe
     except BaseException:  # noqa: BLE001 - it goes no further
         traceback.print_exc()
     os._exit(code)
+
+
+def _trace(library: str, *options: str) -> None:
+    """Go on as the child of the fault injector, which this process is from now on."""
+    words = (ctypes.c_char_p * (len(options) + 3))(b"faultn", *map(os.fsencode, options), b"gitsnap", None)
+    around_fork(lambda: int(ctypes.PyDLL(library).faultn(len(words) - 1, words)))

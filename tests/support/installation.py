@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,12 +45,14 @@ def run_gitsnap(
     home: Path | None = None,
     stdin: str | None = None,
     fresh: bool = False,
+    limits: Mapping[int, int] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run gitsnap as a process of its own. Bytes that are not UTF-8 are surrogates in what it prints.
 
     `check`: True wants exit code 0, a number wants that exit code, False takes any.
     `home` is where its sidecars go; without it the fixture `gitsnap_home` must have set it. `env` is added.
-    The process is a fork of this one unless it is to be `fresh`, or `env` says how an interpreter starts.
+    `limits` are what it may have of the system, by their numbers in `resource`.
+    The process is a fork of one that has loaded it unless it is to be `fresh`, or `env` says how an interpreter starts.
     """
     from tests.support import forking
 
@@ -59,7 +63,7 @@ def run_gitsnap(
     sys.audit(STARTING_GITSNAP)
     environment = clean | {"GITSNAP_HOME": str(where)} | dict(env or {})
     if not fresh and forking.possible(environment):
-        done = forking.run(args, cwd=cwd, env=environment, stdin=stdin or "")
+        done = forking.run(args, cwd=cwd, env=environment, stdin=stdin or "", limits=limits or {})
     else:
         done = subprocess.run(
             [sys.executable, "-m", "gitsnap", *map(os.fspath, args)],
@@ -69,10 +73,17 @@ def run_gitsnap(
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
+            preexec_fn=partial(set_limits, limits) if limits else None,
         )
     wanted = 0 if check is True else done.returncode if check is False else check
     assert done.returncode == wanted, f"gitsnap {args}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done
+
+
+def set_limits(limits: Mapping[int, int]) -> None:
+    """Let this process have no more than that of the system."""
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
 
 
 def take_snapshot(app: Path, *args: str, home: Path | None = None) -> str:

@@ -98,7 +98,9 @@ def load_all() -> None:
 
     for module in pkgutil.walk_packages(gitsnap.__path__, "gitsnap."):
         importlib.import_module(module.name)
-    for name in ("dulwich.pack", "dulwich.refs", "gitignore_parser", "tomllib", "typer._click.core"):
+    for name in ("pack", "refs", "trailers", "worktree"):
+        importlib.import_module(f"dulwich.{name}")
+    for name in ("gitignore_parser", "tomllib", "typer._click.core", "typer._click.decorators"):
         importlib.import_module(name)
 
 

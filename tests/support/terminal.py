@@ -65,7 +65,7 @@ def gitsnap_on_terminal(*words: str, cwd: Path, env: Mapping[str, str], columns:
     sys.audit(STARTING_GITSNAP)
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    pid = forking.start(words, cwd, env, (theirs, theirs, theirs), terminal=True)
+    pid = forking.start(forking.Start(words, cwd, dict(env), terminal=True), (theirs, theirs, theirs))
     os.close(theirs)
     try:
         shown = b"".join(iter(lambda: _more(ours), b""))

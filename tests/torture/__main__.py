@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from tests.support import forking
 from tests.torture.kinds import all_kinds, measure
 
 
@@ -21,7 +22,7 @@ def main() -> int:
     given = arguments.parse_args()
     names = [n for n in all_kinds() if not given.words or any(w in n for w in given.words)]
     points = lost = 0
-    with ProcessPoolExecutor(given.j, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(given.j, get_context("spawn"), forking.prepare) as pool:
         for name, (tally, seconds) in zip(names, pool.map(measure, names), strict=True):
             print(f"{tally.line(name)}   {seconds:,.0f} s", flush=True)
             for complaint in tally.lost[:20]:

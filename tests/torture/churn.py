@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.torture.scene import Scene
 
 _SNAPSHOTS = 200
 _KEEP = 6
+# In a sample: a writer that never rests takes a processor for itself.
+_PAUSE = 0.001
 _GIT = (["gc", "--prune=now", "-q"], ["repack", "-adq"], ["fsck", "--full"], ["pack-refs", "--all"])
 
 
@@ -35,12 +38,15 @@ def is_whole(data: bytes) -> bool:
 
 
 @contextmanager
-def writer(app: Path) -> Iterator[None]:
-    """A process that rewrites files in place with one write, renames, replaces, deletes and creates them."""
+def writer(app: Path, pause: float) -> Iterator[None]:
+    """A process that rewrites files in place with one write, renames, replaces, deletes and creates them.
+
+    It rests for so many seconds after each.
+    """
     child = os.fork()
     if child == 0:
         try:
-            _write(app)
+            _write(app, pause)
         finally:
             os._exit(0)
     try:
@@ -50,13 +56,15 @@ def writer(app: Path) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def _write(app: Path) -> None:
+def _write(app: Path, pause: float) -> None:
     chance = random.Random(os.getpid())
     parent = os.getppid()
     # A write that is put to sleep half way through would be what the file holds, for as long as anyone cares to look.
     with suppress(OSError):
         os.nice(-15)
     while os.getppid() == parent:
+        if pause:
+            time.sleep(pause)
         file = app / f"d{chance.randrange(4)}" / f"f{chance.randrange(12)}"
         with suppress(OSError):
             what = chance.random()
@@ -131,7 +139,7 @@ def run(share: Share, *, foreign: bool = True) -> Tally:
         (scene.store / "gitsnap.toml").write_text(f"[retention]\nkeep-last = {_KEEP}\n")
         published: list[str] = []
         beside = housekeeping(scene.store, complaints) if foreign else nullcontext()
-        with writer(scene.app), beside:
+        with writer(scene.app, 0 if share.points is None else _PAUSE), beside:
             for number in range(share.number(_SNAPSHOTS)):
                 tally.add(_take(scene, published, number))
                 if len(tally.lost) > 2:

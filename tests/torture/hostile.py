@@ -9,7 +9,7 @@ import subprocess
 import zlib
 from collections.abc import Callable
 
-from tests.crash import faults
+from tests.support.installation import run_gitsnap
 from tests.torture import forge
 from tests.torture.forge import (
     DIR,
@@ -100,11 +100,14 @@ def _zlib_bomb_loose(f: Forge) -> Forged:
 
 
 def _deflated_zeros(head: bytes, size: int) -> bytes:
-    deflater = zlib.compressobj(1)
-    parts = [deflater.compress(head)]
-    zeros = bytes(1 << 20)
-    parts += [deflater.compress(zeros) for _ in range(size >> 20)]
-    return b"".join([*parts, deflater.flush()])
+    """The head and `size` zeros, a multiple of a mebibyte, as zlib deflates them: all mebibytes alike."""
+    deflater, mebibyte = zlib.compressobj(1), bytes(1 << 20)
+    begun = deflater.compress(head) + deflater.flush(zlib.Z_FULL_FLUSH)
+    piece = deflater.compress(mebibyte) + deflater.flush(zlib.Z_FULL_FLUSH)
+    # Adler-32 (RFC 1950): a zero adds the low half to the high one, and nothing to the low one.
+    high, low = divmod(zlib.adler32(head), 1 << 16)
+    check = (high + size * low) % 65521 << 16 | low
+    return begun + piece * (size >> 20) + b"\x03\0" + check.to_bytes(4)
 
 
 def _zlib_bomb_tree(f: Forge) -> Forged:
@@ -327,13 +330,8 @@ def _notes_bomb(scene: Scene) -> str | None:
 
 
 def _bounded(scene: Scene, *args: str) -> subprocess.CompletedProcess[str]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-
-    argv = faults.gitsnap("-C", scene.app, *args)
-    env = faults.environment(scene.home)
-    return subprocess.run(argv, env=env, capture_output=True, text=True, errors="replace", preexec_fn=limit)
+    limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_CPU: _SECONDS}
+    return run_gitsnap("-C", scene.app, *args, home=scene.home, check=False, limits=limits)
 
 
 def _kind(cases: dict[str, Case], accept: bool) -> Callable[[Share], Tally]:

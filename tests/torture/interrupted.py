@@ -24,8 +24,8 @@ class Case:
     makes: bool = False
 
     def argv(self, scene: Scene) -> list[str]:
-        lines = [shlex.join(faults.gitsnap("-C", scene.app, *line.split())) for line in self.words]
-        return ["/bin/sh", "-c", " && ".join(lines)]
+        lines = [faults.gitsnap("-C", scene.app, *line.split()) for line in self.words]
+        return lines[0] if len(lines) == 1 else ["/bin/sh", "-c", " && ".join(map(shlex.join, lines))]
 
 
 SNAPSHOT = Case(("snapshot --label new",), makes=True)

@@ -196,6 +196,25 @@ def _succeeding(made: Together) -> Sequence[str]:
     return ("old", "new")
 
 
+def _soaking(made: Together, check: str) -> tuple[str, ...]:
+    """The upgrade of all, whose checks go on for a while."""
+    command, rest = upgrade(made, check)[:1], upgrade(made, check)[1:]
+    return (*command, "--soak", "0.1s", "--every", "0.05s", "--keep-edits", *rest)
+
+
+def _breaking(made: Together) -> Sequence[str]:
+    """The checks pass at first, and not again."""
+    seen = made.top / "live/seen"
+    made.arguments = _soaking(made, f"if test -e {seen}; then false; else touch {seen}; fi")
+    return ("old",)
+
+
+def _waiting(made: Together) -> Sequence[str]:
+    _succeeding(made)
+    made.arguments = _soaking(made, "true")
+    return ("old", "new")
+
+
 def _back(made: Together) -> Sequence[str]:
     made.arguments = ("rollback", "--yes")
     return ("old", "new")
@@ -222,6 +241,8 @@ def _reverting(made: Together) -> Sequence[str]:
 
 kind("set: failing run, killed")(_killed(_failing, change=False))
 kind("set: run, killed")(_killed(_succeeding, change=False))
+kind("set: run whose checks go on and fail, killed")(_killed(_breaking, change=False))
+kind("set: run whose checks go on, killed")(_killed(_waiting, change=False))
 rollback_killed = kind("set: rollback, killed")(_killed(_back, change=True))
 kind("set: recover, killed")(_killed(_recovering, change=True))
 kind("set: recover --revert, killed")(_killed(_reverting, change=True))

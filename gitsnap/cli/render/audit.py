@@ -85,7 +85,9 @@ def _facts(line: Line) -> Iterator[tuple[str, str]]:
     details, figures = line.get("details") or {}, line.get("counts") or {}
     if line.get("cause"):
         yield "because", _name(line["cause"])
-    yield from _did(details, figures)
+    if details.get("installations"):
+        yield "together", ", ".join(map(_name, details["installations"]))
+    yield from _did(details, figures, ended=line.get("outcome") not in ("kept", "unknown"))
     for check in line.get("checks") or ():
         yield from _check(check)
     yield from _snapshots("snapshot", line.get("taken") or (), _taken)
@@ -102,7 +104,7 @@ def _facts(line: Line) -> Iterator[tuple[str, str]]:
     yield "ended", f"gitsnap's exit code {line.get('exit_code')}, after {took}"
 
 
-def _did(details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str, str]]:
+def _did(details: dict[str, Any], figures: dict[str, int], *, ended: bool) -> Iterator[tuple[str, str]]:
     """What an upgrade's command did, as far as it is known."""
     if (code := figures.get("command_exit_code")) is not None:
         yield "its end", f"the command was ended by signal {-code}" if code < 0 else f"the command's exit code {code}"
@@ -115,19 +117,24 @@ def _did(details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str
     if len(changed) > _PATHS:
         yield "", "…"
     for each in details.get("left_running") or ():
-        yield "it left", f"the process {each['pid']}, {_name(each['command'])}, which was ended"
+        became = "which was ended" if ended else "which ran on"
+        yield "it left", f"the process {each['pid']}, {_name(each['command'])}, {became}"
 
 
 def _stands(line: Line, details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str, str]]:
     """How things stood when the line was written."""
     if line.get("target"):
         yield "target", _name(line["target"])
+    if came := details.get("audit_log"):
+        yield "log", f"goes on after line {came['after']:,}, the last one that came from elsewhere"
     if details.get("aside"):
         yield "aside", f"what lay in the directory's place is in {_name(details['aside'])}"
     if line.get("outcome") != "rolled-back":
         return
     if not details.get("verified"):
         yield "result", "brought back, but not all of it is as it was: see above"
+    elif line.get("target") not in (None, details.get("pre")):
+        yield "result", "the upgrade is undone, and what was changed since is kept: compared with the target"
     else:
         moved = figures.get("written", 0) + figures.get("removed", 0)
         what = "nothing had to be put back" if line.get("safety") is None and not moved else "put back and compared"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files, limits
@@ -14,7 +15,10 @@ _HEAD = 4096
 
 
 def loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int] | None:
-    """What a loose blob holds, its id, and its size; None for another object."""
+    """What a loose blob holds, its id, and its size; None for another object.
+
+    What the header says bounds what is inflated. Raises IntegrityError, also from the stream.
+    """
 
     def pieces() -> Iterator[bytes]:
         inflater = zlib.decompressobj()
@@ -39,10 +43,15 @@ def loose_stream(path: str, oid: bytes) -> tuple[Iterator[bytes], bytes, int] | 
         return None
 
     def rest() -> Iterator[bytes]:
-        yield first[head.end() :]
-        yield from stream
+        left = size
+        for piece in chain([first[head.end() :]], stream):
+            left -= len(piece)
+            if left < 0:
+                raise IntegrityError(f"object {oid.hex()} holds more than the {size} bytes it claims")
+            yield piece
 
-    return rest(), oid, int(head[2])
+    size = int(head[2])
+    return rest(), oid, size
 
 
 def read_loose(path: str, oid: bytes, most: int) -> tuple[bytes, bytes]:
