@@ -28,6 +28,7 @@ from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
+from gitsnap.core.remote import Remote
 from gitsnap.core.settings import Settings
 from gitsnap.core.signature import Checked as Signature
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
@@ -38,6 +39,8 @@ from gitsnap.ops.check import signatures, verify
 from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
+from gitsnap.ops.remote import push, remotes
+from gitsnap.ops.remote.push import Pushed
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.sets import result as sets
@@ -161,6 +164,28 @@ class Installation:
         """The signatures of a snapshot, checked where the configuration names a file of allowed signers."""
         with self.sidecar() as sidecar:
             return signers.told(sidecar, choose(sidecar, selector), self.settings.signing)
+
+    @property
+    def remotes(self) -> list[Remote]:
+        """The remotes that copies go to, by name."""
+        return [remote for _, remote in sorted(self.settings.remotes.items())]
+
+    def add_remote(self, name: str, url: Path, **options: str | int) -> Remote:
+        """Write a remote into the sidecar's configuration, with `push`, `keep`, `refspec`, `secrets`, `installation` as
+        `[remote.NAME]` has them."""
+        with self._acting("remote") as sidecar:
+            return remotes.add(sidecar, name, {"url": os.fspath(url), **options}, os.getcwd(), self.settings)
+
+    def push(
+        self, name: str | None = None, *, prune: bool = False, dry_run: bool = False, observer: Observer = SILENT
+    ) -> Pushed:
+        """Send to a remote what it lacks. The result's `held_back` names snapshots that stay away, and why.
+
+        Raises RemoteError where the other side refuses, or is away.
+        """
+        with self._acting("push", looks=dry_run) as sidecar:
+            options = push.PushOptions(datetime.now(UTC), prune=prune, dry_run=dry_run, observer=observer)
+            return push.push(sidecar, push.chosen(self.settings, name), self.settings, options)
 
     def rollback(
         self,
@@ -399,6 +424,8 @@ __all__ = [
     "Guard",
     "Installation",
     "Outcome",
+    "Pushed",
+    "Remote",
     "Restored",
     "RollingBackFailedError",
     "SetUpgraded",

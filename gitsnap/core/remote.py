@@ -6,7 +6,8 @@ Three layouts, told apart by the names alone (docs/adr/0132). `REST` is what fol
 |-----------------------|-----------------|-----------------------------------------------|----------------------------|
 | refs/gitsnap/REST     | the same        | refs/gitsnap/fleet/HOST/NAME/REST             | refs/tags/gitsnap/REST     |
 | refs/notes/gitsnap/X  | the same        | refs/notes/gitsnap/fleet/HOST/NAME/X          | NOTES_OF/ID, see below     |
-| refs/heads/timeline   | the same        | refs/heads/HOST/NAME                          | the same                   |
+| refs/tags/signed/REST | the same        | refs/tags/signed/fleet/HOST/NAME/REST         | as without it              |
+| refs/heads/timeline   | the same        | refs/heads/HOST/NAME                          | as without it              |
 
 With `heads` nothing is ever overwritten: the texts of a snapshot are a commit of their own (NOTES_OF), and what may
 change (records of upgrades and of rollbacks) has its value in its name. A fleet has refs/tags/gitsnap/fleet/HOST/NAME/.
@@ -28,6 +29,8 @@ SECRETS = ("refuse", "allow", "encrypt")
 
 _OURS, _FLEET = "refs/gitsnap/", "fleet/"
 _NOTES, _TIMELINE = "refs/notes/gitsnap/", "refs/heads/timeline"
+# Tags with signatures.
+_SIGNED = "refs/tags/signed/"
 _TAGS, _AUDIT = "refs/tags/gitsnap/", "refs/gitsnap/audit"
 # Only over there, with `heads`: a commit for each snapshot, whose tree holds `manifest` and `metadata`.
 NOTES_OF = "refs/gitsnap/notes/"
@@ -87,7 +90,8 @@ class Remote:
 
 
 class Here(NamedTuple):
-    """What a ref over there is here: `local` is its name, or one below NOTES_OF."""
+    """What a ref over there is here: `local` is its name, or one below NOTES_OF. The names of timelines and signed tags
+    do not tell of a refspec; they have `plain`."""
 
     local: str
     layout: Layout
@@ -98,6 +102,8 @@ def there(local: str, layout: Layout, value: str = "") -> str | None:
     prefix = _prefix(layout.installation)
     if local == _TIMELINE:
         return _TIMELINE if layout.installation is None else "refs/heads/" + prefix.removeprefix(_FLEET)[:-1]
+    if local.startswith(_SIGNED):
+        return _SIGNED + prefix + local[len(_SIGNED) :]
     if layout.refspec != HEADS:
         for top in (_NOTES, _OURS):
             if local.startswith(top) and _is_sent(top, local[len(top) :]):
@@ -116,6 +122,10 @@ def here(name: str) -> Here | None:
     """What a ref over there is here; None for one that is none of gitsnap's. The inverse of there()."""
     if name == _TIMELINE:
         return Here(_TIMELINE, Layout())
+    if name.startswith(_SIGNED):
+        signer, rest = _installation(name[len(_SIGNED) :])
+        found = Here(_SIGNED + rest, Layout(signer))
+        return found if rest and there(found.local, found.layout) == name else None
     for top, refspec in ((_OURS, PLAIN), (_NOTES, PLAIN), (_TAGS, HEADS), ("refs/heads/gitsnap/", HEADS)):
         if name.startswith(top):
             installation, rest = _installation(name[len(top) :])

@@ -15,7 +15,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.remote import HEADS, NOTES_OF, Layout, here, there
-from gitsnap.sidecar import catalog, rollbacks, timeline
+from gitsnap.sidecar import catalog, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import COMMIT, TREE, NewObjects
 from gitsnap.sidecar.git.objects import ObjectStore
@@ -25,7 +25,7 @@ from gitsnap.sidecar.state import register
 NOBODY = "0" * 40
 _TEXTS = (refs.MANIFESTS, refs.METADATA)
 _ALONGSIDE = (refs.PINS, refs.UPGRADES, refs.ROLLBACKS)
-_PRUNED = (refs.SNAPSHOTS, *_ALONGSIDE, NOTES_OF)
+_PRUNED = (refs.SNAPSHOTS, *_ALONGSIDE, refs.SIGNED, NOTES_OF)
 
 Notes = Mapping[str, Mapping[str, str]]
 # The notes that a notes ref over there holds: of its name here and its value there.
@@ -81,10 +81,14 @@ def mine(theirs: Mapping[str, str], layout: Layout) -> dict[str, str]:
     found = {}
     for name, value in theirs.items():
         place = here(name)
-        # Of a timeline the name does not tell whether only heads and tags are taken.
         if place is None or place.layout.installation != layout.installation:
             continue
-        if place.local == refs.TIMELINE or place.layout.refspec == layout.refspec:
+        # The names of these do not tell whether only heads and tags are taken.
+        if (
+            place.local == refs.TIMELINE
+            or place.local.startswith(refs.SIGNED)
+            or place.layout.refspec == layout.refspec
+        ):
             found[name] = value
     return found
 
@@ -150,10 +154,21 @@ class Planner:
         for name, commit in self._sidecar.refs.below(refs.PINS, {}).items():
             if name in by_id and by_id[name].commit == commit:
                 self._set(refs.PINS + name, commit)
+        self._signatures(going)
         self._records({s.tree for s in going})
         self._audit()
         self.out.objects.settle()
         return self.out
+
+    def _signatures(self, going: Sequence[Snapshot]) -> None:
+        """Tags that were signed after a snapshot was taken."""
+        for ref, tag in sorted(signatures.of_ids(self._sidecar, {s.id for s in going}).items()):
+            try:
+                self.out.objects.add_tag(tag)
+                self._set(ref, tag)
+            except IntegrityError:
+                # verify --signed tells of it; no snapshot needs it.
+                continue
 
     def _audit(self) -> None:
         """The audit log, which is never rewound: what is over there has to be a part of what is here."""
@@ -312,7 +327,7 @@ class Planner:
         """Every ref of this installation that is not here, or not to go any more; then the notes without theirs."""
         stay = {s.id for s in self._local.chosen} | {name for name, _ in self._local.living.damaged}
         wanted = {refs.SNAPSHOTS + name for name in stay} | {NOTES_OF + name for name in stay}
-        for prefix in _ALONGSIDE:
+        for prefix in (*_ALONGSIDE, refs.SIGNED):
             wanted |= {prefix + name for name in self._sidecar.refs.below(prefix, {})}
         gone = set()
         for name in mine(self._theirs, self._layout):

@@ -49,9 +49,10 @@ def test_there_and_back(refspec: str, host: str, name: str) -> None:
             over_there = there(local, layout, _VALUE)
             assert over_there is not None
             assert here(over_there) == Here(local, layout)
-        over_there = there(_TIMELINE, layout)
-        assert over_there is not None
-        assert here(over_there) == Here(_TIMELINE, Layout(layout.installation))
+        for local in (_TIMELINE, f"refs/tags/signed/{_ID}+2"):
+            over_there = there(local, layout)
+            assert over_there is not None
+            assert here(over_there) == Here(local, Layout(layout.installation))
 
 
 @given(first=st.tuples(_HOSTS, _NAMES), second=st.tuples(_HOSTS, _NAMES))
@@ -71,7 +72,12 @@ def test_two_installations_never_meet(first: tuple[str, str], second: tuple[str,
 
 
 def _all(refspec: str) -> list[str]:
-    return [*_LOCAL, _TIMELINE, *(_NOTES if refspec == PLAIN else [f"{remote.NOTES_OF}{_ID}"])]
+    return [
+        *_LOCAL,
+        _TIMELINE,
+        f"refs/tags/signed/{_ID}",
+        *(_NOTES if refspec == PLAIN else [f"{remote.NOTES_OF}{_ID}"]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,8 @@ def test_every_name_is_one_for_git(name: str) -> None:
         "refs/tags/gitsnap/upgrades/x",
         "refs/tags/gitsnap/upgrades/x/y",
         "refs/tags/gitsnap/audit",
+        "refs/tags/signed/",
+        "refs/tags/signed/fleet/timeline/name/x",
         "refs/heads/-x/y",
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from gitsnap.core.errors import RemoteError, UsageError
 from gitsnap.core.remote import HEADS, Remote
+from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.remote.push import Pushed, PushOptions, push
 from gitsnap.ops.store import collect
@@ -210,6 +211,28 @@ def test_prune_of_nothing_left_is_refused(place: Protected, there: There) -> Non
     there.require_whole()
 
 
+def test_the_audit_log_is_never_rewound(place: Protected, there: There) -> None:
+    act = Act("test", "test", {}, "1", recorded=True)
+    act.about(place.sidecar.path, place.sidecar.installation)
+    act.ended(0)
+    take(place, "one")
+    send(place, there)
+    first = there.refs()[refs.AUDIT]
+    assert send(place, there).refs == 0
+    act.ended(0)
+    act.ended(0)
+    send(place, there)
+    second = there.refs()[refs.AUDIT]
+    assert there.git("rev-parse", f"{second}^").strip() == first
+    other = there.git("commit-tree", "-m", "other", f"{second}^{{tree}}").strip()
+    there.git("update-ref", refs.AUDIT, other)
+    take(place, "two")
+    done = send(place, there)
+    assert "lines that are not here" in done.audit
+    assert there.refs()[refs.AUDIT] == other
+    assert done.there == 2
+
+
 def test_keep_limits_how_many_go(place: Protected, there: There) -> None:
     pinned = take(place, "zero", pin=True)
     taken = [take(place, f"text {number}") for number in range(4)]
@@ -353,6 +376,33 @@ def test_a_damaged_snapshot_stays_away_and_the_others_go(place: Protected, there
     assert [*done.held_back] == [bad.id]
     there.require_whole()
     assert refs.SNAPSHOTS + bad.id not in there.refs()
+
+
+def test_tags_that_sign_go_along(place: Protected, there: There) -> None:
+    first = take(place, "one")
+    send(place, there)
+    place.git("tag", "-a", "-m", "signed", f"signed/{first}", place.sidecar.refs.get(refs.SNAPSHOTS + first) or "")
+    assert send(place, there).objects == 1
+    assert there.git("cat-file", "-t", f"refs/tags/signed/{first}") == "tag\n"
+    fleet = Remote("there", str(there.path), installation="web/app")
+    send(place, there, fleet)
+    assert f"refs/tags/signed/fleet/web/app/{first}" in there.refs()
+    assert send(place, there).objects == 0
+    there.require_whole()
+
+
+def test_what_is_another_commit_over_there_is_replaced_only_when_asked(place: Protected, there: There) -> None:
+    first, second = take(place, "one"), take(place, "two")
+    send(place, there)
+    other = there.git("commit-tree", "-m", "other", f"{refs.SNAPSHOTS}{first}^{{tree}}").strip()
+    there.git("update-ref", refs.SNAPSHOTS + first, other)
+    done = send(place, there)
+    assert [*done.held_back] == [first]
+    assert there.refs()[refs.SNAPSHOTS + first] == other
+    assert send(place, there, prune=True).held_back == {}
+    assert there.refs()[refs.SNAPSHOTS + first] != other
+    assert refs.SNAPSHOTS + second in there.refs()
+    there.require_whole()
 
 
 def _flip(place: Protected, oid: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,7 @@ def doctor(
 ) -> None:
     """Check installation, sidecar, permissions and versions."""
     from gitsnap.cli.render import json_store, text
-    from gitsnap.core.errors import NoSidecarError, NotASidecarError, UsageError
+    from gitsnap.core.errors import GitsnapError, NoSidecarError, NotASidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine
 
     session: Session = context.obj
@@ -41,6 +42,12 @@ def doctor(
     except UsageError as error:
         wrong.append(Check("configuration", False, error.message, error.hint))
     found = [*examine(place, settings, session.now), *wrong]
+    if place is not None and settings is not None and settings.remotes:
+        from gitsnap.ops.remote import remotes
+
+        # What is wrong with the sidecar itself is told above.
+        with suppress(GitsnapError, OSError), session.using(place) as sidecar:
+            found += remotes.examine(sidecar, settings)
     if session.options.json:
         session.out.document(json_store.checks(found))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from gitsnap.cli import sets
+from gitsnap.cli import copies, sets
 from gitsnap.cli.app import Follows, Group, command
 from gitsnap.cli.parameters import OfSet, RunningDatabases
 from gitsnap.cli.process import callers_umask
@@ -211,6 +211,7 @@ def _carry_out(session: Session, wanted: UpgradeRequest, asked: Asked, around: A
             result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
         if timer is not None and not result.left:
             timer.remove()
+        copies.send(session, sidecar, settings)
         return result
 
 
@@ -289,6 +290,8 @@ def _run_all(session: Session, roots: list[str], wanted: UpgradeRequest, asked: 
             result = operation(upgrade, launch, signals, ask=lambda reason: _ask(session, reason))
         if timer is not None and not result.left:
             timer.remove()
+        for one in (first, *others):
+            copies.send(session, one.sidecar, one.settings)
     with suppress(Exception):
         if not session.options.json:
             sets.tell_end(session, result, roots)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import copies
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import RunningDatabases
 from gitsnap.cli.render import terminal
@@ -30,7 +31,7 @@ def snapshot(
     running_databases: RunningDatabases = None,
 ) -> None:
     """Take a snapshot. Prints its id."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json, json_remote, text
     from gitsnap.ops.capture.request import Request
     from gitsnap.ops.capture.snapshot import take
     from gitsnap.ops.live import exclusions
@@ -54,11 +55,12 @@ def snapshot(
         result = take(sidecar, request, settings, now=session.now, observer=session.out.progress())
         terminal.work_is_done()
         session.warn_of_damage(sidecar)
+        if not session.options.json:
+            text.taken(session.out, result)
+            text.unread_rules(session.out, exclusions.unused(place.root))
+        gone = copies.send(session, sidecar, settings)
     if session.options.json:
-        session.out.document(json.taken(result))
-    else:
-        text.taken(session.out, result)
-        text.unread_rules(session.out, exclusions.unused(place.root))
+        session.out.document(json.taken(result) | {"copies": json_remote.copied(gone)})
     torn = result.running and not (settings.databases or (settings.hooks and settings.hooks.before))
     if torn or result.partial or result.unsigned or not all(done.ok for done in result.hooks):
         raise typer.Exit(3)

@@ -28,18 +28,24 @@ def _status(session: Session) -> None:
     with session.open(tells_pending=session.out.width is not None) as (sidecar, settings):
         result = operation(sidecar, settings, now=session.now, observer=session.out.progress())
         retention = describe(settings.retention)
+        standings = []
+        if settings.remotes:
+            from gitsnap.ops.remote import remotes
+
+            standings = remotes.survey(sidecar, settings, result.snapshots)
         cut_short = None
         if sidecar.upgrading:
             from gitsnap.ops.live import in_progress
 
             cut_short = in_progress.look(sidecar)
     if session.options.json:
-        from gitsnap.cli.render import json_status, json_upgrade
+        from gitsnap.cli.render import json_remote, json_status, json_upgrade
 
-        session.out.document(json_status.state(result, retention) | json_upgrade.pending(cut_short))
+        at = {"remotes": [json_remote.standing(each) for each in standings]}
+        session.out.document(json_status.state(result, retention) | json_upgrade.pending(cut_short) | at)
     else:
         from gitsnap.cli.render import status as standing
 
-        standing.state(session.out, result, settings, session.now)
+        standing.state(session.out, result, settings, session.now, standings)
     if result.difference and result.difference.partial:
         raise typer.Exit(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from gitsnap.core.settings import Settings
 if TYPE_CHECKING:
     from gitsnap.ops.live.in_progress import Waiting
     from gitsnap.ops.query.status import State
+    from gitsnap.ops.remote.remotes import Standing
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 _UNKNOWN = "?"
@@ -27,9 +28,9 @@ _LINES = 7
 Row = tuple[str, str, str]
 
 
-def state(out: Terminal, result: State, settings: Settings, now: datetime) -> None:
+def state(out: Terminal, result: State, settings: Settings, now: datetime, remotes: Sequence[Standing] = ()) -> None:
     """`status`."""
-    for name, value, style in _rows(out, result, settings, now):
+    for name, value, style in (*_rows(out, result, settings, now), *map(_remote, remotes)):
         # Paths are for copying: they stay whole, whatever the width.
         out.line(f"{name:14}{out.style(value, style) if style else value}")
     if result.difference is not None:
@@ -79,6 +80,14 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield "limits", *_limits(result, settings)
     if taken:
         yield "next to go", _leaving(result), ""
+
+
+def _remote(each: Standing) -> Row:
+    """How far a copy elsewhere is."""
+    from gitsnap.cli.render import remote
+
+    style = "red" if each.problem else "yellow" if each.lacks else ""
+    return "remote", f"{each.remote.name}: {remote.standing(each)}", style
 
 
 def _waiting(found: Waiting) -> Iterator[Row]:

@@ -12,8 +12,9 @@ from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.remote import Remote, from_table, installation_name, is_local_path, remote_name, to_table
 from gitsnap.core.settings import Settings
+from gitsnap.ops.check.doctor import Check
 from gitsnap.ops.store import configuration
-from gitsnap.sidecar import outgoing
+from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import remote_seen
 
@@ -46,6 +47,17 @@ def add(sidecar: Sidecar, name: str, wanted: Mapping[str, str | int], cwd: str, 
     _require_elsewhere(sidecar, remote)
     configuration.change_remote(sidecar, name, to_table(remote), settings.lock_wait)
     return remote
+
+
+def examine(sidecar: Sidecar, settings: Settings) -> list[Check]:
+    """What `doctor` says of the remotes."""
+    found = []
+    for each in survey(sidecar, settings, catalog.snapshots(sidecar)) if settings.remotes else ():
+        ok = False if each.problem else None if each.lacks else True
+        lacks = f"{len(each.lacks)} snapshots to go" if each.lacks else "has every snapshot that is to be there"
+        answer = f"{each.remote.name}: {each.problem or lacks}"
+        found.append(Check("remote", ok, answer, None if ok else f"gitsnap push {each.remote.name}"))
+    return found
 
 
 def default_installation(root: str) -> str:

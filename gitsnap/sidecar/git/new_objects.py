@@ -14,7 +14,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.git.objects import ObjectStore
 
-COMMIT, TREE, BLOB = 1, 2, 3
+COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
 _PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
 # With more objects than these, it is worth looking whether they are over there at other paths.
@@ -71,6 +71,13 @@ class NewObjects:
         except (IntegrityError, ValueError):
             self._forget([*self.stored][begun:])
             raise
+
+    def add_tag(self, tag: str) -> None:
+        """An annotated tag of a commit that is over there, or goes."""
+        oid = bytes.fromhex(tag)
+        if oid not in self:
+            self._store.read(oid, b"tag")
+            self.stored[oid] = TAG
 
     def add_tree(self, oid: bytes, near: bytes | None = None) -> None:
         """The same of a tree."""
