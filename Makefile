@@ -31,7 +31,7 @@ quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half
 
 torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damage, hostile sidecars, races, churn, fuzzing
 	@$(BIN)/python -m tests.torture -j 2 $(ARGS)
-	@test -n "$(ARGS)" || $(BIN)/python -m pytest -n 2 --dist worksteal --thorough -m hypothesis
+	@test -n "$(ARGS)" || $(BIN)/python -m pytest -n 2 --dist worksteal --thorough -m "hypothesis or sampled"
 
 # The tests come last and run even after a complaint, so that one run tells everything and ends with their summary.
 check: $(VENV)/.installed-dev ## Formatting, lint, types, layers, then all tests with the links in the docs

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.helpers import forked, refused
+from tests.support.examples import examples
 from tests.support.installation import copy_tree, run_gitsnap, same_tree, sidecar_of, take_snapshot
 
 FILES = ("a.txt", "lib/b.bin", "lib/c", "lib/d")
@@ -164,7 +165,8 @@ def check(case: Case, command: tuple[str, ...], context: str) -> None:
         assert out == (case.top / case.ids[-1] / "lib/c").read_bytes(), told
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.sampled
+@pytest.mark.parametrize("seed", range(examples(12).max_examples))
 def test_any_damage_to_any_file(case: Case, seed: int) -> None:
     chance = random.Random(seed)
     files = sorted(p.relative_to(case.top / "whole") for p in (case.top / "whole").rglob("*") if p.is_file())
