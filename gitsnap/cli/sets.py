@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.sets.rollback import Changed, SetRestored
     from gitsnap.ops.upgrade.keep import Kept
+    from gitsnap.sidecar.repository import Sidecar
 
 
 def chosen(session: Session, name: str | None) -> list[str]:
@@ -234,13 +235,11 @@ def _name_changed(session: Session, changed: Sequence[Changed]) -> None:
         session.out.warn(f"warning: {render.changed(one)}")
 
 
-def waits(session: Session, opening: Open) -> Unsettled | None:
-    """What waits to be settled over several directories, that which is meant among them."""
-    from gitsnap.ops.sets import recovery
-
+def _waits(session: Session, opening: Open, find: Callable[[Sidecar, Open], Unsettled | None]) -> Unsettled | None:
+    """What waits over several directories, that which is meant among them."""
     place = session.place(gone=True)
     with opening(place.root, place.store) as member:
-        found = recovery.find(member.sidecar, opening)
+        found = find(member.sidecar, opening)
     session.beside.clear()
     return found
 
@@ -253,7 +252,7 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     from gitsnap.ops.sets import recovery
 
     opening = open_one(session)
-    found = waits(session, opening)
+    found = _waits(session, opening, recovery.find)
     if found is None:
         return False
     session.act.recorded = False
@@ -338,16 +337,16 @@ def raise_end(result: SetUpgraded, roots: Sequence[str]) -> None:
 def keep(session: Session, selector: str | None) -> tuple[Kept, list[str]] | None:
     """Keep what waits over several directories, if that is what waits, and which they are; None where it is not."""
     from gitsnap.ops.restore.rollback import RollbackOptions
-    from gitsnap.ops.sets.keep import keep as operation
+    from gitsnap.ops.sets import keep as waiting
 
     opening = open_one(session)
-    found = waits(session, opening)
+    found = _waits(session, opening, waiting.find)
     if found is None:
         return None
     session.act.recorded = False
     roots = [root for root, _ in found.members]
     with _hints_that_lead(session, roots):
-        done = operation(found, opening, selector, RollbackOptions(session.now), session.options.lock_wait)
+        done = waiting.keep(found, opening, selector, RollbackOptions(session.now), session.options.lock_wait)
     if done.process is None:
         remove_timer(session, found)
     return done, roots

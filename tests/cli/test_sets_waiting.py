@@ -406,3 +406,47 @@ def test_the_trail_says_what_came_of_it_in_each(shop: ShopOfThree) -> None:
     shop.gitsnap("run", "--", *shop.upgrade("3"))
     kept = shop.at(0, "audit").stdout
     assert re.search(r"it left +the process \d+, .*server\.py.*, which ran on", kept)
+
+
+def test_what_is_about_one_alone_is_kept_alone(shop: ShopOfThree) -> None:
+    """What another one still says of an upgrade of all that has come to its end here is not what is meant."""
+    killed(shop, "run", "--confirm", LONG, "--", *shop.upgrade("2"), at="confirm-started")
+    left = shop.record_of(shop.roots[1]).read_bytes()
+    shop.at(0, "keep")
+    # As if a kill had come between the two.
+    shop.record_of(shop.roots[1]).write_bytes(left)
+    killed(
+        _Alone(shop), "run", "--confirm", LONG, "--", "sh", "-c", f"echo 3 >{shop.app}/version", at="confirm-started"
+    )
+    shop.at(0, "keep")
+    assert shop.versions == ["3", "2", "2"]
+    assert json.loads(shop.at(0, "--json", "status").stdout)["waiting"] is None
+
+
+class _Alone:
+    """The first directory of several."""
+
+    def __init__(self, shop: ShopOfThree) -> None:
+        self._shop = shop
+
+    where = property(lambda self: ["-C", str(self._shop.app)])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shop, name)
+
+    def running(self, *words: str, **more: Any) -> Any:
+        return Shop.running(self, *words, **more)  # type: ignore[arg-type]
+
+
+def test_undo_after_edits_were_kept(shop: ShopOfThree) -> None:
+    with shop.running(*soaking(shop, "--keep-edits"), *shop.upgrade("2-broken")) as run:
+        run.wait_for("soak-started")
+        (shop.roots[1] / "mine").write_text("kept\n")
+        shop.fail()
+        run.ends(20)
+    shop.gitsnap("undo")
+    assert shop.versions == ["2-broken"] * 3
+    assert (shop.roots[1] / "mine").read_text() == "kept\n"
+    shop.gitsnap("redo")
+    assert shop.versions == ["1"] * 3
+    assert (shop.roots[1] / "mine").read_text() == "kept\n"

@@ -9,9 +9,18 @@ from gitsnap.ops.sets import recovery
 from gitsnap.ops.sets.members import Open, belongs_to, opened
 from gitsnap.ops.sets.recovery import Unsettled
 from gitsnap.ops.upgrade.keep import Kept, say
+from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
 
 _SETTLE = "`gitsnap recover` in any of them brings it to its end"
+
+
+def find(sidecar: Sidecar, open_one: Open) -> Unsettled | None:
+    """What waits over several directories, this one among them; None where one waits that is about this one alone."""
+    own = upgrade_record.load(sidecar)
+    if own is not None and own.wait is not None and not own.members:
+        return None
+    return recovery.find(sidecar, open_one)
 
 
 def keep(waits: Unsettled, open_one: Open, selector: str | None, options: RollbackOptions, wait: float) -> Kept:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.plan import Action
-from gitsnap.core.upgrade import Stored, choose_upgrade, part_of, upgrades
+from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, part_of, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.ops.restore.result import Restored
@@ -169,7 +169,11 @@ def _origin(member: Member, safety: Snapshot) -> str | None:
         target = selectors.resolve(living, words[2])
     except NoSuchSnapshotError:
         return None
-    return _origin(member, target) if target.kind is Kind.SAFETY and target != safety else target.upgrade
+    if target.kind is Kind.SAFETY and target != safety:
+        return _origin(member, target)
+    # Where edits were kept, to what came of undoing it.
+    command = target.command or ""
+    return command.removeprefix(KEEPING_EDITS) if command.startswith(KEEPING_EDITS) else target.upgrade
 
 
 def _require_readable(member: Member, planned: Restored, options: RollbackOptions) -> None:
