@@ -177,6 +177,13 @@ def _newest(sidecar: Sidecar, values: Iterable[str]) -> str | None:
     return max(found)[1] if found else None
 
 
+def tree_of(sidecar: Sidecar, commit: str) -> str | None:
+    """The tree of a commit, of any kind; None for one that cannot be read."""
+    with suppress(IntegrityError):
+        return commits.parse(sidecar.objects.read(bytes.fromhex(commit), b"commit")[1], commit).tree
+    return None
+
+
 def add_texts(sidecar: Sidecar, living: Sequence[Snapshot], fresh: Fresh, when: datetime) -> None:
     """Let the notes of the sidecar, which has the `living` snapshots, tell of what came as well."""
     pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)

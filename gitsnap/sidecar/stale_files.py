@@ -19,6 +19,8 @@ from gitsnap.sidecar.git import locks
 _WRITERS = ("pack-", "ref-")
 # Private copies of databases (installation.sqlite.backup): directories, each locked by whoever uses it.
 _IMAGES = "image-"
+# Packs that are being received (git.fetch.incoming_pack), each locked by whoever does.
+_INCOMING = "incoming-"
 _MARK = "git-at-work"
 # A lock that a living git holds goes within this time, in seconds; one that stays belonged to the git that was killed.
 _PATIENCE = 1.0
@@ -37,12 +39,30 @@ def clear(path: str) -> None:
         for name in os.listdir(scratch):
             if name.startswith(_IMAGES):
                 _remove_image(os.path.join(scratch, name))
+            elif name.startswith(_INCOMING):
+                _remove_incoming(os.path.join(scratch, name))
     scratch_place.clear(scratch)
     mark = os.path.join(path, "gitsnap", _MARK)
     if os.path.exists(mark):
         _break_locks(path)
         with suppress(OSError):
             os.unlink(mark)
+
+
+def _remove_incoming(path: str) -> None:
+    """Remove a pack that nobody receives any more, or the index of one that is not there."""
+    if path.endswith(".idx"):
+        if not os.path.exists(path.removesuffix(".idx")):
+            with suppress(OSError):
+                os.unlink(path)
+        return
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(fd)
 
 
 def _remove_image(path: str) -> None:

@@ -14,7 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # Kinds of rollback, restore, recover and of a power cut go into a module of their own, named here.
-MODULES = ("carried", "private", "beside", "interrupted", "damaged", "hostile", "races", "churn", "fuzzed", "together")
+MODULES = (
+    "carried",
+    "private",
+    "beside",
+    "interrupted",
+    "cloned",
+    "damaged",
+    "hostile",
+    "races",
+    "churn",
+    "fuzzed",
+    "together",
+)
 
 
 @dataclass(slots=True)

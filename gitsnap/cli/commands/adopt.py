@@ -24,7 +24,7 @@ def adopt(
     identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Make a sidecar for this directory of a copy elsewhere. The copy is read, and stays as it is."""
+    """Make a sidecar here of a copy elsewhere. The copy is read, and stays as it is."""
     from gitsnap.ops.remote import adopt as operation
     from gitsnap.ops.remote.sources import open_source
     from gitsnap.ops.store import locate
@@ -33,7 +33,7 @@ def adopt(
     root = locate.real_directory(session.options.directory or ".", session.cwd)
     place, default = destination(session, root)
     wanted = asked(session, installation)
-    with open_source(source, session.cwd, identity) as found:
+    with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

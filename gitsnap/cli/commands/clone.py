@@ -27,7 +27,7 @@ def clone(
     identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Make a sidecar of a copy elsewhere, and bring the directory back into DIR."""
+    """Bring a copy elsewhere back, sidecar and directory. Everything is verified first."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.remote import clone as operation
     from gitsnap.ops.remote.sources import open_source
@@ -38,7 +38,7 @@ def clone(
     root = real_path(directory, session.cwd, UsageError("the directory's name is empty"))
     place, default = destination(session, root)
     wanted = asked(session, installation)
-    with open_source(source, session.cwd, identity) as found:
+    with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

@@ -10,6 +10,7 @@ from gitsnap.cli.render.json import Document, place, snapshot
 # For annotations only.
 if TYPE_CHECKING:
     from gitsnap.ops.remote.adopt import Adopted
+    from gitsnap.ops.remote.pull import Pulled
 
 
 def adopted(result: Adopted) -> Document:
@@ -37,4 +38,24 @@ def adopted(result: Adopted) -> Document:
         "replaced": result.replaced,
         "restored": json_restore.restored(result.restored, steps=False) if result.restored else None,
         "duration": round(result.duration, 3),
+    }
+
+
+def pulled(done: Pulled) -> Document:
+    """`pull`."""
+    return {
+        "remote": done.remote,
+        "url": done.url,
+        "dry_run": done.dry_run,
+        "coming": done.coming,
+        "snapshots": [snapshot(s) for s in done.snapshots],
+        "pinned": done.pinned,
+        "conflicts": [
+            {"snapshot": name, "here": here, "there": there} for name, (here, there) in done.conflicts.items()
+        ],
+        "removed_here": done.removed,
+        "damaged": json_store.verdicts(done.damaged)["results"],
+        "short_lived": done.short_lived,
+        "there": done.there,
+        "duration": round(done.duration, 3),
     }

@@ -14,6 +14,7 @@ from gitsnap.cli.render.text import SHOWN
 if TYPE_CHECKING:
     from gitsnap.ops.check.verdict import Verdict
     from gitsnap.ops.remote.adopt import Adopted
+    from gitsnap.ops.remote.pull import Pulled
     from gitsnap.ops.remote.receive import Received
     from gitsnap.sidecar.state.clone_mark import Cloning
 
@@ -62,6 +63,29 @@ def damaged(out: Terminal, found: Sequence[Verdict]) -> None:
         out.warn(f"{bad}  {formatting.name(verdict.snapshot)}  {path}{formatting.name(problem.problem)}{more}")
     if len(found) > SHOWN:
         out.warn(f"{out.style('BAD', 'red')}  … and {len(found) - SHOWN:,} more")
+
+
+def pulled(out: Terminal, done: Pulled) -> None:
+    """`pull`."""
+    for name in done.coming:
+        out.line(f"{'would bring' if done.dry_run else 'brought'} {name}")
+    for name in done.pinned:
+        if name not in done.coming:
+            out.line(f"{'would pin' if done.dry_run else 'pinned'} {name}")
+    damaged(out, done.damaged)
+    for name in done.conflicts:
+        out.warn(f"{formatting.name(name)} is another snapshot there than here: ours stays, theirs does not come")
+    where = f"{done.remote} ({formatting.name(done.url)})"
+    if done.removed:
+        count = formatting.many(len(done.removed), "snapshot")
+        out.remark(f"left there, as removed here: {count}; {out.command(f'pull {done.remote} --removed')} brings them")
+    if not (done.coming or done.pinned or done.damaged or done.conflicts):
+        out.remark(f"{where} has nothing that is not here: {formatting.many(done.there, 'snapshot')}")
+    if done.short_lived:
+        out.remark(
+            f"retention will remove {len(done.short_lived):,} of them at the next snapshot; to keep what matters:"
+        )
+        out.remark(f"  {out.command('pin ' + ' '.join(done.short_lived))}")
 
 
 def _not_carried(out: Terminal, result: Adopted) -> None:

@@ -24,9 +24,6 @@ from gitsnap.sidecar.incoming import Incoming
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, reflog, register
 
-# What verify says beside the snapshots.
-_BESIDE = ("timeline", "sidecar")
-
 
 @dataclass(slots=True)
 class Received:
@@ -186,8 +183,3 @@ def facts(result: Received) -> Mapping[str, object]:
         "damaged": [v.snapshot for v in result.damaged][:20],
         "audit_log": {"after": log.last.sequence, "sha256": log.last.digest} if log else None,
     }
-
-
-def about_snapshots(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Those on snapshots, without what concerns the sidecar as a whole."""
-    return [v for v in verdicts if v.snapshot not in _BESIDE]

@@ -93,16 +93,17 @@ class _Link:
             self.refs = heading.refs
 
 
-def open_source(text: str, cwd: str, identity: str | None = None) -> Source:
+def open_source(text: str, cwd: str, identity: str | None = None, *, asks: bool = False) -> Source:
     """What `text` names: a folder of bundles (`bundles:PATH`), an encrypted bundle that `identity` opens, or whatever
-    git has. Raises UsageError, NoSidecarError, GitsnapError."""
+    git has. With `asks`, ssh and git's helpers may ask on the terminal. UsageError, NoSidecarError, GitsnapError.
+    """
     if text.startswith(_FOLDER):
         folder = os.path.realpath(os.path.join(cwd, text.removeprefix(_FOLDER)))
         return Chain(f"{_FOLDER}{folder}", folder, bundle_folder.chain(folder), identity)
     path = os.path.realpath(os.path.join(cwd, text))
     if os.path.isfile(path) and _encrypted(path):
         return Chain(path, path, [path], identity)
-    return plain.open_source(text, cwd)
+    return plain.open_source(text, cwd, asks=asks)
 
 
 def _encrypted(path: str) -> bool:

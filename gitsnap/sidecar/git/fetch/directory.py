@@ -66,10 +66,12 @@ class Directory:
         """One pack, made for the occasion."""
         return (self,)
 
-    def fetch(self, wants: Sequence[str], _: Sequence[str], into: IncomingPack, observer: Observer) -> None:
-        """Copy everything that these objects (hex ids) lead to. What is missing or damaged is left out: whoever takes
-        the rest for a snapshot will miss it."""
+    def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
+        """Copy everything that these objects (hex ids) lead to, and `haves` do not. What is missing or damaged is left
+        out: whoever takes the rest for a snapshot will miss it."""
         wanted = set(_reachable(self._store, map(bytes.fromhex, wants)))
+        if haves:
+            wanted -= set(_reachable(self._store, map(bytes.fromhex, haves)))
         observer.started("copying", len(wanted))
         into.begin()
         into.end(_Copy(self._store, into, observer).run(wanted))

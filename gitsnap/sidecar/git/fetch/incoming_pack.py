@@ -6,6 +6,7 @@ each id is computed, and commits, trees and tags are what `git fsck --strict` ta
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import struct
@@ -32,6 +33,8 @@ from gitsnap.sidecar.git.pack_file import place
 from gitsnap.sidecar.git.pack_read import TYPES, PackData
 from gitsnap.sidecar.git.pack_write import WrittenPack, deflate, entry_header
 
+# Scratch files with this prefix are locked by whoever receives into them.
+INCOMING = "incoming-"
 _TRAILER = 20
 _PIECE = 1 << 18
 # Contents up to this size are held to be hashed; larger ones pass by.
@@ -62,8 +65,10 @@ class IncomingPack:
 
     def __init__(self, scratch: str, there: ObjectStore | None = None) -> None:
         self._there = there
-        self.path = os.path.join(scratch, f"pack-{os.getpid()}-{os.urandom(6).hex()}")
+        self.path = os.path.join(scratch, f"{INCOMING}{os.getpid()}-{os.urandom(6).hex()}")
         self._file = os.fdopen(private_create(self.path), "w+b", buffering=1 << 18)
+        # No writer's lock is held for as long as a server sends: by this one others know that it is somebody's.
+        fcntl.flock(self._file.fileno(), fcntl.LOCK_EX)
         self.size = 0
         self.index: dict[bytes, tuple[int, int]] = {}
         self._trailer = b""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
-from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, UsageError, exhausted
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, exhausted
 from gitsnap.core.events import Observer
-from gitsnap.core.remote import checked_url, is_local_path, shown
+from gitsnap.core.remote import checked_url, is_local_path
 from gitsnap.sidecar.git.fetch.bundle import Bundle, is_bundle
 from gitsnap.sidecar.git.fetch.directory import Directory, is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
@@ -65,18 +65,18 @@ class Source(Protocol):
         """Release what it holds."""
 
 
-def open_source(text: str, cwd: str) -> Source:
+def open_source(text: str, cwd: str, *, asks: bool = False) -> Source:
     """What `text` names: a path counted from `cwd`, or a URL. UsageError, NoSidecarError or GitsnapError where there
-    is nothing to receive from."""
+    is nothing to receive from. With `asks`, ssh and git's helpers may ask on the terminal."""
     if is_local_path(text):
         return at_path(os.path.realpath(os.path.join(cwd, text)), text)
     checked_url(text)
     parts = urlsplit(text)
     if parts.scheme == "file":
         return at_path(os.path.realpath(unquote(parts.path)), text)
-    raise UsageError(
-        f"gitsnap does not go to {shown(text)} by itself", hint="`git clone --mirror` makes a copy here that it takes"
-    )
+    from gitsnap.sidecar.git.fetch.server import Server
+
+    return Server(text, asks=asks)
 
 
 def at_path(path: str, named: str) -> Source:
