@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,22 @@ from gitsnap.sidecar.state.register import Register
 from tests.crash import faults
 from tests.crash.faults import Mode
 from tests.support.inprocess import bare_git
-from tests.torture import carried, churn, damaged, forge, fuzzed, hostile, interrupted, private, races, together
+from tests.torture import (
+    binned,
+    carried,
+    churn,
+    damaged,
+    forge,
+    fuzzed,
+    hostile,
+    interrupted,
+    logged,
+    power,
+    private,
+    races,
+    together,
+    waiting,
+)
 from tests.torture.damaged import Damage
 from tests.torture.kinds import Share, Tally
 from tests.torture.scene import Scene, small_scene
@@ -307,6 +322,179 @@ def test_directories_that_are_not_told_of_each_other(monkeypatch: pytest.MonkeyP
     """A rollback of several that is killed between two leaves a mixture, unless all were told where all go."""
     mutant(monkeypatch, "import gitsnap.ops.sets.going_back as g\ng.announce = lambda *_: None")
     assert any("mixture" in complaint for complaint in together.rollback_killed(Share(12)).lost)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("cut", [False, True])
+def test_directories_that_are_not_told_when_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    """From the middle on nothing can be written, or the power of one is gone."""
+    mutant(monkeypatch, "import gitsnap.ops.sets.going_back as g\ng.announce = lambda *_: None")
+    with ExitStack() as stack:
+        try:
+            disk = stack.enter_context(power.disk("ext4", tmp_path)) if cut else None
+        except OSError as error:
+            pytest.skip(str(error))
+        made = stack.enter_context(together.scene(True, disk))
+        allowed = together.back(made)
+        # In reverse order, it is the second.
+        tally = at_calls(
+            made,
+            lambda made, _, number: str(together.settled(made, number, allowed)),
+            (Mode.KILL_AFTER, None) if cut else (Mode.ERROR_FROM, 5),
+            "renameat2",
+            "/live/etc",
+        )
+    assert any("mixture" in complaint for complaint in tally.lost)
+
+
+def at_calls(made: Any, judge: Any, fault: tuple[Mode, int | None], name: str, path: str) -> Tally:
+    """A scene's command with a fault at the first two calls of this name on such a path, each of them twice."""
+    points = [c for c in made.calls() if c.name == name and path in c.path][:2]
+    assert points, f"no {name} on {path}"
+    tally = Tally()
+    carried.hit(made, [(c, *fault) for c in points for _ in range(2)], judge, tally)
+    return tally
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("prepare", "judge", "patch", "fault", "where", "told"),
+    [
+        # Nobody knows that it was stopped.
+        (
+            waiting.soak,
+            waiting.passing,
+            "import gitsnap.sidecar.state.service_mark as m\nm.write = lambda *_, **__: None",
+            (Mode.KILL_AFTER, None),
+            ("write", "/svc"),
+            "the service",
+        ),
+        # That it is kept is not written down first.
+        (
+            waiting.undecided,
+            waiting.kept,
+            "import gitsnap.sidecar.state.upgrade_record as r\n"
+            "r.decide = lambda sidecar, wait, change: change(r.load(sidecar))",
+            (Mode.KILL, None),
+            ("unlink", "upgrade.json"),
+            "the record was",
+        ),
+        # It says that it went back.
+        (
+            waiting.soak,
+            waiting.either,
+            "import gitsnap.ops.upgrade.lifecycle as l\n"
+            "from gitsnap.core.outcome import Outcome\n"
+            "def roll_back(self, result, quiesce):\n"
+            "    result.outcome, result.verified = Outcome.ROLLED_BACK, True\n"
+            "l.Upgrade._roll_back = roll_back",
+            (Mode.ERROR, 5),
+            ("mkdir", "/app/made"),
+            "exit 20",
+        ),
+    ],
+)
+def test_an_upgrade_that_waits_without(
+    monkeypatch: pytest.MonkeyPatch, prepare: Any, judge: Any, patch: str, fault: Any, where: Any, told: str
+) -> None:
+    with waiting.scene() as made:
+        prepare(made)
+        mutant(monkeypatch, patch)
+        tally = at_calls(made, judge, fault, *where)
+    assert any(told in complaint for complaint in tally.lost), tally.lost
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("prepare", "judge", "patch", "where"),
+    [
+        # Into the bin, and there is none.
+        (
+            binned.to_delete,
+            binned.deleted,
+            "from gitsnap.sidecar.git.refs import Refs\n"
+            "change = Refs.change\n"
+            "Refs.change = lambda self, name, *more: None if '/deleted/' in name else change(self, name, *more)",
+            ("unlink", "/gitsnap/snapshots/"),
+        ),
+        # Out of it, and not back.
+        (
+            binned.to_undelete,
+            binned.undeleted,
+            "from gitsnap.sidecar.git.refs import Refs\nRefs.create = lambda *_: None",
+            ("unlink", "/gitsnap/deleted/"),
+        ),
+        # Nobody knows that there is something to finish.
+        (
+            binned.to_purge,
+            binned.purged,
+            "import gitsnap.ops.store.purge as p\np._note = lambda *_: None",
+            ("rename", "gitsnap/register"),
+        ),
+        # The seal is not told of what goes.
+        (
+            binned.to_limit,
+            binned.limited,
+            "import contextlib, gitsnap.sidecar.withdraw as w\n"
+            "class Seal:\n"
+            "    changing = staticmethod(lambda *_: contextlib.nullcontext())\n"
+            "w.seal = Seal",
+            ("rename", "gitsnap/compacted"),
+        ),
+    ],
+)
+def test_a_bin_without(monkeypatch: pytest.MonkeyPatch, prepare: Any, judge: Any, patch: str, where: Any) -> None:
+    with binned.scene() as made:
+        prepare(made)
+        mutant(monkeypatch, patch)
+        assert at_calls(made, judge, (Mode.KILL_AFTER, None), *where).lost
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("judge", "patch", "fault", "told"),
+    [
+        # The seal is not told of a line before that is there.
+        (
+            logged.after_a_kill(Mode.KILL_AFTER),
+            "import gitsnap.sidecar.state.audit as a\n"
+            "write = a._write_slot\n"
+            "a._write_slot = lambda fd, sealed, **how: None if sealed.coming else write(fd, sealed, **how)",
+            (Mode.KILL_AFTER, None),
+            "added at the end",
+        ),
+        # Synced before it is written.
+        (
+            logged.after_a_kill(Mode.KILL_AFTER),
+            "import os, gitsnap.sidecar.state.audit as a\n"
+            "def add(path, data, at):\n"
+            "    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)\n"
+            "    os.fdatasync(fd)\n"
+            "    os.pwrite(fd, data, at)\n"
+            "    os.close(fd)\n"
+            "a._add = add",
+            None,
+            "lines were durable",
+        ),
+        # That a line is missing is not said.
+        (
+            logged.after_an_error,
+            "from gitsnap.ops.audit.act import Act\nAct._warn = lambda *_: None",
+            (Mode.ERROR, 28),
+            "not a word",
+        ),
+    ],
+)
+def test_an_audit_log_without(monkeypatch: pytest.MonkeyPatch, judge: Any, patch: str, fault: Any, told: str) -> None:
+    try:
+        with logged.scene(logged.another, disk=fault is None) as made:
+            mutant(monkeypatch, patch)
+            tally = at_calls(made, judge, fault or (Mode.KILL_AFTER, None), "pwrite64", ".jsonl")
+    except OSError as error:
+        pytest.skip(str(error))
+    assert any(told in complaint for complaint in tally.lost), tally.lost
 
 
 def test_a_parser_that_fails_as_it_likes() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from gitsnap.ops.restore.result import Direction
 from tests.crash import faults
@@ -25,6 +26,16 @@ _CUTS = 200
 
 Judge = Callable[[Upgraded, Outcome, int], None]
 Plan = tuple[Call, Mode, int | None]
+
+
+class Faulted(Protocol):
+    """What can run its command with a fault, from the same beginning every time."""
+
+    def run(self, mode: Mode, point: Call, errno: int | None = None) -> Outcome:
+        """The command with a fault."""
+
+
+Scene = TypeVar("Scene", bound=Faulted)
 
 
 def recovers(scene: Upgraded, way: Direction | None) -> str:
@@ -94,7 +105,7 @@ def spread(plans: Sequence[Plan], share: Share) -> list[Plan]:
     return [plans[int(i * len(plans) / wanted)] for i in range(wanted)]
 
 
-def hit(scene: Upgraded, plans: Iterable[Plan], judge: Judge, tally: Tally) -> None:
+def hit(scene: Scene, plans: Iterable[Plan], judge: Callable[[Scene, Outcome, int], None], tally: Tally) -> None:
     """Run a scene's command with each of the faults, and judge what is left."""
     for number, (call, mode, code) in enumerate(plans):
         where = f"{mode} {errno.errorcode.get(code or 0, '')} at {call.number}: {call.name} {call.path}"

@@ -20,12 +20,16 @@ MODULES = (
     "beside",
     "interrupted",
     "cloned",
+    "binned",
+    "logged",
     "damaged",
     "hostile",
     "races",
     "churn",
     "fuzzed",
     "together",
+    "together_failing",
+    "waiting",
 )
 
 

@@ -3,6 +3,7 @@ ends with all of them of one state."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash import faults
-from tests.crash.faults import Call, FaultNeverFiredError, Mode
+from tests.crash.faults import Call, Mode, Outcome
 from tests.support.installation import copy_tree, differences, remove_tree, run_gitsnap
-from tests.torture.carried import kills, spread
+from tests.torture.carried import hit, kills, spread
 from tests.torture.kinds import Kind, Share, Tally, kind
+from tests.torture.power import Disk
 
 # Each point is a run over three directories and a recovery: more take too long even for `make torture`.
 _MOST = 400
 _ELSEWHERE = Path("/dev/shm")
 
 _SCRIPT = """
+set -e
 for d in "$@"; do echo new >"$d/f"; rm "$d/gone"; mkdir "$d/made"; echo more >"$d/made/more"; chmod 700 "$d/sub"
     # The same in every run, to the nanosecond.
     touch -d @1700000000.5 "$d/made/more" "$d/made" "$d/f" "$d"
@@ -37,6 +40,8 @@ class Together:
     arguments: tuple[str, ...] = ()
     begun: tuple[tuple[str, ...], Call] | None = None
     states: dict[str, list[Path]] = field(default_factory=dict)
+    # What loses its power at the fault: the last of the directories lies there, its sidecar does not.
+    disk: Disk | None = None
 
     @property
     def roots(self) -> list[Path]:
@@ -78,6 +83,18 @@ class Together:
             arguments, call = self.begun
             faults.run_with_fault(self.argv(arguments), Mode.KILL, call.number, env=faults.environment(self.home))
 
+    def run(self, mode: Mode, point: Call, errno: int | None = None) -> Outcome:
+        """The command with a fault. Not every run has as many calls as the first: one without has to be right, too."""
+        self.reset()
+        argv, env = self.argv(self.arguments), faults.environment(self.home)
+        if self.disk is None:
+            return faults.run_with_fault(argv, mode, point.number, errno, env, must_fire=False)
+        os.sync()
+        cut = self.disk.cut_command
+        outcome = faults.run_with_fault(argv, mode, point.number, errno, env, at_fault=cut, must_fire=False)
+        self.disk.restart()
+        return outcome
+
     def state(self) -> str:
         """Which of them they are in, all of them; or what is there of each."""
         found = []
@@ -93,14 +110,14 @@ class Together:
 
 
 @contextmanager
-def scene(change: bool = True) -> Iterator[Together]:
-    """Three directories, with what the upgrade makes of them; upgraded already unless `change` is false."""
+def scene(change: bool = True, disk: Disk | None = None) -> Iterator[Together]:
+    """Three directories, with what the upgrade makes of them; upgraded already unless `change` is false. The last of
+    them lies on the `disk`, if there is one."""
     with ExitStack() as stack:
         top = stack.enter_context(tempfile.TemporaryDirectory(prefix="gitsnap-set-"))
-        other = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="gitsnap-set-", dir=_ELSEWHERE if _ELSEWHERE.is_dir() else None)
-        )
-        made = Together(Path(top), Path(other))
+        elsewhere = disk.where if disk else _ELSEWHERE if _ELSEWHERE.is_dir() else None
+        other = stack.enter_context(tempfile.TemporaryDirectory(prefix="gitsnap-set-", dir=elsewhere))
+        made = Together(Path(top), Path(other), disk=disk)
         for root in made.roots:
             (root / "sub").mkdir(parents=True)
             (root / "f").write_text("old\n")
@@ -143,26 +160,6 @@ def settled(made: Together, number: int, allowed: Sequence[str], way: Sequence[s
     return state
 
 
-def hit(
-    made: Together, plans: Sequence[tuple[Call, Mode, int | None]], judge: Callable[[int], None], tally: Tally
-) -> None:
-    """Kill the command at each of the points, and judge what is left."""
-    for number, (call, mode, _) in enumerate(plans):
-        where = f"{mode} at {call.number}: {call.name} {call.path}"
-        made.reset()
-        try:
-            env = faults.environment(made.home)
-            outcome = faults.run_with_fault(made.argv(made.arguments), mode, call.number, env=env, must_fire=False)
-            where += f": {outcome.told}"
-            judge(number)
-        except FaultNeverFiredError:
-            tally.add(f"{where}: the fault never fired")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the point is lost
-            tally.add(f"{where}\n{type(error).__name__}: {error}")
-        else:
-            tally.add(None)
-
-
 def _killed(prepare: Callable[[Together], Sequence[str]], *, change: bool) -> Kind:
     """A kind: `prepare` gives the command and says which states may be there afterwards."""
 
@@ -173,7 +170,7 @@ def _killed(prepare: Callable[[Together], Sequence[str]], *, change: bool) -> Ki
         with scene(change) as made:
             allowed = prepare(made)
             wanted = Share(min(share.points or _MOST, _MOST), share.seed)
-            hit(made, spread(kills(made.calls()), wanted), lambda number: _judge(made, number, allowed), tally)
+            hit(made, spread(kills(made.calls()), wanted), lambda m, _, number: _judge(m, number, allowed), tally)
         return tally
 
     return run
@@ -183,12 +180,12 @@ def _judge(made: Together, number: int, allowed: Sequence[str]) -> None:
     settled(made, number, allowed)
 
 
-def _failing(made: Together) -> Sequence[str]:
+def failing(made: Together) -> Sequence[str]:
     made.arguments = upgrade(made, "false")
     return ("old",)
 
 
-def _succeeding(made: Together) -> Sequence[str]:
+def succeeding(made: Together) -> Sequence[str]:
     made.arguments = upgrade(made, "true")
     made.reset()
     made.say(*made.arguments)
@@ -210,17 +207,17 @@ def _breaking(made: Together) -> Sequence[str]:
 
 
 def _waiting(made: Together) -> Sequence[str]:
-    _succeeding(made)
+    succeeding(made)
     made.arguments = _soaking(made, "true")
     return ("old", "new")
 
 
-def _back(made: Together) -> Sequence[str]:
+def back(made: Together) -> Sequence[str]:
     made.arguments = ("rollback", "--yes")
     return ("old", "new")
 
 
-def _recovering(made: Together) -> Sequence[str]:
+def recovering(made: Together) -> Sequence[str]:
     """A recovery that is killed itself, of a rollback that was killed between two directories."""
     made.arguments = ("rollback", "--yes")
     points = made.calls()
@@ -234,15 +231,15 @@ def _recovering(made: Together) -> Sequence[str]:
 
 def _reverting(made: Together) -> Sequence[str]:
     """The same, on the way to what was there before the rollback; where it was not told so again, it goes on."""
-    _recovering(made)
+    recovering(made)
     made.arguments = ("recover", "--revert")
     return ("old", "new")
 
 
-kind("set: failing run, killed")(_killed(_failing, change=False))
-kind("set: run, killed")(_killed(_succeeding, change=False))
+kind("set: failing run, killed")(_killed(failing, change=False))
+kind("set: run, killed")(_killed(succeeding, change=False))
 kind("set: run whose checks go on and fail, killed")(_killed(_breaking, change=False))
 kind("set: run whose checks go on, killed")(_killed(_waiting, change=False))
-rollback_killed = kind("set: rollback, killed")(_killed(_back, change=True))
-kind("set: recover, killed")(_killed(_recovering, change=True))
+rollback_killed = kind("set: rollback, killed")(_killed(back, change=True))
+kind("set: recover, killed")(_killed(recovering, change=True))
 kind("set: recover --revert, killed")(_killed(_reverting, change=True))
