@@ -108,6 +108,9 @@ def git_at_work(path: str) -> Iterator[None]:
 
 def _break_locks(path: str) -> None:
     found = {lock: _identity(lock) for lock in locks.found(path)}
+    # Locked by packed-refs.lock, and no git writes another one while it is there (refs/packed-backend.c).
+    half_written = os.path.join(path, "packed-refs.new")
+    found |= {half_written: identity} if (identity := _identity(half_written)) else {}
     if not found:
         return
     time.sleep(_PATIENCE)

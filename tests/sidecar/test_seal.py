@@ -156,10 +156,13 @@ def test_a_git_of_ours_that_died_leaves_no_lock(installation: Path, tmp_path: Pa
     store = sidecar_of(installation)
     (store / "gitsnap/git-at-work").touch()
     (store / "packed-refs.lock").touch()
+    (store / "packed-refs.new").write_text("# pack-refs with: pee")
     run_gitsnap("-C", installation, "restore", before, "--to", tmp_path / "copy")
     same_tree(installation, tmp_path / "copy")
     take_snapshot(installation)
     assert not (store / "packed-refs.lock").exists()
+    run_gitsnap("-C", installation, "gc")
+    assert not (store / "packed-refs.new").exists()
     assert subprocess.run(["git", f"--git-dir={store}", "pack-refs", "--all"]).returncode == 0
 
 
