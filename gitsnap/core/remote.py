@@ -25,7 +25,8 @@ from gitsnap.core.errors import UsageError
 
 AFTER_SNAPSHOT, MANUAL = "after-snapshot", "manual"
 PLAIN, HEADS = "plain", "heads"
-SECRETS = ("refuse", "allow", "encrypt")
+ENCRYPT = "encrypt"
+SECRETS = ("refuse", "allow", ENCRYPT)
 
 _OURS, _FLEET = "refs/gitsnap/", "fleet/"
 _NOTES, _TIMELINE = "refs/notes/gitsnap/", "refs/heads/timeline"
@@ -42,7 +43,7 @@ _CHANGING = ("upgrades", "rollbacks")
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SCHEMES = ("file", "ssh", "git+ssh", "ssh+git", "git", "http", "https")
-_BUNDLES = "bundles:"
+FOLDER = "bundles:"
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:([^/?#]*)@)?([^/?#]*)")
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
@@ -63,7 +64,11 @@ class Layout(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Remote:
-    """One remote of an installation. `keep` is how many of the newest snapshots go (None: all), pinned ones besides."""
+    """One remote of an installation. `keep` is how many of the newest snapshots go (None: all), pinned ones besides.
+
+    Of a folder of bundles `keep` is how many cycles stay there, and `recipients` are keys of age's: what is in it is
+    encrypted to them.
+    """
 
     name: str
     url: str
@@ -72,6 +77,7 @@ class Remote:
     refspec: str = PLAIN
     secrets: str = SECRETS[0]
     installation: str | None = None
+    recipients: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Layout:
@@ -81,7 +87,7 @@ class Remote:
     @property
     def bundles(self) -> str | None:
         """The directory of bundles that it is; None for a git repository."""
-        return self.url.removeprefix(_BUNDLES) if self.url.startswith(_BUNDLES) else None
+        return self.url.removeprefix(FOLDER) if self.url.startswith(FOLDER) else None
 
     @property
     def shown(self) -> str:
@@ -207,8 +213,8 @@ def checked_url(text: str) -> str:
         raise UsageError(f"'{shown(text)}' is no URL: it would be taken for an option")
     if _HELPER.match(text):
         raise UsageError(f"'{text.partition('::')[0]}::' would start a program; gitsnap pushes to URLs of git alone")
-    if text.startswith(_BUNDLES):
-        if not text.removeprefix(_BUNDLES).startswith("/"):
+    if text.startswith(FOLDER):
+        if not text.removeprefix(FOLDER).startswith("/"):
             raise UsageError(f"'{text}' has to name its directory by an absolute path")
         return text
     scheme = _SCHEME.match(text)
@@ -234,7 +240,7 @@ def checked_url(text: str) -> str:
 
 def is_local_path(text: str) -> bool:
     """Whether this names a directory on this machine by its path, absolute or not, and is no URL and no host:path."""
-    return not (_SCHEME.match(text) or _HELPER.match(text) or text.startswith(_BUNDLES) or _split(text)[0])
+    return not (_SCHEME.match(text) or _HELPER.match(text) or text.startswith(FOLDER) or _split(text)[0])
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -265,7 +271,7 @@ def shown(url: str) -> str:
 
 def from_table(name: str, table: Mapping[str, Any]) -> Remote:
     """The remote that a table `[remote.NAME]` describes; UsageError that names the key."""
-    unknown = table.keys() - {"url", "push", "keep", "refspec", "secrets", "installation"}
+    unknown = table.keys() - {"url", "push", "keep", "refspec", "secrets", "installation", "recipients"}
     if unknown:
         raise UsageError(f"[remote.{name}] does not know {min(unknown)}")
     chosen: dict[str, Any] = {"name": remote_name(name)}
@@ -284,11 +290,32 @@ def from_table(name: str, table: Mapping[str, Any]) -> Remote:
     keep = table.get("keep")
     if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool) or keep < 1):
         raise UsageError(f"[remote.{name}] keep must be a whole number of snapshots, at least 1")
-    return Remote(keep=keep, **chosen)
+    recipients = table.get("recipients", [])
+    if not isinstance(recipients, (list, tuple)) or not all(isinstance(each, str) for each in recipients):
+        raise UsageError(f"[remote.{name}] recipients must be a list of texts")
+    if recipients:
+        chosen["secrets"] = ENCRYPT
+    remote = Remote(keep=keep, recipients=tuple(recipients), **chosen)
+    _require_encryptable(remote)
+    return remote
 
 
-def to_table(remote: Remote) -> dict[str, str | int]:
+def _require_encryptable(remote: Remote) -> None:
+    """Raise UsageError where something is to be encrypted that cannot be, or to nobody."""
+    if remote.secrets != ENCRYPT:
+        return
+    if remote.bundles is None:
+        raise UsageError(
+            f"[remote.{remote.name}] a git repository is not encrypted, as git has to read it",
+            hint="bundles:/PATH is a folder of bundles, which can be",
+        )
+    if not remote.recipients:
+        raise UsageError(f"[remote.{remote.name}] encrypting needs recipients", hint='recipients = ["age1..."]')
+
+
+def to_table(remote: Remote) -> dict[str, str | int | list[str]]:
     """What from_table() makes the remote of, without what is so anyway."""
     plain = Remote(remote.name, remote.url)
     keys = ("url", "push", "keep", "refspec", "secrets", "installation")
-    return {k: getattr(remote, k) for k in keys if k == "url" or getattr(remote, k) != getattr(plain, k)}
+    out = {k: getattr(remote, k) for k in keys if k == "url" or getattr(remote, k) != getattr(plain, k)}
+    return out | ({"recipients": list(remote.recipients)} if remote.recipients else {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ def remote(
     action: Annotated[str, typer.Argument(metavar="[list|add|remove]")] = "list",
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     url: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="Of git: ssh://, https://, host:path, a path.")
+        str | None, typer.Argument(metavar="[URL]", help="Of git: ssh://, https://, host:path, a path; or bundles:DIR.")
     ] = None,
     when: Annotated[
         str | None, typer.Option("--push", metavar="WHEN", help="after-snapshot, or manual (default).")
@@ -33,6 +33,10 @@ def remote(
     ] = None,
     secrets: Annotated[
         str | None, typer.Option("--secrets", metavar="WHAT", help="refuse (default), allow or encrypt.")
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="RECIPIENT", help="Of bundles:DIR: encrypt to this key (bundle create --to)."),
     ] = None,
     installation: Annotated[
         str | None,
@@ -49,7 +53,8 @@ def remote(
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
-    options = {"push": when, "keep": keep, "refspec": refspec, "secrets": secrets, "installation": installation}
+    options: dict[str, Any] = {"push": when, "keep": keep, "refspec": refspec, "secrets": secrets}
+    options |= {"installation": installation, "recipients": to or None}
     given = {k: v for k, v in options.items() if v is not None}
     _require(action, name, url, bool(given))
     with session.open(changing=action != "list") as (sidecar, settings):

@@ -26,6 +26,7 @@ def remote(found: Remote) -> Document:
         "refspec": found.refspec,
         "secrets": found.secrets,
         "installation": found.installation,
+        "recipients": list(found.recipients),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gitsnap.core.bundle import Place, outlived, read_name, spent
-from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.errors import GitsnapError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
 from gitsnap.ops.process.age import Recipients
@@ -35,11 +35,12 @@ _STATE = (refs.SNAPSHOTS, refs.PINS, refs.UPGRADES, refs.ROLLBACKS, refs.TIMELIN
 @dataclass(slots=True)
 class FolderPush:
     """What a push into a folder did: the bundle that it wrote (None: there was nothing new), and the files of cycles
-    that it removed."""
+    that it removed. `pending` are the snapshots that would go, where it was only asked."""
 
     folder: str
     written: Bundled | None = None
     removed: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,8 +57,11 @@ class FolderOptions:
 def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptions) -> FolderPush:
     """Write into `folder` (absolute) what is not in its last bundle. Raises GitsnapError, OSError."""
     if not os.path.isdir(folder):
-        raise GitsnapError(
-            f"there is no directory {folder}", kind="io", path=folder, hint="where it is a disk: is it mounted?"
+        raise RemoteError(
+            f"there is no directory {folder}",
+            kind="remote-unreachable",
+            path=folder,
+            hint="where it is a disk: is it mounted?",
         )
     done = FolderPush(folder)
     with locks.hold(sidecar.own("bundles.lock"), exclusive=True, wait=settings.lock_wait):
@@ -72,6 +76,10 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
             _sum(sidecar, folder, place.name, made.sha256)
             bundles_written.save(sidecar, folder, Last(place.name, made.size, made.label.name, made.heading.refs))
             sizes[place] = made.size
+        if wanted is not None and options.dry_run:
+            done.pending = [
+                s.id for s in catalog.snapshots(sidecar) if wanted.known.get(refs.SNAPSHOTS + s.id) != s.commit
+            ]
         if not options.dry_run and options.keep is not None:
             for gone in outlived(list(sizes), options.keep):
                 with suppress(FileNotFoundError):

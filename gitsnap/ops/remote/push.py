@@ -13,6 +13,9 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.remote import HEADS, Remote, there
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
+from gitsnap.ops.process import age
+from gitsnap.ops.remote import bundle_folder
+from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import notes, refs
@@ -84,13 +87,14 @@ def chosen(settings: Settings, name: str | None) -> Remote:
 
 def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions) -> Pushed:
     """Send to a remote what it lacks. Raises RemoteError, and IntegrityError where nothing here can be sent."""
-    if remote.bundles is not None:
-        raise UsageError(f"{remote.name} is a directory of bundles: `gitsnap bundle create` writes them")
     begun = time.monotonic()
     done = Pushed(remote.name, remote.shown, options.dry_run)
     seen = remote_seen.load(sidecar, remote)
     seen.tried = options.now
     try:
+        if remote.bundles is not None:
+            _into_folder(sidecar, remote, settings, options, (seen, done))
+            return done
         if not options.dry_run:
             done.audit = _publish_audit(sidecar, settings, seen, options.now)
         with sidecar.using_objects(settings.lock_wait):
@@ -110,6 +114,27 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
             }
             sidecar.noted.counts |= {"pushed": len(done.snapshots), "objects": done.objects, "bytes_sent": done.bytes}
     return done
+
+
+def _into_folder(
+    sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions, told: tuple[Seen, Pushed]
+) -> None:
+    """The next bundle, where there is anything new."""
+    seen, done = told
+    wanted = FolderOptions(
+        options.now, age.recipients(remote.recipients, ()), remote.keep, options.dry_run, options.observer
+    )
+    result = bundle_folder.push(sidecar, remote.bundles or "", settings, wanted)
+    if result.written is not None:
+        made = result.written
+        seen.refs = {ref: oid for ref, oid in made.heading.refs.items() if ref != "HEAD"}
+        done.refs, done.bytes = len(made.heading.refs), made.size
+        done.snapshots, done.timeline = [s.id for s in made.snapshots], "pushed"
+    elif options.dry_run:
+        done.snapshots = list(result.pending)
+    done.removed = result.removed
+    done.there = len(outgoing.snapshots_there(seen.refs, remote.layout))
+    seen.problem, seen.when = "", options.now
 
 
 def _publish_audit(sidecar: Sidecar, settings: Settings, seen: Seen, now: datetime) -> str:

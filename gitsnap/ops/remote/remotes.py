@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Snapshot
-from gitsnap.core.remote import Remote, from_table, installation_name, is_local_path, remote_name, to_table
+from gitsnap.core.remote import FOLDER, Remote, from_table, installation_name, is_local_path, remote_name, to_table
 from gitsnap.core.settings import Settings
 from gitsnap.ops.check.doctor import Check
+from gitsnap.ops.process.age import recipients
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
@@ -33,7 +34,9 @@ class Standing(NamedTuple):
     problem: str
 
 
-def add(sidecar: Sidecar, name: str, wanted: Mapping[str, str | int], cwd: str, settings: Settings) -> Remote:
+def add(
+    sidecar: Sidecar, name: str, wanted: Mapping[str, str | int | list[str]], cwd: str, settings: Settings
+) -> Remote:
     """Write a remote into the sidecar's configuration. Paths count from `cwd`. UsageError for one that cannot be."""
     if remote_name(name) in settings.remotes:
         raise UsageError(f"there is a remote '{name}' already", hint=f"gitsnap remote remove {name}")
@@ -41,9 +44,12 @@ def add(sidecar: Sidecar, name: str, wanted: Mapping[str, str | int], cwd: str, 
     if table.get("installation") == AUTO:
         table["installation"] = default_installation(sidecar.installation)
     url = str(table["url"])
+    if url.startswith(FOLDER):
+        table["url"] = FOLDER + os.path.normpath(os.path.join(cwd, url.removeprefix(FOLDER)))
     if is_local_path(url):
         table["url"] = os.path.normpath(os.path.join(cwd, url))
     remote = from_table(name, table)
+    recipients(remote.recipients, ())
     _require_elsewhere(sidecar, remote)
     configuration.change_remote(sidecar, name, to_table(remote), settings.lock_wait)
     return remote
@@ -93,7 +99,7 @@ def survey(sidecar: Sidecar, settings: Settings, living: Sequence[Snapshot]) -> 
     for _, remote in sorted(settings.remotes.items()):
         seen = remote_seen.load(sidecar, remote)
         at = outgoing.snapshots_there(seen.refs, remote.layout)
-        wanted = outgoing.to_go(living, remote.keep)
+        wanted = outgoing.to_go(living, remote.keep if remote.bundles is None else None)
         lacks = [s.id for s in wanted if at.get(s.id) != s.commit]
         out.append(Standing(remote, seen.when, len(at), lacks, seen.problem))
     return out

@@ -53,7 +53,7 @@ def change_components(sidecar: Sidecar, change: Callable[[Table], Table], wait: 
     return wanted
 
 
-def change_remote(sidecar: Sidecar, name: str, table: Mapping[str, str | int] | None, wait: float) -> None:
+def change_remote(sidecar: Sidecar, name: str, table: Mapping[str, str | int | list[str]] | None, wait: float) -> None:
     """Write into the sidecar's file what the remote `name` is, durably, or that it is none; everything else stays.
 
     Raises GitsnapError when the file has it in a form that only a person should edit.
