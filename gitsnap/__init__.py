@@ -9,11 +9,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gitsnap.api import (
         CheckResult,
+        Cloned,
         Event,
         GitsnapError,
         Guard,
         Installation,
         Outcome,
+        Pulled,
         Pushed,
         Remote,
         Restored,
@@ -25,17 +27,21 @@ if TYPE_CHECKING:
         Upgraded,
         UpgradeFailedError,
         Verdict,
+        adopt,
+        clone,
         guard,
         open,  # noqa: A004 - gitsnap.open(…) is its name
     )
 
 __all__ = [
     "CheckResult",
+    "Cloned",
     "Event",
     "GitsnapError",
     "Guard",
     "Installation",
     "Outcome",
+    "Pulled",
     "Pushed",
     "Remote",
     "Restored",
@@ -47,6 +53,8 @@ __all__ = [
     "UpgradeFailedError",
     "Upgraded",
     "Verdict",
+    "adopt",
+    "clone",
     "guard",
     "open",
 ]

@@ -28,7 +28,7 @@ from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.remote import Remote
+from gitsnap.core.remote import Remote, installation_name
 from gitsnap.core.settings import Settings
 from gitsnap.core.signature import Checked as Signature
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
@@ -39,7 +39,11 @@ from gitsnap.ops.check import signatures, verify
 from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process.processes import Polling
-from gitsnap.ops.remote import push, remotes
+from gitsnap.ops.remote import adopt as adoption
+from gitsnap.ops.remote import clone as operation
+from gitsnap.ops.remote import pull, push, receive, remotes, sources
+from gitsnap.ops.remote.adopt import Adopted as Cloned
+from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
@@ -51,7 +55,7 @@ from gitsnap.ops.store import locate, sign, signers
 from gitsnap.ops.store.sign import Signed
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, UpgradeRequest, broke_off, failed
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, repository
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose
@@ -186,6 +190,18 @@ class Installation:
         with self._acting("push", looks=dry_run) as sidecar:
             options = push.PushOptions(datetime.now(UTC), prune=prune, dry_run=dry_run, observer=observer)
             return push.push(sidecar, push.chosen(self.settings, name), self.settings, options)
+
+    def pull(
+        self, name: str | None = None, *, removed: bool = False, dry_run: bool = False, observer: Observer = SILENT
+    ) -> Pulled:
+        """Bring what a remote has and is not here, each snapshot verified; with `removed` also what was removed here.
+
+        The result's `conflicts` and `damaged` name what did not come. Raises RemoteError where the other side
+        refuses, or is away.
+        """
+        with self._acting("pull", looks=dry_run) as sidecar:
+            options = pull.PullOptions(datetime.now(UTC), removed=removed, dry_run=dry_run, observer=observer)
+            return pull.pull(sidecar, push.chosen(self.settings, name), self.settings, options)
 
     def rollback(
         self,
@@ -372,6 +388,79 @@ def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa
     return Installation(place)
 
 
+def clone(
+    source: Path,
+    directory: Path,
+    *,
+    snapshot: str | None = None,
+    installation: str | None = None,
+    identity: Path | None = None,
+    store: Path | None = None,
+    observer: Observer = SILENT,
+) -> Cloned:
+    """Make a sidecar of a mirror, a push, a bundle (which the file `identity` opens where it is encrypted) or a copied
+    sidecar, by its path or URL, and bring the newest snapshot, or `snapshot`, back into the new or empty `directory`.
+
+    The result's `received` tells what came and what of it is damaged, `restored` whether the directory is exactly the
+    same. Interrupted, the same call goes on. Raises GitsnapError.
+    """
+    place, link, asked = _destination(os.path.realpath(directory), store, installation, observer)
+    with (
+        sources.open_source(os.fspath(source), os.getcwd(), os.fspath(identity) if identity else None) as found,
+        _receiving("clone", place, asked.settings) as note,
+    ):
+        done = operation.resume(found.name, place, asked, snapshot)
+        return note(done or operation.clone(found, place, link, asked, snapshot))
+
+
+def adopt(
+    source: Path,
+    directory: Path,
+    *,
+    installation: str | None = None,
+    identity: Path | None = None,
+    store: Path | None = None,
+    observer: Observer = SILENT,
+) -> Cloned:
+    """Make a sidecar for `directory`, which is there and is not touched, of what `clone` takes. Raises GitsnapError."""
+    root = locate.real_directory(os.fspath(directory), os.getcwd())
+    place, link, asked = _destination(root, store, installation, observer)
+    with (
+        sources.open_source(os.fspath(source), os.getcwd(), os.fspath(identity) if identity else None) as found,
+        _receiving("adopt", place, asked.settings) as note,
+    ):
+        return note(adoption.adopt(found, place, link, asked))
+
+
+def _destination(
+    root: str, store: Path | None, installation: str | None, observer: Observer
+) -> tuple[locate.Place, str | None, receive.Asked]:
+    home = environment.sidecars_home(os.environ)
+    chosen = os.fspath(store) if store is not None else os.environ.get("GITSNAP_STORE") or None
+    place = locate.place_for(root, chosen, home, os.getcwd(), environment.user_home(os.environ))
+    settings = files.load(os.environ, None, environment.options_from(os.environ), None)
+    name = installation_name(installation) if installation is not None else None
+    link = locate.default_store(root, home) if chosen and home is not None else None
+    return place, link, receive.Asked(settings, datetime.now(UTC), name, observer)
+
+
+@contextmanager
+def _receiving(action: str, place: locate.Place, settings: Settings) -> Iterator[Callable[[Cloned], Cloned]]:
+    """What is done is written down in the sidecar, as soon as there is one."""
+    act = _act(action, settings)
+
+    def note(result: Cloned) -> Cloned:
+        act.noted.details |= receive.facts(result.received)
+        return result
+
+    with _writing_down(act):
+        try:
+            yield note
+        finally:
+            if repository.exists(place.store):
+                act.about(place.store, place.root)
+
+
 def guard(
     directory: Path,
     *others: Path,
@@ -419,11 +508,13 @@ def _apart(directories: Sequence[Path]) -> Sequence[Path]:
 
 __all__ = [
     "CheckResult",
+    "Cloned",
     "Event",
     "GitsnapError",
     "Guard",
     "Installation",
     "Outcome",
+    "Pulled",
     "Pushed",
     "Remote",
     "Restored",
@@ -435,6 +526,8 @@ __all__ = [
     "UpgradeFailedError",
     "Upgraded",
     "Verdict",
+    "adopt",
+    "clone",
     "guard",
     "open",
 ]

@@ -277,3 +277,27 @@ with gitsnap.guard(*{[*map(str, three)]!r}):
     assert versions(three) == ["2"] * 3
     run_gitsnap("-C", three[1], "recover")
     assert versions(three) == ["1"] * 3
+
+
+def test_a_copy_elsewhere_comes_back(installation: Path, tmp_path: Path) -> None:
+    app = gitsnap.open(installation)
+    first = app.snapshot("one")
+    done = gitsnap.clone(app.store, tmp_path / "new")
+    assert done.restored is not None
+    assert done.restored.verified
+    assert [s.id for s in done.received.whole] == [first.id]
+    same_tree(installation, tmp_path / "new")
+    (tmp_path / "other").mkdir()
+    adopted = gitsnap.adopt(app.store, tmp_path / "other")
+    assert [s.id for s in gitsnap.open(tmp_path / "other").snapshots()] == [first.id]
+    assert adopted.restored is None
+    second = app.snapshot("two")
+    new = gitsnap.open(tmp_path / "new")
+    new.add_remote("there", app.store)
+    assert [s.id for s in new.pull().snapshots] == [second.id]
+    assert [s.id for s in new.snapshots()] == [first.id, second.id]
+    with pytest.raises(gitsnap.GitsnapError, match="sidecar already"):
+        gitsnap.clone(app.store, tmp_path / "other")
+    actions = [entry["action"] for entry in json.loads(run_gitsnap("-C", new.path, "--json", "audit").stdout)["audit"]]
+    assert actions[-2:] == ["remote", "pull"]
+    assert "clone" in actions
