@@ -1,18 +1,19 @@
 """Gathering the small packs that snapshots leave, one each, into few: a lookup should not ask a thousand of them.
 
-Only packs of whole objects are gathered, as PackWriter makes them; entries are copied as they are, each against the
-checksum in its index. The new pack is durable before an old one goes. gc does the rest, and better.
+Entries are copied as they are, each against the checksum in its index, with deltas of what lies before them in the same
+pack. The new pack is durable before an old one goes. gc does the rest, and better.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
-from contextlib import suppress
+
+from dulwich.pack import REF_DELTA
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import texts_pack
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.git.pack_read import TYPES, Pack
+from gitsnap.sidecar.git.pack_read import Pack
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
 
@@ -27,7 +28,16 @@ def gather(sidecar: Sidecar) -> None:
     # git would look for the old packs in it.
     if len(packs) <= _MANY or os.path.exists(os.path.join(folder, "multi-pack-index")):
         return
-    chosen = _choose([p for p in packs if p.data.end <= _LARGEST and not os.path.exists(p.path[:-5] + ".keep")])
+    current = texts_pack.name(sidecar)
+    chosen = _choose(
+        [
+            p
+            for p in packs
+            if p.data.end <= _LARGEST
+            and os.path.basename(p.path)[5:-5] != current
+            and not os.path.exists(p.path[:-5] + ".keep")
+        ]
+    )
     writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
     try:
         gathered = [pack for pack in chosen if _copy(pack, writer)]
@@ -41,7 +51,7 @@ def gather(sidecar: Sidecar) -> None:
         return
     for pack in gathered:
         if not any(name in pack.path for name in written.names):
-            _remove(pack)
+            pack.remove()
     sync_directory(folder)
     written.release()
     sidecar.objects.refresh()
@@ -60,20 +70,9 @@ def _choose(packs: list[Pack]) -> list[Pack]:
 
 
 def _copy(pack: Pack, writer: PackWriter) -> bool:
-    """Copy all entries; False, with nothing copied, for a pack with deltas."""
-    entries = pack.spans()
-    if any(pack.data.header(start)[0] not in TYPES for _, start, _, _ in entries):
+    """Copy all entries; False, with nothing copied, for a pack with deltas by id, which git leaves after a fetch."""
+    if any(pack.data.header(start)[0] == REF_DELTA for _, start, _, _ in pack.spans()):
         return False
-    for oid, start, end, checksum in entries:
-        data = os.pread(pack.data.fd, end - start, start)
-        if zlib.crc32(data) != checksum:
-            raise IntegrityError(f"pack entry at {start} is damaged", path=pack.path)
-        writer.adopt(oid, data, checksum)
+    for oid, entry in pack.stored_entries():
+        writer.copy(oid, entry)
     return True
-
-
-def _remove(pack: Pack) -> None:
-    # The index first: whoever sees one may rely on the pack.
-    for suffix in (".idx", ".rev", ".bitmap", ".mtimes", ".pack"):
-        with suppress(FileNotFoundError):
-            os.unlink(pack.path[:-5] + suffix)

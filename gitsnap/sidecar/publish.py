@@ -19,9 +19,9 @@ from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.signature import signed_by
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import catalog, contents, rollbacks, timeline
+from gitsnap.sidecar import catalog, contents, rollbacks, texts_pack, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
-from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter
+from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter, object_id
 from gitsnap.sidecar.kept_objects import KeptObjects
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, reflog, register, seal
@@ -86,6 +86,7 @@ class Draft:
         # Asked about every file, so only with need: what a living snapshot holds is kept unless something is damaged.
         self.stored: Callable[[bytes], bool] | None = self.keeps if not alive or sidecar.objects.damaged else None
         self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)
+        self._texts = texts_pack.TextsPack(sidecar)
 
     def keeps(self, oid: bytes) -> bool:
         """Whether the object needs no writing: it is in the draft, or live refs keep it."""
@@ -168,6 +169,8 @@ class Draft:
         returns = rollbacks.load(sidecar.refs, sidecar.objects)
         chain = timeline.chain(sidecar.objects, living, {snapshot.commit: content}, returns)
         tip = timeline.write(pack, chain, old_tip if timeline.is_whole(sidecar.objects, chain, old_tip) else None)
+        if (made := self._texts.pack()) is not None:
+            pack.along(made)
         written = pack.finish()
         assert tip is not None
         with seal.changing(sidecar, {**new_notes, refs.SNAPSHOTS + snapshot.id: snapshot.commit, refs.TIMELINE: tip}):
@@ -186,9 +189,10 @@ class Draft:
             # It stands; the next one writes it down.
             register.take(sidecar, living)
         reflog.remember(sidecar, [*old_notes.values(), _off_chain(old_tip, chain)], when)
+        growth.note(sidecar, snapshot.commit, written.names if written else (), less=self._texts.replaces)
+        self._texts.settle()
         if written is not None:
             written.release()
-        growth.note(sidecar, snapshot.commit, written.names if written else ())
         sidecar.objects.refresh()
         return Published(snapshot, tree_ids, len(written.oids) if written else 0)
 
@@ -198,8 +202,16 @@ class Draft:
         self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")
-        living[snapshot.commit] = self.pack.add(BLOB, text) if isinstance(text, bytes) else living[text]
+        living[snapshot.commit] = self._add_text(ref, text) if isinstance(text, bytes) else living[text]
         return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
+
+    def _add_text(self, ref: str, text: bytes) -> bytes:
+        if len(text) > texts_pack.LARGEST:
+            return self.pack.add(BLOB, text)
+        oid = object_id(BLOB, text)
+        if not self.pack.has(oid):
+            self._texts.add(ref, oid, text)
+        return oid
 
 
 def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:

@@ -155,7 +155,9 @@ def _look_once(
         look.stale = _timeline_problems(sidecar, living)
     known: dict[bytes, ReadBack] = {}
     observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
-    look.verdicts = {s.id: verify_snapshot(sidecar, s, known, observer) for s in chosen}
+    # The texts of older ones are told by how they differ from the next.
+    verdicts = {s.id: verify_snapshot(sidecar, s, known, observer) for s in reversed(chosen)}
+    look.verdicts = {s.id: verdicts[s.id] for s in chosen}
     observer.finished()
     # Workers remember it for themselves alone.
     sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))

@@ -19,8 +19,9 @@ from gitsnap.sidecar.git import deltas
 from gitsnap.sidecar.git.deflate import BLOCK, deflated
 from gitsnap.sidecar.git.delta_window import DeltaWindow
 from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.pack_file import entry_header
 from gitsnap.sidecar.git.pack_read import OFS_DELTA, REF_DELTA, TYPES, Pack
-from gitsnap.sidecar.git.pack_write import BLOB, deflate, entry_header
+from gitsnap.sidecar.git.pack_write import BLOB, deflate
 
 _PIECE = 1 << 18
 _COPIED = 1 << 20

@@ -81,7 +81,7 @@ class DeltaChains:
         raise IntegrityError(f"pack entry at {offset} has no base or is of an unknown type", path=pack.path)
 
     def _remember(self, key: tuple[str, int], kind: int, content: bytes) -> None:
-        if key in self._bases or len(content) > CACHE_BYTES // 4:
+        if key in self._bases or len(content) > CACHE_BYTES // 2:
             return
         self._bases[key] = (kind, content)
         self._bases_size += len(content)

@@ -1,7 +1,8 @@
 """Making deltas (gitformat-pack(5), "Deltified representation") of what is nearly the same, by whole lines or entries.
 
-dulwich's create_delta compares bytes (difflib), which takes seconds for a manifest (1.2.21; docs/adr/0133). What two
-texts begin and end with is found by blocks, and the lines in between by a dictionary.
+dulwich's create_delta compares bytes (difflib), which takes seconds for a manifest (1.2.21; docs/adr/0133). Where few
+lines differ, each is looked for in what follows. Else what two texts begin and end with is found by blocks, and the
+lines in between by a dictionary.
 """
 
 from __future__ import annotations
@@ -14,10 +15,53 @@ _FEW = 64
 # An entry of a tree: `<mode> <name>\0<20 bytes>`.
 _ENTRY = re.compile(rb"[0-7]+ [^\0]*\0.{20}", re.DOTALL)
 _MOST_COPIED = 0xFFFFFF
+# Lines are looked for one after the other in all that follows, up to so many bytes for each byte of the base.
+_SEARCHED = 16
+# Of so many lines one is looked up, to see whether two texts have that much in common.
+_EVERY, _COMMON = 61, 0.3
 
 
 def make(base: bytes, new: bytes, *, tree: bool = False) -> bytes:
     """A delta that makes `new` of `base`: by lines, or by the entries of a `tree`."""
+    ops = None if tree else _by_searching(base, new)
+    if ops is None:
+        ops = _by_looking_up(base, new, tree=tree)
+    return _varint(len(base)) + _varint(len(new)) + ops
+
+
+def alike(base: bytes, new: bytes) -> bool:
+    """Whether two texts have so many lines in common that a delta can be worth while."""
+    sample = new.split(b"\n")[::_EVERY]
+    known = set(base.split(b"\n"))
+    return sum(line in known for line in sample) >= _COMMON * len(sample)
+
+
+def _by_searching(base: bytes, new: bytes) -> bytes | None:
+    """For texts that differ in few lines; None where that is too many."""
+    out: list[bytes] = []
+    literal: list[bytes] = []
+    i = j = 0
+    left = _SEARCHED * len(base)
+    while i < len(new):
+        end = new.find(b"\n", i) + 1 or len(new)
+        line = new[i:end]
+        found = j if base.startswith(line, j) else base.find(b"\n" + line, max(j - 1, 0)) + 1
+        left -= (found or len(base)) - j + _FEW
+        if left < 0:
+            return None
+        if found or base.startswith(line, j):
+            same = _common_start(base, new, found, i)
+            # Up to the end of a line, where what follows is another one.
+            same = same if i + same == len(new) else new.rfind(b"\n", i, i + same) + 1 - i
+            out += [_insert(b"".join(literal)), _copy(found, same)]
+            literal, i, j = [], i + same, found + same
+        else:
+            literal.append(line)
+            i = end
+    return b"".join([*out, _insert(b"".join(literal))])
+
+
+def _by_looking_up(base: bytes, new: bytes, *, tree: bool) -> bytes:
     start = _common_start(base, new)
     # From the beginning of the line or entry, which is the same in both.
     start = _last_entry(base, start) if tree else base.rfind(b"\n", 0, start) + 1
@@ -27,8 +71,7 @@ def make(base: bytes, new: bytes, *, tree: bool = False) -> bytes:
         middle = _insert(between)
     else:
         middle = _pieces(_split(base[start : len(base) - end], tree=tree), _split(between, tree=tree), start)
-    ops = _copy(0, start) + middle + _copy(len(base) - end, end)
-    return _varint(len(base)) + _varint(len(new)) + ops
+    return _copy(0, start) + middle + _copy(len(base) - end, end)
 
 
 def _last_entry(tree: bytes, most: int) -> int:
@@ -73,10 +116,11 @@ def _pieces(known: Iterable[bytes], pieces: Iterable[bytes], start: int) -> byte
     return b"".join([*out, _copy(*run), _insert(b"".join(literal))])
 
 
-def _common_start(a: bytes, b: bytes) -> int:
-    most, at, step = min(len(a), len(b)), 0, 1 << 16
+def _common_start(a: bytes, b: bytes, in_a: int = 0, in_b: int = 0) -> int:
+    """How many bytes are the same from these places on."""
+    most, at, step = min(len(a) - in_a, len(b) - in_b), 0, 1 << 16
     while step:
-        while at + step <= most and a[at : at + step] == b[at : at + step]:
+        while at + step <= most and a[in_a + at : in_a + at + step] == b[in_b + at : in_b + at + step]:
             at += step
         step >>= 1
     return at

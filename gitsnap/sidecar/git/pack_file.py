@@ -9,11 +9,25 @@ import struct
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from dulwich.pack import write_pack_index_v2
+from isal import isal_zlib
 
 from gitsnap.core.content import CHUNK, WORTHWHILE, beside
 from gitsnap.sidecar.files import private_create
+
+OFS_DELTA = 6
+
+
+class Entry(NamedTuple):
+    """What lies in a pack of one object: the number of its type and its size, or, with a `base` (raw id), the size of
+    the delta that makes it of that one; and the bytes, deflated."""
+
+    kind: int
+    size: int
+    deflated: bytes
+    base: bytes | None = None
 
 
 class PackFile:
@@ -30,6 +44,8 @@ class PackFile:
         self._reading: _Reading | None = None
         self.index: dict[bytes, tuple[int, int]] = {}
         self.at = 0
+        # Once it is finished.
+        self.name = ""
         self.write(b"PACK" + struct.pack(">LL", 2, count))
 
     def write(self, data: bytes) -> None:
@@ -38,6 +54,16 @@ class PackFile:
         self.at += len(data)
         if self._sha1 is not None:
             self._sha1.update(data)
+
+    def add(self, oid: bytes, entry: Entry) -> None:
+        """Append an entry; its base, if it has one, was added before."""
+        start = self.at
+        head = entry_header(OFS_DELTA if entry.base else entry.kind, entry.size)
+        if entry.base:
+            head += _distance(start - self.index[entry.base][1])
+        self.write(head)
+        self.write(entry.deflated)
+        self.index[oid] = (isal_zlib.crc32(entry.deflated, isal_zlib.crc32(head)), start)
 
     def rewind(self, at: int) -> None:
         """Take back what was written from an offset on, where the count of objects is not known."""
@@ -58,7 +84,8 @@ class PackFile:
 
     def finish(self, objects: str) -> str:
         """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
-        return place(self._path, self.index, self._complete(), objects)
+        self.name = place(self._path, self.index, self._complete(), objects)
+        return self.name
 
     def _complete(self) -> bytes:
         self.end()
@@ -147,6 +174,26 @@ def place(path: str, entries: Mapping[bytes, tuple[int, int]], trailer: bytes, o
             os.unlink(index)
         raise
     return name
+
+
+def entry_header(kind: int, size: int) -> bytes:
+    """How an entry begins."""
+    out = bytearray([kind << 4 | size & 15])
+    size >>= 4
+    while size:
+        out[-1] |= 0x80
+        out.append(size & 0x7F)
+        size >>= 7
+    return bytes(out)
+
+
+def _distance(back: int) -> bytes:
+    """How far before it the base of a delta begins."""
+    out = [back & 0x7F]
+    while back := back >> 7:
+        back -= 1
+        out.append(0x80 | back & 0x7F)
+    return bytes(reversed(out))
 
 
 def _write_synced(path: str, data: bytes) -> None:

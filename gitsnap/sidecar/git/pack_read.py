@@ -12,6 +12,7 @@ import os
 import struct
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Set
+from contextlib import suppress
 from typing import Any
 
 from dulwich import pack as dulwich_pack
@@ -25,6 +26,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.git.deflate import IsalError, inflated
 from gitsnap.sidecar.git.deltas import LARGEST
+from gitsnap.sidecar.git.pack_file import Entry
 
 _BULK_AFTER, _BULK_SHARE = 300, 5
 # What stands whole in a pack, by the number there.
@@ -318,6 +320,27 @@ class Pack(dulwich_pack.Pack):
     def spans(self) -> list[tuple[bytes, int, int, int]]:
         """(id, start, end, CRC-32) of every entry, in the order in which they lie in the pack."""
         return self.index.spans(self.data.end)
+
+    def remove(self) -> None:
+        """Take it away, the index first: whoever sees one may rely on the pack. Who has it open can read on."""
+        for suffix in (".idx", ".rev", ".bitmap", ".mtimes", ".pack"):
+            with suppress(FileNotFoundError):
+                os.unlink(self.path[:-5] + suffix)
+
+    def stored_entries(self) -> Iterator[tuple[bytes, Entry]]:
+        """(id, entry) of every object, a base before what is built on it, each as it was once written.
+
+        Raises IntegrityError for one that is not, or whose base is not in this pack before it.
+        """
+        at: dict[int, bytes] = {}
+        for oid, start, end, crc in self.spans():
+            data = os.pread(self.data.fd, end - start, start)
+            kind, size, inner, base = self.data.header(start)
+            known = at.get(base) if isinstance(base, int) else None
+            if isal_zlib.crc32(data) != crc or (kind not in TYPES and known is None):
+                raise IntegrityError(f"pack entry at {start} is damaged, or no base is before it", path=self.path)
+            at[start] = oid
+            yield oid, Entry(kind, size, data[inner - start :], known)
 
     def as_written(self, offset: int) -> bool:
         """Whether the entry at `offset` has the CRC-32 that the index has for it: gitformat-pack(5) has these so that

@@ -19,7 +19,7 @@ from gitsnap.core.content import WHOLE, Digests, SizeChanged, beside
 from gitsnap.core.statcache import Row
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated
-from gitsnap.sidecar.git.pack_file import PackFile
+from gitsnap.sidecar.git.pack_file import Entry, PackFile, entry_header
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
@@ -91,6 +91,15 @@ class PackWriter:
             start = self._pack.at
             self._pack.write(packed)
             self._index[oid] = (crc, start)
+
+    def copy(self, oid: bytes, entry: Entry) -> None:
+        """Take in an entry of another pack, whose base is here, unless the object is here already."""
+        if oid not in self._index:
+            self._pack.add(oid, entry)
+
+    def along(self, pack: PackFile) -> None:
+        """Another pack, complete, that is to be named together with this one."""
+        self._own.append(pack)
 
     def _write(self, oid: bytes, kind: int, data: bytes) -> None:
         packed = _pack(kind, data)
@@ -205,17 +214,6 @@ def _bounded(chunks: Iterable[bytes], size: int) -> Iterable[bytes]:
         raise SizeChanged
 
 
-def entry_header(kind: int, size: int) -> bytes:
-    """What stands before an entry of a pack: the number of its type, and the size of what is deflated."""
-    out = bytearray([kind << 4 | size & 15])
-    size >>= 4
-    while size:
-        out[-1] |= 0x80
-        out.append(size & 0x7F)
-        size >>= 7
-    return bytes(out)
-
-
 def _compress(data: bytes) -> bytes:
     # A fifth quicker than isal_zlib.compress, and the same bytes.
     packed: bytes = igzip_lib.compress(data, 1, igzip_lib.COMP_ZLIB)
@@ -223,7 +221,7 @@ def _compress(data: bytes) -> bytes:
 
 
 def deflate(data: bytes) -> bytes:
-    """A zlib stream of a small object."""
+    """A small object deflated, or as it is where that is no smaller."""
     packed = _compress(data) if len(data) <= SAMPLE or compressible(data) else b""
     # Stored blocks cost five bytes for each 64 KiB; what does not shrink is kept readable at the speed of a copy.
     return packed if packed and len(packed) < len(data) + 11 else zlib.compress(data, 0)

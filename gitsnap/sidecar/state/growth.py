@@ -28,8 +28,9 @@ def load(sidecar: Sidecar) -> dict[str, int]:
     return found
 
 
-def note(sidecar: Sidecar, commit: str, packs: Sequence[str]) -> None:
-    """Note what a snapshot added: the packs of these names with their indexes. No reason to fail, ever."""
+def note(sidecar: Sidecar, commit: str, packs: Sequence[str], *, less: int = 0) -> None:
+    """Note what a snapshot added: the packs of these names with their indexes, `less` the bytes of one that they
+    replace. No reason to fail, ever."""
     with suppress(OSError):
         bases = [os.path.join(sidecar.path, "objects", "pack", f"pack-{name}") for name in packs]
         size = sum(os.stat(base + suffix).st_size for base in bases for suffix in (".pack", ".idx"))
@@ -37,7 +38,7 @@ def note(sidecar: Sidecar, commit: str, packs: Sequence[str]) -> None:
         fd = os.open(sidecar.own(_FILE), flags, 0o600)
         try:
             # A line that a crash has cut off ends before ours begins.
-            os.write(fd, b"\n%s %d\n" % (commit.encode(), size))
+            os.write(fd, b"\n%s %d\n" % (commit.encode(), max(size - less, 0)))
         finally:
             os.close(fd)
 

@@ -21,8 +21,8 @@ from gitsnap.sidecar import files
 from gitsnap.sidecar.git import commits, config, trees
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.pack_file import entry_header
 from gitsnap.sidecar.git.pack_read import TYPES, Pack
-from gitsnap.sidecar.git.pack_write import entry_header
 from gitsnap.sidecar.git.refs import Refs
 
 _NUMBERS = {name: number for number, name in TYPES.items()}

@@ -1,0 +1,141 @@
+"""The manifests and metadata of the last snapshots in one pack: the newest whole, each older one by what differs.
+
+git allows no delta whose base lies in another pack, so the pack is written anew with each snapshot; what was in it is
+copied as it is stored. When it holds `_MOST` texts, or is much larger than what is new, it stays as it is, and another
+begins. Which one is written anew is told by a small file: where it is lost, or names what a gc has taken, another
+begins as well (docs/adr/0142).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+
+from gitsnap.core.errors import IntegrityError
+from gitsnap.sidecar import files
+from gitsnap.sidecar.git import delta_write, refs
+from gitsnap.sidecar.git.pack_file import Entry, PackFile
+from gitsnap.sidecar.git.pack_read import TYPES, Pack
+from gitsnap.sidecar.git.pack_write import BLOB, deflate
+from gitsnap.sidecar.repository import Sidecar
+
+_FILE = "texts"
+_LINE = re.compile("[0-9a-f]{40}(?: [0-9a-f]{40}){2}\n")
+_KINDS = (refs.MANIFESTS, refs.METADATA)
+# Two for each snapshot, and deltas of deltas no deeper than git makes them itself.
+_MOST = 100
+# More than so many times what is new is not copied.
+_TIMES = 6
+# A text of more bytes goes with its snapshot's contents: two of them would have to be held to compare them.
+LARGEST = 64 << 20
+
+
+def name(sidecar: Sidecar) -> str:
+    """The name of the pack that is written anew; empty where there is none."""
+    return next(iter(_known(sidecar)), "")
+
+
+def _known(sidecar: Sidecar) -> list[str]:
+    """The pack's name, and the hex ids of the newest manifest and metadata in it."""
+    found = (files.read(sidecar.own(_FILE)) or b"").decode("ascii", "replace")
+    return found.split() if _LINE.fullmatch(found) else []
+
+
+class TextsPack:
+    """The pack as it becomes with new texts. add() them, let it be named together with what belongs to them (pack()),
+    and once the refs stand, settle()."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+        self._new: dict[str, tuple[bytes, bytes]] = {}
+        self._old: Pack | None = None
+        self._heads: dict[str, bytes] = {}
+        self._made: PackFile | None = None
+
+    def add(self, ref: str, oid: bytes, text: bytes) -> None:
+        """One new text, for the notes of this ref."""
+        self._new[ref] = (oid, text)
+
+    def pack(self) -> PackFile | None:
+        """The pack, complete; None where no text is new."""
+        if not self._new:
+            return None
+        entries = {ref: Entry(BLOB, len(text), deflate(text)) for ref, (_, text) in self._new.items()}
+        known = _known(self._sidecar)
+        self._heads = dict(zip(_KINDS, map(bytes.fromhex, known[1:]), strict=True)) if known else {}
+        self._old = self._former(known, sum(len(e.deflated) for e in entries.values()))
+        try:
+            copied = self._copied(self._old) if self._old else {}
+        except (IntegrityError, OSError):
+            # What cannot be read stays where it is, for verify to name.
+            self._old, copied = None, {}
+        made = PackFile(self._sidecar.scratch)
+        try:
+            for ref, entry in entries.items():
+                made.add(self._new[ref][0], entry)
+            for oid, entry in copied.items():
+                if oid not in made.index:
+                    made.add(oid, entry)
+        except BaseException:
+            made.abandon()
+            raise
+        if not self._old:
+            self._heads = {}
+        self._heads |= {ref: oid for ref, (oid, _) in self._new.items()}
+        self._new.clear()
+        self._made = made
+        return made
+
+    def _former(self, known: list[str], fresh: int) -> Pack | None:
+        """The pack of before, where it can be written anew."""
+        folder = os.path.join(self._sidecar.path, "objects", "pack")
+        # git would look for it in there.
+        if not known or os.path.exists(os.path.join(folder, "multi-pack-index")):
+            return None
+        path = os.path.join(folder, f"pack-{known[0]}.pack")
+        pack = next((p for p in self._sidecar.objects.packs if p.path == path), None)
+        if pack is None or len(pack.index) + len(self._new) > _MOST or pack.data.end > _TIMES * fresh:
+            return None
+        return pack
+
+    def _copied(self, old: Pack) -> dict[bytes, Entry]:
+        """What is in the pack, in an order in which a base comes first; the newest of before by what differs."""
+        out = {}
+        former = {self._heads[ref]: ref for ref in self._new if ref in self._heads}
+        for oid, entry in old.stored_entries():
+            if oid in former and entry.base is None:
+                entry = self._by_difference(oid, entry, *self._new[former[oid]])
+            out[oid] = entry
+        return out
+
+    def _by_difference(self, oid: bytes, entry: Entry, base: bytes, newer: bytes) -> Entry:
+        if oid == base:
+            return entry
+        older = self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
+        if not delta_write.alike(newer, older):
+            return entry
+        delta = delta_write.make(newer, older)
+        deflated = deflate(delta)
+        if len(deflated) >= len(entry.deflated):
+            return entry
+        return Entry(BLOB, len(delta), deflated, base)
+
+    @property
+    def replaces(self) -> int:
+        """The size in bytes of the pack that goes when this one stands, with its index."""
+        if self._old is None:
+            return 0
+        with suppress(OSError):
+            return self._old.data.end + os.stat(self._old.path[:-5] + ".idx").st_size
+        return 0
+
+    def settle(self) -> None:
+        """The refs stand, and need the new pack: that of before goes. Where that fails both stay, until a gc."""
+        if self._made is None or len(self._heads) < len(_KINDS):
+            return
+        line = " ".join([self._made.name, *(self._heads[ref].hex() for ref in _KINDS)])
+        with suppress(OSError):
+            files.replace(self._sidecar.own(_FILE), f"{line}\n".encode(), self._sidecar.scratch, durable=False)
+            if self._old is not None and self._made.name not in self._old.path:
+                self._old.remove()
