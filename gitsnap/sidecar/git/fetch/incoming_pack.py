@@ -31,6 +31,7 @@ from gitsnap.sidecar.git.delta_chains import DeltaChains
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_file import entry_header, place
 from gitsnap.sidecar.git.pack_read import TYPES, PackData
+from gitsnap.sidecar.git.pack_write import WrittenPack, deflate
 
 # Scratch files with this prefix are locked by whoever receives into them.
 INCOMING = "incoming-"
