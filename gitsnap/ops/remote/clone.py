@@ -19,6 +19,8 @@ from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import UNGUARDED, Interrupts
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
+from gitsnap.installation.apply import orphan_stages, stage_dirs
+from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import strangers
 from gitsnap.ops.remote import adopt, building, receive
 from gitsnap.ops.remote.adopt import Adopted
@@ -82,7 +84,7 @@ def resume(
         received = Received(named, snapshots=catalog.snapshots(sidecar))
         result = Adopted(place, received, resumed=True)
         result.strangers = strangers(contents.metadata(sidecar, target))
-        _remove_stage(place.root, mark)
+        _remove_stages(sidecar, mark)
         if is_free(place.root):
             result.restored = _bring_back(sidecar, target, asked)
         elif mark.stage:
@@ -187,9 +189,13 @@ def _stage(root: str) -> str:
     return os.path.join(os.path.dirname(root), f".gitsnap-clone-{name}")
 
 
-def _remove_stage(root: str, mark: Cloning) -> None:
-    """What an interrupted clone has made beside the directory goes, if it is that."""
+def _remove_stages(sidecar: Sidecar, mark: Cloning) -> None:
+    """What an interrupted clone has made beside the directory goes, if it is that; and what it has staged in one that
+    was empty then, and so is nobody's."""
+    root = sidecar.installation
     with suppress(FileNotFoundError):
         found = os.lstat(_stage(root))
         if mark.inode == found.st_ino and stat.S_ISDIR(found.st_mode):
             shutil.rmtree(_stage(root))
+    if not mark.stage and sidecar.pending is None and not is_free(root):
+        stage_dirs.clear(root, Disk(), orphan_stages.find(root), lambda _: False, root)
