@@ -101,6 +101,9 @@ def git_at_work(path: str) -> Iterator[None]:
         # One that failed may leave a lock, too.
         _break_locks(path)
         raise
+    else:
+        # So may one that says that all went well: of a lock that it cannot remove, pack-refs says nothing.
+        _break_locks(path)
     finally:
         with suppress(OSError):
             os.unlink(mark)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, stale_files
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import seal
@@ -164,6 +164,16 @@ def test_a_git_of_ours_that_died_leaves_no_lock(installation: Path, tmp_path: Pa
     run_gitsnap("-C", installation, "gc")
     assert not (store / "packed-refs.new").exists()
     assert subprocess.run(["git", f"--git-dir={store}", "pack-refs", "--all"]).returncode == 0
+
+
+def test_a_git_of_ours_that_ended_well_leaves_no_lock(installation: Path) -> None:
+    take_snapshot(installation)
+    store = sidecar_of(installation)
+    lock = store / "refs/notes/gitsnap/manifest.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with stale_files.git_at_work(str(store)):
+        lock.touch()
+    assert not lock.exists()
 
 
 class TestSteps:
