@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha1
+from hashlib import sha1, sha256
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
-from gitsnap.core.remote import HEADS, NOTES_OF, Layout, here, there
+from gitsnap.core.remote import HEADS, NOTES_OF, Layout, Remote, here, there
 from gitsnap.sidecar import catalog, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import COMMIT, TREE, NewObjects
@@ -55,6 +55,13 @@ class Outgoing:
     held_back: dict[str, str] = field(default_factory=dict)
     notes: dict[str, dict[str, str]] = field(default_factory=dict)
     audit: str = ""
+
+
+def digest(sidecar: Sidecar, remote: Remote) -> str:
+    """Of all refs here, and of how the remote is set: the same means that the same is to be there."""
+    held = sidecar.refs.below("refs/")
+    text = "".join(f"{held[name]} {name}\n" for name in sorted(held))
+    return sha256(f"{remote.layout} {remote.keep}\n{text}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def local(sidecar: Sidecar, keep: int | None) -> Local:

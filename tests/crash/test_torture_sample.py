@@ -34,6 +34,7 @@ SAMPLE = {
     "killed: snapshot": 8,
     "errors: snapshot": 8,
     "killed: prune and gc": 5,
+    "killed: push": 6,
     "errors: prune and gc": 4,
     "killed: clone": 8,
     "errors: clone": 8,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 # Kinds of rollback, restore, recover and of a power cut go into a module of their own, named here.
 MODULES = (
     "carried",
+    "elsewhere",
     "private",
     "beside",
     "interrupted",

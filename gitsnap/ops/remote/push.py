@@ -19,6 +19,7 @@ from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import notes, refs
+from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.pack_exchange import NotAtomicError
 from gitsnap.sidecar.git.transport import Target
 from gitsnap.sidecar.outgoing import NOBODY, Local, Outgoing, Planner
@@ -159,10 +160,21 @@ class _Push:
         self._sidecar, self._remote, self._options = sidecar, remote, options
         self._seen, self._done = seen, done
         self._target = Target(remote.url, sidecar.installation, options.patience, options.asks)
-        self._local = self._look()
+        self._digest = outgoing.digest(sidecar, remote)
+        self._known: Local | None = None
 
-    def _look(self) -> Local:
-        return outgoing.local(self._sidecar, self._remote.keep)
+    @property
+    def _local(self) -> Local:
+        """What is here; nothing of it is read where nothing has changed on either side."""
+        if self._known is None:
+            self._known = outgoing.local(self._sidecar, self._remote.keep)
+        return self._known
+
+    def _unchanged(self, theirs: Mapping[str, str]) -> bool:
+        """Whether all that is here was there already, and still is."""
+        if self._options.prune or self._seen.local != self._digest:
+            return False
+        return outgoing.mine(theirs, self._remote.layout) == self._seen.refs
 
     def run(self) -> None:
         """Snapshots with all that goes with them, then the timeline, then what is to go."""
@@ -180,8 +192,10 @@ class _Push:
             now = self._prune(now)
         at = outgoing.snapshots_there(now, self._remote.layout)
         self._done.there = len(at)
-        if not self._options.dry_run:
+        if self._known is not None and not self._options.dry_run:
             self._timeline(now, {*at})
+            whole = not self._done.held_back and not self._done.audit and not self._done.timeline.startswith("refused")
+            self._seen.local = self._digest if whole else ""
 
     def _account(self, answer: Answer) -> None:
         assert answer.sent is not None
@@ -236,6 +250,8 @@ class _Push:
         """What is decided of the refs over there, which refused something `earlier`."""
 
         def decide(theirs: Mapping[str, str]) -> Outgoing:
+            if earlier is None and self._unchanged(theirs):
+                return Outgoing({}, NewObjects(self._sidecar.objects, ()))
             self._require_ours(theirs)
             if earlier is not None and not _moved(earlier, theirs):
                 raise self._refused(earlier)

@@ -24,7 +24,8 @@ _OBJECT = re.compile(r"[0-9a-f]{40}")
 class Seen:
     """`refs` are all refs that are this installation's over there. `notes` are commit and blob (hex) of every note, by
     the ref's name here, and `notes_at` the value that ref had. `when` is the last exchange that went well, `tried` the
-    last one at all, `problem` why it failed (empty: it did not). `audited` is the last line of the audit log then."""
+    last one at all, `problem` why it failed (empty: it did not). `audited` is the last line of the audit log then,
+    `local` the digest of what was here when all of it was there (empty: not all was)."""
 
     url: str = ""
     refs: dict[str, str] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Seen:
     tried: datetime | None = None
     problem: str = ""
     audited: int = 0
+    local: str = ""
 
 
 def load(sidecar: Sidecar, remote: Remote) -> Seen:
@@ -52,6 +54,7 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             moments["tried"],
             str(row["problem"]),
             int(row["audited"]),
+            str(row["local"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Seen(remote.url)
