@@ -8,12 +8,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gitsnap.api import (
+        Bundled,
         CheckResult,
         Cloned,
         Event,
         GitsnapError,
         Guard,
         Installation,
+        Looked,
         Outcome,
         Pulled,
         Pushed,
@@ -31,15 +33,18 @@ if TYPE_CHECKING:
         clone,
         guard,
         open,  # noqa: A004 - gitsnap.open(…) is its name
+        verify_bundles,
     )
 
 __all__ = [
+    "Bundled",
     "CheckResult",
     "Cloned",
     "Event",
     "GitsnapError",
     "Guard",
     "Installation",
+    "Looked",
     "Outcome",
     "Pulled",
     "Pushed",
@@ -57,6 +62,7 @@ __all__ = [
     "clone",
     "guard",
     "open",
+    "verify_bundles",
 ]
 
 

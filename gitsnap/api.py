@@ -38,11 +38,13 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import signatures, verify
 from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
+from gitsnap.ops.process import age
 from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.remote import adopt as adoption
+from gitsnap.ops.remote import bundle, pull, push, receive, remotes, sources
 from gitsnap.ops.remote import clone as operation
-from gitsnap.ops.remote import pull, push, receive, remotes, sources
 from gitsnap.ops.remote.adopt import Adopted as Cloned
+from gitsnap.ops.remote.bundle import Bundled, Looked, Wanted
 from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
 from gitsnap.ops.restore import rollback
@@ -174,9 +176,9 @@ class Installation:
         """The remotes that copies go to, by name."""
         return [remote for _, remote in sorted(self.settings.remotes.items())]
 
-    def add_remote(self, name: str, url: Path, **options: str | int) -> Remote:
-        """Write a remote into the sidecar's configuration, with `push`, `keep`, `refspec`, `secrets`, `installation` as
-        `[remote.NAME]` has them."""
+    def add_remote(self, name: str, url: Path, **options: str | int | list[str]) -> Remote:
+        """Write a remote into the sidecar's configuration, with `push`, `keep`, `refspec`, `secrets`, `installation`,
+        `recipients` as `[remote.NAME]` has them."""
         with self._acting("remote") as sidecar:
             return remotes.add(sidecar, name, {"url": os.fspath(url), **options}, os.getcwd(), self.settings)
 
@@ -202,6 +204,21 @@ class Installation:
         with self._acting("pull", looks=dry_run) as sidecar:
             options = pull.PullOptions(datetime.now(UTC), removed=removed, dry_run=dry_run, observer=observer)
             return pull.pull(sidecar, push.chosen(self.settings, name), self.settings, options)
+
+    def bundle(
+        self,
+        file: Path,
+        *selectors: str,
+        since: str | None = None,
+        recipients: Sequence[str] = (),
+        observer: Observer = SILENT,
+    ) -> Bundled:
+        """Write all snapshots, those named, or those `since` one into one file that stock git reads; encrypted with age
+        where there are `recipients`."""
+        wanted = Wanted(selectors, since, age.recipients(recipients, ()))
+        with self._acting("bundle") as sidecar:
+            path, now = os.path.abspath(os.fspath(file)), datetime.now(UTC)
+            return bundle.create(sidecar, path, wanted, self.settings, now=now, observer=observer)
 
     def rollback(
         self,
@@ -380,6 +397,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def verify_bundles(*paths: Path, identity: Path | None = None, observer: Observer = SILENT) -> list[Looked]:
+    """Read bundles, each one building on those before it. Of each, `ok` tells whether anything is wrong, and `complete`
+    whether all of it could be looked at. Raises GitsnapError for what cannot be read, or not with the `identity`."""
+    named = None if identity is None else os.fspath(identity)
+    return bundle.verify([os.fspath(path) for path in paths], named, observer=observer)
+
+
 def open(directory: Path, *, store: Path | None = None) -> Installation:  # noqa: A001 - gitsnap.open(…) is its name
     """The directory, protected now if it was not yet. `store` is the sidecar's path where it is not the default one."""
     home = environment.sidecars_home(os.environ)
@@ -507,12 +531,14 @@ def _apart(directories: Sequence[Path]) -> Sequence[Path]:
 
 
 __all__ = [
+    "Bundled",
     "CheckResult",
     "Cloned",
     "Event",
     "GitsnapError",
     "Guard",
     "Installation",
+    "Looked",
     "Outcome",
     "Pulled",
     "Pushed",
@@ -530,4 +556,5 @@ __all__ = [
     "clone",
     "guard",
     "open",
+    "verify_bundles",
 ]

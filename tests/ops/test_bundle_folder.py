@@ -189,3 +189,14 @@ def test_upgrades_and_rollbacks_go_once(place: Protected, disk: Path) -> None:
     made = push(place, disk).written
     assert made is not None and any(ref.startswith(refs.ROLLBACKS) for ref in made.heading.refs)
     same_as_here(place, mirror(disk, disk.parent / "m.git"))
+
+
+def test_what_goes_back_to_an_older_state_is_compared_in_a_chain(place: Protected, disk: Path) -> None:
+    """Its manifest is one that the reader has, and that came before the last."""
+    take(place, "1")
+    take(place, "2")
+    push(place, disk)
+    take(place, "1")
+    push(place, disk)
+    assert all(each.ok and each.complete for each in bundle.verify(bundle_folder.chain(str(disk))))
+    same_as_here(place, mirror(disk, disk.parent / "m.git"))

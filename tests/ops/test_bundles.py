@@ -261,7 +261,7 @@ def test_what_lies_in_the_bin_does_not_go(place: Protected, top: Path) -> None:
 def test_a_damaged_snapshot_makes_no_bundle(place: Protected, top: Path) -> None:
     take(place, "1")
     blob = place.git("rev-parse", "timeline:sub/n7").decode().strip()
-    [pack] = place.sidecar.objects.packs
+    pack = next(p for p in place.sidecar.objects.packs if p.index.find(bytes.fromhex(blob)) is not None)
     _, start, end, _ = next(row for row in pack.spans() if row[0].hex() == blob)
     os.chmod(pack.path, 0o600)
     with open(pack.path, "r+b") as file:
@@ -478,3 +478,18 @@ def test_what_is_no_recipient_is_refused(key: str) -> None:
     with pytest.raises(UsageError) as told:
         age.recipients([key], [])
     assert "SECRET" not in told.value.message
+
+
+def test_programs_make_bundles_and_check_them(top: Path, gitsnap_home: Path) -> None:
+    import gitsnap
+    from tests.support.installation import build_app, take_snapshot
+
+    app = build_app(top / "shop")
+    first = take_snapshot(app)
+    place = gitsnap.open(app)
+    assert [s.id for s in place.bundle(top / "one").snapshots] == [first]
+    (app / "VERSION").write_text("2")
+    second = place.snapshot()
+    assert place.bundle(top / "two", since=first).label.newest == second.id
+    assert [each.complete and each.ok for each in gitsnap.verify_bundles(top / "one", top / "two")] == [True, True]
+    assert [each.complete for each in gitsnap.verify_bundles(top / "two")] == [False]

@@ -109,7 +109,7 @@ def test_each_byte_counts(protected: Protected) -> None:
 def test_a_damaged_entry_of_which_there_is_a_whole_copy_goes(protected: Protected, tmp_path: Path) -> None:
     protected.take()
     blob = protected.git("rev-parse", "timeline:f").strip().decode()
-    pack = protected.sidecar.objects.packs[0]
+    pack = next(p for p in protected.sidecar.objects.packs if p.index.find(bytes.fromhex(blob)) is not None)
     _, _, end, _ = next(row for row in pack.spans() if row[0].hex() == blob)
     copy = protected.git("cat-file", "blob", blob)
     os.chmod(pack.path, 0o600)
