@@ -37,6 +37,7 @@ from tests.torture import (
     binned,
     carried,
     churn,
+    cloned,
     damaged,
     forge,
     fuzzed,
@@ -502,3 +503,37 @@ def test_a_parser_that_fails_as_it_likes() -> None:
         return forge.listing({"a": data}).decode("ascii")[data[3]]
 
     assert fuzzed.complaint("careless", careless, b"ab")
+
+
+def _hit_clone(scene: Scene, name: str, path: str) -> Tally:
+    cloned.arrange(scene)
+    cloned.prepare(scene, cloned.CLONE)
+    argv = faults.gitsnap(*cloned.CLONE.argv(scene))
+    found = faults.calls(argv, faults.environment(scene.home))
+    points = [c for c in found if c.name == name and path in c.path][:1]
+    assert points, f"no {name} on {path}"
+    tally = Tally()
+    cloned.faulty(scene, cloned.CLONE, [(c, Mode.KILL, None) for c in points], tally)
+    return tally
+
+
+@pytest.mark.faults
+def test_a_sidecar_that_is_built_in_its_place(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(
+        monkeypatch,
+        "import gitsnap.ops.remote.building as b, contextlib, os\n"
+        "@contextlib.contextmanager\n"
+        "def building(store, installation, wait):\n"
+        "    os.makedirs(store, mode=0o700)\n"
+        "    b.repository.lay_out(store, installation)\n"
+        "    yield store\n"
+        "b.building = building\n"
+        "b.appear = lambda path, store: None",
+    )
+    assert _hit_clone(scene, "rename", ".pack").lost
+
+
+@pytest.mark.faults
+def test_a_clone_that_leaves_no_word(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch, "import gitsnap.sidecar.state.clone_mark as m\nm.write = lambda *a: None")
+    assert _hit_clone(scene, "mkdir", ".gitsnap-clone-").lost

@@ -56,6 +56,8 @@ SAMPLE = {
     "damage: commit-graph, loose": 6,
     "hostile sidecars: refused": 10,
     "odd sidecars: accepted": 5,
+    "hostile sources: refused": 10,
+    "odd sources: accepted": 4,
     "symlink races: reading": 40,
     "symlink races: writing": 8,
     "churn beside stock git": 4,

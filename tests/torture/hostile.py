@@ -315,6 +315,32 @@ def attack(scene: Scene, name: str, case: Case, *, accept: bool) -> str | None:
     return None if done.returncode in (0, 3) and written else words
 
 
+def received(scene: Scene, name: str, case: Case, *, accept: bool) -> str | None:
+    """Forge, and clone that; what is wrong about the outcome."""
+    scene.reset()
+    forge.clear(scene.store)
+    made = case(Forge(scene.store))
+    made.write(Forge(scene.store))
+    cage, source = scene.top / "cage", scene.top / "source.git"
+    for left in (cage, source):
+        shutil.rmtree(left, ignore_errors=True)
+    cage.mkdir()
+    scene.store.rename(source)
+    outside = contents(scene.top / "outside")
+    limits = {resource.RLIMIT_AS: _MEMORY, resource.RLIMIT_CPU: _SECONDS}
+    words = ("clone", str(source), str(cage / "out"), "--snapshot", forge.ID)
+    done = run_gitsnap(*words, home=scene.home, check=False, limits=limits)
+    there = sorted(p.name for p in (*cage.iterdir(), *scene.home.iterdir()))
+    said = f"{name}: exit {done.returncode}, left {there} {done.stderr[-600:]}"
+    if "Traceback" in done.stderr or "a bug" in done.stderr or done.returncode < 0:
+        return said
+    if contents(scene.top / "outside") != outside:
+        return f"ESCAPED: {said}"
+    if not accept:
+        return said if done.returncode not in (1, 12) or (there and name not in _NO_ROOM) else None
+    return None if done.returncode in (0, 3) and "out" in there else said
+
+
 def _notes_bomb(scene: Scene) -> str | None:
     """A few trees that name each other 16^38 times in the place of the notes, which the next snapshot reads."""
     scene.reset()
@@ -334,7 +360,7 @@ def _bounded(scene: Scene, *args: str) -> subprocess.CompletedProcess[str]:
     return run_gitsnap("-C", scene.app, *args, home=scene.home, check=False, limits=limits)
 
 
-def _kind(cases: dict[str, Case], accept: bool) -> Callable[[Share], Tally]:
+def _kind(cases: dict[str, Case], accept: bool, attack: Callable[..., str | None] = attack) -> Callable[[Share], Tally]:
     def run(share: Share) -> Tally:
         tally = Tally()
         with small_scene() as scene:
@@ -344,7 +370,7 @@ def _kind(cases: dict[str, Case], accept: bool) -> Callable[[Share], Tally]:
             chosen = names if share.points is None else share.chance.sample(names, share.number(len(names)))
             for name in chosen:
                 tally.add(attack(scene, name, cases[name], accept=accept))
-            if not accept:
+            if cases is REFUSED and attack is not received:
                 tally.add(_notes_bomb(scene))
         return tally
 
@@ -353,3 +379,7 @@ def _kind(cases: dict[str, Case], accept: bool) -> Callable[[Share], Tally]:
 
 hostile_refused = kind("hostile sidecars: refused")(_kind(REFUSED, accept=False))
 hostile_accepted = kind("odd sidecars: accepted")(_kind(ACCEPTED, accept=True))
+hostile_sources = kind("hostile sources: refused")(_kind(REFUSED, accept=False, attack=received))
+odd_sources = kind("odd sources: accepted")(
+    _kind({name: case for name, case in ACCEPTED.items() if name != "a backslash"}, accept=True, attack=received)
+)
