@@ -15,7 +15,7 @@ from typing import NamedTuple
 from isal import isal_zlib
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar.git import deltas
+from gitsnap.sidecar.git import delta_write, deltas
 from gitsnap.sidecar.git.deflate import BLOCK, deflated
 from gitsnap.sidecar.git.delta_window import DeltaWindow
 from gitsnap.sidecar.git.objects import ObjectStore
@@ -151,7 +151,7 @@ def _whole(store: ObjectStore, oid: bytes, window: DeltaWindow) -> Iterator[byte
 def _text(store: ObjectStore, text: Text, content: bytes, window: DeltaWindow, there: Collection[bytes]) -> bytes:
     base = text.base
     if base is not None and (base in window or base in there):
-        delta = deltas.make(store.read(base, b"blob")[1], content)
+        delta = delta_write.make(store.read(base, b"blob")[1], content)
         if 2 * len(delta) < len(content):
             window.use(base)
             return entry_header(REF_DELTA, len(delta)) + base + deflate(delta)

@@ -1,9 +1,9 @@
-"""Deltas (gitformat-pack(5)): read where git has left them, and made of texts that are sent elsewhere."""
+"""Deltas, read where git, or delta_write, has left them (gitformat-pack(5))."""
 
 from __future__ import annotations
 
 from dulwich.errors import ApplyDeltaError
-from dulwich.pack import apply_delta, create_delta
+from dulwich.pack import apply_delta
 
 from gitsnap.core.errors import IntegrityError
 
@@ -65,11 +65,6 @@ def _apply_bounded(base: bytes, delta: bytes, at: int, size: int) -> bytes:
     if made != size:
         raise IntegrityError("a delta does not apply: it makes another size than it says")
     return b"".join(parts)
-
-
-def make(base: bytes, target: bytes) -> bytes:
-    """A delta that makes `target` of `base`."""
-    return b"".join(create_delta(base, target))
 
 
 def announced(delta: bytes) -> int:
