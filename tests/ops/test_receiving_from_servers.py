@@ -58,6 +58,28 @@ def test_ssh(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clones(top, f"ssh://nobody@host.example{top}/m.git")
 
 
+def test_a_server_that_misses_an_object_sends_all_else(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = top / "m.git"
+    first, last = bare_git(repository, "for-each-ref", "--format=%(refname)", "refs/gitsnap/snapshots").split()
+    blob = bare_git(repository, "rev-parse", f"{first.decode()}:f").decode().strip()
+    for pack in list((repository / "objects" / "pack").glob("*.pack")):
+        moved = pack.rename(top / "moved")
+        pack.with_suffix(".idx").unlink()
+        with moved.open("rb") as file:
+            subprocess.run(["git", "--git-dir", repository, "unpack-objects", "-q"], stdin=file, check=True)
+    (repository / "objects" / blob[:2] / blob[2:]).unlink()
+    program = top / "ssh"
+    program.write_text('#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\nexec sh -c "$1"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    place = locate.place_for(str(top / "new"), None, str(top / "home"), "/", "")
+    with open_source(f"ssh://host.example{repository}", "/") as source:
+        done = operation.clone(source, place, None, receive.Asked(SETTINGS, Protected(top / "app", top / "home").now))
+    assert [v.snapshot for v in done.received.damaged] == [first.decode().rpartition("/")[2]]
+    assert [s.id for s in done.received.whole] == [last.decode().rpartition("/")[2]]
+    same_tree(top / "app", top / "new")
+
+
 def test_gits_own_protocol(top: Path) -> None:
     (top / "m.git" / "git-daemon-export-ok").touch()
     with socket.socket() as free:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from dataclasses import dataclass, field
 
@@ -67,10 +69,12 @@ def foresee(source: Source, place: Place, asked: Asked) -> Adopted:
 def require_none(place: Place) -> None:
     """Raise UsageError where the directory has a sidecar."""
     if repository.exists(place.store):
+        root = shlex.quote(place.root)
+        back = "" if os.path.lexists(place.root) else f"`gitsnap -C {root} rollback` makes the directory again; "
         raise UsageError(
             f"{place.root} has a sidecar already: {place.store}",
             path=place.store,
-            hint=f"`gitsnap -C {place.root} list` shows what it holds; another --store leaves it alone",
+            hint=f"{back}`gitsnap -C {root} list` shows what it holds; another --store leaves it alone",
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gitsnap.core.audit import NOTHING
-from gitsnap.core.errors import IntegrityError, NoSidecarError
+from gitsnap.core.errors import IntegrityError, NoSidecarError, RemoteError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
@@ -19,10 +19,13 @@ from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.sidecar import catalog, copied, incoming
 from gitsnap.sidecar.copied import Copied
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
-from gitsnap.sidecar.git.fetch.source import Source
+from gitsnap.sidecar.git.fetch.source import Part, Source
 from gitsnap.sidecar.incoming import Incoming
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, reflog, register
+
+# After how many failures in a row a server is not asked any more.
+_IN_VAIN = 5
 
 
 @dataclass(slots=True)
@@ -126,17 +129,55 @@ def fetch(
     keeps: list[str] = []
     known = list(haves)
     for part in source.parts():
-        pack = IncomingPack(sidecar.scratch, sidecar.objects)
         try:
-            part.fetch(wants, known, pack, observer)
-            pack.check(observer)
-            written = pack.place(os.path.join(sidecar.path, "objects"))
-        finally:
-            pack.abandon()
-        sidecar.objects.refresh()
-        keeps += written.keeps
+            keeps += _take(sidecar, part, wants, known, observer)
+        except RemoteError as error:
+            keeps += _one_by_one(sidecar, part, wants, known, observer, error)
         known += part.refs.values()
     return tuple(keeps)
+
+
+def _take(
+    sidecar: Sidecar, part: Part, wants: Sequence[str], haves: Sequence[str], observer: Observer
+) -> tuple[str, ...]:
+    pack = IncomingPack(sidecar.scratch, sidecar.objects)
+    try:
+        part.fetch(wants, haves, pack, observer)
+        pack.check(observer)
+        written = pack.place(os.path.join(sidecar.path, "objects"))
+    finally:
+        pack.abandon()
+    sidecar.objects.refresh()
+    return written.keeps
+
+
+def _one_by_one(
+    sidecar: Sidecar,
+    part: Part,
+    wants: Sequence[str],
+    haves: Sequence[str],
+    observer: Observer,
+    error: RemoteError,
+) -> list[str]:
+    """A server that misses one object sends nothing at all of what was asked for: the rest comes one by one.
+
+    Raises the error again where nothing comes, or where it looks as if nothing will come any more.
+    """
+    keeps: list[str] = []
+    known, in_vain = list(haves), 0
+    for want in wants:
+        try:
+            keeps += _take(sidecar, part, [want], known, observer)
+        except RemoteError:
+            in_vain += 1
+            if in_vain == _IN_VAIN:
+                raise error from None
+        else:
+            known.append(want)
+            in_vain = 0
+    if not keeps:
+        raise error
+    return keeps
 
 
 def remember_superseded(sidecar: Sidecar, source: Source, now: datetime) -> None:
