@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import corpora
+from tests.bench import corpora, pushes
 from tests.bench.report import MISSED, table
 from tests.bench.targets import HELP, LIST_50, MANY_SNAPSHOTS
 from tests.bench.tools import Gitsnap
@@ -73,6 +73,9 @@ def _with_snapshots(base: Path) -> dict[str, Any]:
             taken += _TIMES * (words == ["snapshot"])
         print(f"    {goal} snapshots: {row}", flush=True)
         rows.append(row)
+    there = pushes.remote(tool)
+    tool.call("push")
+    out["push"], out["push by git"] = pushes.nothing_new(tool, there[1])
     return out | {"rows": rows}
 
 
@@ -119,6 +122,13 @@ def report(curves: dict[str, Any]) -> tuple[str, int]:
         missed += ratio > bound
         starts.append([name, f"{found[name]:.3f}", f"{ratio:.1f} {'≤' if ratio <= bound else '>'} {bound:g}"])
     lines += table(["", "seconds", "× python -c pass"], starts)
+    ratio = found["push"] / found["push by git"]
+    missed += ratio > pushes.NOTHING_NEW
+    verdict = "≤" if ratio <= pushes.NOTHING_NEW else f"{MISSED} >"
+    lines += [
+        "",
+        f"A push with nothing new: {found['push']:.3f} s of CPU, {ratio:.1f} {verdict} {pushes.NOTHING_NEW:g} × git's",
+    ]
     return "\n".join(lines), missed
 
 

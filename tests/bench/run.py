@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import corpora, growth
+from tests.bench import corpora, growth, pushes
 from tests.bench.report import machine, report
 from tests.bench.tools import TOOLS, FailedError, Gitsnap, Tool
 
@@ -50,6 +50,11 @@ def main() -> int:
         missed += count
         texts.append(text)
         print(f"\n{text}", flush=True)
+        if Gitsnap in tools:
+            text, count = pushes.report(name, pushes.measure(name, place, ROOT / "work" / f"push-{name}"))
+            missed += count
+            texts.append(text)
+            print(f"\n{text}", flush=True)
     if options.growth:
         curves = growth.measure(ROOT)
         (results / "growth.json").write_text(json.dumps(curves, indent=1))
