@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -69,7 +70,7 @@ class Target:
 @contextmanager
 def connection(target: Target) -> Iterator[tuple[GitClient, bytes]]:
     """A client for the target, and the path over there. What goes wrong inside is told as RemoteError."""
-    watch = _Watch(target.patience)
+    watch = _Watch(target.patience, alone=not target.asks)
     before = socket.getdefaulttimeout()
     # Of sockets that dulwich makes itself.
     socket.setdefaulttimeout(target.patience)
@@ -231,7 +232,7 @@ class _Local(TraditionalGitClient):
 
 
 class _Process(SubprocessWrapper):
-    """A program that speaks git's protocol on its stdin and stdout, in a process group of its own."""
+    """A program that speaks git's protocol on its stdin and stdout."""
 
     def __init__(self, arguments: list[str], watch: _Watch, protocol_version: int | None = None) -> None:
         self._watch = watch
@@ -244,6 +245,7 @@ class _Process(SubprocessWrapper):
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=environment() | extra,
+            process_group=0 if watch.alone else None,
         )
         super().__init__(process)
         watch.follow(process, self._stderr)
@@ -274,8 +276,9 @@ class _Process(SubprocessWrapper):
 class _Watch:
     """Ends the programs of a connection on which nothing has moved for too long; knows what they said."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, patience: float, *, alone: bool) -> None:
+        # With a group of their own, programs end with all that they have started; and none can ask on a terminal.
+        self._patience, self.alone = patience, alone
         self._timer: threading.Timer | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
@@ -304,7 +307,10 @@ class _Watch:
         elif self._process is not None:
             self.gave_up = True
             with suppress(OSError):
-                self._process.kill()
+                if self.alone:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                else:
+                    self._process.kill()
 
     def stop(self) -> None:
         """The connection has ended."""
