@@ -284,6 +284,14 @@ def test_another_snapshot_comes_back_when_it_is_named(app: Path, tmp_path: Path)
     assert not (tmp_path / "no").exists()
 
 
+def test_what_a_rollback_has_put_away_does_not_come_back(app: Path, tmp_path: Path) -> None:
+    (app / "fresh").write_text("never wanted")
+    run_gitsnap("-C", app, "rollback", "-y", "latest")
+    run_gitsnap("clone", mirror(sidecar_of(app), tmp_path), tmp_path / "new")
+    assert (tmp_path / "new" / "fresh").read_text() == "three"
+    is_as(app, tmp_path / "new", snapshots=4)
+
+
 def test_what_is_none_of_ours_is_told_from_what_is_empty(tmp_path: Path, gitsnap_home: Path) -> None:
     git("init", "-q", "--bare", tmp_path / "empty.git")
     assert "no refs at all" in run_gitsnap("clone", tmp_path / "empty.git", tmp_path / "new", check=10).stderr

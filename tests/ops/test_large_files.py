@@ -64,6 +64,11 @@ def test_a_large_file_never_lies_in_memory(tmp_path: Path, gitsnap_home: Path) -
     assert len(packed) == 2
     peaks.append(_peak("-C", app, "gc"))
     peaks.append(_peak("-C", app, "verify", "--all"))
+    peaks.append(_peak("clone", store, tmp_path / "new"))
+    same_tree(before, tmp_path / "new")
+    peaks.append(_peak("-C", app, "bundle", "create", tmp_path / "b"))
+    peaks.append(_peak("clone", tmp_path / "b", tmp_path / "newer"))
+    same_tree(before, tmp_path / "newer")
     assert max(peaks) < LIMIT <= len(grown), [p >> 20 for p in peaks]
     # Nothing was deflated anew, which takes minutes for gigabytes.
     assert _packed(store) == packed

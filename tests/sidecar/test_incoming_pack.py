@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import IntegrityError
+from gitsnap.core.errors import IntegrityError, LockedError
 from gitsnap.core.events import SILENT
+from gitsnap.sidecar.git.fetch import directory
 from gitsnap.sidecar.git.fetch.bundle import Bundle
 from gitsnap.sidecar.git.fetch.directory import Directory
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
@@ -203,3 +205,22 @@ def test_a_repository_by_another_hash_is_told(tmp_path: Path) -> None:
     with pytest.raises(GitsnapError, match="sha256") as told:
         Directory(str(tmp_path / "s.git"))
     assert told.value.kind == "object-format"
+
+
+def test_a_gc_that_is_at_work_is_waited_for(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "copy.git"
+    subprocess.run(["cp", "-r", repository, copy], check=True)
+    (copy / "gitsnap").mkdir()
+    lock = copy / "gitsnap" / "objects.lock"
+    lock.touch()
+    before = lock.stat()
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr(directory, "_PATIENCE", 0.0)
+        with pytest.raises(LockedError):
+            Directory(str(copy))
+        fcntl.flock(held, fcntl.LOCK_UN)
+        with Directory(str(copy)), pytest.raises(BlockingIOError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert lock.stat().st_mtime_ns == before.st_mtime_ns

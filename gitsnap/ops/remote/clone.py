@@ -37,6 +37,9 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import clone_mark
 from gitsnap.sidecar.state.clone_mark import Cloning
 
+# Not what a rollback has put away.
+_LATEST = "latest"
+
 
 def clone(source: Source, place: Place, default: str | None, asked: Asked, selector: str | None = None) -> Adopted:
     """Make a sidecar of what `source` has, and bring `selector`, or the newest snapshot, back into the new or empty
@@ -136,19 +139,18 @@ def _not_empty(root: str) -> GitsnapError:
 def _target(sidecar: Sidecar, received: Received, selector: str | None) -> Snapshot:
     """What comes back, which has to be whole."""
     whole = {s.id for s in received.whole}
-    target = selectors.choose(sidecar, selector) if selector else newest(received.snapshots)
-    if target is not None and target.id in whole:
+    target = selectors.choose(sidecar, selector or _LATEST)
+    if target.id in whole:
         return target
-    named = next((v for v in received.damaged if target is not None and v.snapshot == target.id), None)
+    named = next((v for v in received.damaged if v.snapshot == target.id), None)
     why = f": {named.problems[0].problem}" if named else ""
-    which = f"snapshot {target.id}" if target is not None else "every snapshot"
     last = newest(received.whole)
     hint = (
         f"the newest that is whole: --snapshot {last.id}"
         if last is not None
         else "`gitsnap adopt` takes it over as it is, and `gitsnap restore S --to DIR --salvage` what is whole in it"
     )
-    raise IntegrityError(f"{which} in {received.source} is damaged{why}", hint=hint)
+    raise IntegrityError(f"snapshot {target.id} in {received.source} is damaged{why}", hint=hint)
 
 
 def _bring_back(sidecar: Sidecar, target: Snapshot, asked: Asked) -> Restored:

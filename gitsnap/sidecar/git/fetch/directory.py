@@ -6,8 +6,10 @@ attributes is obeyed: it may be anybody's. What is read of it besides are facts.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Self
@@ -15,7 +17,7 @@ from typing import Self
 from dulwich.pack import OFS_DELTA, REF_DELTA
 from isal import isal_zlib
 
-from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
 from gitsnap.core.events import Observer
 from gitsnap.sidecar import files
 from gitsnap.sidecar.git import commits, config, trees
@@ -27,6 +29,8 @@ from gitsnap.sidecar.git.refs import Refs
 
 _NUMBERS = {name: number for number, name in TYPES.items()}
 _PIECE = 1 << 20
+# How long a gc at work there is waited for, in seconds.
+_PATIENCE, _POLL = 10.0, 0.05
 
 
 def is_repository(path: str) -> bool:
@@ -46,6 +50,7 @@ class Directory:
         self.path = self.name = path
         self.settings = dict(config.read(path))
         _require_readable(path, self.settings)
+        self._lock = _no_gc_meanwhile(path)
         self._refs, self._store = Refs(path), ObjectStore(os.path.join(path, "objects"))
         self._store.refresh()
         # Refs that are there and say nothing that could be one, by name.
@@ -61,6 +66,9 @@ class Directory:
     def close(self) -> None:
         """Release descriptors."""
         self._store.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def parts(self) -> Sequence[Self]:
         """One pack, made for the occasion."""
@@ -76,6 +84,27 @@ class Directory:
         into.begin()
         into.end(_Copy(self._store, into, observer).run(wanted))
         observer.finished()
+
+
+def _no_gc_meanwhile(path: str) -> int | None:
+    """Where this is a sidecar, a descriptor that keeps its gc from taking away what is read; nothing is written.
+
+    LockedError where a gc does not end.
+    """
+    lock = os.path.join(path, "gitsnap", "objects.lock")
+    try:
+        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return fd
+        if time.monotonic() > deadline:
+            os.close(fd)
+            raise LockedError(f"a gc is at work in {path}", path=lock)
+        time.sleep(_POLL)
 
 
 def _require_readable(path: str, settings: dict[str, str]) -> None:
