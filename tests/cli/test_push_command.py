@@ -37,7 +37,7 @@ def test_from_adding_to_removing(app: Path, there: Path, tmp_path: Path) -> None
     first = take_snapshot(app)
     done = run_gitsnap("remote", "add", "backup", "../there.git", "--keep", "5", cwd=app)
     assert done.returncode == 0, done.stderr
-    assert document(app, "remote")["remotes"][0] | {"lacks": None} == {
+    assert document(app, "remote")["remotes"][0] | {"lacks": None, "recipients": None} == {
         "name": "backup",
         "url": str(there),
         "push": "manual",
@@ -45,6 +45,7 @@ def test_from_adding_to_removing(app: Path, there: Path, tmp_path: Path) -> None
         "refspec": "plain",
         "secrets": "refuse",
         "installation": None,
+        "recipients": None,
         "pushed_at": None,
         "snapshots_there": 0,
         "lacks": None,

@@ -135,6 +135,31 @@ def test_only_what_is_new_goes(place: Protected, there: There) -> None:
     there.require_whole()
 
 
+def test_what_only_moved_does_not_go_again(place: Protected, there: There) -> None:
+    for number in range(150):
+        (place.root / f"dir/moved{number}").write_text(f"many {number}\n")
+    take(place, "one")
+    send(place, there)
+    (place.root / "other").mkdir()
+    for number in range(150):
+        (place.root / f"dir/moved{number}").rename(place.root / f"other/renamed{number}")
+    take(place, "one")
+    assert send(place, there).objects < 20
+    there.require_whole()
+
+
+def test_many_objects_of_several_snapshots(place: Protected, there: There) -> None:
+    """What the second one shares with the first is not taken for being over there."""
+    take(place, "one")
+    send(place, there)
+    for number in range(150):
+        (place.root / f"dir/fresh{number}").write_text(f"many {number}\n")
+    take(place, "two")
+    take(place, "three")
+    assert send(place, there).there == 3
+    there.require_whole()
+
+
 def test_after_retention_and_gc_no_more_goes_than_before(place: Protected, there: There) -> None:
     for number in range(5):
         take(place, f"text {number}")
@@ -364,11 +389,34 @@ def test_a_server_that_is_full_has_nothing_of_it(place: Protected, there: There)
     assert not remote_seen.load(place.sidecar, Remote("there", str(there.path))).problem
 
 
-def test_a_damaged_snapshot_stays_away_and_the_others_go(place: Protected, there: There) -> None:
+def test_a_disk_that_is_full_over_there(top: Path, place: Protected) -> None:
+    (top / "disk").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", top / "disk"], capture_output=True).returncode:
+        pytest.skip("may not mount")
+    try:
+        there = There(top / "disk/there.git")
+        take(place, "one")
+        send(place, there)
+        before = there.refs()
+        (place.root / "big").write_bytes(os.urandom(3 << 20))
+        second = place.take().snapshot.id
+        with pytest.raises(RemoteError) as error:
+            send(place, there)
+        assert (error.value.exit_code, error.value.kind) == (15, "remote-refused")
+        assert there.refs() == before
+        subprocess.run(["mount", "-o", "remount,size=20m", top / "disk"], check=True)
+        assert send(place, there).snapshots == [second]
+        there.require_whole()
+    finally:
+        subprocess.run(["umount", top / "disk"], check=True)
+
+
+@pytest.mark.parametrize("path", ["dir/f7", "dir/fresh"])
+def test_a_damaged_snapshot_stays_away_and_the_others_go(place: Protected, there: There, path: str) -> None:
     good = take(place, "one")
-    (place.root / "dir/f7").write_text("two" * 2000)
+    (place.root / path).write_bytes(os.urandom(5000))
     bad = place.take().snapshot
-    entry = next(e for e in place.inventory(bad).entries if e.path == b"dir/f7")
+    entry = next(e for e in place.inventory(bad).entries if e.path == path.encode())
     assert entry.oid is not None
     _flip(place, entry.oid)
     done = send(place, there)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import RemoteError
+from gitsnap.core.errors import RemoteError, UsageError
 from gitsnap.sidecar.git import pack_exchange
 from gitsnap.sidecar.git.transport import Target
 from tests.support.git_http import PASSWORD, USER, served
@@ -93,6 +93,15 @@ def test_the_ssh_that_the_user_has_chosen(top: Path, monkeypatch: pytest.MonkeyP
     assert refs_at(f"ssh://me@host:2222{top}/there.git") == {"asked": ""}
     assert (top / "args").read_text().startswith("-p 2222 me@host git-receive-pack")
     assert refs_at(f"host:{top}/there.git") == {"asked": ""}
+
+
+def test_the_users_other_names_for_urls_count_and_lead_to_no_program(top: Path) -> None:
+    (top / "home/.gitconfig").write_text(f'[url "{top}/"]\n\tpushInsteadOf = mine:\n')
+    assert refs_at("mine:there.git") == {"asked": ""}
+    (top / "home/.gitconfig").write_text(f'[url "ext::touch {top}/started "]\n\tinsteadOf = mine:\n')
+    with pytest.raises(UsageError):
+        refs_at("mine:there.git")
+    assert not (top / "started").exists()
 
 
 def test_what_an_ssh_says_is_told(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
