@@ -303,7 +303,7 @@ def no_sidecar(path: str, root: str | None = None) -> NoSidecarError:
         return NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
     # Named in any case: whoever has typed --store meant what is no sidecar.
     here = shlex.quote(root) if root else "."
-    there = "of it" if root else "of the directory where you stand"
+    there = "of that directory" if root else "of the directory where you stand"
     source = shlex.quote(path)
     return NotASidecarError(
         f"{path} is a git repository, a mirror of a sidecar perhaps, and not one itself",

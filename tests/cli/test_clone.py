@@ -14,6 +14,7 @@ import pytest
 from tests.support.installation import (
     IS_ROOT,
     build_odd,
+    remove_tree,
     run_gitsnap,
     same_tree,
     sidecar_of,
@@ -290,6 +291,30 @@ def test_what_a_rollback_has_put_away_does_not_come_back(app: Path, tmp_path: Pa
     run_gitsnap("clone", mirror(sidecar_of(app), tmp_path), tmp_path / "new")
     assert (tmp_path / "new" / "fresh").read_text() == "three"
     is_as(app, tmp_path / "new", snapshots=4)
+
+
+def test_an_interrupted_clone_is_told_and_goes_on(app: Path, tmp_path: Path) -> None:
+    found = mirror(sidecar_of(app), tmp_path)
+    new = tmp_path / "new"
+    run_gitsnap("clone", found, new)
+    store = sidecar_of(new)
+    last = str(listed(app)[-1]["id"])
+    mark = {"source": str(found), "snapshot": last, "stage": "", "inode": 0}
+    remove_tree(new)
+    (store / "gitsnap" / "clone.json").write_text(json.dumps(mark))
+    told = run_gitsnap("--store", store, "list").stderr
+    assert f"gitsnap clone {found} {new}" in told
+    # Somebody else's files have come to stand there meanwhile.
+    new.mkdir()
+    (new / "mine").write_text("mine")
+    run_gitsnap("clone", found, new, check=1)
+    assert (new / "mine").read_text() == "mine"
+    run_gitsnap("clone", tmp_path / "other", new, check=1)
+    (new / "mine").unlink()
+    done = json.loads(run_gitsnap("--json", "clone", found, new).stdout)
+    assert done["resumed"]
+    is_as(app, new)
+    assert not (store / "gitsnap" / "clone.json").exists()
 
 
 def test_what_is_none_of_ours_is_told_from_what_is_empty(tmp_path: Path, gitsnap_home: Path) -> None:

@@ -90,7 +90,7 @@ def resume(
         _remove_stages(sidecar, mark)
         if is_free(place.root):
             result.restored = _bring_back(sidecar, target, asked)
-        elif mark.stage:
+        elif not _fills(place.root, mark):
             raise _not_empty(place.root)
         else:
             # Part of it is there: what else may be is kept by a safety snapshot.
@@ -157,6 +157,7 @@ def _bring_back(sidecar: Sidecar, target: Snapshot, asked: Asked) -> Restored:
     root = sidecar.installation
     with sidecar.writing(asked.settings.lock_wait):
         if os.path.lexists(root):
+            _note_where(sidecar, target, "", root)
             result = copy_out(sidecar, target.id, [], root, asked.settings, observer=asked.observer)
         else:
             with _beside(sidecar, target, root) as stage:
@@ -174,9 +175,7 @@ def _beside(sidecar: Sidecar, target: Snapshot, root: str) -> Iterator[str]:
     stage = _stage(root)
     with suppress(FileExistsError):
         os.mkdir(stage, 0o700)
-    mark = clone_mark.load(sidecar)
-    inode = os.lstat(stage).st_ino
-    clone_mark.write(sidecar, Cloning(mark.source if mark else "", target.id, stage, inode))
+    _note_where(sidecar, target, stage, stage)
     try:
         yield stage
         os.rename(stage, root)
@@ -186,9 +185,20 @@ def _beside(sidecar: Sidecar, target: Snapshot, root: str) -> Iterator[str]:
     sync_directory(parent)
 
 
+def _note_where(sidecar: Sidecar, target: Snapshot, stage: str, place: str) -> None:
+    """What is in there from now on is ours."""
+    mark = clone_mark.load(sidecar)
+    clone_mark.write(sidecar, Cloning(mark.source if mark else "", target.id, stage, os.lstat(place).st_ino))
+
+
 def _stage(root: str) -> str:
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
     return os.path.join(os.path.dirname(root), f".gitsnap-clone-{name}")
+
+
+def _fills(root: str, mark: Cloning) -> bool:
+    """Whether an interrupted clone was filling this very directory, which was empty then."""
+    return not mark.stage and os.path.lexists(root) and os.lstat(root).st_ino == mark.inode
 
 
 def _remove_stages(sidecar: Sidecar, mark: Cloning) -> None:
@@ -199,5 +209,5 @@ def _remove_stages(sidecar: Sidecar, mark: Cloning) -> None:
         found = os.lstat(_stage(root))
         if mark.inode == found.st_ino and stat.S_ISDIR(found.st_mode):
             shutil.rmtree(_stage(root))
-    if not mark.stage and sidecar.pending is None and not is_free(root):
+    if _fills(root, mark) and sidecar.pending is None:
         stage_dirs.clear(root, Disk(), orphan_stages.find(root), lambda _: False, root)

@@ -13,7 +13,8 @@ from gitsnap.sidecar.repository import CLONE_MARK, Sidecar
 
 class Cloning(NamedTuple):
     """`source` is how it was shown, `snapshot` the id of what comes back. `stage` is the directory beside the
-    installation in which that is made, with its `inode`; "" where it is made in its place."""
+    installation in which that is made, "" where it is made in its place, and `inode` that of the one or the other; 0
+    before it has begun."""
 
     source: str
     snapshot: str
