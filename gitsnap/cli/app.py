@@ -190,13 +190,17 @@ def options(
         bool, typer.Option("--json", help="One JSON document on stdout; errors as JSON on stderr.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Results only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="A bug of gitsnap itself prints its traceback.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="A bug of gitsnap itself prints its traceback.")
+    ] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
     lock_wait: Annotated[
         str | None,
         typer.Option("--lock-wait", metavar="SECONDS", help="How long to wait for another gitsnap. Default: 10."),
     ] = None,
-    version: Annotated[bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="The version.")] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="The version.")
+    ] = False,
 ) -> None:
     """Read the options that hold for every command."""
     from gitsnap.cli import session
