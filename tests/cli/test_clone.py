@@ -6,11 +6,19 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gitsnap.core.errors import UsageError
+from gitsnap.ops.remote import building, receive
+from gitsnap.ops.remote import clone as operation
+from gitsnap.ops.store import locate
+from gitsnap.sidecar.git.fetch.source import open_source
+from tests.support.inprocess import SETTINGS, START
 from tests.support.installation import (
     IS_ROOT,
     build_odd,
@@ -291,6 +299,27 @@ def test_what_a_rollback_has_put_away_does_not_come_back(app: Path, tmp_path: Pa
     run_gitsnap("clone", mirror(sidecar_of(app), tmp_path), tmp_path / "new")
     assert (tmp_path / "new" / "fresh").read_text() == "three"
     is_as(app, tmp_path / "new", snapshots=4)
+
+
+def test_of_two_at_once_the_second_finds_what_the_first_has_made(
+    app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, new = mirror(sidecar_of(app), tmp_path), tmp_path / "new"
+    place = locate.place_for(str(new), None, str(sidecar_of(app).parent), "/", "")
+    waits = building.building
+
+    @contextmanager
+    def while_another_is_at_work(*arguments: Any) -> Iterator[str]:
+        monkeypatch.setattr(building, "building", waits)
+        run_gitsnap("clone", found, new)
+        with waits(*arguments) as path:
+            yield path
+
+    monkeypatch.setattr(building, "building", while_another_is_at_work)
+    with open_source(str(found), "/") as source, pytest.raises(UsageError, match="has a sidecar already"):
+        operation.clone(source, place, None, receive.Asked(SETTINGS, START))
+    is_as(app, new)
+    assert not list(Path(place.store).parent.glob("*.before-adopt"))
 
 
 def test_an_interrupted_clone_is_told_and_goes_on(app: Path, tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def adopt(source: Source, place: Place, default: str | None, asked: Asked) -> Ad
     require_none(place)
     building.require_free(place.store, source.path)
     with building.building(place.store, place.root, asked.settings.lock_wait) as path:
+        # Another one may have been quicker.
+        require_none(place)
         with Sidecar(path) as sidecar:
             result = Adopted(place, receive.fill(sidecar, source, asked))
             result.strangers = strangers_of(sidecar, result.received)

@@ -51,6 +51,8 @@ def clone(source: Source, place: Place, default: str | None, asked: Asked, selec
     started = time.monotonic()
     require_startable(source, place)
     with building.building(place.store, place.root, asked.settings.lock_wait) as path:
+        # Another one may have been quicker.
+        require_startable(source, place)
         with Sidecar(path) as sidecar:
             result = Adopted(place, receive.fill(sidecar, source, asked))
             target = _target(sidecar, result.received, selector)
