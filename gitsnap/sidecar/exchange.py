@@ -11,7 +11,7 @@ from typing import Any
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.sidecar.git import pack_exchange, pack_stream
 from gitsnap.sidecar.git.transport import Target
-from gitsnap.sidecar.outgoing import Outgoing
+from gitsnap.sidecar.outgoing import NotesThere, Outgoing
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -95,14 +95,14 @@ def send(
     return answer
 
 
-def fetch_notes(sidecar: Sidecar, target: Target, value: str) -> dict[str, str]:
-    """The notes that the commit `value` over there holds: commit and blob (hex). For where nothing here tells.
+def fetch_notes(sidecar: Sidecar, target: Target, value: str) -> NotesThere:
+    """The notes that the commit `value` over there holds. For where nothing here tells.
 
     Raises RemoteError.
     """
     folder = tempfile.mkdtemp(prefix="fetched-", dir=sidecar.scratch)
     try:
-        found = pack_exchange.notes_at(target, value, folder)
+        found, tree = pack_exchange.notes_at(target, value, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return {commit: blob.hex() for commit, blob in found.items()}
+    return NotesThere({commit: blob.hex() for commit, blob in found.items()}, tree)

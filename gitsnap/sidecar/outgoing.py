@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha1, sha256
+from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Snapshot
@@ -28,8 +29,18 @@ _ALONGSIDE = (refs.PINS, refs.UPGRADES, refs.ROLLBACKS)
 _PRUNED = (refs.SNAPSHOTS, *_ALONGSIDE, refs.SIGNED, NOTES_OF)
 
 Notes = Mapping[str, Mapping[str, str]]
-# The notes that a notes ref over there holds: of its name here and its value there.
-NotesThere = Callable[[str, str], Mapping[str, str]]
+
+
+class NotesThere(NamedTuple):
+    """The notes that a ref over there holds, by commit, and the hex id of its tree: whoever wrote it may have laid it
+    out in another way than we do."""
+
+    notes: Mapping[str, str]
+    tree: str
+
+
+# Of a ref's name here and its value there.
+FindNotes = Callable[[str, str], NotesThere]
 
 
 @dataclass(slots=True)
@@ -46,7 +57,8 @@ class Local:
 @dataclass(slots=True)
 class Outgoing:
     """`updates` are new values by the names over there, in order (NOBODY: it goes). `fresh` are snapshots that were not
-    there, `held_back` those that stay away, with why. `notes` are what the refs of notes will hold, `audit` why the
+    there, `held_back` those that stay away, with why. `notes` are what the refs of notes will hold, `trees` by
+    which trees, `audit` why the
     audit log does not go (empty: it does, or is there)."""
 
     updates: dict[str, str]
@@ -54,6 +66,7 @@ class Outgoing:
     fresh: list[Snapshot] = field(default_factory=list)
     held_back: dict[str, str] = field(default_factory=dict)
     notes: dict[str, dict[str, str]] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
     audit: str = ""
 
 
@@ -127,7 +140,7 @@ class Planner:
         layout: Layout,
         what: Local,
         theirs: Mapping[str, str],
-        notes_there: NotesThere,
+        notes_there: FindNotes,
     ) -> None:
         self._sidecar, self._layout, self._local = sidecar, layout, what
         self._theirs, self._notes_there = theirs, notes_there
@@ -198,7 +211,8 @@ class Planner:
         for ref in _TEXTS:
             if self._layout.refspec != HEADS:
                 at = self._theirs.get(there(ref, self._layout) or "")
-                held[ref] = self._notes_there(ref, at) if at else {}
+                found = self._notes_there(ref, at) if at else NotesThere({}, "")
+                held[ref], self.out.trees[ref] = found.notes, found.tree
             else:
                 apart = {c for i, c in self._snapshots.items() if there(NOTES_OF + i, self._layout) in self._theirs}
                 held[ref] = {c: blob for c, blob in self._local.notes[ref].items() if c in apart}
@@ -262,6 +276,7 @@ class Planner:
         old = _Trees()
         if held:
             notes.write(old, _raw(held), "", when)
+        if old.root.hex() == self.out.trees[ref]:
             objects.known |= old.by_id.keys()
             objects.regenerated |= old.by_id
         fresh = _Trees()
@@ -269,8 +284,9 @@ class Planner:
         for oid, data in fresh.by_id.items():
             if oid not in objects:
                 objects.add(TREE, data)
-                if oid == fresh.root and old.root:
+                if oid == fresh.root and old.root in objects.regenerated:
                     objects.before[oid] = old.root
+        self.out.trees[ref] = fresh.root.hex()
         mine_ = self._sidecar.refs.get(ref)
         if mine_ is not None and wanted == self._local.notes[ref]:
             data = self._sidecar.objects.read(bytes.fromhex(mine_), b"commit")[1]
@@ -343,12 +359,14 @@ class Planner:
                 self.out.updates[name] = NOBODY
                 if place.local.startswith(refs.SNAPSHOTS):
                     gone.add(self._theirs[name])
-        for ref in _TEXTS if gone and self._layout.refspec != HEADS else ():
+        # Nor of commits that were replaced.
+        left_there = {*self._snapshots.values()} - gone
+        for ref in _TEXTS if self._layout.refspec != HEADS else ():
             at = self._theirs.get(there(ref, self._layout) or "")
             if at is None:
                 continue
-            held = self._notes_there(ref, at)
-            left = {commit: blob for commit, blob in held.items() if commit not in gone}
+            held, self.out.trees[ref] = self._notes_there(ref, at)
+            left = {commit: blob for commit, blob in held.items() if commit in left_there}
             self.out.notes[ref] = left
             if left != held:
                 self._set(ref, self._notes_commit(ref, left, held))

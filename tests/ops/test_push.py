@@ -444,11 +444,13 @@ def test_what_is_another_commit_over_there_is_replaced_only_when_asked(place: Pr
     send(place, there)
     other = there.git("commit-tree", "-m", "other", f"{refs.SNAPSHOTS}{first}^{{tree}}").strip()
     there.git("update-ref", refs.SNAPSHOTS + first, other)
+    there.git("notes", "--ref=gitsnap/manifest", "add", "-m", "other", other)
     done = send(place, there)
     assert [*done.held_back] == [first]
     assert there.refs()[refs.SNAPSHOTS + first] == other
     assert send(place, there, prune=True).held_back == {}
     assert there.refs()[refs.SNAPSHOTS + first] != other
+    assert len(there.git("notes", "--ref=gitsnap/manifest", "list").splitlines()) == 2
     assert refs.SNAPSHOTS + second in there.refs()
     there.require_whole()
 

@@ -18,11 +18,11 @@ from gitsnap.ops.remote import bundle_folder
 from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
-from gitsnap.sidecar.git import notes, refs
+from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.pack_exchange import NotAtomicError
 from gitsnap.sidecar.git.transport import Target
-from gitsnap.sidecar.outgoing import NOBODY, Local, Outgoing, Planner
+from gitsnap.sidecar.outgoing import NOBODY, Local, NotesThere, Outgoing, Planner
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, remote_seen
 from gitsnap.sidecar.state.remote_seen import Seen
@@ -208,6 +208,7 @@ class _Push:
                 at = answer.now.get(there(ref, self._remote.layout) or "")
                 if at is not None:
                     self._seen.notes[ref], self._seen.notes_at[ref] = held, at
+                    self._seen.trees[ref] = answer.sent.trees[ref]
 
     def _copies(self) -> Answer:
         try:
@@ -290,15 +291,15 @@ class _Push:
                 else f"choose another name than {whose}: `gitsnap remote add NAME URL --installation HOST/NAME`",
             )
 
-    def _notes(self, ref: str, at: str) -> Mapping[str, str]:
+    def _notes(self, ref: str, at: str) -> NotesThere:
         """What a ref of notes over there holds."""
         if self._seen.notes_at.get(ref) == at:
-            return self._seen.notes[ref]
+            return NotesThere(self._seen.notes[ref], self._seen.trees.get(ref, ""))
         store = self._sidecar.objects
         if bytes.fromhex(at) in store:
             with suppress(IntegrityError):
-                store.read(bytes.fromhex(at), b"commit")
-                return {commit: blob.hex() for commit, blob in notes.load(store, at)[0].items()}
+                tree = commits.parse(store.read(bytes.fromhex(at), b"commit")[1], at).tree
+                return NotesThere({commit: blob.hex() for commit, blob in notes.load(store, at)[0].items()}, tree)
         return exchange.fetch_notes(self._sidecar, self._target, at)
 
     def _timeline(self, theirs: Mapping[str, str], at: set[str]) -> None:

@@ -12,7 +12,7 @@ from dulwich.pack import UnpackedObject
 from dulwich.refs import Ref
 
 from gitsnap.core.errors import IntegrityError, RemoteError
-from gitsnap.sidecar.git import notes, transport
+from gitsnap.sidecar.git import commits, notes, transport
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.transport import Target
 
@@ -53,9 +53,9 @@ def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> d
     return {os.fsdecode(name): why for name, why in status.items() if why is not None}
 
 
-def notes_at(target: Target, value: str, folder: str) -> dict[str, bytes]:
-    """The notes that the commit `value` over there holds: commit (hex) and blob. `folder` is empty, and is for
-    what comes.
+def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes], str]:
+    """The notes that the commit `value` over there holds, commit (hex) and blob, and its tree (hex). `folder` is empty,
+    and is for what comes.
 
     Raises RemoteError.
     """
@@ -74,8 +74,8 @@ def notes_at(target: Target, value: str, folder: str) -> dict[str, bytes]:
     try:
         transport.reach(target, do)
         store.refresh()
-        store.read(bytes.fromhex(value), b"commit")
-        return notes.load(store, value)[0]
+        tree = commits.parse(store.read(bytes.fromhex(value), b"commit")[1], value).tree
+        return notes.load(store, value)[0], tree
     except IntegrityError as error:
         raise RemoteError(f"what came of the notes over there cannot be read: {error.message}") from None
     finally:

@@ -23,14 +23,15 @@ _OBJECT = re.compile(r"[0-9a-f]{40}")
 @dataclass(slots=True)
 class Seen:
     """`refs` are all refs that are this installation's over there. `notes` are commit and blob (hex) of every note, by
-    the ref's name here, and `notes_at` the value that ref had. `when` is the last exchange that went well, `tried` the
-    last one at all, `problem` why it failed (empty: it did not). `audited` is the last line of the audit log then,
+    the ref's name here, `notes_at` the value that ref had, `trees` its tree. `when` is the last exchange that went
+    well, `tried` the last one at all, `problem` why it failed (empty: it did not). `audited` is the last line of the audit log then,
     `local` the digest of what was here when all of it was there (empty: not all was)."""
 
     url: str = ""
     refs: dict[str, str] = field(default_factory=dict)
     notes: dict[str, dict[str, str]] = field(default_factory=dict)
     notes_at: dict[str, str] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
     when: datetime | None = None
     tried: datetime | None = None
     problem: str = ""
@@ -50,6 +51,7 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             _values(row["refs"]),
             {str(ref): _values(notes) for ref, notes in row["notes"].items()},
             _values(row["notes_at"]),
+            _values(row["trees"]),
             moments["when"],
             moments["tried"],
             str(row["problem"]),
