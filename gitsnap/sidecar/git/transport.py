@@ -38,7 +38,7 @@ from dulwich.protocol import Protocol
 
 from gitsnap.core.errors import RemoteError, UsageError
 from gitsnap.core.remote import checked_url, is_local_path, shown
-from gitsnap.sidecar.git import stock_git
+from gitsnap.sidecar.git import stock_git, web
 
 # How much of what the other side says is kept, in bytes.
 _SAID = 1 << 14
@@ -109,13 +109,9 @@ def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
     try:
         with connection(target) as (client, path):
             assert isinstance(client, Urllib3HttpGitClient)
-            again = Urllib3HttpGitClient(
-                client._base_url,
-                config=client.config,
-                username=known.get("username", ""),
-                password=known["password"],
-                timeout=target.patience,
-            )
+            assert client.config is not None
+            name, word = known.get("username", ""), known["password"]
+            again = web.client(client._base_url, client.config, target.patience, name, word)
             answer = do(again, path)
     except HTTPUnauthorized:
         _credential(target, "reject", known)
@@ -157,7 +153,7 @@ def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
     if parts.scheme in ("http", "https"):
         # The user name goes with what the credential helpers know.
         base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        return Urllib3HttpGitClient(base, config=config, timeout=target.patience), b""
+        return web.client(base, config, target.patience), b""
     there = os.fsencode(unquote(parts.path))
     if parts.scheme == "git":
         return TCPGitClient(parts.hostname, port=parts.port), there
@@ -338,7 +334,7 @@ def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
         (line for line in said if line.startswith(("fatal: ", "ERROR: ", "error: "))), said[-1] if said else ""
     )
     words = words.partition(": ")[2] if words.startswith(("fatal: ", "ERROR: ", "error: ")) else words
-    if watch.gave_up or isinstance(error, TimeoutError):
+    if watch.gave_up or web.ran_out_of_time(error):
         return RemoteError(f"{where} did not answer for {target.patience:g} s", kind="remote-unreachable")
     if isinstance(error, SendPackError):
         reason = os.fsdecode(error.args[0]) if error.args and isinstance(error.args[0], bytes) else str(error)
@@ -350,7 +346,7 @@ def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
     if isinstance(error, NotGitRepository):
         words = words or "there is no git repository there"
     elif isinstance(error, (OSError, GitProtocolError)) and not isinstance(error, HangupException):
-        words = words or (error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+        words = words or web.why(error) or str(error)
     return RemoteError(
         f"{where} cannot be reached: {words or 'the connection was closed'}",
         kind="remote-unreachable",
