@@ -24,8 +24,8 @@ _OBJECT = re.compile(r"[0-9a-f]{40}")
 class Seen:
     """`refs` are all refs that are this installation's over there. `notes` are commit and blob (hex) of every note, by
     the ref's name here, `notes_at` the value that ref had, `trees` its tree. `when` is the last exchange that went
-    well, `tried` the last one at all, `problem` why it failed (empty: it did not). `audited` is the last line of the audit log then,
-    `local` the digest of what was here when all of it was there (empty: not all was)."""
+    well, `tried` the last one at all, `problem` why it failed (empty: it did not). `audited` is the last
+    line of the audit log then, `local` the digest of what was here when all of it was there (empty: not all was)."""
 
     url: str = ""
     refs: dict[str, str] = field(default_factory=dict)
