@@ -25,7 +25,8 @@ from gitsnap.ops.sets import going_back
 from gitsnap.ops.sets.members import Member, held, named, services_stopped
 from gitsnap.ops.sets.result import SetUpgraded
 from gitsnap.ops.store import outcomes
-from gitsnap.ops.upgrade.lifecycle import Ask, Upgrade
+from gitsnap.ops.upgrade.bring_back import Ask
+from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.problems import describe
 from gitsnap.ops.upgrade.result import Upgraded, UpgradeRequest
 from gitsnap.ops.upgrade.rollback_of_a_failure import Clock, merge_edits

@@ -15,7 +15,7 @@ from gitsnap.core.upgrade import Moment, failure_of
 from gitsnap.ops.parallel import pool
 from gitsnap.ops.process import processes
 from gitsnap.ops.process.processes import Waiter, send, signal_name
-from gitsnap.ops.upgrade.lifecycle import Ask
+from gitsnap.ops.upgrade.bring_back import Ask
 from gitsnap.ops.upgrade.problems import describe
 
 # What a shell makes of a command that cannot be started: not found, and not executable.
