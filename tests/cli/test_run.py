@@ -30,6 +30,7 @@ from tests.support.installation import (
 )
 from tests.support.processes import gitsnap_as_user, give
 from tests.support.terminal import on_terminal
+from tests.support.webapp import ended
 
 LAST_LINE = {
     "upgrade": a(str),
@@ -527,3 +528,19 @@ def test_retention_keeps_pairs_together(installation: Path) -> None:
     left = json.loads(run_gitsnap("-C", installation, "--json", "prune", "--keep-last", "2").stdout)
     assert [d["snapshot"].partition("Z-n0-")[2][:3] for d in left["removed"]] == ["pos", "pre"]
     assert len(left["kept"]) == 5
+
+
+def test_children_that_were_there_before_are_none_of_the_commands(installation: Path, gitsnap_home: Path) -> None:
+    """A shell that becomes gitsnap has children: they are neither ended nor told of."""
+    script = f"""
+        sleep 600 >/dev/null 2>&1 & echo $!
+        exec {sys.executable} -m gitsnap -C {installation} run -- sh -c 'echo x >config/x; exit 3'"""
+    environment = os.environ | {"GITSNAP_HOME": str(gitsnap_home), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True)
+    bystander = int(done.stdout.split()[0])
+    try:
+        assert done.returncode == 20, done.stderr
+        assert not ended(bystander)
+        assert "running" not in done.stderr
+    finally:
+        os.kill(bystander, signal.SIGKILL)

@@ -130,6 +130,8 @@ class _Command:
     _told_to_stop: int = 0
     _stop_by: float | None = None
     _process: subprocess.Popen[bytes] | None = None
+    # Children of this process that are not the command's: it may have been a shell's before.
+    _others: frozenset[int] = frozenset()
 
     def run(self) -> _Ended:
         """Start it, wait for it, and say how it ended."""
@@ -168,8 +170,9 @@ class _Command:
 
     def _start(self) -> subprocess.Popen[bytes]:
         """The command has our terminal, our streams, our process group and our caller's umask."""
-        # Whoever is a child of ours from here on is one of the command's.
+        # Whoever becomes a child of ours from here on is one of the command's.
         pool.reap()
+        self._others = frozenset(processes.children())
         return subprocess.Popen(
             list(self.launch.words),
             cwd=self.launch.directory,
@@ -209,12 +212,12 @@ class _Command:
     def _end(self, process: subprocess.Popen[bytes]) -> int:
         """Its time is over: end it and all that it started."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for pid in {process.pid, *processes.children()}:
+            for pid in {process.pid, *processes.children(self._others)}:
                 send(pid, number)
             code = self.waiter.until(process.poll, time.monotonic() + self.launch.grace, lambda *_: None)
             if code is not None:
                 # Those it has started have been told as well.
-                processes.stop(self.waiter, politely=number == signal.SIGTERM)
+                processes.stop(self.waiter, self._others, politely=number == signal.SIGTERM)
                 return code
         return -signal.SIGKILL
 
@@ -229,7 +232,7 @@ class _Command:
     def _name_those_left(self) -> None:
         # For people; that it cannot be told is no failure of the command.
         with suppress(OSError):
-            left = processes.children()
+            left = processes.children(self._others)
             if not left:
                 return
             named = processes.names(left)
@@ -238,7 +241,7 @@ class _Command:
 
     def quiesce(self) -> None:
         """End what the command has left running: it would go on writing into what is brought back."""
-        left = processes.stop(self.waiter)
+        left = processes.stop(self.waiter, self._others)
         if left:
             self.doubts.append(f"{len(left)} processes of the command could not be ended and may still write")
 
