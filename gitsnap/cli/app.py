@@ -8,17 +8,22 @@ from copy import copy
 from enum import Enum, auto
 from functools import cache
 from inspect import get_annotations
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from gitsnap import __version__
 from gitsnap.cli import registry
 from gitsnap.cli.arguments import Line, command_name, take_apart
 from gitsnap.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from gitsnap.cli.reference import Section
+
 _ANYWHERE = "Global options (-C, --store, --json, -q, -v, --no-color, --lock-wait) may stand here, too."
+# The first column of a list, for codes of three digits.
+_CODE = 3
 
 
 class Group(Enum):
@@ -51,8 +56,33 @@ class Follows(Enum):
         return {"allow_interspersed_args": False, **foreign}
 
 
+class _Command(TyperCommand):
+    """A command, whose help has what the reference says of it."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from gitsnap.cli import reference
+
+        found = reference.section(self.name or "")
+        if found is not None:
+            _format_examples(found, formatter)
+            with formatter.section("Exit codes"):
+                rows = [(f"{code:{_CODE}}", reference.plain(said)) for code, said in found.exits.codes.items()]
+                formatter.write_dl(rows)
+                if found.exits.besides:
+                    formatter.write_text(reference.plain(found.exits.besides))
+        super().format_epilog(ctx, formatter)
+
+
 class _Commands(TyperGroup):
     """The commands, which the help shows in their groups."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from gitsnap.cli import reference
+
+        super().format_epilog(ctx, formatter)
+        _format_examples(reference.sections()[0], formatter)
+        formatter.write_paragraph()
+        formatter.write_text("gitsnap help COMMAND explains one; man gitsnap tells all.")
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         shown = {name: c for name, c in self.commands.items() if not c.hidden}
@@ -65,13 +95,19 @@ class _Commands(TyperGroup):
                     formatter.write_dl(rows)
 
 
+def _format_examples(section: Section, formatter: Any) -> None:
+    with formatter.section("Examples"):
+        for line in section.examples:
+            formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
 app = typer.Typer(
     name="gitsnap",
     cls=_Commands,
     help="The undo button for upgrades: snapshot a directory, prove it is whole, bring it back exactly.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done but incomplete, 10 not protected, 11 locked, 12 damaged, "
     "13 conflicts, 14 an interrupted rollback waits for recover, 15 a remote refused or is away, 20 rolled back, "
-    "21 rolling back failed, 130 interrupted.",
+    "21 rolling back failed, 130 interrupted, 141 nobody reads the answer.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -116,6 +152,7 @@ def command(
         own = follows is not Follows.FOREIGN
         return app.command(
             typed,
+            cls=_Command,
             epilog=_ANYWHERE if own else None,
             hidden=group is None,
             add_help_option=own,

@@ -1,4 +1,4 @@
-"""The old coordinator's names for four commands, with the options that they had."""
+"""Other names: `help` for `--help`, and the old coordinator's for four commands, with the options that they had."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gitsnap.cli.app import command
+from gitsnap.cli.app import command, whole
 from gitsnap.cli.commands.list import list_
 from gitsnap.cli.commands.prune import prune
 from gitsnap.cli.commands.snapshot import snapshot as take_snapshot
@@ -15,6 +15,20 @@ from gitsnap.cli.parameters import OnlySay, Selector
 from gitsnap.core.errors import UsageError
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Nothing here asks: it changes nothing.")]
+
+
+@command(group=None, name="help")
+def help_(
+    context: typer.Context, words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]")] = None
+) -> None:
+    """Explain a command, or list them all (another way to say `--help`)."""
+    top, application = context.find_root(), whole()
+    if not words:
+        print(application.get_help(top))
+        return
+    name, meant, _ = application.resolve_command(top, [*words])
+    with type(top)(meant, info_name=name, parent=top) as asked:
+        print(meant.get_help(asked))
 
 
 @command(group=None, name="create-backup", recorded=True)
