@@ -33,6 +33,7 @@ class Group(Enum):
     KEEP = "To keep"
     BRING_BACK = "To bring back"
     LOOK = "To look"
+    COPY = "To have copies elsewhere"
     TIDY_UP = "To tidy up"
     CHECK = "To check"
 

@@ -115,7 +115,7 @@ def test_a_new_command_is_a_module_and_nothing_else(tmp_path: Path) -> None:
     assert (code, err, loaded) == (0, "", ["say_hello"])
     assert json.loads(out)["told"] == ["you", "-C", ["a", "--json"], True, "say-hello"]
     _, out, _, _ = _run(["--help"], tmp_path)
-    assert re.search(r"To keep:\n  init .*\n  say-hello +Greet somebody\.\n  snapshot ", out)
+    assert re.search(r"To keep:\n  snapshot .*\n  say-hello +Greet somebody\.\n  init ", out)
     code, _, err, _ = _run(["say-hello", "-C", "there", "you"], tmp_path)
     assert code == 2
     assert err.splitlines()[1:] == ["  `gitsnap -C there say-hello NAME -- PATH`; gitsnap say-hello --help"]

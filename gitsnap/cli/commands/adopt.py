@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=40, recorded=True)
+@command(group=Group.COPY, order=60, recorded=True)
 def adopt(
     context: typer.Context,
     source: Annotated[
@@ -24,7 +24,7 @@ def adopt(
     identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Make a sidecar here of a copy elsewhere. The copy is read, and stays as it is."""
+    """Make a sidecar of a copy elsewhere; the directory stays. So does the copy."""
     from gitsnap.ops.remote import adopt as operation
     from gitsnap.ops.remote.sources import open_source
     from gitsnap.ops.store import locate

@@ -20,7 +20,7 @@ _TRY = "gitsnap bundle create /mnt/usb/app.bundle"
 _STDOUT = "-"
 
 
-@command(group=Group.KEEP, order=70)
+@command(group=Group.COPY, order=50)
 def bundle(
     context: typer.Context,
     action: Annotated[str, typer.Argument(metavar="create|verify")],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=130, several=True)
+@command(group=Group.LOOK, order=42, several=True)
 def changelog(
     context: typer.Context,
     sides: Sides = None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.BRING_BACK, order=60, recorded=True)
+@command(group=Group.COPY, order=40, recorded=True)
 def clone(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="URL|BUNDLE|PATH", help="A mirror, a push, a bundle or a copy.")],
@@ -27,7 +27,7 @@ def clone(
     identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Bring a copy elsewhere back, sidecar and directory. Everything is verified first."""
+    """Bring sidecar and directory back from a copy elsewhere. Everything is verified first."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.remote import clone as operation
     from gitsnap.ops.remote.sources import open_source

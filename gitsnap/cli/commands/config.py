@@ -30,7 +30,7 @@ def config(
         typer.Argument(metavar="[NAME [GLOB]...]", help="set NAME GLOB..., remove NAME, test [PATH]..."),
     ] = None,
 ) -> None:
-    """Divide the installation into components.
+    """Give parts of the directory names, as components.
 
     list; set NAME and GLOBs; remove NAME; preset NAME; test, perhaps with PATHs.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.CHECK, order=20)
+@command(group=Group.CHECK, order=12)
 def doctor(
     context: typer.Context,
     before_upgrade: Annotated[
@@ -21,7 +21,7 @@ def doctor(
         typer.Option("--before-upgrade", help="Ask whether an upgrade could start, and whether one could come back."),
     ] = False,
 ) -> None:
-    """Check installation, sidecar, permissions and versions."""
+    """Check directory, sidecar and permissions; or if an upgrade can start."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.core.errors import GitsnapError, NoSidecarError, NotASidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine

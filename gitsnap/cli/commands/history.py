@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=120, several=True)
+@command(group=Group.LOOK, order=44, several=True)
 def history(context: typer.Context, show_secrets: ShowSecrets = False, set_name: OfSet = None) -> None:
     """List upgrades, rollbacks and snapshots, oldest first."""
     sets.each(context.obj, set_name, lambda: _history(context.obj))

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=10, recorded=True)
+@command(group=Group.KEEP, order=20, recorded=True)
 def init(context: typer.Context, directory: Annotated[str | None, typer.Argument(metavar="[DIR]")] = None) -> None:
-    """Protect a directory: create its sidecar. Says where, and what a first snapshot will hold."""
+    """Protect a directory: create its sidecar, where snapshots go. Says where, and what a first snapshot will hold."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.ops.capture import estimate
     from gitsnap.ops.live import exclusions

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=10)
+@command(group=Group.LOOK, order=20)
 def list_(
     context: typer.Context,
     deleted: Annotated[bool, typer.Option("--deleted", help="Those that undelete can bring back.")] = False,

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=52, recorded=True)
+@command(group=Group.COPY, order=20, recorded=True)
 def pull(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote.")] = None,
     removed: Annotated[bool, typer.Option("--removed", help="Also what was removed here.")] = False,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Bring what a remote has, and is not here. What is here stays as it is."""
+    """Fetch the snapshots that only a remote has. What is here stays as it is."""
     from gitsnap.cli.render import json_received, received
     from gitsnap.ops.remote.pull import PullOptions
     from gitsnap.ops.remote.pull import pull as operation

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.store.purge import Purged
 
 
-@command(group=Group.TIDY_UP, order=28, recorded=True)
+@command(group=Group.TIDY_UP, order=45, recorded=True)
 def purge(
     context: typer.Context,
     paths: Annotated[

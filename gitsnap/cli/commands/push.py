@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=50, recorded=True)
+@command(group=Group.COPY, order=10, recorded=True)
 def push(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote.")] = None,
@@ -22,7 +22,7 @@ def push(
     ] = False,
     dry_run: OnlyTell = False,
 ) -> None:
-    """Send snapshots to a remote: what it lacks, and nothing else."""
+    """Send a remote the snapshots that it lacks."""
     from gitsnap.cli.render import json_remote, remote
     from gitsnap.ops.remote.push import PushOptions, chosen
     from gitsnap.ops.remote.push import push as operation

@@ -31,7 +31,7 @@ def recover(
     ] = False,
     set_name: OfSet = None,
 ) -> None:
-    """Settle an interrupted rollback, or a waiting upgrade.
+    """Settle an interrupted rollback, or an upgrade that waits.
 
     Without an option, the way it was going.
     """

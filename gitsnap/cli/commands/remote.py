@@ -16,7 +16,7 @@ _ACTIONS = ("list", "add", "remove")
 _TRY = "gitsnap remote add backup ssh://backup@host/srv/app.git"
 
 
-@command(group=Group.KEEP, order=55)
+@command(group=Group.COPY, order=30)
 def remote(
     context: typer.Context,
     action: Annotated[str, typer.Argument(metavar="[list|add|remove]")] = "list",
@@ -43,7 +43,7 @@ def remote(
         typer.Option("--installation", metavar="HOST/NAME", help="One of many in the repository; auto for a name."),
     ] = None,
 ) -> None:
-    """Name git repositories elsewhere that copies go to.
+    """Name the places that copies go to: git repositories, folders.
 
     list; add NAME URL; remove NAME. What is over there stays whatever is removed here.
     """

@@ -32,7 +32,7 @@ def restore(
         bool, typer.Option("--salvage", help="With --to: everything that is whole of a damaged snapshot.")
     ] = False,
 ) -> None:
-    """Bring paths or a component back, or into another directory."""
+    """Bring single paths back, or a component, here or elsewhere."""
     from gitsnap.ops.restore.export import copy_out
 
     session: Session = context.obj

@@ -19,14 +19,14 @@ _TRY = "gitsnap set create shop /opt/shop /etc/shop /var/lib/shop"
 _NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 
 
-@command(group=Group.TIDY_UP, order=65)
+@command(group=Group.UPGRADE, order=20)
 def set_(
     context: typer.Context,
     action: Annotated[str, typer.Argument(metavar="[list|show|create|remove]")] = "list",
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     directories: Annotated[list[str] | None, typer.Argument(metavar="[DIR]...")] = None,
 ) -> None:
-    """Name directories that are upgraded together: run --set NAME.
+    """Name directories that are upgraded together (`run --set NAME`).
 
     list; show NAME; create NAME and DIRs, which `create` replaces where NAME is there already; remove NAME.
     """

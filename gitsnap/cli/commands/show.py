@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitsnap.sidecar.repository import Sidecar
 
 
-@command(group=Group.LOOK, order=20)
+@command(group=Group.LOOK, order=30)
 def show(context: typer.Context, snapshot: Selector = "latest", show_secrets: ShowSecrets = False) -> None:
     """Show one snapshot, what it holds and left out; or one upgrade."""
     from gitsnap.cli.render import json, text

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.KEEP, order=60, recorded=True)
+@command(group=Group.KEEP, order=40, recorded=True)
 def sign(
     context: typer.Context,
     snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _COUNTED_UNWATCHED = 200
 
 
-@command(group=Group.KEEP, order=20, recorded=True)
+@command(group=Group.KEEP, order=10, recorded=True)
 def snapshot(
     context: typer.Context,
     message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What this is about.")] = "",
@@ -30,7 +30,7 @@ def snapshot(
     ] = False,
     running_databases: RunningDatabases = None,
 ) -> None:
-    """Take a snapshot. Prints its id."""
+    """Take a snapshot of the whole directory. Prints its id."""
     from gitsnap.cli.render import json, json_remote, text
     from gitsnap.ops.capture.request import Request
     from gitsnap.ops.capture.snapshot import take

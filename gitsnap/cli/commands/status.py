@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
-@command(group=Group.LOOK, order=30, several=True)
+@command(group=Group.LOOK, order=10, several=True)
 def status(context: typer.Context, show_secrets: ShowSecrets = False, set_name: OfSet = None) -> None:
     """Say how things stand, on one screen."""
     sets.each(context.obj, set_name, lambda: _status(context.obj))
