@@ -21,7 +21,7 @@ def doctor(
         typer.Option("--before-upgrade", help="Ask whether an upgrade could start, and whether one could come back."),
     ] = False,
 ) -> None:
-    """Check directory, sidecar and permissions; or if an upgrade can start."""
+    """Check directory and sidecar; or whether an upgrade can start."""
     from gitsnap.cli.render import json_store, text
     from gitsnap.core.errors import GitsnapError, NoSidecarError, NotASidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine
