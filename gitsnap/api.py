@@ -28,7 +28,7 @@ from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.remote import Remote, installation_name
+from gitsnap.core.remote import Remote, installation_name, is_local_path
 from gitsnap.core.settings import Settings
 from gitsnap.core.signature import Checked as Signature
 from gitsnap.core.upgrade import CheckResult, Event, OnFailure, Outcome
@@ -43,8 +43,10 @@ from gitsnap.ops.process.processes import Polling
 from gitsnap.ops.remote import adopt as adoption
 from gitsnap.ops.remote import bundle, pull, push, receive, remotes, sources
 from gitsnap.ops.remote import clone as operation
+from gitsnap.ops.remote import fleet as fleets
 from gitsnap.ops.remote.adopt import Adopted as Cloned
 from gitsnap.ops.remote.bundle import Bundled, Looked, Wanted
+from gitsnap.ops.remote.fleet import Fleet
 from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
 from gitsnap.ops.restore import rollback
@@ -437,6 +439,25 @@ def clone(
         return note(done or operation.clone(found, place, link, asked, snapshot))
 
 
+def fleet(
+    url: str,
+    *,
+    allowed_signers: Path | None = None,
+    sort: str = "name",
+) -> Fleet:
+    """All installations in the repository at `url` (a URL of git, or a path), by its refs and a few commits of each.
+
+    `allowed_signers` is a file of who may sign. `sort` is `name`, `age` or `size`. Raises RemoteError, NoSidecarError
+    where there is no snapshot, UsageError.
+    """
+    where = os.path.abspath(url) if is_local_path(url) else url
+    settings = files.load(os.environ, None, environment.options_from(os.environ), None)
+    policy = settings.signing
+    if allowed_signers is not None:
+        policy = policy._replace(allowed=os.path.abspath(allowed_signers))
+    return fleets.survey(where, fleets.Asked(datetime.now(UTC), policy, sort))
+
+
 def adopt(
     source: Path,
     directory: Path,
@@ -535,6 +556,7 @@ __all__ = [
     "CheckResult",
     "Cloned",
     "Event",
+    "Fleet",
     "GitsnapError",
     "Guard",
     "Installation",
@@ -554,6 +576,7 @@ __all__ = [
     "Verdict",
     "adopt",
     "clone",
+    "fleet",
     "guard",
     "open",
     "verify_bundles",

@@ -38,6 +38,8 @@ NOTES_OF = "refs/gitsnap/notes/"
 # What goes. Not the bin (refs/gitsnap/deleted): what somebody has deleted is not copied.
 _SENT = ("snapshots", "pins", "upgrades", "rollbacks")
 _TEXTS = ("manifest", "metadata")
+# Only over there, of one of many installations: who pushes it (core.machine).
+MACHINE = "refs/gitsnap/machine"
 _CHANGING = ("upgrades", "rollbacks")
 
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -110,6 +112,8 @@ def there(local: str, layout: Layout, value: str = "") -> str | None:
         return _TIMELINE if layout.installation is None else "refs/heads/" + prefix.removeprefix(_FLEET)[:-1]
     if local.startswith(_SIGNED):
         return _SIGNED + prefix + local[len(_SIGNED) :]
+    if local == MACHINE:
+        return _OURS + prefix + "machine" if prefix and layout.refspec != HEADS else None
     if layout.refspec != HEADS:
         for top in (_NOTES, _OURS):
             if local.startswith(top) and _is_sent(top, local[len(top) :]):

@@ -170,6 +170,13 @@ def load(sidecar: Sidecar, name: str, commit: str, *, pinned: bool, one_of_many:
     if known is not None and known.id == name:
         return known if known.pinned == pinned else replace(known, pinned=pinned)
     content = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
+    snapshot = decode(content, name, commit, pinned=pinned, one_of_many=one_of_many)
+    sidecar.catalog[commit] = snapshot
+    return snapshot
+
+
+def decode(content: bytes, name: str, commit: str, *, pinned: bool, one_of_many: bool = False) -> Snapshot:
+    """The snapshot `name` of the content of its commit; IntegrityError when they disagree."""
     parsed = commits.parse(content, commit)
     snapshot = parse_message(
         parsed.message,
@@ -183,7 +190,6 @@ def load(sidecar: Sidecar, name: str, commit: str, *, pinned: bool, one_of_many:
         raise IntegrityError(f"ref {name} points to the commit of snapshot {snapshot.id}")
     if parsed.signed:
         snapshot = replace(snapshot, signed_by=signed_by(content))
-    sidecar.catalog[commit] = snapshot
     return snapshot
 
 

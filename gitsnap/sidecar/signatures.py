@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -68,8 +68,18 @@ def of_ids(sidecar: Sidecar, names: Collection[str]) -> dict[str, str]:
 
 def load(sidecar: Sidecar, snapshot: Snapshot, there: Mapping[str, str]) -> list[Stored]:
     """The signatures of a snapshot; `there` are its tags. IntegrityError where its commit cannot be read."""
-    found = []
+
+    def read(oid: str) -> bytes:
+        return sidecar.objects.read(bytes.fromhex(oid), b"tag")[1]
+
     content = sidecar.objects.read(bytes.fromhex(snapshot.commit), b"commit")[1]
+    return of(snapshot, content, there, read)
+
+
+def of(snapshot: Snapshot, content: bytes, there: Mapping[str, str], read: Callable[[str], bytes]) -> list[Stored]:
+    """The signatures of a snapshot whose commit has that content. `read` has the contents of its tags by their ids, or
+    raises IntegrityError."""
+    found = []
     try:
         text, armor = signature.split(content)
         found += [] if armor is None else [Stored(COMMIT, text, armor, snapshot.created)]
@@ -77,14 +87,13 @@ def load(sidecar: Sidecar, snapshot: Snapshot, there: Mapping[str, str]) -> list
         found.append(Stored(COMMIT, content, b"", snapshot.created, error.message))
     for ref, oid in sorted(there.items()):
         try:
-            found.append(_tag(sidecar, snapshot, ref, oid))
+            found.append(_tag(snapshot, ref, tags.parse(read(oid), oid)))
         except IntegrityError as error:
             found.append(Stored(ref, b"", b"", datetime.fromtimestamp(0, UTC), error.message))
     return found
 
 
-def _tag(sidecar: Sidecar, snapshot: Snapshot, ref: str, oid: str) -> Stored:
-    tag = tags.parse(sidecar.objects.read(bytes.fromhex(oid), b"tag")[1], oid)
+def _tag(snapshot: Snapshot, ref: str, tag: tags.Tag) -> Stored:
     text, armor = signature.split_tag(tag.content)
     if armor is None:
         return Stored(ref, text, b"", tag.created, "the tag is not signed")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import output_file
 from gitsnap.cli.app import Group, command
 
 if TYPE_CHECKING:
@@ -40,27 +38,4 @@ def metrics(
     if output is None or output == "-":
         session.out.raw([text])
     else:
-        _replace(output, text)
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Put `data` in the place of the file at once: whoever reads it sees the old one or the new one. OSError."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "wb") as file:
-                file.write(data)
-            return
-    folder, name = os.path.split(os.path.realpath(path))
-    # A collector of text files reads what ends in .prom.
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            # For the collector, which is another user.
-            os.fchmod(fd, 0o644)
-        os.replace(temporary, path if not os.path.islink(path) else os.path.realpath(path))
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+        output_file.replace_public(output, text)

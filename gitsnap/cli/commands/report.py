@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
-import stat
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import sets
+from gitsnap.cli import output_file, sets
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import OfSet, OneComponent, ShowSecrets, Sides, Strict
-from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.report.page import Page
@@ -72,7 +70,7 @@ def _report(session: Session, sides: list[str], output: str | None, component: s
     target = _target(session, output)
     with session.open() as (sidecar, settings):
         if target is not None:
-            _require_place(target, sidecar.path)
+            output_file.require_page(target, _TRY, sidecar.path)
         episode, (old, new) = past.sides(sidecar, sides, settings)
         masker = session.out.secrets.masker
         found = operation.report(
@@ -89,7 +87,7 @@ def _report(session: Session, sides: list[str], output: str | None, component: s
     if target is None:
         session.out.raw([page.data])
     else:
-        _write(target, page.data)
+        output_file.write_page(target, page.data)
         _tell(session, found, target, page)
     if found.partial:
         text.incomplete(session.out, found.partial, "could not be read")
@@ -107,63 +105,6 @@ def _target(session: Session, output: str | None) -> str | None:
     if output is None and sys.stdout.isatty():
         raise UsageError("say where the page goes", hint=_TRY)
     return None
-
-
-def _require_place(target: str, store: str) -> None:
-    """Refuse what would be lost or would do harm; before the work, and once more right before writing."""
-    from gitsnap.cli.report.page import BEGINNING
-
-    real = os.path.realpath(target)
-    if (real + "/").startswith(os.path.realpath(store) + "/"):
-        raise UsageError(f"{target} is in the sidecar, where nothing but snapshots belongs", path=target, hint=_TRY)
-    try:
-        # Not of `real`: what /dev/stdout leads to may have no name of its own.
-        found = os.stat(target)
-    except FileNotFoundError:
-        if not os.path.isdir(os.path.dirname(real)):
-            raise GitsnapError(
-                f"there is no directory for {target}",
-                kind="io",
-                path=target,
-                hint=f"mkdir -p {shlex.quote(os.path.dirname(real))}",
-            ) from None
-        return
-    except OSError as error:
-        raise _unwritable(target, error) from None
-    if stat.S_ISDIR(found.st_mode):
-        raise GitsnapError(f"{target} is a directory", kind="exists", path=target, hint=f"-o {target}/report.html")
-    if stat.S_ISREG(found.st_mode) and found.st_size:
-        with open(real, "rb") as file:
-            if file.read(len(BEGINNING)) == BEGINNING:
-                return
-        raise GitsnapError(
-            f"{target} is there already, and is no report",
-            kind="exists",
-            path=target,
-            hint="choose another name, or remove it first",
-        )
-
-
-def _write(target: str, data: bytes) -> None:
-    """Put the page there whole or not at all, for its owner alone; into a FIFO or device as it comes."""
-    from gitsnap.sidecar import files
-
-    real = os.path.realpath(target)
-    try:
-        before = os.stat(target) if os.path.exists(target) else None
-        if before is not None and not stat.S_ISREG(before.st_mode):
-            with open(target, "wb") as file:
-                file.write(data)
-            return
-        files.replace(real, data, os.path.dirname(real))
-        if before is not None:
-            os.chmod(real, stat.S_IMODE(before.st_mode))
-    except OSError as error:
-        raise _unwritable(target, error) from None
-
-
-def _unwritable(target: str, error: OSError) -> GitsnapError:
-    return GitsnapError(f"{target} cannot be written: {error.strerror}", kind="io", path=target)
 
 
 def _commands(session: Session, found: Report) -> Commands:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from gitsnap import __version__
-from gitsnap.cli.report import chart, facts, html, likely_yours, sections
+from gitsnap.cli.report import chart, facts, likely_yours, sections
 from gitsnap.cli.report.budget import Budget
 from gitsnap.cli.report.diffs import Diffs
+from gitsnap.cli.report.document import document
 from gitsnap.cli.report.html import Html, tag
 from gitsnap.cli.report.names import Names
 from gitsnap.cli.report.tree import TreeView
@@ -28,9 +26,6 @@ LARGEST = 2_000_000
 _FRAME = 150_000
 _PACKAGES, _KEYS, _OWN, _TREE, _NAMES = 180_000, 300_000, 90_000, 450_000, 600_000
 _MOST_COMPONENTS = 100
-
-# How every page of ours begins; the command line tells by it what it may replace.
-BEGINNING = b"<!doctype html>\n<!-- gitsnap report -->\n"
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,37 +78,8 @@ def page(report: Report, commands: Commands, *, masker: Masker) -> Page:
         tag("main", *(part for _, _, part in there), id="main"),
         tag("footer", tag("p", f"Made by gitsnap {__version__}. This page holds all that it shows; it loads nothing.")),
     )
-    data = BEGINNING + _document(facts.title(report), body).text.encode()
+    data = document(facts.title(report), body, acts=True)
     return Page(data, len(diffs.parts), diffs.left_out)
-
-
-def _document(title: str, body: Html) -> Html:
-    """The page around its body, with a policy that lets nothing act but our own style and script."""
-    style, script = (_own_text(name) for name in ("style.css", "script.js"))
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="generator", content=f"gitsnap {__version__}"),
-        tag("title", title),
-        html.style(style),
-    )
-    return tag("html", head, body, html.script(script), lang="en")
-
-
-def _own_text(name: str) -> str:
-    return resources.files("gitsnap.cli.report").joinpath(name).read_text("utf-8")
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _tools(there: list[tuple[str, str]], report: Report, names: list[str], left_out: int) -> Html:

@@ -76,8 +76,8 @@ def _require_key(key: str, installation: str) -> None:
 
 
 def is_within(path: str, installation: str) -> bool:
-    """Whether a path leads into the installation, where anybody may have written."""
-    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(installation), ""))
+    """Whether a path leads into the installation ("" for none), where anybody may have written."""
+    return bool(installation) and os.path.realpath(path).startswith(os.path.join(os.path.realpath(installation), ""))
 
 
 def _refused(said: str, key: str) -> SigningError:

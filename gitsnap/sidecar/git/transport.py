@@ -222,8 +222,10 @@ class _Local(TraditionalGitClient):
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
-        # `--` ends the options, and the path is absolute anyway.
-        process = _Process([self._git, cmd.decode(), "--", os.fsdecode(path)], self._watch, protocol_version)
+        # Whoever may read may read less. `--` ends the options, and the path is absolute anyway.
+        allowed = ["-c", "uploadpack.allowFilter=true"]
+        arguments = [self._git, *allowed, cmd.decode(), "--", os.fsdecode(path)]
+        process = _Process(arguments, self._watch, protocol_version)
         return Protocol(process.read, process.write, process.close), process.can_read, None
 
 
