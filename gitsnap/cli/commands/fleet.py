@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TRY = "gitsnap fleet URL -o fleet.html"
 
 
-@command(group=Group.LOOK, order=170)
+@command(group=Group.COPY, order=70)
 def fleet(
     context: typer.Context,
     url: Annotated[str, typer.Argument(metavar="URL|REMOTE", help="A git server, or one of the remotes here.")],
