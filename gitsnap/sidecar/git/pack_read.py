@@ -150,6 +150,31 @@ class Index(PackIndex2):
         return out
 
 
+def entry_head(data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:
+    """(type, size, where the deflated data starts, delta base) of the entry that lies at `offset` and begins so.
+
+    The base is an id for REF_DELTA, an absolute offset for OFS_DELTA, None for whole objects. IndexError for one that
+    is cut off.
+    """
+    byte, at, shift = data[0], 1, 4
+    kind, size = byte >> 4 & 7, byte & 15
+    while byte & 0x80:
+        byte = data[at]
+        size |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    base: bytes | int | None = None
+    if kind == OFS_DELTA:
+        byte = data[at]
+        distance, at = byte & 0x7F, at + 1
+        while byte & 0x80:
+            byte = data[at]
+            distance, at = (distance + 1) << 7 | byte & 0x7F, at + 1
+        base = offset - distance
+    elif kind == REF_DELTA:
+        base, at = data[at : at + 20], at + 20
+    return kind, size, offset + at, base
+
+
 class PackData(dulwich_pack.PackData):
     """The entries of a pack, by pread: nothing is mapped unless dulwich itself goes through the whole of it."""
 
@@ -216,33 +241,14 @@ class PackData(dulwich_pack.PackData):
         return kind, size, base, out
 
     def header(self, offset: int) -> tuple[int, int, int, bytes | int | None]:
-        """(type, size, where the deflated data starts, delta base) of the entry at `offset`.
-
-        The base is an id for REF_DELTA, an absolute offset for OFS_DELTA, None for whole objects.
-        """
+        """entry_head() of the entry at `offset`; IntegrityError."""
         return self._parse(os.pread(self.fd, 48, offset) if _HEADER <= offset < self.end else b"", offset)
 
     def _parse(self, data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:
         try:
-            byte, at, shift = data[0], 1, 4
-            kind, size = byte >> 4 & 7, byte & 15
-            while byte & 0x80:
-                byte = data[at]
-                size |= (byte & 0x7F) << shift
-                at, shift = at + 1, shift + 7
-            base: bytes | int | None = None
-            if kind == OFS_DELTA:
-                byte = data[at]
-                distance, at = byte & 0x7F, at + 1
-                while byte & 0x80:
-                    byte = data[at]
-                    distance, at = (distance + 1) << 7 | byte & 0x7F, at + 1
-                base = offset - distance
-            elif kind == REF_DELTA:
-                base, at = data[at : at + 20], at + 20
+            return entry_head(data, offset)
         except IndexError:
             raise IntegrityError(f"pack entry at {offset} is damaged", path=self._path) from None
-        return kind, size, offset + at, base
 
     def inflate(self, at: int, size: int) -> bytes:
         """The `size` bytes deflated from `at` on; raises IntegrityError."""

@@ -30,7 +30,7 @@ from gitsnap.sidecar.git.deflate import IsalError
 from gitsnap.sidecar.git.delta_chains import DeltaChains
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_file import entry_header, place
-from gitsnap.sidecar.git.pack_read import TYPES, PackData
+from gitsnap.sidecar.git.pack_read import TYPES, PackData, entry_head
 from gitsnap.sidecar.git.pack_write import WrittenPack, deflate
 
 # Scratch files with this prefix are locked by whoever receives into them.
@@ -173,27 +173,10 @@ class IncomingPack:
 
     def _heading(self, start: int) -> tuple[int, int, bytes | int | None]:
         """Type, size, and base (an id, or an absolute offset) of the entry; what follows is deflated."""
-        data = bytes(self._bytes(start, 64))
         try:
-            byte, at, shift = data[0], 1, 4
-            kind, size = byte >> 4 & 7, byte & 15
-            while byte & 0x80:
-                byte = data[at]
-                size |= (byte & 0x7F) << shift
-                at, shift = at + 1, shift + 7
-            base: bytes | int | None = None
-            if kind == OFS_DELTA:
-                byte = data[at]
-                distance, at = byte & 0x7F, at + 1
-                while byte & 0x80:
-                    byte = data[at]
-                    distance, at = (distance + 1) << 7 | byte & 0x7F, at + 1
-                base = start - distance
-            elif kind == REF_DELTA:
-                base, at = data[at : at + 20], at + 20
+            kind, size, self._at, base = entry_head(bytes(self._bytes(start, 64)), start)
         except IndexError:
             raise IntegrityError("the pack that came is cut off") from None
-        self._at = start + at
         return kind, size, base
 
     def _take_whole(self, kind: int, size: int, start: int) -> None:
