@@ -13,15 +13,16 @@ from hashlib import sha1, sha256
 from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.machine import Machine, format_machine
 from gitsnap.core.model import Snapshot
 from gitsnap.core.order import newest
-from gitsnap.core.remote import HEADS, NOTES_OF, Layout, Remote, here, there
+from gitsnap.core.remote import HEADS, MACHINE, NOTES_OF, Layout, Remote, here, there
 from gitsnap.sidecar import catalog, rollbacks, signatures, timeline
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import COMMIT, TREE, NewObjects
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import register
+from gitsnap.sidecar.state import register, verifications
 
 NOBODY = "0" * 40
 _TEXTS = (refs.MANIFESTS, refs.METADATA)
@@ -52,6 +53,8 @@ class Local:
     chosen: list[Snapshot]
     notes: Notes
     ours: frozenset[str]
+    # Of one of many: what goes along of this machine.
+    machine: Machine | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ def digest(sidecar: Sidecar, remote: Remote) -> str:
     """Of all refs here, and of how the remote is set: the same means that the same is to be there."""
     held = sidecar.refs.below("refs/")
     text = "".join(f"{held[name]} {name}\n" for name in sorted(held))
+    if remote.installation is not None:
+        text += "".join(f"{when} {commit}\n" for commit, when in sorted(verifications.load(sidecar).items()))
     return sha256(f"{remote.layout} {remote.keep}\n{text}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -177,6 +182,7 @@ class Planner:
         self._signatures(going)
         self._records({s.tree for s in going})
         self._audit()
+        self._machine()
         self.out.objects.settle()
         return self.out
 
@@ -189,6 +195,15 @@ class Planner:
             except IntegrityError:
                 # verify --signed tells of it; no snapshot needs it.
                 continue
+
+    def _machine(self) -> None:
+        """Who sends this, where there are many."""
+        machine = self._local.machine
+        if machine is None or there(MACHINE, self._layout) is None or not self._local.living:
+            return
+        when = max(self._when(), machine.at or self._when())
+        tree = self.out.objects.add(TREE, b"")
+        self._set(MACHINE, self.out.objects.add(COMMIT, commits.form(tree, format_machine(machine), when)).hex())
 
     def _audit(self) -> None:
         """The audit log, which is never rewound: what is over there has to be a part of what is here."""

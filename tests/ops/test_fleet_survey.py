@@ -16,12 +16,19 @@ from gitsnap.core.fleet import Row
 from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.remote import Remote
 from gitsnap.core.signature import Policy, Status
+from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
+from gitsnap.ops.check.verify import verify
+from gitsnap.ops.remote import receive
+from gitsnap.ops.remote.clone import clone
 from gitsnap.ops.remote.fleet import Asked, Fleet, survey
 from gitsnap.ops.remote.fleet_metrics import measure
 from gitsnap.ops.remote.push import PushOptions, push
-from gitsnap.ops.store import collect
+from gitsnap.ops.remote.sources import open_source
+from gitsnap.ops.store import collect, locate
 from gitsnap.sidecar import outcomes
+from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state import remote_seen
 from tests.support.inprocess import START, Protected, bare_git, workspace
 from tests.support.signing import new_key
 
@@ -376,3 +383,98 @@ def test_figures_have_each_name_once_and_together(server: Server) -> None:
     assert len(changes) == len(set(changes))
     stale = [(s.labels["installation"], s.value) for s in measure(look(server), timedelta(days=1)) if "stale" in s.name]
     assert stale == [("web-1/shop", 1.0), ("web-2/shop", 1.0)]
+
+
+class TestMachine:
+    """What a machine says of itself goes along, and tells its copies from it."""
+
+    def test_what_was_verified_there_is_told(self, server: Server) -> None:
+        place = server.add("web-1/shop", 2)
+        before = row(look(server), "web-1/shop")
+        assert before.machine is not None
+        assert (before.machine.directory, before.machine.verified, before.verified) == (str(place.root), "", False)
+        verified = verify(place.sidecar, ["latest"], place.settings, now=place.now)
+        assert verified[0].ok
+        found = row_after(server, place)
+        assert found.machine is not None
+        assert (found.machine.verified, found.verified) == (found.last, True)
+        assert found.machine.at is not None
+        place.take(Request())
+        again = row_after(server, place)
+        assert again.machine is not None
+        assert (again.machine.verified, again.verified) == (found.last, False)
+        server.git("fsck", "--full", "--strict")
+
+    def test_nothing_new_is_nothing_new(self, server: Server) -> None:
+        place = server.add("web-1/shop")
+        before = server.git("for-each-ref")
+        server.push(place, "web-1/shop")
+        assert server.git("for-each-ref") == before
+
+    def test_the_id_of_the_machine_itself_is_not_told(self, server: Server) -> None:
+        server.add("web-1/shop")
+        text = server.git("log", "-1", "--format=%B", "refs/gitsnap/fleet/web-1/shop/machine")
+        path = Path("/etc/machine-id")
+        assert not path.exists() or not path.read_text().strip() or path.read_text().strip() not in text
+
+    def test_a_copy_is_refused_and_changes_nothing(self, server: Server) -> None:
+        """`cp -a` of directory and sidecar, as an image of a machine has them: both know the same commits."""
+        place = server.add("web-1/shop", 2)
+        folder, store = server.top / "copy", server.top / "copy.git"
+        subprocess.run(["cp", "-a", place.root, folder], check=True)
+        subprocess.run(["cp", "-a", place.store, store], check=True)
+        subprocess.run(["git", "-C", store, "config", "gitsnap.installation", str(folder)], check=True)
+        remote = Remote("there", str(server.path), installation="web-1/shop")
+        with Sidecar(str(store)) as copy:
+            (folder / "f").write_text("the copy goes on\n")
+            snapshot.take(copy, Request(), place.settings, now=_NOW)
+            before = server.git("for-each-ref")
+            for options in (PushOptions(_NOW), PushOptions(_NOW, prune=True)):
+                with pytest.raises(RemoteError, match=str(place.root)) as refused:
+                    push(copy, remote, place.settings, options)
+                assert "--take-over" in (refused.value.hint or "")
+                assert server.git("for-each-ref") == before
+            push(copy, remote, place.settings, PushOptions(_NOW, take_over=True))
+            push(copy, remote, place.settings, PushOptions(_NOW))
+        place.take(Request())
+        with pytest.raises(RemoteError, match=str(folder)):
+            server.push(place, "web-1/shop")
+        assert row(look(server), "web-1/shop").snapshots == 3
+
+    def test_a_lost_memory_of_the_remote_is_no_other_machine(self, server: Server) -> None:
+        place = server.add("web-1/shop")
+        remote_seen.forget(place.sidecar, "there")
+        place.take(Request())
+        server.push(place, "web-1/shop")
+        assert row(look(server), "web-1/shop").snapshots == 2
+
+    def test_a_record_that_is_none_is_told_and_replaced(self, server: Server) -> None:
+        place = server.add("web-1/shop")
+        ref = "refs/gitsnap/fleet/web-1/shop/machine"
+        server.git("update-ref", ref, "refs/heads/web-1/shop")
+        assert "what its machine says cannot be read" in row(look(server), "web-1/shop").problems[0]
+        server.push(place, "web-1/shop")
+        assert row(look(server), "web-1/shop").problems == ()
+
+    def test_a_repository_of_its_own_and_one_that_takes_only_tags_have_none(self, server: Server) -> None:
+        place = server.add("web-1/shop")
+        for ref in server.git("for-each-ref", "--format=%(refname)").split():
+            server.git("update-ref", "-d", ref)
+        remote = Remote("there", str(server.path), installation="web-1/shop", refspec="heads")
+        push(place.sidecar, remote, place.settings, PushOptions(_NOW))
+        found = row(look(server), "web-1/shop")
+        assert (found.machine, found.verified, found.problems) == (None, None, ())
+
+
+def test_one_of_many_comes_back(server: Server) -> None:
+    server.add("web-2/shop")
+    place = server.add("web-1/shop", 2)
+    target = locate.place_for(str(server.top / "new"), None, str(server.top / "home"), "/", "")
+    asked = receive.Asked(place.settings, _NOW, "web-1/shop")
+    with open_source(str(server.path), "/") as source:
+        done = clone(source, target, None, asked)
+    assert len(done.received.whole) == 2
+    assert (server.top / "new/f").read_text() == "web-1/shop 1\n"
+    target = locate.place_for(str(server.top / "other"), None, str(server.top / "home"), "/", "")
+    with open_source(str(server.path), "/") as source, pytest.raises(UsageError, match="2 installations"):
+        clone(source, target, None, replace(asked, installation=None))

@@ -20,6 +20,9 @@ def push(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove over there what is not here, or beyond what is to be kept there.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Go on as the machine that has pushed under this name before.")
+    ] = False,
     dry_run: OnlyTell = False,
 ) -> None:
     """Send a remote the snapshots that it lacks."""
@@ -35,6 +38,7 @@ def push(
             dry_run=dry_run,
             asks=session.out.interactive,
             observer=session.out.progress(),
+            take_over=take_over,
         )
         done = operation(sidecar, chosen(settings, name), settings, options)
     if session.options.json:

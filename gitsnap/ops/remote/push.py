@@ -10,11 +10,11 @@ from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.remote import HEADS, Remote, there
+from gitsnap.core.remote import HEADS, MACHINE, Remote, there
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
-from gitsnap.ops.remote import bundle_folder
+from gitsnap.ops.remote import bundle_folder, machine
 from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
@@ -37,7 +37,8 @@ _RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
 
 @dataclass(slots=True, frozen=True)
 class PushOptions:
-    """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal."""
+    """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal. With
+    `take_over`, what another machine has pushed under our name goes on as ours."""
 
     now: datetime
     prune: bool = False
@@ -45,6 +46,7 @@ class PushOptions:
     patience: float = 600.0
     asks: bool = False
     observer: Observer = SILENT
+    take_over: bool = False
 
 
 @dataclass(slots=True)
@@ -168,6 +170,8 @@ class _Push:
         """What is here; nothing of it is read where nothing has changed on either side."""
         if self._known is None:
             self._known = outgoing.local(self._sidecar, self._remote.keep)
+            if self._remote.installation is not None:
+                self._known.machine = machine.here(self._sidecar, self._known.living)
         return self._known
 
     def _unchanged(self, theirs: Mapping[str, str]) -> bool:
@@ -196,6 +200,7 @@ class _Push:
             self._timeline(now, {*at})
             whole = not self._done.held_back and not self._done.audit and not self._done.timeline.startswith("refused")
             self._seen.local = self._digest if whole else ""
+            self._seen.machine = self._known.machine.identity if self._known.machine else ""
 
     def _account(self, answer: Answer) -> None:
         assert answer.sent is not None
@@ -254,6 +259,7 @@ class _Push:
             if earlier is None and self._unchanged(theirs):
                 return Outgoing({}, NewObjects(self._sidecar.objects, ()))
             self._require_ours(theirs)
+            self._require_this_machine(theirs)
             if earlier is not None and not _moved(earlier, theirs):
                 raise self._refused(earlier)
             return plan(Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes))
@@ -289,6 +295,24 @@ class _Push:
                 f"or choose another repository than {whose}"
                 if self._remote.installation is None
                 else f"choose another name than {whose}: `gitsnap remote add NAME URL --installation HOST/NAME`",
+            )
+
+    def _require_this_machine(self, theirs: Mapping[str, str]) -> None:
+        """A copy of this machine, or of its sidecar, has the same name and knows the same commits."""
+        name = there(MACHINE, self._remote.layout) or ""
+        at, here = theirs.get(name), self._local.machine
+        if at is None or here is None or self._options.take_over:
+            return
+        if at == self._seen.refs.get(name) and self._seen.machine == here.identity:
+            return
+        found = machine.there(self._target, at)
+        if found is not None and found.identity != here.identity:
+            raise RemoteError(
+                f"{self._remote.installation} at {self._remote.shown} is {found.directory} on {found.host}, and not "
+                f"{here.directory} on this machine",
+                kind="foreign-remote",
+                hint=f"where that one is no more: gitsnap push {self._remote.name} --take-over; else another name: "
+                "gitsnap remote add NAME URL --installation HOST/NAME",
             )
 
     def _notes(self, ref: str, at: str) -> NotesThere:

@@ -37,6 +37,7 @@ class Seen:
     problem: str = ""
     audited: int = 0
     local: str = ""
+    machine: str = ""
 
 
 def load(sidecar: Sidecar, remote: Remote) -> Seen:
@@ -57,6 +58,7 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             str(row["problem"]),
             int(row["audited"]),
             str(row["local"]),
+            str(row.get("machine", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Seen(remote.url)
