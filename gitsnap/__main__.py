@@ -29,7 +29,7 @@ def main() -> NoReturn:
     _open_standard_streams()
     # What fails while objects are cleared away has been reported by whoever used them.
     sys.unraisablehook = lambda _: None
-    code = run(sys.argv[1:])
+    code = _complete() if sys.argv[1:2] == ["__complete"] else run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         # Whoever wrote there has told of it, or nobody is left to be told.
         with suppress(OSError):
@@ -40,6 +40,13 @@ def main() -> NoReturn:
         pool.reap()
     # Everything is closed and written: freeing the memory piece by piece first would take a twentieth of a rollback.
     os._exit(code)
+
+
+def _complete() -> int:
+    """Answer a shell that completes a command line."""
+    from gitsnap.cli.completion.answer import complete
+
+    return complete(sys.argv[2:])
 
 
 def run(arguments: list[str]) -> int:

@@ -110,7 +110,7 @@ app = typer.Typer(
     "13 conflicts, 14 an interrupted rollback waits for recover, 15 a remote refused or is away, 20 rolled back, "
     "21 rolling back failed, 130 interrupted, 141 nobody reads the answer.",
     no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -176,7 +176,7 @@ def parse(arguments: list[str]) -> tuple[Any, Line]:
     is not, it has all: help and mistakes need to know them.
     """
     name = command_name(arguments)
-    group = whole() if name is None else _only(name) or whole()
+    group = whole() if name is None else only(name) or whole()
     return group, take_apart(arguments, group.commands.get(name))
 
 
@@ -190,16 +190,18 @@ def whole() -> Any:
         group, order = _places[name]
         return (len(groups) if group is None else groups.index(group)), order
 
-    return _with(sorted(app.registered_commands, key=lambda c: place(c.name or "")))
+    return with_commands(sorted(app.registered_commands, key=lambda c: place(c.name or "")))
 
 
-def _only(name: str) -> Any:
+def only(name: str) -> Any:
+    """The application with this one command; None where there is no such one."""
     registry.load(name)
     found = [c for c in app.registered_commands if c.name == name]
-    return _with(found) if found else None
+    return with_commands(found) if found else None
 
 
-def _with(commands: list[Any]) -> Any:
+def with_commands(commands: list[Any]) -> Any:
+    """The application as the parser takes it, with these commands."""
     lean = copy(app)
     lean.registered_commands = commands
     return typer.main.get_command(lean)
@@ -208,6 +210,26 @@ def _with(commands: list[Any]) -> Any:
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"gitsnap {__version__}")
+        raise typer.Exit
+
+
+def _show_completion(shell: str | None) -> None:
+    if shell is not None:
+        from gitsnap.cli.shells import scripts
+
+        print(scripts.script(shell), end="")
+        raise typer.Exit
+
+
+def _install_completion(shell: str | None) -> None:
+    if shell is not None:
+        from gitsnap.cli.render import formatting
+        from gitsnap.cli.shells import scripts
+
+        done = scripts.install(shell, os.environ)
+        print(f"wrote {formatting.name(done.path)}; it counts from the next {shell} on")
+        if done.to_do:
+            print(f"still to do: {formatting.name(done.to_do)}")
         raise typer.Exit
 
 
@@ -239,6 +261,26 @@ def options(
     version: Annotated[
         bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="The version.")
     ] = False,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            "--show-completion",
+            metavar="SHELL",
+            callback=_show_completion,
+            is_eager=True,
+            help="Print the completion script for bash, zsh or fish.",
+        ),
+    ] = None,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            "--install-completion",
+            metavar="SHELL",
+            callback=_install_completion,
+            is_eager=True,
+            help="Write it where that shell looks, and say where.",
+        ),
+    ] = None,
 ) -> None:
     """Read the options that hold for every command."""
     from gitsnap.cli import session

@@ -10,7 +10,13 @@ from gitsnap.cli import registry
 from gitsnap.core.errors import UsageError
 
 FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--no-color"})
-VALUED = {"-C": "a directory", "--store": "a path", "--lock-wait": "a number of seconds"}
+VALUED = {
+    "-C": "a directory",
+    "--store": "a path",
+    "--lock-wait": "a number of seconds",
+    "--show-completion": "a shell: bash, zsh or fish",
+    "--install-completion": "a shell: bash, zsh or fish",
+}
 # A command with this option has paths after `--`: each of them becomes one.
 AFTER_DASHES = "--path"
 _JOINED = re.compile("-[qv]+")

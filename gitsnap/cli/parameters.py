@@ -9,6 +9,14 @@ import typer
 from gitsnap.cli.arguments import AFTER_DASHES
 
 
+class Takes:
+    """In an annotation: what the shells complete for a parameter whose metavar does not say it. Words in capitals are
+    nouns (cli.completion), others are the choices themselves."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+
 def _shows(context: typer.Context, value: bool) -> bool:
     """The session knows what may be shown before a command begins."""
     if context.obj is not None:
@@ -29,9 +37,13 @@ Path = Annotated[str, typer.Argument(metavar="PATH", help="Relative to where you
 # A command that takes these has paths after `--`.
 PathsAfterDashes = Annotated[list[str] | None, typer.Option(AFTER_DASHES, hidden=True, help="What stands after `--`.")]
 Sides = Annotated[list[str] | None, typer.Argument(metavar="[UPGRADE | A B]", help="Default: the latest upgrade.")]
-OneComponent = Annotated[str | None, typer.Option("--component", metavar="NAME", help="Only this component.")]
+OneComponent = Annotated[
+    str | None, typer.Option("--component", metavar="NAME", help="Only this component."), Takes("COMPONENT")
+]
 OnlyComponent = Annotated[
-    str | None, typer.Option("--component", metavar="NAME", help="Only this component; all else stays.")
+    str | None,
+    typer.Option("--component", metavar="NAME", help="Only this component; all else stays."),
+    Takes("COMPONENT"),
 ]
 
 
@@ -46,10 +58,11 @@ PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, hel
 OnlySay = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would go.")]
 OnlyTell = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
-OfSet = Annotated[str | None, typer.Option("--set", metavar="NAME", help="All directories of this set.")]
+OfSet = Annotated[str | None, typer.Option("--set", metavar="NAME", help="All directories of this set."), Takes("SET")]
 RunningDatabases = Annotated[
     str | None,
     typer.Option("--running-databases", metavar="WHAT", help="refuse or warn where a database's server is at work."),
+    Takes("refuse", "warn"),
 ]
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Show passwords, keys and tokens as they are.", callback=_shows)

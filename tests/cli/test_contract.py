@@ -626,14 +626,6 @@ class TestGlobalOptions:
             shown = run_gitsnap(name, "--help", home=tmp_path).stdout
             assert shown.startswith(f"Usage: gitsnap {name}")
             assert max(map(len, shown.splitlines())) <= 80
-        script = f'"{sys.executable}" -m gitsnap --show-completion; exit $?'
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-        shown = subprocess.run(
-            ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        assert "_GITSNAP_COMPLETE=complete_bash" in shown
-        asked = {"_GITSNAP_COMPLETE": "complete_bash", "COMP_WORDS": "gitsnap roll", "COMP_CWORD": "1"}
-        assert run_gitsnap(home=tmp_path, env=asked).stdout == "rollback\n"
 
 
 class TestInit:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, Takes
 from gitsnap.cli.receiving import asked, destination, recorded, tell
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def adopt(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="PATH", help="A mirror, a push, a bundle, a copied sidecar; or a URL.")
+        str,
+        typer.Argument(metavar="PATH", help="A mirror, a push, a bundle, a copied sidecar; or a URL."),
+        Takes("FILE"),
     ],
     installation: FromInstallation = None,
     identity: Identity = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def audit(
         str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 12h, 7d ago.")
     ] = None,
     upgrade: Annotated[
-        str | None, typer.Option("--upgrade", metavar="U", help="Only what is about this upgrade.")
+        str | None, typer.Option("--upgrade", metavar="U", help="Only what is about this upgrade."), Takes("UPGRADE")
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on, and show lines as they are written.")] = False,
 ) -> None:

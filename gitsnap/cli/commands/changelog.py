@@ -8,7 +8,7 @@ import typer
 
 from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OfSet, OneComponent, ShowSecrets, Sides, Strict
+from gitsnap.cli.parameters import OfSet, OneComponent, ShowSecrets, Sides, Strict, Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def changelog(
     context: typer.Context,
     sides: Sides = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="md, json or text.")] = "text",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="md, json or text."), Takes("md", "json", "text")
+    ] = "text",
     component: OneComponent = None,
     whole: Annotated[bool, typer.Option("--all", help="List every change, however long that is.")] = False,
     show_secrets: ShowSecrets = False,

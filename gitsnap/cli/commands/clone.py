@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, Takes
 from gitsnap.cli.receiving import asked, destination, real_path, recorded, tell
 from gitsnap.core.errors import UsageError
 
@@ -21,7 +21,9 @@ def clone(
     source: Annotated[str, typer.Argument(metavar="URL|BUNDLE|PATH", help="A mirror, a push, a bundle or a copy.")],
     directory: Annotated[str, typer.Argument(metavar="DIR", help="A new or empty directory.")],
     snapshot: Annotated[
-        str | None, typer.Option("--snapshot", metavar="S", help="What to bring back. Default: the newest.")
+        str | None,
+        typer.Option("--snapshot", metavar="S", help="What to bring back. Default: the newest."),
+        Takes("SNAPSHOT"),
     ] = None,
     installation: FromInstallation = None,
     identity: Identity = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.cli.render import formatting
 from gitsnap.core.errors import UsageError
 
@@ -28,6 +29,7 @@ def config(
     values: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME [GLOB]...]", help="set NAME GLOB..., remove NAME, test [PATH]..."),
+        Takes("COMPONENT"),
     ] = None,
 ) -> None:
     """Give parts of the directory names, as components.

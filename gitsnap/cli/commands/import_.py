@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 @command(group=Group.KEEP, order=30, recorded=True)
 def import_(
     context: typer.Context,
-    copies: Annotated[list[str], typer.Argument(metavar="DIR...", help="Directories, tar or zip files.")],
+    copies: Annotated[
+        list[str], typer.Argument(metavar="DIR...", help="Directories, tar or zip files."), Takes("FILE")
+    ],
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it was made: 2025-01-03T04:15")] = None,
     label: Annotated[str, typer.Option("--label", metavar="L", help="The end of its id. Default: imported.")] = "",
     layout: Annotated[
-        str | None, typer.Option("--layout", metavar="LAYOUT", help="tree or claudio. Default: find out.")
+        str | None,
+        typer.Option("--layout", metavar="LAYOUT", help="tree or claudio. Default: find out."),
+        Takes("tree", "claudio"),
     ] = None,
     pristine: Annotated[
         bool, typer.Option("--pristine", help="This is a version as its maker shipped it; --label names the version.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OnlyTell
+from gitsnap.cli.parameters import OnlyTell, Takes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @command(group=Group.COPY, order=10, recorded=True)
 def push(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote."), Takes("REMOTE")
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove over there what is not here, or beyond what is to be kept there.")
     ] = False,

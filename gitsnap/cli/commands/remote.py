@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,19 +21,25 @@ _TRY = "gitsnap remote add backup ssh://backup@host/srv/app.git"
 def remote(
     context: typer.Context,
     action: Annotated[str, typer.Argument(metavar="[list|add|remove]")] = "list",
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]"), Takes("REMOTE")] = None,
     url: Annotated[
         str | None, typer.Argument(metavar="[URL]", help="Of git: ssh://, https://, host:path, a path; or bundles:DIR.")
     ] = None,
     when: Annotated[
-        str | None, typer.Option("--push", metavar="WHEN", help="after-snapshot, or manual (default).")
+        str | None,
+        typer.Option("--push", metavar="WHEN", help="after-snapshot, or manual (default)."),
+        Takes("after-snapshot", "manual"),
     ] = None,
     keep: Annotated[int | None, typer.Option("--keep", metavar="N", help="Only the newest N go.")] = None,
     refspec: Annotated[
-        str | None, typer.Option("--refspec", metavar="NAMES", help="heads, where only branches and tags are taken.")
+        str | None,
+        typer.Option("--refspec", metavar="NAMES", help="heads, where only branches and tags are taken."),
+        Takes("heads"),
     ] = None,
     secrets: Annotated[
-        str | None, typer.Option("--secrets", metavar="WHAT", help="refuse (default), allow or encrypt.")
+        str | None,
+        typer.Option("--secrets", metavar="WHAT", help="refuse (default), allow or encrypt."),
+        Takes("refuse", "allow", "encrypt"),
     ] = None,
     to: Annotated[
         list[str] | None,

@@ -12,7 +12,7 @@ import typer
 
 from gitsnap.cli import copies, sets
 from gitsnap.cli.app import Follows, Group, command
-from gitsnap.cli.parameters import OfSet, RunningDatabases
+from gitsnap.cli.parameters import OfSet, RunningDatabases, Takes
 from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
 from gitsnap.core.errors import UsageError
@@ -47,7 +47,9 @@ def run(
         typer.Option("--timeout", metavar="TIME", help="How long the command may take. Default: for ever."),
     ] = None,
     on_failure: Annotated[
-        str, typer.Option("--on-failure", metavar="WHAT", help="rollback, keep or ask.")
+        str,
+        typer.Option("--on-failure", metavar="WHAT", help="rollback, keep or ask."),
+        Takes("rollback", "keep", "ask"),
     ] = "rollback",
     watch: Annotated[bool, typer.Option("--watch", help="Verify the snapshot while the command runs.")] = False,
     events: Annotated[

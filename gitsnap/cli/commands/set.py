@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _NAME = re.compile("[a-z0-9][a-z0-9_-]*")
 def set_(
     context: typer.Context,
     action: Annotated[str, typer.Argument(metavar="[list|show|create|remove]")] = "list",
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]"), Takes("SET")] = None,
     directories: Annotated[list[str] | None, typer.Argument(metavar="[DIR]...")] = None,
 ) -> None:
     """Name directories that are upgraded together (`run --set NAME`).

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def sign(
     snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
     key: Annotated[
-        str | None, typer.Option("--key", metavar="PATH", help="An SSH key, or the public part of one in ssh's agent.")
+        str | None,
+        typer.Option("--key", metavar="PATH", help="An SSH key, or the public part of one in ssh's agent."),
+        Takes("FILE"),
     ] = None,
 ) -> None:
     """Sign snapshots with an SSH key."""

@@ -8,7 +8,7 @@ import typer
 
 from gitsnap.cli import copies
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import RunningDatabases
+from gitsnap.cli.parameters import RunningDatabases, Takes
 from gitsnap.cli.render import terminal
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def snapshot(
     context: typer.Context,
     message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What this is about.")] = "",
     label: Annotated[str, typer.Option("--label", metavar="L", help="The end of its id. Default: manual.")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="T", help="A tag; may be repeated.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="T", help="A tag; may be repeated."), Takes("TAG")
+    ] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Keep it until it is unpinned.")] = False,
     skip_unchanged: Annotated[
         bool, typer.Option("--skip-unchanged", help="Take none when nothing has changed.")

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Takes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
 
 
 @command(group=Group.TIDY_UP, order=25)
-def undelete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
+def undelete(
+    context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT..."), Takes("DELETED")]
+) -> None:
     """Bring back deleted snapshots, until a gc."""
     from gitsnap.cli.render import json
     from gitsnap.ops.store import deleted, retention

@@ -1,0 +1,1 @@
+"""The shells: their completion scripts, and how words are quoted in them."""
