@@ -7,6 +7,7 @@ says.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -97,10 +98,12 @@ class Place:
 
     def labels(self) -> Iterator[Candidate]:
         """Labels that only one snapshot has."""
-        held: dict[str, int] = {}
+        seconds = Counter(name.partition("Z-")[0] for name in self._commits)
+        held: Counter[str] = Counter()
         for name in self._commits:
-            label = name.partition("Z-")[2]
-            held[label] = held.get(label, 0) + 1
+            second, _, label = name.partition("Z-")
+            # Ids of one second are told apart by a number at their end.
+            held[catalog.NUMBERED.sub("", label) if seconds[second] > 1 else label] += 1
         yield from (Candidate(label, "a label") for label, count in sorted(held.items()) if count == 1)
 
     def deleted(self) -> Iterator[Candidate]:
