@@ -227,7 +227,7 @@ def checked_url(text: str) -> str:
             f"gitsnap does not know '{scheme[1]}://'", hint=f"known: {', '.join(_SCHEMES)}, host:path, /path"
         )
     authority = _AUTHORITY.match(text)
-    if authority and (":" in (authority[2] or "") or not _PORT.fullmatch(authority[3])):
+    if _is_mistyped(text) or (authority and (":" in (authority[2] or "") or not _PORT.fullmatch(authority[3]))):
         raise UsageError(
             f"the URL {shown(text)} has a password in it, and gitsnap stores none",
             hint="leave it out: git's credential helpers (git help credentials) or a key for ssh are asked",
@@ -258,11 +258,19 @@ def _split(text: str) -> tuple[str, str]:
     return (host, path) if colon and "/" not in host and host else ("", text)
 
 
+def _is_mistyped(text: str) -> bool:
+    """Whether it reads `host:path` and may be a URL with a password: `user:password@host`, `https:/user:...@host`."""
+    if _SCHEME.match(text) or text.startswith(FOLDER):
+        return False
+    host, path = _split(text)
+    return bool(host) and "@" in path.lstrip("/").partition("/")[0]
+
+
 def shown(url: str) -> str:
     """A URL as it may be seen: no password, and of http(s) no user and no query either, which may be tokens."""
     found = _AUTHORITY.match(url)
     if not found:
-        return url
+        return f"{_split(url)[0]}:..." if _is_mistyped(url) else url
     scheme, user, host = found.groups()
     if not _PORT.fullmatch(host):
         # A password with a slash in it: what follows may be the rest of it.

@@ -346,8 +346,11 @@ class Planner:
     # The timeline, which is derived.
 
     def timeline(self, at: set[str]) -> Outgoing:
-        """The timeline of the snapshots `at` the other side, by their ids."""
+        """The timeline of the snapshots `at` the other side, by their ids. It stays where one of them is another commit
+        there: what is here would name contents that are not there."""
         held = [s for s in self._local.chosen if s.id in at]
+        if any(self._snapshots.get(s.id) != s.commit for s in held):
+            return self.out
         store, objects = self._sidecar.objects, self.out.objects
         chain = timeline.chain(store, held, returns=rollbacks.load(self._sidecar.refs, store))
         tip = self._theirs.get(there(refs.TIMELINE, self._layout) or "")

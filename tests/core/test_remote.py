@@ -197,6 +197,9 @@ def test_urls(url: str) -> None:
         "https://me:ge@heim@host/a",
         "ssh://me:geheim@host/a",
         "https://:geheim@host/a",
+        "https:/me:geheim@host/a",
+        "https:me:geheim@host/a",
+        "me:geheim@host:a",
     ],
 )
 def test_urls_that_are_refused(url: str) -> None:
@@ -215,6 +218,10 @@ def test_urls_that_are_refused(url: str) -> None:
         ("ssh://me:pw@host/a", "ssh://me@host/a"),
         ("me@host:a", "me@host:a"),
         ("/srv/a?b", "/srv/a?b"),
+        ("https:/me:pw@host/a", "https:..."),
+        ("me:pw@host:a", "me:..."),
+        ("host:a/b@c", "host:a/b@c"),
+        ("bundles:/srv/a@b", "bundles:/srv/a@b"),
     ],
 )
 def test_no_password_is_shown(url: str, seen: str) -> None:

@@ -16,7 +16,7 @@ from gitsnap.core.remote import HEADS, Remote
 from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.remote.push import Pushed, PushOptions, push
-from gitsnap.ops.store import collect
+from gitsnap.ops.store import collect, purge
 from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import remote_seen
@@ -448,9 +448,27 @@ def test_what_is_another_commit_over_there_is_replaced_only_when_asked(place: Pr
     done = send(place, there)
     assert [*done.held_back] == [first]
     assert there.refs()[refs.SNAPSHOTS + first] == other
+    assert done.timeline == "unchanged"
     assert send(place, there, prune=True).held_back == {}
     assert there.refs()[refs.SNAPSHOTS + first] != other
     assert len(there.git("notes", "--ref=gitsnap/manifest", "list").splitlines()) == 2
+    assert refs.SNAPSHOTS + second in there.refs()
+    there.require_whole()
+
+
+def test_the_timeline_stays_where_a_purge_has_made_other_commits(place: Protected, there: There) -> None:
+    (place.root / "dir/key").write_text("leaked")
+    first = take(place, "one")
+    send(place, there)
+    before = there.refs()[refs.TIMELINE]
+    purge.run(place.sidecar, [b"dir/key"], place.settings, now=place.now)
+    second = take(place, "two")
+    done = send(place, there)
+    assert ([*done.held_back], done.timeline) == ([first], "unchanged")
+    assert there.refs()[refs.TIMELINE] == before
+    there.require_whole()
+    assert send(place, there, prune=True).timeline == "pushed"
+    assert there.git("rev-list", "--count", refs.TIMELINE) == "2\n"
     assert refs.SNAPSHOTS + second in there.refs()
     there.require_whole()
 
@@ -510,3 +528,37 @@ def test_a_sidecars_own_configuration_starts_nothing(top: Path, place: Protected
     with pytest.raises(RemoteError):
         push(place.sidecar, Remote("x", "ssh://127.0.0.1:1/x"), place.settings, PushOptions(place.now))
     assert not marker.exists()
+
+
+# As `git receive-pack` is, but that it knows no reports.
+_SPEECHLESS = """#!/usr/bin/env python3
+import os, subprocess, sys
+there = subprocess.Popen(["sh", "-c", sys.argv[-1]], stdout=subprocess.PIPE)
+while data := os.read(there.stdout.fileno(), 1 << 16):
+    os.write(1, data.replace(b"report-status", b"answer-status"))
+"""
+
+
+@pytest.fixture
+def speechless(top: Path, there: There, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    program = top / "ssh"
+    program.write_text(_SPEECHLESS)
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    return Remote("there", f"ssh://host.example{there.path}")
+
+
+def test_who_says_nothing_has_not_taken_it(place: Protected, there: There, speechless: Remote) -> None:
+    take(place, "one")
+    there.hook("pre-receive", "exit 1\n")
+    with pytest.raises(RemoteError, match="did not say what became of it"):
+        send(place, there, speechless)
+    assert there.refs() == {}
+    assert remote_seen.load(place.sidecar, speechless).refs == {}
+
+
+def test_who_says_nothing_is_asked_what_is_there(place: Protected, there: There, speechless: Remote) -> None:
+    take(place, "one")
+    assert send(place, there, speechless).there == 1
+    there.require_whole()
+    assert send(place, there, speechless).refs == 0

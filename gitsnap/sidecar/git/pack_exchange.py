@@ -17,6 +17,8 @@ from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.transport import Target
 
 _NO_ATOMIC = "does not support atomic"
+# Of a ref that its report leaves out, as git's own push has it (gitprotocol-pack(5)): silence is no consent.
+_UNTOLD = "the other side did not say what became of it"
 
 # New values by name, of the refs that are there.
 Decide = Callable[[dict[str, str]], Mapping[str, str]]
@@ -28,14 +30,18 @@ class NotAtomicError(RemoteError):
 
 
 def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> dict[str, str]:
-    """Have refs changed over there as `decide` says, with the pack of `records`; why each was refused that was.
+    """Have refs changed over there as `decide` says, with the pack of `records`; why each was refused that was, or is
+    not known to have been taken.
 
     Raises RemoteError; NotAtomicError before anything was decided.
     """
+    asked: dict[str, str] = {}
 
     def update(old: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
         theirs = {os.fsdecode(n): v.decode() for n, v in old.items() if n.startswith(b"refs/")}
-        return {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in decide(theirs).items()}
+        asked.clear()
+        asked.update((n, v) for n, v in decide(theirs).items() if theirs.get(n) != v)
+        return {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in asked.items()}
 
     def generate(*_: object, **__: object) -> tuple[int, Iterator[UnpackedObject]]:
         return records()
@@ -50,7 +56,8 @@ def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> d
         if isinstance(error.__cause__, GitProtocolError) and _NO_ATOMIC in str(error.__cause__):
             raise NotAtomicError(error.message) from None
         raise
-    return {os.fsdecode(name): why for name, why in status.items() if why is not None}
+    told = {os.fsdecode(name): why for name, why in status.items()}
+    return {name: why for name in asked if (why := told.get(name, _UNTOLD)) is not None}
 
 
 def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes], str]:
