@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check upgrades bench bench-full lint format clean
+.PHONY: help demo test quick torture check upgrades bench bench-full lint format man clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,11 @@ upgrades: $(VENV)/.installed-dev ## Real upgrades from the package registries: w
 
 format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+man: $(VENV)/.installed ## The manual pages, from docs/reference and the parser, in build/man
+	@rm -rf build/man
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} \
+		$(BIN)/python -m gitsnap.cli.manual.write build/man
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from enum import Enum, auto
 from functools import cache
@@ -86,14 +86,18 @@ class _Commands(TyperGroup):
         formatter.write_text("gitsnap help COMMAND explains one; man gitsnap tells all.")
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        shown = {name: c for name, c in self.commands.items() if not c.hidden}
-        wide = max(map(len, shown), default=0)
+        grouped = groups(self.commands)
+        wide = max((len(name) for names in grouped.values() for name in names), default=0)
         limit = formatter.width - 6 - wide
-        for group in Group:
-            rows = [(f"{n:{wide}}", c.get_short_help_str(limit)) for n, c in shown.items() if _places[n][0] is group]
-            if rows:
-                with formatter.section(group.value):
-                    formatter.write_dl(rows)
+        for title, names in grouped.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{n:{wide}}", self.commands[n].get_short_help_str(limit)) for n in names])
+
+
+def groups(commands: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the commands that are shown, by what they are for, in order."""
+    names = [(group, name) for group in Group for name in commands if _places[name][0] is group]
+    return {group.value: [name for of, name in names if of is group] for group, _ in names}
 
 
 def _format_examples(section: Section, formatter: Any) -> None:

@@ -41,7 +41,7 @@ def fleet(
         typer.Option("--prometheus", metavar="FILE", help="Replace this file by figures for monitoring; - for stdout."),
     ] = None,
 ) -> None:
-    """List the installations of all machines in one repository, with what is newest of each.
+    """List the installations of all machines in one repository.
 
     Only refs and a few commits are fetched, and nothing is kept.
     """

@@ -1,0 +1,1 @@
+"""The manual pages, made of the reference and the parser: python -m gitsnap.cli.manual.write DIR."""
