@@ -298,7 +298,7 @@ def test_a_config_without_a_format_is_damaged(installation: Path) -> None:
         for command in ("list", "snapshot", "rollback -y"):
             refused("-C", installation, *command.split(), code=12, kind="integrity")
     config.unlink()
-    refused("-C", installation, "snapshot", code=2, kind="usage")
+    refused("-C", installation, "snapshot", code=10, kind="not-a-sidecar")
     config.write_text(whole)
     run_gitsnap("-C", installation, "verify", "--all")
 

@@ -12,6 +12,7 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.ops.restore import export
 from gitsnap.ops.restore.result import Restored
+from gitsnap.sidecar import texts_pack
 from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, bare_git, workspace
 from tests.support.installation import run_gitsnap, same_tree
@@ -200,7 +201,8 @@ def test_the_timeline_stands_in_for_a_commit(it: Stored, what: str) -> None:
 def test_a_damaged_index_takes_only_what_its_pack_holds(it: Stored) -> None:
     (it.root / "b").write_bytes(b"of the second snapshot alone")
     second = it.take().snapshot.id
-    (index,) = (it.store / "objects/pack").glob("*.idx")
+    texts = texts_pack.name(it.sidecar)
+    (index,) = [found for found in (it.store / "objects/pack").glob("*.idx") if texts not in found.name]
     index.chmod(0o600)
     index.write_bytes(b"damaged" * 300)
     it.reopen()
