@@ -217,3 +217,21 @@ def test_lines_come_out_as_they_are(line: str) -> None:
     shown = [row for row in done.stdout.splitlines() if row.startswith(" " * 11) or not row]
     at = next(n for n, row in enumerate(shown) if row.strip() == "end")
     assert shown[at - 1].removeprefix(" " * 11) == line.rstrip()
+
+
+def test_a_wheel_gets_them(tmp_path: Path) -> None:
+    Distribution = pytest.importorskip("setuptools.dist").Distribution  # noqa: N806
+    from packages.man_pages import Build
+
+    distribution = Distribution({"name": "x", "data_files": [("share/x", ["y"])]})
+    command = Build(distribution)
+    command.build_base = str(tmp_path)
+    command.finalize_options()
+    command.run()
+    placed = dict(distribution.data_files)
+    assert placed.pop("share/x") == ["y"]
+    assert {f"{folder[-4:]}/{Path(p).name}" for folder, files in placed.items() for p in files} == {
+        f"man{name[-1]}/{name}" for name in _PAGES
+    }
+    assert set(placed) == {"share/man/man1", "share/man/man5"}
+    assert all(Path(p).read_text().startswith(".") for files in placed.values() for p in files)
