@@ -49,6 +49,7 @@ from gitsnap.ops.remote.bundle import Bundled, Looked, Wanted
 from gitsnap.ops.remote.fleet import Fleet
 from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
+from gitsnap.ops.remote.secret_guard import Permits
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.sets import result as sets
@@ -185,14 +186,22 @@ class Installation:
             return remotes.add(sidecar, name, {"url": os.fspath(url), **options}, os.getcwd(), self.settings)
 
     def push(
-        self, name: str | None = None, *, prune: bool = False, dry_run: bool = False, observer: Observer = SILENT
+        self,
+        name: str | None = None,
+        *,
+        prune: bool = False,
+        dry_run: bool = False,
+        allow_secrets: Sequence[Path] = (),
+        observer: Observer = SILENT,
     ) -> Pushed:
         """Send to a remote what it lacks. The result's `held_back` names snapshots that stay away, and why.
 
-        Raises RemoteError where the other side refuses, or is away.
+        Raises RemoteError where the other side refuses, or is away, and SecretsError, with the paths and keys `found`,
+        where a secret would go that is not in `allow_secrets` (PATH or PATH:KEY) and never was.
         """
         with self._acting("push", looks=dry_run) as sidecar:
-            options = push.PushOptions(datetime.now(UTC), prune=prune, dry_run=dry_run, observer=observer)
+            allow = tuple(map(os.fsencode, allow_secrets))
+            options = push.PushOptions(datetime.now(UTC), prune=prune, dry_run=dry_run, allow=allow, observer=observer)
             return push.push(sidecar, push.chosen(self.settings, name), self.settings, options)
 
     def pull(
@@ -213,11 +222,15 @@ class Installation:
         *selectors: str,
         since: str | None = None,
         recipients: Sequence[str] = (),
+        allow_secrets: Sequence[Path] = (),
         observer: Observer = SILENT,
     ) -> Bundled:
         """Write all snapshots, those named, or those `since` one into one file that stock git reads; encrypted with age
-        where there are `recipients`."""
-        wanted = Wanted(selectors, since, age.recipients(recipients, ()))
+        where there are `recipients`.
+
+        Raises SecretsError where it is not, and a secret would be in it that is not in `allow_secrets`."""
+        permits = Permits(tuple(map(os.fsencode, allow_secrets)))
+        wanted = Wanted(selectors, since, age.recipients(recipients, ()), permits=permits)
         with self._acting("bundle") as sidecar:
             path, now = os.path.abspath(os.fspath(file)), datetime.now(UTC)
             return bundle.create(sidecar, path, wanted, self.settings, now=now, observer=observer)

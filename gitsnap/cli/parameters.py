@@ -58,6 +58,10 @@ PrintPlan = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, hel
 OnlySay = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would go.")]
 OnlyTell = Annotated[bool, typer.Option("-n", "--dry-run", callback=_looks, help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
+AllowSecret = Annotated[
+    list[str] | None,
+    typer.Option("--allow-secret", metavar="PATH[:KEY]", help="Let a secret that was found go; . for all of them."),
+]
 OfSet = Annotated[str | None, typer.Option("--set", metavar="NAME", help="All directories of this set."), Takes("SET")]
 RunningDatabases = Annotated[
     str | None,

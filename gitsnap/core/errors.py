@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 # What the process or the machine has run out of: it says nothing about the path that was asked for at that moment.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -99,6 +100,17 @@ class RemoteError(GitsnapError):
 
     exit_code = 15
     kind = "remote"
+
+
+class SecretsError(GitsnapError):
+    """Secrets would have left the machine: `found` are their paths and keys. Nothing was sent."""
+
+    exit_code = 15
+    kind = "secrets-found"
+
+    def __init__(self, message: str, *, found: Sequence[tuple[bytes, str]], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.found = found
 
 
 class StopRequestedError(GitsnapError):

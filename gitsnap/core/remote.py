@@ -26,7 +26,8 @@ from gitsnap.core.errors import UsageError
 AFTER_SNAPSHOT, MANUAL = "after-snapshot", "manual"
 PLAIN, HEADS = "plain", "heads"
 ENCRYPT = "encrypt"
-SECRETS = ("refuse", "allow", ENCRYPT)
+ALLOW = "allow"
+SECRETS = ("refuse", ALLOW, ENCRYPT)
 
 _OURS, _FLEET = "refs/gitsnap/", "fleet/"
 _NOTES, _TIMELINE = "refs/notes/gitsnap/", "refs/heads/timeline"

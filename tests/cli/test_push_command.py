@@ -50,6 +50,7 @@ def test_from_adding_to_removing(app: Path, there: Path, tmp_path: Path) -> None
         "snapshots_there": 0,
         "lacks": None,
         "problem": None,
+        "allowed_secrets": [],
     }
     assert document(app, "push", "-n")["snapshots"] == [first]
     assert document(app, "remote")["remotes"][0]["lacks"] == [first]

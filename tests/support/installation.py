@@ -155,7 +155,7 @@ def _app(path: Path) -> None:
     make.file("modules/greet.sh", b'greet() { echo "open"; }\n')
     make.file("modules/cart.sh", b"total() { echo $(($1 + $2)); }\n" * 200)
     make.file("config/shop.ini", b"currency = EUR\nport = 8080\n")
-    make.file("config/signing.key", b"a private key\n", 0o600)
+    make.file("config/signing.key", b"<a private key>\n", 0o600)
     make.file("data/blob.bin", bytes(range(256)) * 64)
     make.file("release-1.9", b"1.9\n")
     make.symlink("current", "release-1.9")

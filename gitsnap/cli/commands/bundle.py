@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Identity
+from gitsnap.cli.parameters import AllowSecret, Identity
 from gitsnap.core.errors import NoSidecarError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def bundle(
     recipients_file: Annotated[
         list[str] | None, typer.Option("--recipients-file", metavar="FILE", help="Encrypt to the keys in a file.")
     ] = None,
+    allow_secret: AllowSecret = None,
     identity: Identity = None,
 ) -> None:
     """Write snapshots into one file, or check one.
@@ -48,27 +49,31 @@ def bundle(
     if action == "create":
         if identity is not None:
             raise UsageError("--identity opens what is encrypted; a bundle is made with --to", hint=_TRY)
-        _create(session, file, tuple(more or ()), since, to or [], recipients_file or [])
+        wanted = (tuple(more or ()), since, to or [], recipients_file or [], allow_secret or [])
+        _create(session, file, wanted)
     elif action == "verify":
-        if since is not None or to or recipients_file:
-            raise UsageError("--since, --to and --recipients-file are for `bundle create`", hint=_TRY)
+        if since is not None or to or recipients_file or allow_secret:
+            raise UsageError("--since, --to, --recipients-file and --allow-secret are for `bundle create`", hint=_TRY)
         _verify(session, [file, *(more or ())], identity)
     else:
         raise UsageError(f"'{action}' is neither create nor verify", hint=_TRY)
 
 
 def _create(
-    session: Session, file: str, named: tuple[str, ...], since: str | None, keys: list[str], paths: list[str]
+    session: Session, file: str, asked: tuple[tuple[str, ...], str | None, list[str], list[str], list[str]]
 ) -> None:
+    named, since, keys, paths, allowed = asked
     from gitsnap.cli.render import bundle as render
     from gitsnap.ops.process import age
     from gitsnap.ops.remote import bundle as operation
+    from gitsnap.ops.remote.secret_guard import Permits
 
     if file == _STDOUT and (session.options.json or sys.stdout.isatty()):
         why = "--json writes to stdout, too" if session.options.json else "stdout is a terminal"
         raise UsageError(f"a bundle cannot go there: {why}", hint="gitsnap bundle create - | ssh HOST 'cat >FILE'")
     session.act.recorded = True
-    wanted = operation.Wanted(named, since, age.recipients(keys, paths))
+    permits = Permits(tuple(map(os.fsencode, allowed)))
+    wanted = operation.Wanted(named, since, age.recipients(keys, paths), permits=permits)
     with session.open() as (sidecar, settings):
         sys.stdout.flush()
         made = operation.create(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OnlyTell, Takes
+from gitsnap.cli.parameters import AllowSecret, OnlyTell, Takes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -25,6 +26,7 @@ def push(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on as the machine that has pushed under this name before.")
     ] = False,
+    allow_secret: AllowSecret = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Send a remote the snapshots that it lacks."""
@@ -41,6 +43,7 @@ def push(
             asks=session.out.interactive,
             observer=session.out.progress(),
             take_over=take_over,
+            allow=tuple(map(os.fsencode, allow_secret or ())),
         )
         done = operation(sidecar, chosen(settings, name), settings, options)
     if session.options.json:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from gitsnap.cli.render import formatting, json_store, text
+from gitsnap.cli.render import formatting, json_remote, json_store, remote, text
 from gitsnap.cli.render.json import Document
 from gitsnap.cli.render.terminal import Terminal
 
@@ -21,6 +21,7 @@ def made(out: Terminal, found: Bundled) -> None:
     """`bundle create`."""
     count = formatting.many(len(found.snapshots), "snapshot")
     how = ", encrypted" if found.encrypted else ""
+    remote.secrets(out, found.inspected, ())
     if found.file is None:
         out.remark(f"bundled {count}{how}")
         return
@@ -77,6 +78,7 @@ def made_document(found: Bundled) -> Document:
             **_label(found.label),
             "snapshots": [s.id for s in found.snapshots],
             "needs": list(found.heading.needs.values()),
+            "secrets": json_remote.secrets(found.inspected, found.permitted),
         }
     }
 

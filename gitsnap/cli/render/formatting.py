@@ -8,7 +8,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from gitsnap.core.errors import GitsnapError, exhausted
+from gitsnap.core.errors import GitsnapError, SecretsError, exhausted
 from gitsnap.core.quantity import size
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ __all__ = [
     "many",
     "metadata",
     "name",
+    "named_secrets",
     "size",
     "unambiguous",
     "when",
 ]
 
+# How many paths of an error are named one by one.
+_LISTED = 20
 # Zero-width joiners are part of some scripts' words and stay.
 _UNSEEN = r"\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 _CONTROL = re.compile(rf"[\x00-\x1f\ud800-\udfff{_UNSEEN}]")
@@ -169,7 +172,15 @@ def failure(error: GitsnapError) -> str:
     sentence, path = name(error.message), name(error.path or b"")
     if isinstance(error.path, bytes) and path not in sentence:
         sentence += f" ({path})"
-    return f"gitsnap: {sentence}\n" + (f"  {name(error.hint)}\n" if error.hint else "")
+    listed = "".join(f"    {line}\n" for line in named_secrets(error))
+    return f"gitsnap: {sentence}\n" + listed + (f"  {name(error.hint)}\n" if error.hint else "")
+
+
+def named_secrets(error: BaseException) -> list[str]:
+    """Where the secrets are of which an error tells, one a line."""
+    found = error.found if isinstance(error, SecretsError) else ()
+    more = [f"... and {len(found) - _LISTED:,} more, which --json lists"] * (len(found) > _LISTED)
+    return [f"{name(where)}: {name(key)}" for where, key in found[:_LISTED]] + more
 
 
 def from_system(error: OSError) -> GitsnapError:

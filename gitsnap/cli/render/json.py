@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitsnap.core.calendar import rfc3339
 from gitsnap.core.database_servers import read_told
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, SecretsError
 from gitsnap.core.model import Entry, Problem, Snapshot, Type
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
@@ -211,6 +211,8 @@ def failure(error: GitsnapError) -> Document:
         fields = path(error.path)
     elif error.path is not None:
         fields = place(error.path)
+    if isinstance(error, SecretsError):
+        fields["secrets"] = [path(where) | {"key": key} for where, key in error.found]
     return {
         "schema": 1,
         "error": {"code": error.exit_code, "kind": error.kind, "message": error.message}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from gitsnap.cli.render.json import Document, moment
+from gitsnap.cli.render.json import Document, moment, path
 
 # For annotations only: every command would load every operation otherwise, and take twice as long to start.
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.remote.after_snapshot import Copied
     from gitsnap.ops.remote.push import Pushed
     from gitsnap.ops.remote.remotes import Standing
+    from gitsnap.ops.remote.secret_guard import Inspected
+    from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 
 def remote(found: Remote) -> Document:
@@ -37,6 +40,7 @@ def standing(found: Standing) -> Document:
         "snapshots_there": found.there,
         "lacks": list(found.lacks),
         "problem": found.problem or None,
+        "allowed_secrets": [path(os.fsencode(each.path)) | {"key": each.key} for each in found.allowed],
     }
 
 
@@ -55,7 +59,19 @@ def pushed(done: Pushed) -> Document:
         "snapshots_there": done.there,
         "timeline": done.timeline,
         "audit": done.audit or None,
+        "secrets": secrets(done.inspected, done.allowed),
         "duration": round(done.duration, 3),
+    }
+
+
+def secrets(found: Inspected, allowed: Iterable[Allowed]) -> Document:
+    """What was looked through for secrets, what was not, and what went since somebody said so."""
+    return {
+        "looked_through": found.files,
+        "binary": found.binary,
+        "too_large": found.large,
+        "of_packages": found.brought,
+        "allowed": [path(os.fsencode(each.path)) | {"key": each.key} for each in allowed],
     }
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gitsnap.ops.remote.after_snapshot import Copied
     from gitsnap.ops.remote.push import Pushed
     from gitsnap.ops.remote.remotes import Standing
+    from gitsnap.ops.remote.secret_guard import Inspected
+    from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 
 def changed(out: Terminal, remote: Remote, *, added: bool) -> None:
@@ -32,6 +34,8 @@ def standings(out: Terminal, found: Sequence[Standing]) -> None:
     for each in found:
         out.line(f"{each.remote.name:{wide}}  {formatting.name(each.remote.shown)}")
         out.line(f"{'':{wide}}  {standing(each)}")
+        for one in each.allowed:
+            out.line(f"{'':{wide}}  a secret may go: {formatting.name(one.path)}: {formatting.name(one.key)}")
     if not found:
         out.remark(f"there is no remote:  {out.command('remote add NAME URL')}")
 
@@ -60,6 +64,7 @@ def pushed(out: Terminal, done: Pushed) -> None:
         )
     if done.audit:
         out.warn(f"warning: {done.audit}")
+    secrets(out, done.inspected, done.allowed)
     if done.dry_run:
         out.remark(f"{where} would get {formatting.many(done.objects, 'object')}")
     elif done.refs:
@@ -68,13 +73,29 @@ def pushed(out: Terminal, done: Pushed) -> None:
         out.remark(f"{where} has everything: {formatting.many(done.there, 'snapshot')}")
 
 
+def secrets(out: Terminal, found: Inspected, allowed: Sequence[Allowed]) -> None:
+    """What went since somebody said so, and what was not looked at."""
+    for one in allowed:
+        out.line(f"a secret may go from now on: {formatting.name(one.path)}: {formatting.name(one.key)}")
+    not_looked = [
+        f"{number:,} {what}"
+        for number, what in ((found.binary, "binary"), (found.large, "too large"), (found.brought, "of packages"))
+        if number
+    ]
+    if not_looked:
+        many = formatting.many(found.binary + found.large + found.brought, "file")
+        out.remark(f"not looked through for secrets: {many} ({', '.join(not_looked)})")
+
+
 def copied(out: Terminal, found: Sequence[Copied]) -> None:
     """What went of itself after a snapshot; the snapshot stands."""
     for each in found:
         if each.problem is not None:
             out.warn(f"warning: no copy went to {each.remote.name}: {each.problem}")
-            out.warn(
-                f"  the snapshot stands; the next one makes up for it, or: {out.command(f'push {each.remote.name}')}"
-            )
+            named = formatting.named_secrets(each.problem)
+            for line in named:
+                out.warn(f"    {line}")
+            then = "it says what to do" if named else "the next one makes up for it, or"
+            out.warn(f"  the snapshot stands; {then}: {out.command(f'push {each.remote.name}')}")
         elif each.pushed is not None and each.pushed.snapshots:
             out.remark(f"copied to {each.remote.name}: {formatting.size(each.pushed.bytes)} sent")

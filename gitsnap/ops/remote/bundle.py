@@ -26,21 +26,25 @@ from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
 from gitsnap.ops.process.age import Recipients
 from gitsnap.ops.remote.bundle_check import BundleCheck, Checked
+from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
 from gitsnap.ops.restore.export import require_elsewhere
 from gitsnap.sidecar import bundle_contents, catalog, files, selectors
 from gitsnap.sidecar.bundle_contents import Composed
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.git.pack_check import Reading
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 _PART = ".gitsnap-part-"
+_WAYS_ON = "--to RECIPIENT encrypts all of it; --allow-secret PATH[:KEY] lets one go as it is, --allow-secret . all"
 
 
 @dataclass(slots=True, frozen=True)
 class Wanted:
     """What a bundle is to hold: the snapshots named by `selectors` (all of them for none), or those after `since`; for
     whom it is encrypted. In a chain that is kept, `number` is where it stands, `follows` the name of the one before it,
-    and `known` are the refs in that: what they do not name goes.
+    and `known` are the refs in that: what they do not name goes. `permits` are the secrets that may be in one that
+    is not encrypted.
     """
 
     selectors: tuple[str, ...] = ()
@@ -49,11 +53,13 @@ class Wanted:
     number: int = 0
     follows: str | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+    permits: Permits = field(default_factory=Permits)
 
 
 @dataclass(slots=True)
 class Bundled:
-    """A bundle that is there now: its file (None: it went to the standard output), size in bytes and SHA-256."""
+    """A bundle that is there now: its file (None: it went to the standard output), size in bytes and SHA-256.
+    `inspected` is what was looked through for secrets, of which those `permitted` are in it."""
 
     file: str | None
     size: int
@@ -62,6 +68,8 @@ class Bundled:
     label: Label
     heading: Heading
     snapshots: list[Snapshot]
+    inspected: Inspected = field(default_factory=Inspected)
+    permitted: list[Allowed] = field(default_factory=list)
 
 
 def create(
@@ -93,6 +101,10 @@ def create(
             wanted.follows,
         )
         composed = bundle_contents.compose(sidecar, sent, there, label, wanted.known)
+        guard = SecretGuard(sidecar, settings.secrets, wanted.permits)
+        if not wanted.recipients:
+            guard.look(sent, composed.stored)
+        permitted = guard.settle(f"would be in {file or 'the bundle'}, and it was not written", _WAYS_ON)
         with _target(file, out) as fd:
             observer.started("bundling", composed.objects)
             if wanted.recipients:
@@ -107,7 +119,9 @@ def create(
             observer.finished()
     sidecar.noted.counts["snapshots"] = len(sent)
     sidecar.noted.details["bundle"] = {"file": file, "size": size, "sha256": digest, "name": label.name}
-    return Bundled(file, size, digest, bool(wanted.recipients), label, composed.heading, sent)
+    return Bundled(
+        file, size, digest, bool(wanted.recipients), label, composed.heading, sent, guard.inspected, permitted
+    )
 
 
 def _publish_audit(sidecar: Sidecar, settings: Settings, now: datetime, observer: Observer) -> None:

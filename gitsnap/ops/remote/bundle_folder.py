@@ -19,6 +19,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.ops.process.age import Recipients
 from gitsnap.ops.remote import bundle
 from gitsnap.ops.remote.bundle import Bundled, Wanted
+from gitsnap.ops.remote.secret_guard import Permits
 from gitsnap.sidecar import catalog, files, locks
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -45,13 +46,14 @@ class FolderPush:
 
 @dataclass(slots=True, frozen=True)
 class FolderOptions:
-    """For whom bundles are encrypted, how many cycles stay (None: all), and when it is."""
+    """For whom bundles are encrypted, how many cycles stay (None: all), when it is, which secrets may go plainly."""
 
     now: datetime
     recipients: Recipients = field(default_factory=Recipients)
     keep: int | None = None
     dry_run: bool = False
     observer: Observer = SILENT
+    permits: Permits = field(default_factory=Permits)
 
 
 def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptions) -> FolderPush:
@@ -135,9 +137,13 @@ def _next(
     living = catalog.snapshots(sidecar)
     shared = any(known.get(refs.SNAPSHOTS + s.id) == s.commit for s in living)
     if last is None or not shared or newest.encrypted is not encrypted or spent(sizes, _LINKS):
-        return Place(newest.cycle + 1, 1, encrypted), Wanted(recipients=options.recipients, number=1)
+        return Place(newest.cycle + 1, 1, encrypted), Wanted(
+            recipients=options.recipients, number=1, permits=options.permits
+        )
     place = Place(newest.cycle, newest.number + 1, encrypted)
-    wanted = Wanted(recipients=options.recipients, number=place.number, follows=last.name, known=known)
+    wanted = Wanted(
+        recipients=options.recipients, number=place.number, follows=last.name, known=known, permits=options.permits
+    )
     return place, wanted
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.remote import HEADS, MACHINE, Remote, there
+from gitsnap.core.remote import ALLOW, HEADS, MACHINE, Remote, there
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
 from gitsnap.ops.remote import bundle_folder, machine
 from gitsnap.ops.remote.bundle_folder import FolderOptions
+from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
 from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import commits, notes, refs
@@ -24,7 +25,8 @@ from gitsnap.sidecar.git.pack_exchange import NotAtomicError
 from gitsnap.sidecar.git.transport import Target
 from gitsnap.sidecar.outgoing import NOBODY, Local, NotesThere, Outgoing, Planner
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import audit, remote_seen
+from gitsnap.sidecar.state import allowed_secrets, audit, remote_seen
+from gitsnap.sidecar.state.allowed_secrets import Allowed
 from gitsnap.sidecar.state.remote_seen import Seen
 
 # How often it is tried again where somebody else was quicker, or something here turns out to be damaged.
@@ -38,7 +40,8 @@ _RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
 @dataclass(slots=True, frozen=True)
 class PushOptions:
     """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal. With
-    `take_over`, what another machine has pushed under our name goes on as ours."""
+    `take_over`, what another machine has pushed under our name goes on as ours. `allow` names secrets that may go from
+    now on, as leaving.is_allowed() has them."""
 
     now: datetime
     prune: bool = False
@@ -47,6 +50,7 @@ class PushOptions:
     asks: bool = False
     observer: Observer = SILENT
     take_over: bool = False
+    allow: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -54,7 +58,8 @@ class Pushed:
     """What went to a remote, or would have gone: the ids of the `snapshots`, how many objects and bytes, what was
     `removed` over there. `held_back` are snapshots that stay away, with why. `there` is how many are over there now,
     `timeline` what became of it: `pushed`, `unchanged`, or why it was refused. `audit` says
-    why the audit log did not go (empty: it did, or is there)."""
+    why the audit log did not go (empty: it did, or is there). `inspected` is what was looked through for secrets, of
+    which those `allowed` went since somebody said so."""
 
     remote: str
     url: str
@@ -69,6 +74,8 @@ class Pushed:
     timeline: str = "unchanged"
     audit: str = ""
     duration: float = 0.0
+    inspected: Inspected = field(default_factory=Inspected)
+    allowed: list[Allowed] = field(default_factory=list)
 
 
 def chosen(settings: Settings, name: str | None) -> Remote:
@@ -101,7 +108,7 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
         if not options.dry_run:
             done.audit = _publish_audit(sidecar, settings, seen, options.now)
         with sidecar.using_objects(settings.lock_wait):
-            _Push(sidecar, remote, options, seen, done).run()
+            _Push(sidecar, remote, settings, options, (seen, done)).run()
         seen.problem, seen.when = "", options.now
     except (GitsnapError, OSError) as error:
         seen.problem = str(error)
@@ -125,11 +132,19 @@ def _into_folder(
     """The next bundle, where there is anything new."""
     seen, done = told
     wanted = FolderOptions(
-        options.now, age.recipients(remote.recipients, ()), remote.keep, options.dry_run, options.observer
+        options.now,
+        age.recipients(remote.recipients, ()),
+        remote.keep,
+        options.dry_run,
+        options.observer,
+        _permits(sidecar, remote, options),
     )
     result = bundle_folder.push(sidecar, remote.bundles or "", settings, wanted)
     if result.written is not None:
         made = result.written
+        done.inspected, done.allowed = made.inspected, made.permitted
+        if made.permitted:
+            _remember(sidecar, remote, made.permitted)
         seen.refs = {ref: oid for ref, oid in made.heading.refs.items() if ref != "HEAD"}
         done.refs, done.bytes = len(made.heading.refs), made.size
         done.snapshots, done.timeline = [s.id for s in made.snapshots], "pushed"
@@ -138,6 +153,24 @@ def _into_folder(
     done.removed = result.removed
     done.there = len(outgoing.snapshots_there(seen.refs, remote.layout))
     seen.problem, seen.when = "", options.now
+
+
+def _permits(sidecar: Sidecar, remote: Remote, options: PushOptions) -> Permits:
+    known = allowed_secrets.load(sidecar, remote.name, remote.url)
+    return Permits(options.allow, frozenset(each.mark for each in known), remote.secrets == ALLOW)
+
+
+def _remember(sidecar: Sidecar, remote: Remote, allowed: Sequence[Allowed]) -> None:
+    known = allowed_secrets.load(sidecar, remote.name, remote.url)
+    allowed_secrets.save(sidecar, remote.name, remote.url, [*known, *allowed])
+
+
+def _ways_on(name: str) -> str:
+    """What to do about secrets that were stopped on the way to a remote."""
+    return (
+        f"`gitsnap push {name} --allow-secret PATH[:KEY]` lets one go, and remembers it; [remote.{name}] "
+        "can let all of them go, and bundles with recipients are encrypted"
+    )
 
 
 def _publish_audit(sidecar: Sidecar, settings: Settings, seen: Seen, now: datetime) -> str:
@@ -158,9 +191,13 @@ def _publish_audit(sidecar: Sidecar, settings: Settings, seen: Seen, now: dateti
 class _Push:
     """One push, under way."""
 
-    def __init__(self, sidecar: Sidecar, remote: Remote, options: PushOptions, seen: Seen, done: Pushed) -> None:
+    def __init__(
+        self, sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions, told: tuple[Seen, Pushed]
+    ) -> None:
         self._sidecar, self._remote, self._options = sidecar, remote, options
-        self._seen, self._done = seen, done
+        self._seen, self._done = told
+        self._guard = SecretGuard(sidecar, settings.secrets, _permits(sidecar, remote, options))
+        self._done.inspected = self._guard.inspected
         self._target = Target(remote.url, sidecar.installation, options.patience, options.asks)
         self._digest = outgoing.digest(sidecar, remote)
         self._known: Local | None = None
@@ -220,10 +257,12 @@ class _Push:
             return self._sent(lambda p: p.copies(replace=self._options.prune))
         except NotAtomicError:
             # Whoever sees a snapshot has to see its notes: they go first, and alone.
+            # Nothing of what is stopped may have gone before.
+            self._sent(lambda p: p.copies(replace=self._options.prune), atomic=False, dry_run=True)
             self._account(self._sent(lambda p: p.copies(replace=self._options.prune, notes_only=True), atomic=False))
             return self._sent(lambda p: p.copies(replace=self._options.prune), atomic=False)
 
-    def _sent(self, plan: Callable[[Planner], Outgoing], *, atomic: bool = True) -> Answer:
+    def _sent(self, plan: Callable[[Planner], Outgoing], *, atomic: bool = True, dry_run: bool = False) -> Answer:
         """One exchange; again where somebody else was quicker, or what is damaged here has to be left out."""
         before: Answer | None = None
         for attempt in range(_TRIES):
@@ -237,7 +276,7 @@ class _Push:
                     decide,
                     observer=self._options.observer,
                     atomic=atomic,
-                    dry_run=self._options.dry_run,
+                    dry_run=dry_run or self._options.dry_run,
                 )
             except IntegrityError:
                 # What could not be read is known now, and what needs it is left out the next time.
@@ -262,9 +301,21 @@ class _Push:
             self._require_this_machine(theirs)
             if earlier is not None and not _moved(earlier, theirs):
                 raise self._refused(earlier)
-            return plan(Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes))
+            out = plan(Planner(self._sidecar, self._remote.layout, self._local, theirs, self._notes))
+            self._look_through(out)
+            return out
 
         return decide
+
+    def _look_through(self, out: Outgoing) -> None:
+        """No secret goes unless somebody has said so; what was said counts from here on."""
+        self._guard.look(out.fresh, out.objects.stored)
+        allowed = self._guard.settle(
+            f"would go to {self._remote.name}, and nothing was sent", _ways_on(self._remote.name)
+        )
+        self._done.allowed = allowed
+        if allowed and not self._options.dry_run:
+            _remember(self._sidecar, self._remote, allowed)
 
     def _refused(self, answer: Answer) -> RemoteError:
         name, why = next(iter(answer.refused.items()))

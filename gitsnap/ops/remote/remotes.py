@@ -17,7 +17,8 @@ from gitsnap.ops.process.age import recipients
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import remote_seen
+from gitsnap.sidecar.state import allowed_secrets, remote_seen
+from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 # What stands for the name of this machine and that of the directory.
 AUTO = "auto"
@@ -32,6 +33,7 @@ class Standing(NamedTuple):
     there: int
     lacks: Sequence[str]
     problem: str
+    allowed: Sequence[Allowed] = ()
 
 
 def add(
@@ -90,6 +92,7 @@ def remove(sidecar: Sidecar, name: str, settings: Settings) -> Remote:
         raise UsageError(f"there is no remote '{name}'", hint="gitsnap remote list")
     configuration.change_remote(sidecar, name, None, settings.lock_wait)
     remote_seen.forget(sidecar, name)
+    allowed_secrets.forget(sidecar, name)
     return found
 
 
@@ -101,5 +104,6 @@ def survey(sidecar: Sidecar, settings: Settings, living: Sequence[Snapshot]) -> 
         at = outgoing.snapshots_there(seen.refs, remote.layout)
         wanted = outgoing.to_go(living, remote.keep if remote.bundles is None else None)
         lacks = [s.id for s in wanted if at.get(s.id) != s.commit]
-        out.append(Standing(remote, seen.when, len(at), lacks, seen.problem))
+        allowed = allowed_secrets.load(sidecar, remote.name, remote.url)
+        out.append(Standing(remote, seen.when, len(at), lacks, seen.problem, allowed))
     return out
