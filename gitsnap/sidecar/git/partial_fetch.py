@@ -28,6 +28,7 @@ _FILTER = b"tree:0"
 _MOST_REFS = 1 << 21
 # How many connections are made at the most where objects are damaged over there.
 _TRIES = 60
+_UNSENT = "the server did not send it"
 # No ref begins so: what is there is known already.
 _NOTHING = (b"refs/gitsnap/none/",)
 
@@ -64,51 +65,49 @@ def look(target: Target, prefixes: Sequence[str], choose: Choose) -> Looked:
         return [ObjectID(oid.encode()) for oid in asked]
 
     ahead = tuple(prefix.encode() for prefix in prefixes)
+    said = _UNSENT
     try:
         _take(target, ahead, determine, out)
     except (RemoteError, IntegrityError) as error:
         if not asked:
             raise
-        _apart(target, asked, out, error)
-    _missed(asked, out)
+        said = error.message
+    _again(target, asked, out, said)
     return out
 
 
 def read(target: Target, wants: Sequence[str], into: Looked) -> None:
     """More of what is over there; what does not come is in `unread`."""
-    missing = [oid for oid in dict.fromkeys(wants) if oid not in into.found and oid not in into.unread]
-    if not missing:
-        return
+    wanted = [oid for oid in dict.fromkeys(wants) if oid not in into.found and oid not in into.unread]
+    if wanted:
+        _again(target, wanted, into, _ask(target, wanted, into))
+
+
+def _ask(target: Target, wanted: Sequence[str], into: Looked) -> str:
+    """Ask for objects, whatever comes; why some may be missing."""
     try:
-        _take(target, _NOTHING, lambda *_, **__: [ObjectID(oid.encode()) for oid in missing], into)
+        _take(target, _NOTHING, lambda *_, **__: [ObjectID(oid.encode()) for oid in wanted], into)
     except (RemoteError, IntegrityError) as error:
-        _apart(target, missing, into, error)
-    _missed(missing, into)
+        return error.message
+    return _UNSENT
 
 
-def _missed(asked: Sequence[str], out: Looked) -> None:
-    for oid in asked:
-        if oid not in out.found:
-            out.unread.setdefault(oid, "the server did not send it")
-
-
-def _apart(target: Target, wants: Sequence[str], out: Looked, why: RemoteError | IntegrityError) -> None:
-    """Ask for the halves of what does not come as a whole, and for theirs: a server that meets damage sends nothing."""
-    left = [(list(wants), why.message)]
+def _again(target: Target, asked: Sequence[str], out: Looked, said: str) -> None:
+    """Ask again for what has not come: for all of that where some has, else for its halves. A server that meets damage
+    sends nothing."""
+    left = [(asked, said)]
     tries = 0
     while left:
         group, said = left.pop()
-        group = [oid for oid in group if oid not in out.found]
-        if len(group) <= 1 or tries >= _TRIES:
-            out.unread.update(dict.fromkeys(group, said))
+        missing = [oid for oid in group if oid not in out.found]
+        middle = len(missing) // 2
+        parts = [missing] if len(missing) < len(group) else [missing[:middle], missing[middle:]]
+        if (len(missing) <= 1 and len(group) == len(missing)) or tries >= _TRIES:
+            out.unread.update(dict.fromkeys(missing, said))
             continue
-        middle = len(group) // 2
-        for half in (group[:middle], group[middle:]):
+        for part in filter(None, parts):
             tries += 1
-            try:
-                _take(target, _NOTHING, lambda *_, of=half, **__: [ObjectID(oid.encode()) for oid in of], out)
-            except (RemoteError, IntegrityError) as error:
-                left.append((half, error.message))
+            left.append((part, _ask(target, part, out)))
 
 
 def _take(target: Target, prefixes: Sequence[bytes], determine: Callable[..., list[ObjectID]], out: Looked) -> None:

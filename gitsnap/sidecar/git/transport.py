@@ -223,7 +223,7 @@ class _Local(TraditionalGitClient):
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
         # Whoever may read may read less. `--` ends the options, and the path is absolute anyway.
-        allowed = ["-c", "uploadpack.allowFilter=true"]
+        allowed = ["-c", "uploadpack.allowFilter=true"] if cmd == b"upload-pack" else []
         arguments = [self._git, *allowed, cmd.decode(), "--", os.fsdecode(path)]
         process = _Process(arguments, self._watch, protocol_version)
         return Protocol(process.read, process.write, process.close), process.can_read, None
