@@ -149,7 +149,7 @@ def _reflog(sidecar: Sidecar) -> Iterator[Flaw]:
 def trailers(path: str) -> list[Flaw]:
     """The files of git's object store, below `path`, whose digest of themselves does not fit. Reads every byte."""
     out: list[Flaw] = []
-    for folder, _, names in os.walk(path):
+    for folder, _, names in files.walk(path):
         for name in sorted(names):
             full = os.path.join(folder, name)
             try:

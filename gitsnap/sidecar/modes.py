@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import stat
 
+from gitsnap.sidecar import files
 from gitsnap.sidecar.repository import Sidecar
 
 
 def close_to_others(sidecar: Sidecar) -> None:
     """Take away what group and others may do with refs and reflogs."""
     for top in ("refs", "logs"):
-        for folder, _, names in os.walk(os.path.join(sidecar.path, top)):
+        for folder, _, names in files.walk(os.path.join(sidecar.path, top)):
             for path in (folder, *(os.path.join(folder, n) for n in names)):
                 try:
                     mode = stat.S_IMODE(os.lstat(path).st_mode)

@@ -268,7 +268,7 @@ class Sidecar(Repository):
     def disk_bytes(self) -> int:
         """What the sidecar takes on disk, in bytes."""
         total = 0
-        for folder, _, names in os.walk(self.path):
+        for folder, _, names in files.walk(self.path):
             for name in names:
                 try:
                     total += os.lstat(os.path.join(folder, name)).st_blocks * 512

@@ -562,3 +562,11 @@ def test_who_says_nothing_is_asked_what_is_there(place: Protected, there: There,
     assert send(place, there, speechless).there == 1
     there.require_whole()
     assert send(place, there, speechless).refs == 0
+
+
+@pytest.mark.parametrize("url", ["{}", "file://{}", "file://localhost{}"])
+def test_a_path_that_leads_to_the_sidecar_by_now_is_no_copy(place: Protected, top: Path, url: str) -> None:
+    take(place, "one")
+    (top / "link.git").symlink_to(place.store)
+    with pytest.raises(UsageError, match="sidecar itself"):
+        push(place.sidecar, Remote("there", url.format(top / "link.git")), place.settings, PushOptions(place.now))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
+from gitsnap.sidecar.git import locks
 from gitsnap.sidecar.git import refs as module
 from gitsnap.sidecar.git.refs import Refs
 from tests.support.inprocess import bare_git, workspace
@@ -157,3 +159,18 @@ def test_a_git_that_packs_refs_at_once_takes_nothing(store: Path, monkeypatch: p
     Refs(str(store)).create("refs/notes/gitsnap/manifest", commit)
     assert not (store / "refs/notes/gitsnap").exists()
     assert Refs(str(store)).get("refs/notes/gitsnap/manifest") == commit
+
+
+def test_directories_of_refs_that_never_end(refs: Refs, store: Path) -> None:
+    # Deeper than Python calls functions; a path has 4,096 bytes at most.
+    at = store / "refs/gitsnap"
+    at.mkdir(exist_ok=True)
+    for _ in range(1100):
+        at /= "d"
+        at.mkdir()
+    (at / "ref").write_text(f"{B}\n")
+    assert refs.below("refs/gitsnap/")["snapshots/one"] == A
+    assert list(refs.below("refs/gitsnap/").values()).count(B) == 1
+    assert not [*locks.found(str(store))]
+    # shutil.rmtree goes no deeper either.
+    subprocess.run(["rm", "-rf", store], check=True)

@@ -66,6 +66,18 @@ def test_credentials_are_those_of_gits_helpers(top: Path) -> None:
     assert log.read_text().split() == ["get", "store"]
 
 
+@pytest.mark.parametrize("alias", ["https://other.example/", "mine:"])
+def test_who_is_asked_for_a_password_is_the_host_that_gets_it(top: Path, alias: str) -> None:
+    helper(top, PASSWORD)
+    (top / "helper").write_text((top / "helper").read_text().replace("\necho", f"\ncat > {top}/given; echo"))
+    with served(top) as url:
+        with (top / "home/.gitconfig").open("a") as settings:
+            settings.write(f'[url "{url}/"]\n\tinsteadOf = {alias}\n')
+        assert refs_at(f"{alias}there.git") == {"asked": ""}
+    given = dict(line.split("=", 1) for line in (top / "given").read_text().splitlines() if "=" in line)
+    assert f"{given['protocol']}://{given['host']}" == url
+
+
 def test_a_wrong_password_is_taken_back(top: Path) -> None:
     log = helper(top, "falsch")
     with served(top) as url, pytest.raises(RemoteError) as error:

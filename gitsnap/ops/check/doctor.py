@@ -21,6 +21,7 @@ from gitsnap.ops.live import damage
 from gitsnap.ops.store import purge
 from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, lost_refs, scratch_place
+from gitsnap.sidecar.files import walk
 from gitsnap.sidecar.git import config, refs, stock_git
 from gitsnap.sidecar.git.config import FORMAT_VERSION
 from gitsnap.sidecar.repository import Sidecar
@@ -257,7 +258,7 @@ def _privacy(sidecar: Sidecar) -> Check:
 
 
 def _open_below(path: str) -> Iterator[str]:
-    for folder, names, files in os.walk(path):
+    for folder, names, files in walk(path):
         for name in [*names, *files]:
             full = os.path.join(folder, name)
             with suppress(FileNotFoundError):

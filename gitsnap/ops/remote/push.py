@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import unquote, urlsplit
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
@@ -95,9 +97,25 @@ def chosen(settings: Settings, name: str | None) -> Remote:
     return found
 
 
+def require_elsewhere(sidecar: Sidecar, remote: Remote) -> None:
+    """Raise UsageError where the remote is the sidecar itself, or lies in the installation. What its path leads to may
+    have changed since it was added."""
+    path = remote.url if remote.bundles is None else remote.bundles
+    if path.startswith("file://"):
+        path = unquote(urlsplit(path).path)
+    if not path.startswith("/"):
+        return
+    real = os.path.join(os.path.realpath(path), "")
+    if real.startswith(os.path.join(os.path.realpath(sidecar.path), "")):
+        raise UsageError(f"{path} is the sidecar itself: a copy of it has to be elsewhere")
+    if real.startswith(os.path.join(sidecar.installation, "")):
+        raise UsageError(f"{path} lies inside the installation: every snapshot would hold all others")
+
+
 def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions) -> Pushed:
     """Send to a remote what it lacks. Raises RemoteError, and IntegrityError where nothing here can be sent."""
     begun = time.monotonic()
+    require_elsewhere(sidecar, remote)
     done = Pushed(remote.name, remote.shown, options.dry_run)
     seen = remote_seen.load(sidecar, remote)
     seen.tried = options.now

@@ -14,6 +14,7 @@ from gitsnap.core.remote import FOLDER, Remote, from_table, installation_name, i
 from gitsnap.core.settings import Settings
 from gitsnap.ops.check.doctor import Check
 from gitsnap.ops.process.age import recipients
+from gitsnap.ops.remote.push import require_elsewhere
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
@@ -52,7 +53,7 @@ def add(
         table["url"] = os.path.normpath(os.path.join(cwd, url))
     remote = from_table(name, table)
     recipients(remote.recipients, ())
-    _require_elsewhere(sidecar, remote)
+    require_elsewhere(sidecar, remote)
     configuration.change_remote(sidecar, name, to_table(remote), settings.lock_wait)
     return remote
 
@@ -72,17 +73,6 @@ def default_installation(root: str) -> str:
     """This machine's name, and the directory's."""
     host = socket.gethostname().partition(".")[0] or "localhost"
     return installation_name(f"{host}/{os.path.basename(root) or 'root'}")
-
-
-def _require_elsewhere(sidecar: Sidecar, remote: Remote) -> None:
-    path = remote.url.removeprefix("file://") if remote.bundles is None else remote.bundles
-    if not path.startswith("/"):
-        return
-    real = os.path.join(os.path.realpath(path), "")
-    if real.startswith(os.path.join(os.path.realpath(sidecar.path), "")):
-        raise UsageError(f"{path} is the sidecar itself: a copy of it has to be elsewhere")
-    if real.startswith(os.path.join(sidecar.installation, "")):
-        raise UsageError(f"{path} lies inside the installation: every snapshot would hold all others")
 
 
 def remove(sidecar: Sidecar, name: str, settings: Settings) -> Remote:

@@ -48,7 +48,7 @@ def _wait(look: Callable[[], str | None], git_dir: str, wait: float) -> None:
 
 def found(git_dir: str) -> Iterator[str]:
     """The paths of all git's lock files in a repository."""
-    for folder, names, others in os.walk(git_dir):
+    for folder, names, others in files.walk(git_dir):
         if folder == git_dir:
             # Our own locks are no files that someone has to remove.
             names[:] = [n for n in names if n != "gitsnap"]

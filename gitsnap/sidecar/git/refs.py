@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from dulwich.objects import ZERO_SHA, ObjectID
-from dulwich.refs import HEADREF, DiskRefsContainer, Ref
+from dulwich.refs import HEADREF, DiskRefsContainer, Ref, check_ref_format
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.sidecar import files
@@ -161,6 +161,14 @@ class Refs(DiskRefsContainer):
         # Packed ones last: a git that packs refs puts each there before it removes the loose one.
         packed = {n[len(prefix) :]: v for n, v in self._packed().items() if n.startswith(prefix) and n not in but}
         return {n: v for n, v in packed.items() if n not in unreadable} | found
+
+    def _iter_dir(self, path: bytes, base: bytes, dir_filter: Callable[[bytes], bool] | None = None) -> Iterator[Ref]:
+        """The names of loose refs, as dulwich has them, which goes no deeper than os.walk."""
+        for folder, names, others in files.walk(os.path.join(path, base.rstrip(b"/"))):
+            below = folder[len(os.path.join(path, b"")) :]
+            if dir_filter is not None:
+                names[:] = [n for n in names if dir_filter(b"%s/%s/" % (below, n))]
+            yield from (name for n in others if check_ref_format(name := Ref(b"%s/%s" % (below, n))))
 
     def _loose(self, name: str) -> str | None:
         """The value of a ref that has a file of its own."""

@@ -134,12 +134,17 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept}
 
 
-def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
-    config = StackedConfig(StackedConfig.default_backends())
+def _visited(target: Target, config: StackedConfig) -> str:
+    """The URL that git's configuration makes of the target's."""
     try:
-        url = checked_url(apply_instead_of(config, target.url, push=True))
+        return checked_url(apply_instead_of(config, target.url, push=True))
     except UsageError as error:
         raise UsageError(f"git's configuration (url.*.insteadOf): {error.message}") from None
+
+
+def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
+    config = StackedConfig(StackedConfig.default_backends())
+    url = _visited(target, config)
     if is_local_path(url):
         return _Local(target, watch), os.fsencode(url)
     if "://" not in url:
@@ -363,7 +368,8 @@ def _printable(data: bytes) -> str:
 
 def _credential(target: Target, what: str, known: Mapping[str, str]) -> dict[str, str]:
     """What git's credential helpers know (`fill`), or are told (`approve`, `reject`); empty where they know nothing."""
-    parts = urlsplit(target.url)
+    # Who is asked for a password is the host that gets it, whatever it is called by.
+    parts = urlsplit(_visited(target, StackedConfig(StackedConfig.default_backends())))
     given = {"protocol": parts.scheme, "host": parts.netloc.rpartition("@")[2], "path": parts.path.lstrip("/")}
     if user := parts.username:
         given["username"] = unquote(user)

@@ -44,7 +44,7 @@ def ids(sidecar: Sidecar) -> list[str]:
 
 def forget(sidecar: Sidecar) -> None:
     """Empty every reflog, as a gc does with gc.reflogExpire=now: what they name may go. The caller is alone."""
-    for folder, _, names in os.walk(os.path.join(sidecar.path, "logs")):
+    for folder, _, names in files.walk(os.path.join(sidecar.path, "logs")):
         for name in names:
             with suppress(OSError):
                 os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | _AT_ONCE))
