@@ -60,6 +60,29 @@ class Follows(Enum):
 class _Command(TyperCommand):
     """A command, whose help has what the reference says of it."""
 
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        from textwrap import wrap
+
+        from gitsnap.cli import reference
+
+        found = reference.section(self.name or "")
+        if found is None:
+            super().format_usage(ctx, formatter)
+            return
+        for number, way in enumerate(found.synopsis(self.name or "")):
+            indent = " " * len(f"Usage: {way[0]} ")
+            # The blanks in a part are none at which a line may end.
+            parts = " ".join(part.replace(" ", "\0") for part in way)
+            lines = wrap(
+                parts,
+                formatter.width,
+                initial_indent="       " if number else "Usage: ",
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            formatter.write("\n".join(lines).replace("\0", " ") + "\n")
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         from gitsnap.cli import reference
 

@@ -14,6 +14,8 @@ from importlib import resources
 _EXITS = re.compile(r"(?ms)^Exit codes: (.+?)$(?=\n\n|\n?\Z)")
 _EXAMPLES = re.compile(r"(?ms)^```sh\n(.+?)\n```$")
 _SYNOPSIS = re.compile(r"\A\n*((?:    .*\n)+)")
+# What stands in one pair of brackets, with one pair in it at most, is one part.
+_PART = re.compile(r"\[[^][]*(?:\[[^][]*\][^][]*)*\](?:\.\.\.)?|\S+")
 _AS_FOR = re.compile(r"as for `([a-z-]+)`")
 _LINK = re.compile(r"\[([^]]+)\]\([^)]*\)")
 
@@ -33,11 +35,12 @@ class Section:
     title: str
     body: str
 
-    @property
-    def synopsis(self) -> list[str]:
-        """What people type, as lines."""
+    def synopsis(self, command: str = "") -> list[list[str]]:
+        """What people type, each way of it by its parts: `gitsnap`, `run`, `[--check CMD]...`. Of one command alone."""
         found = _SYNOPSIS.match(self.body)
-        return [line[4:] for line in found[1].splitlines()] if found else []
+        ways = found[1].replace("\n     ", " ").splitlines() if found else []
+        of_another = re.compile(rf"gitsnap (?!{command}\b)[a-z]")
+        return [_PART.findall(way) for way in ways if not (command and of_another.match(way.strip()))]
 
     @property
     def examples(self) -> list[str]:

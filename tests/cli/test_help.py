@@ -79,6 +79,10 @@ def test_the_help_has_what_the_reference_has(name: str) -> None:
     assert section is not None
     shown = command.get_help(type(_TOP)(command, info_name=name, parent=_TOP))
     assert max(map(len, shown.splitlines())) <= 80
+    ways = section.synopsis(name)
+    assert ways
+    usage = " ".join(shown.partition("\n\n")[0].split())
+    assert usage == "Usage: " + " ".join(part for way in ways for part in way)
     assert "Examples:\n" + "\n".join(f"  {line}" for line in section.examples) in shown
     codes = shown.partition("\nExit codes:\n")[2].partition("\n\n")[0]
     assert [int(c) for c in re.findall(r"(?m)^ {2} *(\d+)  ", codes)] == list(section.exits.codes)

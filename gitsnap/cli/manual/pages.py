@@ -46,7 +46,7 @@ class _Writer:
             "gitsnap",
             1,
             self._name("gitsnap", application.help),
-            roff.section("Synopsis", roff.synopsis(opening.synopsis)),
+            roff.section("Synopsis", roff.synopsis(opening.synopsis())),
             roff.section("Description", self._rendered(about)),
             roff.section("Commands", *self._groups()),
             roff.section("Options", self._text(general.pop("Global options").body)),
@@ -61,7 +61,6 @@ class _Writer:
     def command(self, name: str) -> str:
         """The page of a command."""
         found = reference.section(name) or Section(name, "")
-        synopsis = [line for line in found.synopsis if name == "git" or not _of_another(line, name)]
         listed = list(blocks(found.prose))
         tables = [block for block in listed if isinstance(block, Table) and _of_options(block)]
         exits = [roff.tagged(f"`{code}`", said, link=self._link) for code, said in found.exits.codes.items()]
@@ -70,7 +69,7 @@ class _Writer:
             f"gitsnap-{name}",
             1,
             self._name(f"gitsnap-{name}", self._short(name)),
-            roff.section("Synopsis", roff.synopsis(synopsis)),
+            roff.section("Synopsis", roff.synopsis(found.synopsis(name))),
             roff.section("Description", self._rendered([b for b in listed if b not in tables])),
             roff.section("Options", *self._options(name, tables)),
             roff.section("Examples", *_examples(found)),
@@ -155,10 +154,6 @@ def _parts(page: str) -> dict[str, str]:
     """The sections of a page by their headings; what stands before the first has none."""
     opening, *parts = re.split(r"(?m)^## (.+)\n", reference.page(page))
     return {"": opening.partition("\n")[2], **dict(zip(parts[::2], parts[1::2], strict=True))}
-
-
-def _of_another(line: str, name: str) -> bool:
-    return re.match(rf"gitsnap (?!{name}\b)", line) is not None
 
 
 def _of_options(table: Table) -> bool:

@@ -19,8 +19,6 @@ _INLINE = re.compile(
     r"|\*(?P<slanted>[^*]+)\*"
     r"|(?P<anchor><a [^>]*></a>)"
 )
-_COMMAND = re.compile(r"(\S+)(?: +(.*))?")
-_WORD = re.compile(r"\[[^][]*(?:\[[^][]*\][^][]*)*\](?:\.\.\.)?|\S+")
 # What a terminal would show as another sign than the one that is typed.
 _TYPED = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
 _PROSE = {"\\": r"\e", "^": r"\(ha", "~": r"\(ti"}
@@ -50,10 +48,9 @@ def subsection(title: str) -> str:
     return f'.SS "{typed(title)}"\n'
 
 
-def synopsis(lines: Iterable[str]) -> str:
-    """What people type: a line that begins with a blank goes on with the one before it."""
-    entries = "\n".join(lines).replace("\n ", " ").splitlines()
-    return "".join(_usage(*_COMMAND.findall(entry)[0]) for entry in entries)
+def synopsis(ways: Iterable[list[str]]) -> str:
+    """What people type, by the parts that are not to be parted."""
+    return "".join(_usage(*way) for way in ways)
 
 
 def literal(lines: Iterable[str]) -> str:
@@ -107,10 +104,9 @@ def typed(text: str) -> str:
     return _escaped(text, _TYPED)
 
 
-def _usage(command: str, words: str) -> str:
-    # What stands in one pair of brackets is not to be parted, but for several options in it.
-    parts = (_line(typed(part).replace(" ", r"\ ")) for part in _WORD.findall(words))
-    return f".SY {typed(command)}\n{''.join(parts)}.YS\n"
+def _usage(command: str, *parts: str) -> str:
+    lines = (_line(typed(part).replace(" ", r"\ ")) for part in parts)
+    return f".SY {typed(command)}\n{''.join(lines)}.YS\n"
 
 
 def _block(block: Block, link: Link) -> str:
