@@ -127,3 +127,15 @@ def test_what_is_not_there_is_told(app: Path, there: Host) -> None:
     told = push(app, there, check=15)
     assert "Traceback" not in told
     assert len(told.splitlines()) <= 2
+
+
+def test_one_of_many_is_listed(there: Host, app: Path) -> None:
+    """By whatever protocol the server speaks; a password is asked for as for a push."""
+    there.fresh("many")
+    url = there.url("many")
+    run_gitsnap("-C", app, "remote", "add", "many", url, "--installation", "web-1/shop")
+    push(app, there, "many")
+    done = run_gitsnap("fleet", url, "--json", env=there.env)
+    [row] = json.loads(done.stdout)["installations"]
+    assert (row["installation"], row["snapshots"], row["problems"]) == ("web-1/shop", 1, [])
+    assert row["machine"]["directory"] == str(app)
