@@ -56,7 +56,7 @@ def remote(tool: Gitsnap) -> list[Path]:
     there = [tool.base / "there.git", tool.base / "git.git"]
     for path in there:
         subprocess.run(["git", "init", "-q", "--bare", path], check=True)
-    tool.call("remote", "add", "there", there[0])
+    tool.call("remote", "add", "there", there[0], "--secrets", "allow")
     return there
 
 
