@@ -27,7 +27,7 @@ from gitsnap import __version__
 from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.model import Snapshot
+from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.remote import Remote, installation_name, is_local_path
 from gitsnap.core.settings import Settings
 from gitsnap.core.signature import Checked as Signature
@@ -40,6 +40,7 @@ from gitsnap.ops.check.verdict import Verdict
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.process import age
 from gitsnap.ops.process.processes import Polling
+from gitsnap.ops.query.listing import Filter
 from gitsnap.ops.remote import adopt as adoption
 from gitsnap.ops.remote import bundle, pull, push, receive, remotes, sources
 from gitsnap.ops.remote import clone as operation
@@ -121,10 +122,21 @@ class Installation:
             with _writing_down(act):
                 yield found
 
-    def snapshots(self) -> list[Snapshot]:
-        """All snapshots, oldest first."""
+    def snapshots(
+        self,
+        *,
+        kinds: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        since: datetime | None = None,
+        last: int | None = None,
+        upgrade: str | None = None,
+    ) -> list[Snapshot]:
+        """The snapshots, oldest first: those of one of these kinds, with one of these tags, taken at `since` or later,
+        of this upgrade; of those the `last` so many. ValueError for a kind that there is not, NoSuchSnapshotError for
+        such an upgrade."""
+        wanted = Filter(tuple(map(Kind, kinds)), tuple(tags), since, last, upgrade)
         with self.sidecar() as sidecar:
-            return catalog.snapshots(sidecar)
+            return wanted.of(catalog.snapshots(sidecar))
 
     def snapshot(
         self,

@@ -31,6 +31,17 @@ def ordinary_umask() -> Iterator[None]:
     os.umask(old)
 
 
+def test_snapshots_of_a_kind_or_a_tag(installation: Path) -> None:
+    app = gitsnap.open(installation)
+    one, two = app.snapshot("one", tags=["a"]), app.snapshot("two", tags=["b", "c"])
+    assert [s.id for s in app.snapshots(tags=["c", "d"])] == [two.id]
+    assert [s.id for s in app.snapshots(kinds=["manual"], last=1)] == [two.id]
+    assert [s.id for s in app.snapshots(since=one.created)] == [one.id, two.id]
+    assert app.snapshots(kinds=["pre"]) == []
+    with pytest.raises(ValueError, match="other"):
+        app.snapshots(kinds=["other"])
+
+
 @pytest.mark.usefixtures("ordinary_umask")
 def test_single_steps(installation: Path, before: Path) -> None:
     app = gitsnap.open(installation)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.arguments import AFTER_DASHES
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Takes:
@@ -84,3 +88,20 @@ FromInstallation = Annotated[
 Identity = Annotated[
     str | None, typer.Option("--identity", metavar="FILE", help="The key that opens an encrypted bundle.")
 ]
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """What --since says: a moment, or how long ago. UsageError."""
+    from datetime import datetime
+
+    from gitsnap.core.errors import UsageError
+    from gitsnap.core.retention import parse_duration
+
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).astimezone()
+    try:
+        return now - parse_duration(text)
+    except UsageError:
+        raise UsageError(
+            f"--since: '{text}' is not a time", hint="for example: 2025-01-03, 2025-01-03T04:15:00Z, 12h, 7d"
+        ) from None

@@ -20,7 +20,11 @@ _OLD_ID = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})-(
 _NAMED = 5
 
 
-_LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
+_LATEST = re.compile(r"(?:latest|(?=~))(?:~(\d{1,6}))?")
+
+
+# The number that a snapshot has in the order in which they were taken (core.order).
+_HANDLE = re.compile(r"@([1-9]\d{0,17})")
 
 
 def choose(sidecar: Sidecar, selector: str, known: Living | None = None) -> Snapshot:
@@ -48,8 +52,8 @@ def _on_timeline(sidecar: Sidecar, known: Living, selector: str) -> Snapshot | N
 
 
 def resolve(known: list[Snapshot], selector: str) -> Snapshot:
-    """The snapshot that `selector` names: `latest`, `latest~N`, `UPGRADE@pre`, `UPGRADE@post`, an id; or what the one
-    snapshot has whose id or commit begins so, or whose label this is.
+    """The snapshot that `selector` names: `latest`, `latest~N` or `~N`, `@N` by its number, `UPGRADE@pre`,
+    `UPGRADE@post`, an id; or what the one snapshot has whose id or commit begins so, or whose label this is.
 
     What may be the whole id of one that is gone names nothing else. `latest` counts what was asked for and stands: not
     the safety snapshots that rollbacks take, nor what an upgrade made that was rolled back, unless there are no others.
@@ -60,6 +64,8 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     living = known if isinstance(known, Living) else Living(known)
     if match := _LATEST.fullmatch(selector):
         return require_certain(living, _latest(living, int(match[1] or 0)))
+    if match := _HANDLE.fullmatch(selector):
+        return _numbered(living, int(match[1]))
     if "@" in selector and (part := _part_of_upgrade(known, selector)):
         return part
     exact = [s for s in known if selector == s.id]
@@ -81,6 +87,54 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     raise NoSuchSnapshotError(
         f"the snapshot {selector} was removed" if selector in living.gone else f"there is no snapshot '{selector}'",
         hint=_LOOK if known or living.damaged else _BEGIN,
+    )
+
+
+def between(known: Living, words: str) -> tuple[list[Snapshot], dict[str, str]] | None:
+    """The snapshots of a range `A..B`, both with them, in order; and by id, why others in it are left out. None for
+    what has no such form.
+
+    A pin holds, and an upgrade of which one half is outside stays whole: who means one of these has its id.
+    NoSuchSnapshotError where an end is none, or A comes after B.
+    """
+    first, dots, last = words.partition("..")
+    if not (first and dots and last):
+        return None
+    ends = resolve(known, first), resolve(known, last)
+    low, high = (next(n for n, s in enumerate(known) if s.id == end.id) for end in ends)
+    if low > high:
+        raise NoSuchSnapshotError(
+            f"{ends[0].id} was taken after {ends[1].id}", kind="no-such-snapshot", hint=f"the range is {last}..{first}"
+        )
+    within = known[low : high + 1]
+    outside = {s.upgrade for s in (*known[:low], *known[high + 1 :]) if s.upgrade and s.kind in (Kind.PRE, Kind.POST)}
+    left = {s.id: "pinned" for s in within if s.pinned}
+    outside |= {s.upgrade for s in within if s.id in left and s.upgrade}
+    left |= {
+        s.id: "the other half of its upgrade stays"
+        for s in within
+        if s.id not in left and s.upgrade in outside and s.kind in (Kind.PRE, Kind.POST)
+    }
+    return [s for s in within if s.id not in left], left
+
+
+def _numbered(living: Living, number: int) -> Snapshot:
+    """The one that has this number; clones that went on apart may have given it twice."""
+    for name, error in living.damaged:
+        if living.places.get(name) == number:
+            raise lost(name, error)
+    found = [s for s in living if s.sequence == number]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoSuchSnapshotError(
+            f"@{number} is the number of {len(found)} snapshots, {found[-1].id} among them",
+            kind="ambiguous-snapshot",
+            hint=f"name one by its id: {', '.join(s.id for s in found[-_NAMED:])}",
+        )
+    gone = next((name for name, place in living.places.items() if place == number), None)
+    raise NoSuchSnapshotError(
+        f"the snapshot @{number}, {gone}, was removed" if gone else f"there is no snapshot @{number}", hint=_LOOK
     )
 
 

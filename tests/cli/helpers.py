@@ -97,6 +97,7 @@ def list_of(check: Check) -> Check:
 
 SNAPSHOT: dict[str, Check] = {
     "id": an_id,
+    "number": or_null(a_count),
     "commit": hexadecimal(40),
     "tree": hexadecimal(40),
     "created": a_moment,

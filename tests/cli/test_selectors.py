@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind
 from gitsnap.ops.capture.request import Request
-from gitsnap.sidecar import selectors
+from gitsnap.ops.store import retention
+from gitsnap.sidecar import catalog, selectors
 from tests.support.inprocess import Protected
-from tests.support.installation import run_gitsnap
+from tests.support.installation import run_gitsnap, take_snapshot
 
 
 @pytest.fixture
@@ -90,3 +93,79 @@ def test_latest_after_an_upgrade(installation: Path) -> None:
     assert re.search(r"before it: gitsnap -C \S+ rollback \S+-v2@pre\n", done.stderr)
     run_gitsnap("-C", installation, "snapshot", "--label", "later")
     assert "@pre" not in run_gitsnap("-C", installation, "rollback", "latest", "-y").stderr
+
+
+def test_a_number_names_one_for_good(place: Protected) -> None:
+    ids = [take(place, "a"), take(place, "b"), take(place, "c")]
+    assert [chosen(place, f"@{n}") for n in (1, 2, 3)] == ids
+    assert (chosen(place, "~1"), chosen(place, "latest~1")) == (ids[1], ids[1])
+    retention.delete(place.sidecar, [ids[1]], place.settings, now=place.now)
+    assert refusal(place, "@2").message == f"the snapshot @2, {ids[1]}, was removed"
+    fourth = take(place, "d")
+    assert (chosen(place, "@3"), chosen(place, "@4")) == (ids[2], fourth)
+    assert refusal(place, "@5").message == "there is no snapshot @5"
+    for word in ("@", "@0", "@03", "@x", "~", "~x", "latest3"):
+        assert refusal(place, word)
+
+
+def test_a_number_that_two_have_names_both(place: Protected) -> None:
+    take(place, "a"), take(place, "b")
+    known = catalog.snapshots(place.sidecar)
+    known[1] = replace(known[1], sequence=1)
+    with pytest.raises(NoSuchSnapshotError) as caught:
+        selectors.resolve(known, "@1")
+    assert caught.value.kind == "ambiguous-snapshot"
+    assert all(s.id in (caught.value.hint or "") for s in known)
+
+
+def test_a_range_leaves_what_is_pinned_and_halves_of_upgrades(place: Protected) -> None:
+    ids = [take(place, "a"), take(place, "pinned", pin=True)]
+    ids += [take(place, "before", kind=Kind.PRE, upgrade="u1"), take(place, "z"), take(place, "y")]
+    ids += [take(place, "after", kind=Kind.POST, upgrade="u1")]
+    known = catalog.snapshots(place.sidecar)
+    found, left = selectors.between(known, "@1..@5") or ([], {})
+    assert [s.id for s in found] == [ids[0], ids[3], ids[4]]
+    assert left == {ids[1]: "pinned", ids[2]: "the other half of its upgrade stays"}
+    found, left = selectors.between(known, f"@3..{ids[5]}") or ([], {})
+    assert ([s.id for s in found], left) == (ids[2:], {})
+    assert selectors.between(known, ids[0]) is None
+    with pytest.raises(NoSuchSnapshotError, match="was taken after"):
+        selectors.between(known, "@3..@1")
+
+
+def test_delete_asks_about_a_range(installation: Path) -> None:
+    ids = [take_snapshot(installation, "--label", name) for name in "abcd"]
+    refused = run_gitsnap("-C", installation, "delete", "@2..@3", check=2)
+    assert "--yes" in refused.stderr
+    done = run_gitsnap("-C", installation, "delete", "@2..@3", "-y")
+    assert done.stdout == f"deleted {ids[1]}\ndeleted {ids[2]}\n"
+    listed = run_gitsnap("-C", installation, "list").stdout
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["@1", ids[0]], ["@4", ids[3]]]
+
+
+def test_list_shows_what_is_asked_for(installation: Path) -> None:
+    def listed(*words: str) -> list[str]:
+        return [
+            s["id"] for s in json.loads(run_gitsnap("-C", installation, "--json", "list", *words).stdout)["snapshots"]
+        ]
+
+    one = take_snapshot(installation, "--tag", "v1")
+    two = take_snapshot(installation, "--tag", "v2", "--tag", "live")
+    run_gitsnap("-C", installation, "run", "--label", "up", "--", "touch", installation / "new")
+    pre, post = listed("--upgrade", "up")
+    assert listed() == [one, two, pre, post]
+    assert listed("--kind", "manual") == listed("--tag", "v1", "--tag", "live") == [one, two]
+    assert listed("--kind", "pre", "--kind", "post") == [pre, post]
+    assert listed("--last", "1") == [post]
+    assert listed("--kind", "manual", "--last", "1") == [two]
+    assert listed("--since", "1h") == [one, two, pre, post]
+    assert listed("--since", "2999-01-01") == []
+    assert "none of 4 snapshots" in run_gitsnap("-C", installation, "list", "--tag", "none").stderr
+    run_gitsnap("-C", installation, "list", "--kind", "other", check=2)
+    run_gitsnap("-C", installation, "list", "--since", "yesterday", check=2)
+    run_gitsnap("-C", installation, "list", "--upgrade", "none", check=1)
+    run_gitsnap("-C", installation, "delete", one)
+    run_gitsnap("-C", installation, "delete", two)
+    deleted = json.loads(run_gitsnap("-C", installation, "--json", "list", "--deleted", "--tag", "v1").stdout)
+    assert one in str(deleted)
+    assert two not in str(deleted)

@@ -7,8 +7,8 @@ A transcript (transcripts/*.txt) is a list of commands, each with what it shows:
     [exit N]        how the command before ended, where that is not with 0
     % TEXT          a comment
 
-What varies from run to run stands as <TIME>, <AGO>, <DURATION>, <SIZE>, <GROWTH>, <COMMIT>, <SHA256>, <DIR>, <OWNER>,
-<VERSION>.
+What varies from run to run stands as <TIME>, <AGE>, <AGO>, <DURATION>, <SIZE>, <GROWTH>, <COMMIT>, <SHA256>, <DIR>,
+<OWNER>, <VERSION>.
 With GITSNAP_UPDATE_TRANSCRIPTS=1 the files are written anew from what happens: look at the difference, then keep it.
 """
 
@@ -35,8 +35,11 @@ _PROMPT = re.compile(r"(?P<answer>[a-z]*)\$ (?P<command>.*)")
 
 # In this order: what one replaces, no other sees.
 _VARIES = (
+    # What is cut off within an id.
+    (r"\d{4}-\d\d-\d\dT[\d-]*…", "<TIME>…"),
     (r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-[a-z]+)", r"<TIME>\1"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<TIME>"),
+    (r"(?m)^(@\d+ +<TIME>\S* +)(?:\d\d-\d\d \d\d:\d\d +)?\d+[smhd]\b", r"\1<AGE>"),
     (r"(?<=daily )\d{4}-\d\d-\d\d|(?<=newest of )\d{4}-\d\d-\d\d", "<DAY>"),
     (r"just now|\d+ \w+ ago", "<AGO>"),
     (r"\b\d+\.\d s\b", "<DURATION>"),

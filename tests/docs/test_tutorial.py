@@ -23,6 +23,7 @@ _END = "--- end of "
 _TAKES = re.compile(r"gitsnap.* (snapshot|restore|rollback --yes|rollback|undo)\b")
 _VARIES = (
     (r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", "<TIME>"),
+    (r"(?m)^(@\d+ +<TIME>\S* +)\d\d-\d\d \d\d:\d\d +\d+[smh]\b", r"\1<AGE>"),
     (r"(?m)^\d{4}-\d\d-\d\d(?= )", "<DAY>"),
     (r"just now|\d+ \w+ ago", "<AGO>"),
     (r"\b\d+\.\d s\b", "<DURATION>"),

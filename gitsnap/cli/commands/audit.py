@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Takes
-from gitsnap.core.errors import UsageError
+from gitsnap.cli.parameters import Takes, moment
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -32,7 +30,7 @@ def audit(
     from gitsnap.sidecar import integrity
 
     session: Session = context.obj
-    start = _moment(since, session.now) if since is not None else None
+    start = moment(since, session.now) if since is not None else None
     with session.open() as (sidecar, _):
         found = trail.lines(sidecar, start, upgrade)
         if follow:
@@ -60,18 +58,3 @@ def _exact(found: list[dict[str, object]], upgrade: str | None) -> str | None:
     if upgrade is None:
         return None
     return next(str(line["upgrade"]) for line in found if line.get("upgrade"))
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    from gitsnap.core.retention import parse_duration
-
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        pass
-    try:
-        return now - parse_duration(text)
-    except UsageError:
-        raise UsageError(
-            f"--since: '{text}' is not a time", hint="for example: 2025-01-03, 2025-01-03T04:15:00Z, 12h, 7d"
-        ) from None

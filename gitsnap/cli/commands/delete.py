@@ -7,22 +7,60 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import Yes
+from gitsnap.core.errors import StopRequestedError, UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
+    from gitsnap.sidecar.repository import Sidecar
 
 
 @command(group=Group.TIDY_UP, order=20, recorded=True)
-def delete(context: typer.Context, snapshots: Annotated[list[str], typer.Argument(metavar="SNAPSHOT...")]) -> None:
+def delete(
+    context: typer.Context,
+    snapshots: Annotated[
+        list[str], typer.Argument(metavar="SNAPSHOT...", help="A..B is all from A to B, and asked first.")
+    ],
+    yes: Yes = False,
+) -> None:
     """Remove named snapshots. They lie in the bin until a gc."""
     from gitsnap.ops.store import retention
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        gone = retention.delete(sidecar, snapshots, settings, now=session.now)
+        named = _of_ranges(session, sidecar, snapshots, yes=yes)
+        gone = retention.delete(sidecar, named, settings, now=session.now) if named else []
     if session.options.json:
         session.out.document({"deleted": gone})
     else:
         session.out.lines(f"deleted {name}" for name in gone)
+        if not gone:
+            return
         session.out.remark(f"back: {session.out.command('undelete ' + ' '.join(gone))}")
         session.out.remark(f"for good, with their space: {session.out.command('gc')}")
+
+
+def _of_ranges(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) -> list[str]:
+    """The words, ranges as the ids that they stand for, once somebody has said yes to those."""
+    if not any(".." in word for word in words):
+        return words
+    from gitsnap.sidecar import catalog, selectors
+
+    known, named, left, asked = catalog.snapshots(sidecar), [], dict[str, str](), 0
+    for word in words:
+        found = selectors.between(known, word)
+        if found is None:
+            named.append(word)
+        else:
+            named += [s.id for s in found[0]]
+            asked += len(found[0])
+            left |= found[1]
+    if asked and not yes and not session.out.interactive:
+        raise UsageError("a range is asked about first, and there is no terminal to ask on", hint="add --yes")
+    for name, why in left.items():
+        session.out.warn(f"stays: {name}: {why}")
+    if asked and not yes:
+        session.out.lines(named)
+        if not session.out.ask(f"delete {len(named):,} snapshot{'s' * (len(named) != 1)}?"):
+            raise StopRequestedError("nothing was deleted")
+    return list(dict.fromkeys(named))

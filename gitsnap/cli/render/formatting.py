@@ -130,6 +130,21 @@ def when(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def short_when(moment: datetime, now: datetime) -> str:
+    """A moment in the local zone, in eleven columns: day and time, or of another year the day."""
+    form = "%m-%d %H:%M" if abs((now - moment).days) < 300 else "%Y-%m-%d"
+    return moment.astimezone().strftime(form)
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """How old it is in four columns: 5s, 12m, 3h, 40d, 2y."""
+    gone = max(int((now - moment).total_seconds()), 0)
+    for unit, length, most in (("s", 1, 100), ("m", 60, 100), ("h", 3600, 48), ("d", 86400, 1000)):
+        if gone < most * length:
+            return f"{gone // length}{unit}"
+    return f"{gone // (86400 * 365)}y"
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """How long ago, roughly."""
     gone = int((now - moment).total_seconds())

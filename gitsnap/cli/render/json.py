@@ -68,6 +68,7 @@ def snapshot(s: Snapshot) -> Document:
     """One snapshot."""
     return {
         "id": s.id,
+        "number": s.sequence,
         "commit": s.commit,
         "tree": s.tree,
         "created": moment(s.created),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gitsnap.cli.render import formatting
@@ -146,20 +147,44 @@ def incomplete(out: Terminal, problems: Iterable[Problem], what: str) -> None:
         out.warn(f"  {formatting.name(problem.path) or '.'}: {formatting.name(problem.reason)}")
 
 
+# So much of a message tells what a snapshot is about; where there is less room, columns go.
+_TELLING = 16
+
+
 def listing(
-    out: Terminal, snapshots: list[Snapshot], known: Mapping[str, Damage], tagged: Collection[str] = ()
+    out: Terminal,
+    snapshots: list[Snapshot],
+    known: Mapping[str, Damage],
+    tagged: Collection[str] = (),
+    now: datetime | None = None,
 ) -> None:
-    """`list`, oldest first. `tagged` are the ids of those that were signed later."""
+    """`list`, oldest first. `tagged` are the ids of those that were signed later, `now` what their age counts from."""
     if not snapshots:
         out.line(f"no snapshots yet; `{out.command('snapshot')}` takes the first one")
         return
-    wide = max(len(s.id) for s in snapshots)
-    out.line(out.style(f"{'ID':{wide}}  {'FILES':>7}  {'SIZE':>8}  MESSAGE", "bold"))
-    for s in snapshots:
+    now = now or datetime.now(UTC)
+    columns = {
+        "NO": ("<", [f"@{s.sequence}" if s.sequence else "" for s in snapshots]),
+        "ID": ("<", [s.id for s in snapshots]),
+        "TAKEN": ("<", [formatting.short_when(s.created, now) for s in snapshots]),
+        "AGE": (">", [formatting.age(s.created, now) for s in snapshots]),
+        "FILES": (">", [f"{s.files:,}" for s in snapshots]),
+        "SIZE": (">", [formatting.size(s.bytes) for s in snapshots]),
+    }
+    widths = {name: max(map(len, (name, *cells))) for name, (_, cells) in columns.items()}
+    # The age of what was just taken and what was not is of the same width.
+    widths["AGE"] = max(widths["AGE"], 4)
+    for least in ("FILES", "TAKEN"):
+        if out.width is not None and out.width - sum(widths.values()) - 2 * len(widths) < _TELLING:
+            del widths[least]
+    room = None if out.width is None else out.width - sum(widths.values()) - 2 * len(widths)
+    out.line(
+        out.style("".join(f"{name:{columns[name][0]}{wide}}  " for name, wide in widths.items()) + "MESSAGE", "bold")
+    )
+    for at, s in enumerate(snapshots):
         signed = _signed(s, s.id in tagged, key=out.verbose)
         marks = "".join(f"[{mark}] " for mark in (*_marks(s, known.get(s.id)), *signed))
-        room = out.width - wide - 21 if out.width else None
-        row = f"{s.id:{wide}}  {s.files:>7,}  {formatting.size(s.bytes):>8}  "
+        row = "".join(f"{columns[name][1][at]:{columns[name][0]}{wide}}  " for name, wide in widths.items())
         out.line(row + formatting.clip(marks + out.told(s.message.partition("\n")[0]), room))
 
 
