@@ -85,3 +85,26 @@ def test_everything_comes_back_of_an_encrypted_folder(app: Path, tmp_path: Path,
 def test_what_cannot_be_is_refused(app: Path, tmp_path: Path, words: str) -> None:
     run_gitsnap("-C", app, "remote", "add", "usb", *words.split(), cwd=tmp_path, check=2)
     assert not json.loads(run_gitsnap("-C", app, "--json", "remote", "list").stdout)["remotes"]
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_for_other_recipients_all_of_it_goes_at_once_and_what_is_plain_is_named(app: Path, tmp_path: Path) -> None:
+    subprocess.run(["age-keygen", "-o", tmp_path / "key"], check=True, capture_output=True)
+    to = subprocess.run(["age-keygen", "-y", tmp_path / "key"], capture_output=True, text=True).stdout.strip()
+    run_gitsnap("-C", app, "remote", "add", "u", "bundles:disk", cwd=tmp_path)
+    run_gitsnap("-C", app, "push")
+    run_gitsnap("-C", app, "remote", "remove", "u")
+    run_gitsnap("-C", app, "remote", "add", "u", "bundles:disk", "--to", to, cwd=tmp_path)
+    done = run_gitsnap("-C", app, "push")
+    assert names(tmp_path) == ["000001-000001-full.bundle", "000002-000001-full.bundle.age"]
+    assert "1 snapshot at" in done.stderr
+    assert "000001-000001-full.bundle there is not encrypted" in done.stderr
+    assert "has everything: 1 snapshot" in run_gitsnap("-C", app, "push").stderr
+
+
+def test_what_is_known_of_a_folder_goes_with_its_remote(app: Path, tmp_path: Path) -> None:
+    for whole in (1, 2):
+        run_gitsnap("-C", app, "remote", "add", "u", "bundles:disk", cwd=tmp_path)
+        assert "1 snapshot at" in run_gitsnap("-C", app, "push").stderr
+        assert len(names(tmp_path)) == whole
+        run_gitsnap("-C", app, "remote", "remove", "u")

@@ -165,6 +165,28 @@ def test_an_encrypted_chain_and_one_that_is_to_be(place: Protected, disk: Path) 
     assert all(each.ok and each.complete for each in bundle.verify(bundle_folder.chain(str(disk)), str(key)))
 
 
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_a_bundle_for_others_counts_for_nobody_else(place: Protected, disk: Path) -> None:
+    to = []
+    for name in ("one", "two"):
+        subprocess.run(["age-keygen", "-o", disk.parent / name], check=True, capture_output=True)
+        said = subprocess.run(["age-keygen", "-y", disk.parent / name], check=True, capture_output=True, text=True)
+        to.append(said.stdout.strip())
+    take(place, "1")
+    for keys, last in (
+        ([], "000001-000001-full.bundle"),
+        ([to[0]], "000002-000001-full.bundle.age"),
+        ([to[0]], "000002-000001-full.bundle.age"),
+        (to, "000003-000001-full.bundle.age"),
+        (to[::-1], "000003-000001-full.bundle.age"),
+        ([to[1]], "000004-000001-full.bundle.age"),
+    ):
+        done = push(place, disk, recipients=age.recipients(keys, []))
+        assert names(disk)[-1] == last
+        assert done.refs
+        assert done.plain == (names(disk)[:1] if keys else [])
+
+
 def test_a_purge_is_sent_anew(place: Protected, disk: Path) -> None:
     from gitsnap.ops.store import purge
 

@@ -60,6 +60,7 @@ def pushed(done: Pushed) -> Document:
         "timeline": done.timeline,
         "audit": done.audit or None,
         "secrets": secrets(done.inspected, done.allowed),
+        "not_encrypted": done.plain,
         "duration": round(done.duration, 3),
     }
 

@@ -65,6 +65,8 @@ def pushed(out: Terminal, done: Pushed) -> None:
     if done.audit:
         out.warn(f"warning: {done.audit}")
     secrets(out, done.inspected, done.allowed)
+    for name in done.plain:
+        out.warn(f"{name} there is not encrypted; what is in it stays readable for as long as it is there")
     if done.dry_run:
         out.remark(f"{where} would get {formatting.many(done.objects, 'object')}")
     elif done.refs:

@@ -36,12 +36,15 @@ _STATE = (refs.SNAPSHOTS, refs.PINS, refs.UPGRADES, refs.ROLLBACKS, refs.TIMELIN
 @dataclass(slots=True)
 class FolderPush:
     """What a push into a folder did: the bundle that it wrote (None: there was nothing new), and the files of cycles
-    that it removed. `pending` are the snapshots that would go, where it was only asked."""
+    that it removed. `pending` are the snapshots that would go, where it was only asked, `refs` what the last bundle
+    there has; `plain` are files that are not encrypted where these are."""
 
     folder: str
     written: Bundled | None = None
     removed: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    refs: Mapping[str, str] = field(default_factory=dict)
+    plain: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,7 +71,7 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
     done = FolderPush(folder)
     with locks.hold(sidecar.own("bundles.lock"), exclusive=True, wait=settings.lock_wait):
         sizes = look(folder)
-        last = _last(sidecar, folder, sizes)
+        last = _last(sidecar, folder, sizes, options.recipients)
         place, wanted = _next(sidecar, sizes, last, options)
         if wanted is not None and not options.dry_run:
             file = os.path.join(folder, place.name)
@@ -76,7 +79,8 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
                 sidecar, file, wanted, settings, now=options.now, observer=options.observer
             )
             _sum(sidecar, folder, place.name, made.sha256)
-            bundles_written.save(sidecar, folder, Last(place.name, made.size, made.label.name, made.heading.refs))
+            last = Last(place.name, made.size, made.label.name, made.heading.refs, _words(options.recipients))
+            bundles_written.save(sidecar, folder, last)
             sizes[place] = made.size
         if wanted is not None and options.dry_run:
             done.pending = [
@@ -89,6 +93,9 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
                 done.removed.append(gone.name)
             if done.removed:
                 _sum(sidecar, folder)
+        if options.recipients:
+            done.plain = [p.name for p in sorted(sizes) if not p.encrypted and p.name not in done.removed]
+        done.refs = last.refs if last is not None else {}
     return done
 
 
@@ -116,13 +123,17 @@ def chain(folder: str) -> list[str]:
     return [os.path.join(folder, p.name) for p in last]
 
 
-def _last(sidecar: Sidecar, folder: str, sizes: Mapping[Place, int]) -> Last | None:
-    """The bundle that the next one can build on: the last one there, if it is as we wrote it."""
+def _words(to: Recipients) -> tuple[str, ...]:
+    return (*sorted(to.keys), *sorted(to.files))
+
+
+def _last(sidecar: Sidecar, folder: str, sizes: Mapping[Place, int], to: Recipients) -> Last | None:
+    """The bundle that the next one can build on: the last one there, if it is as we wrote it and for the same ones."""
     last = bundles_written.load(sidecar, folder)
     place = max(sizes, default=None)
     if last is None or place is None or place.name != last.file or sizes[place] != last.size:
         return None
-    return last
+    return last if tuple(last.recipients) == _words(to) else None
 
 
 def _next(

@@ -61,7 +61,8 @@ class Pushed:
     `removed` over there. `held_back` are snapshots that stay away, with why. `there` is how many are over there now,
     `timeline` what became of it: `pushed`, `unchanged`, or why it was refused. `audit` says
     why the audit log did not go (empty: it did, or is there). `inspected` is what was looked through for secrets, of
-    which those `allowed` went since somebody said so."""
+    which those `allowed` went since somebody said so. `plain` are bundles there that are not
+    encrypted, though what goes now is."""
 
     remote: str
     url: str
@@ -75,6 +76,7 @@ class Pushed:
     there: int = 0
     timeline: str = "unchanged"
     audit: str = ""
+    plain: list[str] = field(default_factory=list)
     duration: float = 0.0
     inspected: Inspected = field(default_factory=Inspected)
     allowed: list[Allowed] = field(default_factory=list)
@@ -163,12 +165,12 @@ def _into_folder(
         done.inspected, done.allowed = made.inspected, made.permitted
         if made.permitted:
             _remember(sidecar, remote, made.permitted)
-        seen.refs = {ref: oid for ref, oid in made.heading.refs.items() if ref != "HEAD"}
         done.refs, done.bytes = len(made.heading.refs), made.size
         done.snapshots, done.timeline = [s.id for s in made.snapshots], "pushed"
     elif options.dry_run:
         done.snapshots = list(result.pending)
-    done.removed = result.removed
+    seen.refs = {ref: oid for ref, oid in result.refs.items() if ref != "HEAD"}
+    done.removed, done.plain = result.removed, result.plain
     done.there = len(outgoing.snapshots_there(seen.refs, remote.layout))
     seen.problem, seen.when = "", options.now
 

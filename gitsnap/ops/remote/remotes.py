@@ -18,7 +18,7 @@ from gitsnap.ops.remote.push import require_elsewhere
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import allowed_secrets, remote_seen
+from gitsnap.sidecar.state import allowed_secrets, bundles_written, remote_seen
 from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 # What stands for the name of this machine and that of the directory.
@@ -83,6 +83,8 @@ def remove(sidecar: Sidecar, name: str, settings: Settings) -> Remote:
     configuration.change_remote(sidecar, name, None, settings.lock_wait)
     remote_seen.forget(sidecar, name)
     allowed_secrets.forget(sidecar, name)
+    if found.bundles is not None:
+        bundles_written.forget(sidecar, found.bundles)
     return found
 
 

@@ -6,7 +6,7 @@ Lose it, and the next bundle in a folder is a whole one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -18,19 +18,22 @@ _FILE = "bundles.json"
 
 
 class Last(NamedTuple):
-    """The last bundle in a folder: its file's name and size in bytes, the bundle's own name, and the refs in it."""
+    """The last bundle in a folder: its file's name and size in bytes, the bundle's own name, the refs in it, and for
+    whom it is encrypted (none: it is not)."""
 
     file: str
     size: int
     name: str
     refs: Mapping[str, str]
+    recipients: Sequence[str] = ()
 
 
 def load(sidecar: Sidecar, folder: str) -> Last | None:
     """What was written into `folder` (absolute) last; None where that is not known."""
     with suppress(IntegrityError, ValueError, KeyError, TypeError, AttributeError):
         found: Any = _all(sidecar)[folder]
-        return Last(str(found["file"]), int(found["size"]), str(found["name"]), {**found["refs"]})
+        to = tuple(map(str, found.get("recipients", ())))
+        return Last(str(found["file"]), int(found["size"]), str(found["name"]), {**found["refs"]}, to)
     return None
 
 
@@ -39,8 +42,16 @@ def save(sidecar: Sidecar, folder: str, last: Last) -> None:
     found: dict[str, object] = {}
     with suppress(IntegrityError, ValueError, TypeError):
         found = _all(sidecar)
-    found[folder] = {"file": last.file, "size": last.size, "name": last.name, "refs": {**last.refs}}
+    found[folder] = last._asdict() | {"refs": {**last.refs}}
     files.replace(sidecar.own(_FILE), json.dumps(found, indent=1).encode(), sidecar.scratch)
+
+
+def forget(sidecar: Sidecar, folder: str) -> None:
+    """Nothing goes to `folder` any more; who adds it anew gets a whole one."""
+    with suppress(IntegrityError, ValueError, TypeError):
+        found = _all(sidecar)
+        if found.pop(folder, None) is not None:
+            files.replace(sidecar.own(_FILE), json.dumps(found, indent=1).encode(), sidecar.scratch)
 
 
 def _all(sidecar: Sidecar) -> dict[str, object]:

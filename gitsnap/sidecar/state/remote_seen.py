@@ -38,10 +38,11 @@ class Seen:
     audited: int = 0
     local: str = ""
     machine: str = ""
+    recipients: tuple[str, ...] = ()
 
 
 def load(sidecar: Sidecar, remote: Remote) -> Seen:
-    """What is known of a remote; nothing of one that had another URL then."""
+    """What is known of a remote; nothing of one that had another URL then, or was for other recipients."""
     import json
 
     try:
@@ -59,10 +60,11 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             int(row["audited"]),
             str(row["local"]),
             str(row.get("machine", "")),
+            tuple(map(str, row.get("recipients", ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Seen(remote.url)
-    return found if found.url == remote.url else Seen(remote.url)
+    return found if (found.url, found.recipients) == (remote.url, remote.recipients) else Seen(remote.url)
 
 
 def _values(row: dict[str, str]) -> dict[str, str]:
@@ -73,7 +75,7 @@ def save(sidecar: Sidecar, remote: Remote, seen: Seen) -> None:
     """Write it down. No reason to fail, ever."""
     import json
 
-    row = asdict(seen) | {"url": remote.url}
+    row = asdict(seen) | {"url": remote.url, "recipients": remote.recipients}
     row |= {k: row[k].isoformat() if row[k] else None for k in ("when", "tried")}
     with suppress(OSError):
         os.makedirs(sidecar.own(_FOLDER), mode=0o700, exist_ok=True)
