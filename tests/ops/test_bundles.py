@@ -405,6 +405,19 @@ def test_keys_of_ssh_are_recipients(place: Protected, top: Path, sort: str) -> N
 
 
 @with_age
+@pytest.mark.parametrize(
+    "text", [None, b"no key\n", b"", b"# a comment\n", b"AGE-SECRET-KEY-1ABC\n", b"\0\1", b"age-encryption.org/v1\n"]
+)
+def test_what_is_no_identity_is_told_of_that_file(place: Protected, top: Path, key: Path, text: bytes | None) -> None:
+    take(place, "1")
+    create(place, top / "b.age", recipients=recipient(key))
+    (top / "none").write_bytes((top / "b.age").read_bytes() if text is None else text)
+    with pytest.raises(UsageError, match=r"none is no identity") as told:
+        look(top / "b.age", identity=top / "none")
+    assert "age-keygen" in (told.value.hint or "")
+
+
+@with_age
 def test_the_wrong_identity_and_damage_are_told_apart(place: Protected, top: Path, key: Path) -> None:
     take(place, "1")
     create(place, top / "b.age", recipients=recipient(key))

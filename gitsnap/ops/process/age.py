@@ -20,6 +20,8 @@ from gitsnap.sidecar.git import stock_git
 _RECIPIENT = re.compile(r"age1[0-9a-z]+|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]+=*(?: [^\n]*)?")
 # What age adds to the 64 KiB that it encrypts at a time, and before the first of them (age-encryption.org/v1).
 _CHUNK, _TAG, _NONCE = 1 << 16, 16, 16
+_IDENTITY = "a file that age-keygen wrote, or a private key of ssh"
+_BAD_IDENTITY = ("reading ", "identity file ", "failed to decrypt identity file: failed to read header")
 
 
 @dataclass(slots=True, frozen=True)
@@ -84,12 +86,13 @@ def decrypting(path: str, identity: str, installation: str | None = None) -> Ite
     """What the age file at `path` holds, by a function that gives up to so many bytes, b"" at the end.
 
     `identity` is a file with a key of age's or of ssh's. What was given is authentic; that it was all of it is certain
-    when b"" came. Raises GitsnapError where age is missing or the identity does not fit, IntegrityError for damage.
+    when b"" came. Raises UsageError for what is no identity, GitsnapError where age is missing or the identity does not
+    fit, IntegrityError for damage.
     """
     if not os.path.isfile(identity):
-        raise UsageError(
-            f"there is no identity at {identity}", path=identity, hint="a file that age-keygen wrote, or a key of ssh"
-        )
+        raise UsageError(f"there is no identity at {identity}", path=identity, hint=_IDENTITY)
+    if not os.access(identity, os.R_OK):
+        raise UsageError(f"the identity {identity} cannot be read: {os.strerror(errno.EACCES)}", path=identity)
     words = ["--decrypt", "-i", os.path.abspath(identity)]
     with open(path, "rb") as file, _age(words, installation, stdin=file.fileno(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -98,7 +101,7 @@ def decrypting(path: str, identity: str, installation: str | None = None) -> Ite
         def read(most: int) -> bytes:
             data = take(most)
             if not data and process.wait():
-                raise _failed(process)
+                raise _failed(process, identity)
             return data
 
         yield read
@@ -133,7 +136,7 @@ def _age(words: list[str], installation: str | None, *, stdin: int, stdout: int)
         process.wait()
 
 
-def _failed(process: subprocess.Popen[bytes]) -> GitsnapError | OSError:
+def _failed(process: subprocess.Popen[bytes], identity: str = "") -> GitsnapError | OSError:
     assert process.stderr is not None
     said = process.stderr.read().decode("utf-8", "replace")
     process.wait()
@@ -143,6 +146,9 @@ def _failed(process: subprocess.Popen[bytes]) -> GitsnapError | OSError:
         (line.removeprefix("age: error: ") for line in said.splitlines() if line.startswith("age: error:")), said
     )
     words = words.strip() or f"it ended with {process.returncode}"
+    # By the file age says it of: its other words for a bad key are those for a bad file.
+    if identity and words.startswith(_BAD_IDENTITY):
+        return UsageError(f"{identity} is no identity", path=identity, hint=_IDENTITY)
     if "no identity matched" in words:
         return GitsnapError(
             "none of the keys in that identity opens it", kind="wrong-identity", hint="it was encrypted to another key"
