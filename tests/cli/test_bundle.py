@@ -117,3 +117,18 @@ def test_encrypted_and_recovered_by_age_and_git_alone(app: Path, tmp_path: Path)
         "none of the keys"
         in run_gitsnap("bundle", "verify", "b.age", "--identity", other, cwd=tmp_path, check=1).stderr
     )
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_the_next_one_is_encrypted_as_well_and_a_plain_one_says_so(app: Path, tmp_path: Path) -> None:
+    subprocess.run(["age-keygen", "-o", tmp_path / "key"], check=True, capture_output=True)
+    to = subprocess.run(["age-keygen", "-y", tmp_path / "key"], capture_output=True, text=True).stdout.strip()
+    (tmp_path / "for").write_text(to)
+    done = run_gitsnap(
+        "-C", app, "bundle", "create", tmp_path / "a.age", "--to", to, "--recipients-file", tmp_path / "for"
+    )
+    assert f" --to {to} --recipients-file {tmp_path}/for\n" in done.stderr
+    assert "not encrypted" not in done.stdout
+    done = run_gitsnap("-C", app, "bundle", "create", tmp_path / "b")
+    assert ", not encrypted" in done.stdout
+    assert "--to" not in done.stderr

@@ -88,7 +88,9 @@ def _create(
     if session.options.json:
         session.out.document(render.made_document(made))
     else:
-        render.made(session.out, made)
+        to = [word for key in keys for word in ("--to", key)]
+        to += [word for path in paths for word in ("--recipients-file", path)]
+        render.made(session.out, made, to)
 
 
 def _verify(session: Session, paths: list[str], identity: str | None) -> None:

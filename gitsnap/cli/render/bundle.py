@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting, json_remote, json_store, remote, text
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from gitsnap.ops.remote.bundle_check import Checked
 
 
-def made(out: Terminal, found: Bundled) -> None:
-    """`bundle create`."""
+def made(out: Terminal, found: Bundled, to: Sequence[str] = ()) -> None:
+    """`bundle create`; the next one goes `to` the same, which are words to type."""
     count = formatting.many(len(found.snapshots), "snapshot")
-    how = ", encrypted" if found.encrypted else ""
+    how = ", encrypted" if found.encrypted else ", not encrypted"
     remote.secrets(out, found.inspected, ())
     if found.file is None:
         out.remark(f"bundled {count}{how}")
@@ -29,7 +29,8 @@ def made(out: Terminal, found: Bundled) -> None:
     if found.label.since is not None:
         out.line(f"  builds on a bundle with {found.label.since}")
     out.line(f"  sha256 {found.sha256}")
-    out.remark(f"what comes later: {out.command(f'bundle create FILE --since {found.label.newest}')}")
+    later = " ".join(["bundle create FILE --since", str(found.label.newest), *map(shlex.quote, to)])
+    out.remark(f"what comes later: {out.command(later)}")
 
 
 def looked(out: Terminal, found: Iterable[Looked]) -> None:
