@@ -13,9 +13,10 @@ EDITABLE := --config-settings editable_mode=compat -e
 COMPILED = $(BIN)/python -m compileall -q gitsnap
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
+VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check upgrades bench bench-full lint format man clean
+.PHONY: help demo test quick torture check upgrades bench bench-full lint format man dist zipapp deb pinned release clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +64,23 @@ man: $(VENV)/.installed ## The manual pages, from docs/reference and the parser,
 	@rm -rf build/man
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} \
 		$(BIN)/python -m gitsnap.cli.manual.write build/man
+
+dist: $(VENV)/.installed-dev ## Source distribution and wheel, the same bytes wherever they are built, in dist/
+	@$(BIN)/python -m packages.dist dist
+
+zipapp: dist ## gitsnap and all that it needs as one file, for this Python and this kind of machine, in dist/
+	@$(BIN)/python -m packages.onefile dist
+
+deb: dist ## Debian packages, gitsnap and gitsnap-apt, for this Python and this architecture, in dist/
+	@$(BIN)/python -m packages.deb dist
+
+release: ## Check, build all of it, and write the CHANGELOG's section: make VERSION=1.2.3 release; uploads nothing
+	@$(MAKE) --no-print-directory $(VENV)/.installed-dev && $(PIP) $(EDITABLE) '.[dev,release]'
+	@$(BIN)/python -m packages.release '$(VERSION)'
+
+pinned: ## The newest versions of what the zipapp and the Debian package ship, with digests; needs uv
+	@uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command 'make pinned' pyproject.toml -o packages/pinned.txt
 
 clean: ## Remove .venv, caches and build products
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+try:
+    from gitsnap._version import __version__ as __version__
+except ImportError:
+    # A checkout that was never built.
+    __version__ = "0+unknown"
 
 if TYPE_CHECKING:
     from gitsnap.api import (

@@ -351,9 +351,10 @@ def _events(session: Session, target: str | None) -> Tell:
 
 
 def _watcher(root: str, store: str, pre: str, *, of_several: bool = False) -> Watched:
+    from gitsnap.ops.process import ourselves
     from gitsnap.ops.upgrade.run import Watched
 
-    words = (sys.executable, "-m", "gitsnap", "-C", root, "--store", store, "-q", "verify", "--beside", pre)
+    words = (*ourselves.command(), "-C", root, "--store", store, "-q", "verify", "--beside", pre)
     return Watched(pre, words, root if of_several else "")
 
 

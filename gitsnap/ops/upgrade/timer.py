@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core import units
 from gitsnap.core.errors import GitsnapError
+from gitsnap.ops.process import ourselves
 
 _PATIENCE = 60.0
 
@@ -43,7 +43,7 @@ class Timer:
 
     def install(self) -> None:
         """Write both units and have the timer started, now and at each boot. TimerError; nothing is left then."""
-        command = [sys.executable, "-m", "gitsnap", "-C", self.installation, "--store", self.store, "-q", "recover"]
+        command = [*ourselves.command(), "-C", self.installation, "--store", self.store, "-q", "recover"]
         # What the checks were tried with.
         variables = {name: self.environ[name] for name in ("PATH", "PYTHONPATH") if self.environ.get(name)}
         texts = {
