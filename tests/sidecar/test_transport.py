@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -124,6 +127,21 @@ def test_what_an_ssh_says_is_told(top: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(RemoteError) as error:
         refs_at("host:there.git")
     assert error.value.kind == "remote-unreachable"
+
+
+def test_a_server_of_files_takes_nothing(top: Path) -> None:
+    subprocess.run(["git", "--git-dir", str(top / "there.git"), "update-server-info"], check=True)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(top))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        target = Target(f"http://127.0.0.1:{server.server_address[1]}/there.git", "/nowhere", 60.0)
+        try:
+            with pytest.raises(RemoteError, match="speaks no protocol of git"):
+                pack_exchange.send(target, lambda _: {"refs/heads/new": "1" * 40}, lambda: (0, iter(())), atomic=False)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_who_is_silent_is_not_waited_for(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:

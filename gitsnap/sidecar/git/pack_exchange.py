@@ -12,6 +12,7 @@ from dulwich.pack import UnpackedObject
 from dulwich.refs import Ref
 
 from gitsnap.core.errors import IntegrityError, RemoteError
+from gitsnap.core.remote import shown
 from gitsnap.sidecar.git import commits, notes, transport
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.transport import Target
@@ -47,7 +48,15 @@ def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> d
         return records()
 
     def do(client: GitClient, path: bytes) -> dict[bytes, str | None]:
-        done = client.send_pack(path, update, generate, progress=target.listen, atomic=atomic)
+        def with_refs(old: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
+            # dulwich asks only later, and ends with a NotImplementedError.
+            if getattr(client, "dumb", False):
+                raise RemoteError(
+                    f"{shown(target.url)} serves files at most, and speaks no protocol of git", kind="remote-refused"
+                )
+            return update(old)
+
+        done = client.send_pack(path, with_refs, generate, progress=target.listen, atomic=atomic)
         return done.ref_status or {}
 
     try:
