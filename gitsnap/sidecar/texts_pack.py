@@ -127,7 +127,7 @@ class TextsPack:
         if self._old is None:
             return 0
         with suppress(OSError):
-            return self._old.data.end + os.stat(self._old.path[:-5] + ".idx").st_size
+            return sum(os.stat(self._old.path[:-5] + suffix).st_size for suffix in (".pack", ".idx"))
         return 0
 
     def settle(self) -> None:
