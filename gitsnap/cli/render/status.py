@@ -222,7 +222,12 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
     if result.pending is not None:
         rows = [("Bring it to its end", "recover"), ("Take it back", "recover --revert")]
     elif result.waiting is not None:
-        rows = [("Keep it", "keep")] + [("Go on with it", "recover")] * (result.waiting.process is None)
+        late = result.waiting.confirm_left == 0
+        rows = [] if late else [("Keep it", "keep")]
+        if result.waiting.process is None:
+            rows.append(("Bring it back" if late else "Go on with it", "recover"))
+        # Whoever sees to it brings it back at this moment; after that it can be had again.
+        rows = rows or [("See what becomes of it", "status")]
     elif result.service_stopped:
         rows = [("Start the service", "recover")]
     elif result.latest is None:

@@ -223,6 +223,12 @@ def cut_short(out: Terminal, found: CutShort) -> None:
     elif found.exit_code is not None:
         out.warn(f"its command had ended with {found.exit_code}")
     if found.wait is not None and not found.half_way:
+        if found.late:
+            out.warn(f"nobody said keep within {told(found.wait.confirm)}")
+        if not found.can_be_kept:
+            when = ", once the command is over" if found.running is not None else ""
+            out.warn(f"  to bring the directory back{when}: {out.command('recover')}")
+            return
         out.warn(f"  to go on as it was asked for: {out.command('recover')}")
         out.warn(f"  to keep what is here:         {out.command('keep')}")
         return

@@ -15,13 +15,14 @@ from gitsnap.core.deadline import Reading
 from gitsnap.core.errors import GitsnapError, LockedError, PendingRecoveryError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.upgrade import Outcome, Stored, UpgradePhase, upgrades
-from gitsnap.ops.process import processes
+from gitsnap.ops.process import clocks, processes
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
 from gitsnap.sidecar.state.upgrade_record import Members, UpgradeRecord, Wait
 
 UNDECIDED = (UpgradePhase.SOAK, UpgradePhase.CONFIRM)
+GOES_BACK = (UpgradePhase.ROLLBACK, UpgradePhase.ROLLBACK_FAILED)
 _MOVED = "the sidecar does not lie where the upgrade was run: its checks are not run from there"
 _NOTHING_DONE = (UpgradePhase.SNAPSHOT, UpgradePhase.READY)
 
@@ -33,7 +34,7 @@ class WatchedError(LockedError):
 @dataclass(slots=True, frozen=True)
 class CutShort:
     """An upgrade that was killed, or could not be rolled back. `running` is the command's process if it lives on,
-    `half_way` tells that its rollback has to be settled by `recover` first."""
+    `half_way` tells that its rollback has to be settled by `recover` first, `late` that nobody said keep in time."""
 
     upgrade: str
     command: str
@@ -46,6 +47,12 @@ class CutShort:
     wait: Wait | None = None
     # The directories that it was over, where that were several.
     directories: tuple[str, ...] = ()
+    late: bool = False
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether `keep` would keep it, as it waits for that (ops.upgrade.keep)."""
+        return self.wait is not None and self.running is None and not self.late and self.stage not in GOES_BACK
 
 
 @dataclass(slots=True, frozen=True)
@@ -139,9 +146,17 @@ def needed(sidecar: Sidecar) -> str | None:
 
 
 def require_decided(sidecar: Sidecar) -> None:
-    """LockedError where somebody waits for what becomes of an upgrade, and would not know that it was taken away."""
+    """LockedError where somebody waits for what becomes of an upgrade, and would not know that it was taken away; and
+    where the command of one that was killed still runs, and would write to what was brought back."""
     known = upgrade_record.load(sidecar) if sidecar.upgrading else None
-    if known is None or known.wait is None or known.stage not in UNDECIDED or not processes.alive(known.runner):
+    if known is None:
+        return
+    if not processes.alive(known.runner):
+        # A command may go back itself.
+        if known.child is not None and not processes.is_below(known.child.pid):
+            _require_ended(known)
+        return
+    if known.wait is None or known.stage not in UNDECIDED:
         return
     raise LockedError(
         f"process {known.runner.pid} watches over the upgrade {known.upgrade}, of which nothing is decided yet; "
@@ -170,12 +185,7 @@ def take_over(sidecar: Sidecar, lock_wait: float) -> UpgradeRecord | None:
                     f"process {known.runner.pid} sees to the upgrade {known.upgrade}", hint="gitsnap status"
                 )
             return None
-        if known.child is not None and processes.alive(known.child):
-            raise LockedError(
-                f"the command of the upgrade {known.upgrade} still runs, as process {known.child.pid}; "
-                "nothing was touched",
-                hint="wait for it or end it first",
-            )
+        _require_ended(known)
         # A record that others can write is nobody's command line.
         if not upgrade_record.is_private(sidecar) or known.wait.where != upgrade_record.here(sidecar):
             unproved = known.wait.checks and known.stage is not UpgradePhase.CONFIRM and not known.wait.kept
@@ -186,6 +196,28 @@ def take_over(sidecar: Sidecar, lock_wait: float) -> UpgradeRecord | None:
 
     upgrade_record.decide(sidecar, lock_wait, change)
     return taken[0] if taken else None
+
+
+def running(known: UpgradeRecord) -> int | None:
+    """The number of the command's process, while that runs."""
+    return known.child.pid if known.child is not None and processes.alive(known.child) else None
+
+
+def is_late(known: UpgradeRecord, now: Reading) -> bool:
+    """Whether somebody had to say keep, and has not in time."""
+    wait = known.wait
+    if wait is None or not wait.confirm or wait.kept or wait.term is None:
+        return False
+    return wait.term.passed(now) >= wait.confirm
+
+
+def _require_ended(known: UpgradeRecord) -> None:
+    process = running(known)
+    if process is not None:
+        raise LockedError(
+            f"the command of the upgrade {known.upgrade} still runs, as process {process}; nothing was touched",
+            hint="wait for it or end it first",
+        )
 
 
 def go_back(sidecar: Sidecar, problem: str, lock_wait: float) -> bool:
@@ -299,11 +331,20 @@ def look(sidecar: Sidecar) -> CutShort | None:
             stage, problem = UpgradePhase.ROLLBACK_FAILED, mine.failure
     if mine is not None and known.wait is None and not known.members and _settled(mine, living, stage):
         return None
-    running = known.child.pid if known.child and processes.alive(known.child) else None
     half_way = sidecar.pending is not None and not sidecar.busy
     roots = tuple(root for root, _ in known.members)
     return CutShort(
-        known.upgrade, known.command, stage, mine, known.exit_code, problem, running, half_way, known.wait, roots
+        known.upgrade,
+        known.command,
+        stage,
+        mine,
+        known.exit_code,
+        problem,
+        running(known),
+        half_way,
+        known.wait,
+        roots,
+        is_late(known, clocks.read()),
     )
 
 

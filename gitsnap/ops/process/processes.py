@@ -147,6 +147,11 @@ def alive(process: Process) -> bool:
     return identify(process.pid) == process
 
 
+def is_below(pid: int) -> bool:
+    """Whether this process is that one, or descends from it."""
+    return pid in _lineage()
+
+
 def adopt_orphans() -> None:
     """From now on, descendants whose parents end become children of this process, so that none gets out of sight."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -233,16 +238,22 @@ def with_variables(**values: str) -> list[int]:
     """The processes that were started with all of these in their environment, as far as that may be seen; not this one,
     nor those that it descends from."""
     wanted, found = {os.fsencode(f"{name}={value}") for name, value in values.items()}, []
-    mine, above = set(), os.getpid()
-    while above and above not in mine and (fields := _stat(above)) is not None:
-        mine.add(above)
-        above = int(fields[1])
+    mine = _lineage()
     for entry in os.listdir("/proc"):
         if entry.isdecimal() and int(entry) not in mine:
             with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
                 if wanted <= set(file.read().split(b"\0")):
                     found.append(int(entry))
     return found
+
+
+def _lineage() -> set[int]:
+    """This process, and those that it descends from."""
+    mine, above = set(), os.getpid()
+    while above and above not in mine and (fields := _stat(above)) is not None:
+        mine.add(above)
+        above = int(fields[1])
+    return mine
 
 
 def send(pid: int, number: int) -> None:

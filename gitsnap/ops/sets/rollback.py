@@ -11,6 +11,7 @@ from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.plan import Action
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, part_of, upgrades
 from gitsnap.installation import root as directory
+from gitsnap.ops.live import upgrading
 from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
@@ -107,6 +108,7 @@ def undo(
 
 def _require_settled(members: Sequence[Member]) -> None:
     for member in members:
+        upgrading.require_decided(member.sidecar)
         member.sidecar.require_settled()
 
 

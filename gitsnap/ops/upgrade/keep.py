@@ -79,7 +79,7 @@ def _require(sidecar: Sidecar, known: UpgradeRecord | None, selector: str | None
         )
     _require_meant(sidecar, known, selector)
     alive = processes.alive(known.runner)
-    if known.stage in (UpgradePhase.ROLLBACK, UpgradePhase.ROLLBACK_FAILED):
+    if known.stage in in_progress.GOES_BACK:
         raise TooLateError(
             f"it is too late to keep {known.upgrade}: {known.problem}, and so the directory goes back",
             hint="when it is back: gitsnap undo brings the upgrade again"
@@ -90,10 +90,15 @@ def _require(sidecar: Sidecar, known: UpgradeRecord | None, selector: str | None
         raise GitsnapError(
             f"the upgrade {known.upgrade} is not done yet; nothing was decided", kind="not-yet", hint="gitsnap status"
         )
-    wait = known.wait
-    if wait.confirm and wait.term is not None and not wait.kept and wait.term.passed(clocks.read()) >= wait.confirm:
+    if not alive and (process := in_progress.running(known)) is not None:
+        raise GitsnapError(
+            f"the command of the upgrade {known.upgrade} still runs, as process {process}; nothing was decided",
+            kind="not-yet",
+            hint="wait for it or end it first",
+        )
+    if in_progress.is_late(known, clocks.read()):
         raise TooLateError(
-            f"it is too late to keep {known.upgrade}: nobody said so within {told(wait.confirm)}",
+            f"it is too late to keep {known.upgrade}: nobody said so within {told(known.wait.confirm)}",
             hint="gitsnap recover brings the directory back; after that gitsnap undo brings the upgrade again",
         )
     return known

@@ -1,0 +1,95 @@
+"""gitsnap killed while the command of an upgrade runs, or waits for somebody: what is refused, said, offered then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_soak import LONG, killed
+from tests.support.webapp import Shop, edit, until
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    yield made
+    made.close()
+
+
+class Command:
+    """The command of an upgrade, which goes on until it is let go, and writes again then."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop, self._fifo, self.file = shop, shop.state / "fifo", shop.app / "f"
+        os.mkfifo(self._fifo)
+
+    def kill_runner(self, *options: str) -> str:
+        """The id of its upgrade, whose gitsnap was killed."""
+        script = f"echo 7 >'{self.file}'; cat '{self._fifo}'; echo late >'{self.file}'"
+        upgrade = killed(self._shop, "run", *options, "--", "sh", "-c", script, at="command-started")
+        until(lambda: self.file.exists() and self.file.read_text() == "7\n")
+        return upgrade
+
+    def let_go(self) -> None:
+        self._fifo.write_text("")
+        until(lambda: self._shop.document("status")["pending_upgrade"]["running"] is None)
+        assert self.file.read_text() == "late\n"
+
+
+@pytest.fixture
+def command(shop: Shop) -> Command:
+    return Command(shop)
+
+
+def test_nothing_is_kept_while_its_command_runs(shop: Shop, command: Command) -> None:
+    command.kill_runner("--confirm", LONG)
+    told = shop.gitsnap("keep", check=1)
+    assert told.stdout == ""
+    assert "nothing was decided" in told.stderr
+    assert "to keep what is here" not in told.stderr
+    assert shop.last["status"] == "unknown"
+    shop.gitsnap("recover", check=11)
+    command.let_go()
+    shop.gitsnap("keep")
+    assert shop.last["status"] == "kept"
+
+
+@pytest.mark.parametrize("options", [(), ("--confirm", LONG)])
+def test_nothing_goes_back_while_its_command_runs(shop: Shop, command: Command, options: tuple[str, ...]) -> None:
+    shop.gitsnap("snapshot")
+    (shop.app / "notes").write_text("n")
+    shop.gitsnap("rollback", "-y")
+    upgrade = command.kill_runner(*options)
+    for words in (("rollback", "-y"), ("rollback", "--keep-edits", "-y"), ("undo", "-y")):
+        assert "still runs" in shop.gitsnap(*words, check=11).stderr, words
+    assert command.file.read_text() == "7\n"
+    # It writes to other paths, perhaps; and a plan touches nothing.
+    shop.gitsnap("rollback", "-n")
+    shop.gitsnap("restore", f"{upgrade}@pre", "server.py", "-y")
+    command.let_go()
+    shop.gitsnap("rollback", f"{upgrade}@pre", "-y")
+    assert not command.file.exists()
+
+
+def test_a_command_may_go_back_itself(shop: Shop) -> None:
+    words = f"gitsnap -C '{shop.app}' rollback -y && touch '{shop.state}/back'"
+    script = f"cat '{shop.state}/fifo'; {words}"
+    os.mkfifo(shop.state / "fifo")
+    killed(shop, "run", "--", "sh", "-c", script, at="command-started")
+    (shop.state / "fifo").write_text("")
+    until(lambda: (shop.state / "back").exists())
+
+
+def test_keep_is_not_offered_when_it_is_too_late(shop: Shop) -> None:
+    killed(shop, "run", "--confirm", LONG, "--", *shop.upgrade("2"), at="confirm-started")
+    assert "to keep what is here" in shop.gitsnap("list").stderr
+    edit(shop.record, lambda r: r["wait"]["term"]["began"].update(ticks=r["wait"]["term"]["began"]["ticks"] - 3601))
+    for words in (("status",), ("list",)):
+        told = shop.gitsnap(*words)
+        assert "nobody said keep within 1 h" in told.stdout + told.stderr
+        assert f"{shop.app} keep" not in told.stdout + told.stderr
+        assert "recover" in told.stderr
+    assert "too late" in shop.gitsnap("keep", check=1).stderr
