@@ -21,6 +21,8 @@ _WRITERS = ("pack-", "ref-")
 _IMAGES = "image-"
 # Packs that are being received (git.fetch.incoming_pack), each locked by whoever does.
 _INCOMING = "incoming-"
+# Room that an upgrade holds back (state.disk_reserve), locked by it.
+_RESERVES = "reserve-"
 _MARK = "git-at-work"
 # A lock that a living git holds goes within this time, in seconds; one that stays belonged to the git that was killed.
 _PATIENCE = 1.0
@@ -41,6 +43,8 @@ def clear(path: str) -> None:
                 _remove_image(os.path.join(scratch, name))
             elif name.startswith(_INCOMING):
                 _remove_incoming(os.path.join(scratch, name))
+            elif name.startswith(_RESERVES):
+                _remove_unlocked(os.path.join(scratch, name))
     scratch_place.clear(scratch)
     mark = os.path.join(path, "gitsnap", _MARK)
     if os.path.exists(mark):
@@ -56,6 +60,11 @@ def _remove_incoming(path: str) -> None:
             with suppress(OSError):
                 os.unlink(path)
         return
+    _remove_unlocked(path)
+
+
+def _remove_unlocked(path: str) -> None:
+    """Remove a file whose owner, who holds a lock on it, lives no more."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

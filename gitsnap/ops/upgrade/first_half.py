@@ -68,7 +68,7 @@ class FirstHalf:
         self._started = time.monotonic()
         self.id = ""
         self.result: Upgraded | None = None
-        self._reserve: str | None = None
+        self._reserve: disk_reserve.Reserve | None = None
         self._is_started = False
         # Where another process had begun it: what that one has written down last.
         self._known: UpgradeRecord | None = None

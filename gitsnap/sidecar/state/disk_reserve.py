@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import suppress
 
@@ -15,8 +16,25 @@ _LARGEST = 64 << 20
 _SHARE = 0.1
 
 
-def hold(sidecar: Sidecar) -> str | None:
-    """Take up some room; the path of the file that does, or None where it cannot be had.
+class Reserve:
+    """Room that is held back while this process lives: others know by the lock on its file (sidecar.stale_files)."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path, self._fd = path, fd
+
+    def release(self) -> None:
+        """Give the room back, unless that was done. A gc may have done so already."""
+        if self._fd < 0:
+            return
+        # Where the disk has failed meanwhile, what needs the room will tell.
+        with suppress(OSError):
+            os.unlink(self._path)
+        os.close(self._fd)
+        self._fd = -1
+
+
+def hold(sidecar: Sidecar) -> Reserve | None:
+    """Take up some room; None where it cannot be had.
 
     For the one upgrade that is under way: what another one, that was killed, has left is given back.
     """
@@ -31,13 +49,12 @@ def hold(sidecar: Sidecar) -> str | None:
     except OSError:
         return None
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.posix_fallocate(fd, 0, max(size, 1))
     except OSError:
-        os.unlink(path)
+        Reserve(path, fd).release()
         return None
-    finally:
-        os.close(fd)
-    return path
+    return Reserve(path, fd)
 
 
 def need(sidecar: Sidecar, size: int) -> None:
@@ -54,9 +71,7 @@ def need(sidecar: Sidecar, size: int) -> None:
         os.unlink(path)
 
 
-def release(path: str | None) -> None:
-    """Give the room back. A gc may have done so already."""
-    if path is not None:
-        # Where the disk has failed meanwhile, what needs the room will tell.
-        with suppress(OSError):
-            os.unlink(path)
+def release(held: Reserve | None) -> None:
+    """Give the room back, where some is held."""
+    if held is not None:
+        held.release()
