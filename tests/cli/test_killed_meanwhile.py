@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +94,36 @@ def test_keep_is_not_offered_when_it_is_too_late(shop: Shop) -> None:
         assert f"{shop.app} keep" not in told.stdout + told.stderr
         assert "recover" in told.stderr
     assert "too late" in shop.gitsnap("keep", check=1).stderr
+
+
+def test_doctor_and_snapshot_say_what_is_not_decided(shop: Shop) -> None:
+    upgrade = killed(shop, "run", "--confirm", LONG, "--", *shop.upgrade("2"), at="confirm-started")
+    edit(shop.record, lambda r: r["wait"]["term"]["began"].update(ticks=r["wait"]["term"]["began"]["ticks"] - 3601))
+    doctor = shop.gitsnap("doctor", check=1)
+    assert f"BAD upgrade      {upgrade} was cut short" in doctor.stdout
+    assert re.search(r"gitsnap -C \S+ recover", doctor.stdout)
+    assert "nobody said keep within 1 h" in shop.gitsnap("snapshot").stderr
+    shop.gitsnap("recover")
+    assert "was cut short" not in shop.gitsnap("doctor").stdout
+    assert shop.gitsnap("snapshot").stderr.count("cut short") == 0
+
+
+def test_a_snapshot_that_settles_a_plain_one_says_nothing_of_it(shop: Shop, command: Command) -> None:
+    upgrade = command.kill_runner()
+    command.let_go()
+    assert f" rollback {upgrade}@pre" in shop.gitsnap("doctor", check=1).stdout
+    assert "cut short" not in shop.gitsnap("snapshot").stderr
+    shop.gitsnap("doctor")
+
+
+@pytest.mark.parametrize("options", [(), ("--confirm", LONG)])
+def test_status_does_not_contradict_itself(shop: Shop, command: Command, options: tuple[str, ...]) -> None:
+    upgrade = command.kill_runner(*options)
+    said = shop.gitsnap("status").stdout
+    assert f"{upgrade} was cut short; its command still runs, as process" in said
+    assert "nobody knows how" not in said
+    assert ("nothing is pending" in said) is not bool(options)
+    command.let_go()
+    said = shop.gitsnap("status").stdout
+    assert f"{upgrade} was cut short; nothing is decided" in said
+    assert ("waits for `recover`" in said) is bool(options)

@@ -57,6 +57,8 @@ def snapshot(
         result = take(sidecar, request, settings, now=session.now, observer=session.out.progress())
         terminal.work_is_done()
         session.warn_of_damage(sidecar)
+        # What it has settled is over.
+        session.mention_cut_short(sidecar)
         if not session.options.json:
             text.taken(session.out, result)
             text.unread_rules(session.out, exclusions.unused(place.root))

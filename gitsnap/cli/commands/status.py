@@ -46,6 +46,6 @@ def _status(session: Session) -> None:
     else:
         from gitsnap.cli.render import status as standing
 
-        standing.state(session.out, result, settings, session.now, standings)
+        standing.state(session.out, result, settings, session.now, standings, cut_short)
     if result.difference and result.difference.partial:
         raise typer.Exit(3)

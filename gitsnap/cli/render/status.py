@@ -15,7 +15,7 @@ from gitsnap.core.retention import describe
 from gitsnap.core.settings import Settings
 
 if TYPE_CHECKING:
-    from gitsnap.ops.live.in_progress import Waiting
+    from gitsnap.ops.live.in_progress import CutShort, Waiting
     from gitsnap.ops.query.status import State
     from gitsnap.ops.remote.remotes import Standing
 
@@ -28,19 +28,28 @@ _LINES = 7
 Row = tuple[str, str, str]
 
 
-def state(out: Terminal, result: State, settings: Settings, now: datetime, remotes: Sequence[Standing] = ()) -> None:
+def state(
+    out: Terminal,
+    result: State,
+    settings: Settings,
+    now: datetime,
+    remotes: Sequence[Standing] = (),
+    cut_short: CutShort | None = None,
+) -> None:
     """`status`."""
-    for name, value, style in (*_rows(out, result, settings, now), *map(_remote, remotes)):
+    if cut_short is not None and cut_short.changed_nothing:
+        cut_short = None
+    for name, value, style in (*_rows(out, result, settings, now, cut_short), *map(_remote, remotes)):
         # Paths are for copying: they stay whole, whatever the width.
         out.line(f"{name:14}{out.style(value, style) if style else value}")
     if result.difference is not None:
         out.line()
         _changes(out, result, settings)
     out.line()
-    out.lines(_next(out, result))
+    out.lines(_next(out, result, cut_short))
 
 
-def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> Iterator[Row]:
+def _rows(out: Terminal, result: State, settings: Settings, now: datetime, cut_short: CutShort | None) -> Iterator[Row]:
     """(name, value, style) of each line above the changes."""
     yield "installation", formatting.name(result.installation), "bold"
     if result.pending is not None:
@@ -52,6 +61,10 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield from _waiting(result.waiting)
     elif result.upgrade is not None:
         yield "upgrade", f"{formatting.name(result.upgrade)} is under way", "yellow"
+    elif cut_short is not None:
+        runs = cut_short.running
+        state = f"its command still runs, as process {runs}" if runs is not None else "nothing is decided"
+        yield "upgrade", f"{formatting.name(cut_short.upgrade)} was cut short; {state}", "red"
     elif (last := result.last_upgrade) is not None and last.outcome is not None:
         joint = ", although " if last.outcome is Outcome.KEPT else ": "
         because = f"{joint}{out.told(last.failure)}" if last.failure else ""
@@ -70,7 +83,9 @@ def _rows(out: Terminal, result: State, settings: Settings, now: datetime) -> It
         yield "last drill", f"{result.drill.snapshot} {how}, {when}", "" if result.drill.ok else "red"
     if result.damaged:
         yield "damaged", _damaged(result), "red"
-    if result.pending is None:
+    if result.pending is None and cut_short is not None and cut_short.waits:
+        yield "recovery", "the upgrade that was cut short waits for `recover`", "yellow"
+    elif result.pending is None:
         yield "recovery", *_recovery(result)
     yield "sidecar", f"{formatting.size(result.store_bytes)} in {formatting.name(result.store)}", ""
     if taken:
@@ -218,7 +233,7 @@ def _changes(out: Terminal, result: State, settings: Settings) -> None:
     diff.summary(out, result.difference)
 
 
-def _next(out: Terminal, result: State) -> Iterator[str]:
+def _next(out: Terminal, result: State, cut_short: CutShort | None) -> Iterator[str]:
     if result.pending is not None:
         rows = [("Bring it to its end", "recover"), ("Take it back", "recover --revert")]
     elif result.waiting is not None:
@@ -228,6 +243,8 @@ def _next(out: Terminal, result: State) -> Iterator[str]:
             rows.append(("Bring it back" if late else "Go on with it", "recover"))
         # Whoever sees to it brings it back at this moment; after that it can be had again.
         rows = rows or [("See what becomes of it", "status")]
+    elif cut_short is not None and cut_short.waits:
+        rows = [("When the command is over" if cut_short.running is not None else "Bring it to its end", "recover")]
     elif result.service_stopped:
         rows = [("Start the service", "recover")]
     elif result.latest is None:

@@ -215,7 +215,7 @@ def cut_short(out: Terminal, found: CutShort) -> None:
     if found.directories and found.stage.value in ("snapshot", "ready"):
         out.warn(f"it has changed nothing; {out.command('recover')} forgets it, here and in the others")
         return
-    if found.stored is None or found.stage.value in ("snapshot", "ready"):
+    if found.changed_nothing:
         out.warn("it has changed nothing; start it again when you like")
         return
     if found.running is not None:

@@ -234,6 +234,8 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
         yield Check("recovery", None, "a rollback is at work at this moment")
     elif waits:
         yield Check("recovery", False, "a rollback was interrupted and waits to be settled", "gitsnap recover")
+    elif cut_short := _cut_short(sidecar):
+        yield cut_short
     elif os.path.isdir(sidecar.installation) and (left := orphan_stages.find(sidecar.installation)):
         names = ", ".join(map(os.fsdecode, left))
         yield Check(
@@ -242,6 +244,21 @@ def _recovery(sidecar: Sidecar) -> Iterator[Check]:
             f"there is no journal for the stage {names}: it may hold files of an interrupted rollback",
             "gitsnap recover",
         )
+
+
+def _cut_short(sidecar: Sidecar) -> Check | None:
+    """An upgrade that was killed, and that nothing has settled yet."""
+    if not sidecar.upgrading:
+        return None
+    from gitsnap.ops.live import in_progress
+
+    found = in_progress.look(sidecar)
+    if found is None or found.changed_nothing:
+        return None
+    runs = f"; its command still runs, as process {found.running}" if found.running is not None else ""
+    back = "gitsnap recover" if found.waits else f"gitsnap rollback {found.upgrade}@pre"
+    advice = f"{back}{', once the command is over' if runs else ''}"
+    return Check("upgrade", False, f"{found.upgrade} was cut short, and nothing is decided{runs}", advice)
 
 
 def _privacy(sidecar: Sidecar) -> Check:

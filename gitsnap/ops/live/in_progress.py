@@ -50,6 +50,16 @@ class CutShort:
     late: bool = False
 
     @property
+    def changed_nothing(self) -> bool:
+        """Whether it was killed before its command was started."""
+        return self.stored is None or self.stage in _NOTHING_DONE
+
+    @property
+    def waits(self) -> bool:
+        """Whether `recover` is what brings it to its end."""
+        return self.wait is not None or bool(self.directories) or self.half_way
+
+    @property
     def can_be_kept(self) -> bool:
         """Whether `keep` would keep it, as it waits for that (ops.upgrade.keep)."""
         return self.wait is not None and self.running is None and not self.late and self.stage not in GOES_BACK
