@@ -289,7 +289,9 @@ def _go_on(session: Session, found: Unsettled, opening: Open) -> SetUpgraded | N
     from gitsnap.ops.upgrade.resume import Resumption
 
     out = session.out
-    how = Resumption(session.environ, lambda: session.now, Narrator(out).tell, out.progress(), out.countdown())
+    root = found.members[0][0]
+    tell = Narrator(out, root).tell
+    how = Resumption(session.environ, lambda: session.now, tell, out.progress(), out.countdown(root))
     leave = "`gitsnap recover --give-up` leaves all as it is"
     with opened(found.members, opening, leave) as members, SignalWaiter() as signals:
         result = resume(members, found.upgrade, signals, how)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.cli.render.terminal import Terminal
+from gitsnap.config.environment import Options
 from tests.cli.test_soak import LONG, killed
+from tests.support.terminal import gitsnap_on_terminal
 from tests.support.webapp import Shop, edit, until
 
 
@@ -127,3 +130,29 @@ def test_status_does_not_contradict_itself(shop: Shop, command: Command, options
     said = shop.gitsnap("status").stdout
     assert f"{upgrade} was cut short; nothing is decided" in said
     assert ("waits for `recover`" in said) is bool(options)
+
+
+def test_what_is_to_be_typed_elsewhere_names_the_whole_path(shop: Shop) -> None:
+    with shop.running("run", "--confirm", LONG, "--", *shop.upgrade("2")) as run:
+        run.wait_for("confirm-started")
+        shop.gitsnap("keep")
+        output = run.ends(0)
+    assert f"Keep it:  gitsnap -C {shop.app} keep\n" in output
+    code, shown = gitsnap_on_terminal(
+        *("-C", "app", "run", "--confirm", "1.5s", "--", *shop.upgrade("3")),
+        cwd=shop.app.parent,
+        env={**os.environ, "GITSNAP_HOME": str(shop.home), "TERM": "xterm"},
+        columns=300,
+    )
+    assert code == 20
+    command = f"gitsnap -C {shop.app} keep"
+    assert f"Keep it:  {command}" in shown
+
+
+def test_a_sidecar_that_was_named_is_named_with_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Terminal(Options(directory="app", typed_store="a store.git"))
+    assert (
+        out.command_from_anywhere("keep", f"{tmp_path}/app")
+        == f"gitsnap -C {tmp_path}/app --store '{tmp_path}/a store.git' keep"
+    )

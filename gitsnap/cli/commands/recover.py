@@ -97,9 +97,9 @@ def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded |
     how = Resumption(
         session.environ,
         lambda: session.now,
-        Narrator(session.out).tell,
+        Narrator(session.out, sidecar.installation).tell,
         session.out.progress(),
-        session.out.countdown(),
+        session.out.countdown(sidecar.installation),
     )
     try:
         with SignalWaiter() as signals:

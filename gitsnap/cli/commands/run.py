@@ -179,7 +179,7 @@ def _carry_out(session: Session, wanted: UpgradeRequest, asked: Asked, around: A
     if not findable(asked.words[0], session.environ, where or session.cwd):
         raise _no_command(asked.words[0], session, where)
     place, created = session.place_to_snapshot()
-    tell = _events(session, asked.events)
+    tell = _events(session, asked.events, place.root)
     if created:
         session.tell_of_sidecar(place)
     _stop_on_hangup()
@@ -197,7 +197,7 @@ def _carry_out(session: Session, wanted: UpgradeRequest, asked: Asked, around: A
             clock=lambda: session.now,
             tell=tell,
             observer=session.out.progress(),
-            countdown=session.out.countdown(),
+            countdown=session.out.countdown(place.root),
         )
         timer = session.timer(sidecar) if around.timer else None
         pre = upgrade.begin(callers_umask())
@@ -261,7 +261,7 @@ def _run_all(session: Session, roots: list[str], wanted: UpgradeRequest, asked: 
 
     if not findable(asked.words[0], session.environ, session.cwd):
         raise _no_command(asked.words[0], session, None)
-    tell = _events(session, asked.events)
+    tell = _events(session, asked.events, roots[0])
     sets.protect(session, roots)
     _stop_on_hangup()
     with sets.all_of(session, roots, around.running_databases) as (first, *others):
@@ -276,7 +276,7 @@ def _run_all(session: Session, roots: list[str], wanted: UpgradeRequest, asked: 
             directory=session.cwd,
             tell=tell,
             observer=session.out.progress(),
-            countdown=session.out.countdown(),
+            countdown=session.out.countdown(roots[0]),
         )
         timer = session.timer(first.sidecar) if around.timer else None
         upgrade.begin(callers_umask())
@@ -329,12 +329,12 @@ def _no_command(word: str, session: Session, where: str | None) -> UsageError:
     return UsageError(f"there is no command '{name}'{at}; nothing was started", hint=hint)
 
 
-def _events(session: Session, target: str | None) -> Tell:
+def _events(session: Session, target: str | None, root: str) -> Tell:
     """Where events go: to people in words, to programs as lines."""
     from gitsnap.cli.render import upgrade
     from gitsnap.cli.render.event_stream import open_stream
 
-    spoken = upgrade.Narrator(session.out)
+    spoken = upgrade.Narrator(session.out, root)
     if target is None and not session.options.json:
         return spoken.tell
     stream = open_stream(target or "-", session.out.warn, lambda document: session.out.secrets.document(document))

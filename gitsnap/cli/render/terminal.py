@@ -132,6 +132,14 @@ class Terminal:
         )
         return f"gitsnap{here} {words}"
 
+    def command_from_anywhere(self, words: str, root: str) -> str:
+        """A gitsnap command about this directory that is typed elsewhere: in another terminal, later."""
+        import shlex
+
+        store = self._options.typed_store
+        place = ["-C", os.path.abspath(root), *([] if store is None else ["--store", os.path.abspath(store)])]
+        return f"gitsnap {shlex.join(place)} {words}"
+
     def line(self, text: str = "") -> None:
         """One line of a result."""
         self.lines([text])
@@ -186,9 +194,10 @@ class Terminal:
         """Whether a person sees what is told beside the result."""
         return sys.stderr.isatty() and not self._options.quiet and not self._options.json
 
-    def countdown(self) -> Countdown:
-        """Shows what time is left, on a terminal."""
-        return Countdown(self.watched and os.environ.get("TERM") != "dumb", self.command("keep"))
+    def countdown(self, root: str) -> Countdown:
+        """Shows what time is left for an upgrade of this directory, on a terminal."""
+        shows = self.watched and os.environ.get("TERM") != "dumb"
+        return Countdown(shows, self.command_from_anywhere("keep", root))
 
     def progress(self) -> ProgressLine:
         """An observer that shows long work on a terminal, and nothing elsewhere."""

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Narrator:
-    """Says each event in a line, where there is one to say. A terminal that is gone is no reason to stop."""
+    """Says each event in a line, where there is one to say. A terminal that is gone is no reason to stop.
 
-    def __init__(self, out: Terminal) -> None:
-        self._out, self._heard = out, True
+    `root` is the directory, or one of several, by which an upgrade that waits is kept.
+    """
+
+    def __init__(self, out: Terminal, root: str) -> None:
+        self._out, self._root, self._heard = out, root, True
         # The directory that was spoken of last, where there are several.
         self._where: object = None
 
@@ -38,6 +41,8 @@ class Narrator:
                 self._out.remark(self._out.style(f"{formatting.name(str(where))}:", "dim"))
             for line in say(self._out.secrets.document(dict(event.facts))):
                 self._out.remark(self._out.style(line, "dim"))
+            if event.facts.get("confirm_left") is not None:
+                self._out.remark(f"Keep it:  {self._out.command_from_anywhere('keep', self._root)}")
         except OSError:
             self._heard = False
 
