@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,3 +157,23 @@ def test_a_sidecar_that_was_named_is_named_with_its_whole_path(tmp_path: Path, m
         out.command_from_anywhere("keep", f"{tmp_path}/app")
         == f"gitsnap -C {tmp_path}/app --store '{tmp_path}/a store.git' keep"
     )
+
+
+def test_recover_says_what_brings_back_what_waits_for_nothing(shop: Shop, command: Command) -> None:
+    upgrade = command.kill_runner()
+    command.let_go()
+    said = shop.gitsnap("recover").stdout
+    assert "nothing to recover" not in said
+    assert f"the upgrade {upgrade} was, and the directory is as that left it" in said
+    back = re.search(r"To go back: +gitsnap (.*)", said)
+    assert back
+    assert command.file.exists()
+    shop.gitsnap(*shlex.split(back[1])[2:], "-y")
+    assert not command.file.exists()
+    assert "nothing to recover" in shop.gitsnap("recover").stdout
+
+
+def test_help_says_where_things_run_and_what_brings_back(shop: Shop) -> None:
+    told = " ".join(shop.gitsnap("run", "--help").stdout.split())
+    assert "With one -C DIR the command runs inside DIR; without, with several or with --set, where you stand" in told
+    assert "`gitsnap rollback` brings its directory back" in " ".join(shop.gitsnap("recover", "--help").stdout.split())

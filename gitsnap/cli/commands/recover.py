@@ -33,7 +33,8 @@ def recover(
 ) -> None:
     """Settle an interrupted rollback, or an upgrade that waits.
 
-    Without an option, the way it was going.
+    Without an option, the way it was going. An upgrade without --soak and --confirm that was killed waits for nothing:
+    `gitsnap rollback` brings its directory back, `gitsnap snapshot` keeps what is there.
     """
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json_restore, restore, upgrade
@@ -69,12 +70,13 @@ def recover(
         if (upgraded is not None and not upgraded.left) or not sidecar.upgrading:
             session.remove_timer(sidecar)
         well = _bring_up(session, sidecar, settings)
+        cut_short = _cut_short(sidecar)
     if session.options.json:
         session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})
     elif upgraded is not None:
         upgrade.upgraded(session.out, upgraded)
     elif not settled:
-        restore.recovered(session.out, result)
+        restore.recovered(session.out, result, cut_short)
     if upgraded is not None:
         _end(session, upgraded)
     if result.direction is Direction.GIVE_UP:
@@ -83,6 +85,16 @@ def recover(
         raise typer.Exit(1)
     if result.incomplete or result.unverified or not well:
         raise typer.Exit(3)
+
+
+def _cut_short(sidecar: Sidecar) -> str | None:
+    """The id of an upgrade that was killed, waits for nothing, and may have changed something."""
+    if not sidecar.upgrading:
+        return None
+    from gitsnap.ops.live import in_progress
+
+    found = in_progress.look(sidecar)
+    return found.upgrade if found is not None and not found.waits and not found.changed_nothing else None
 
 
 def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded | None:

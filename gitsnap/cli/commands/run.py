@@ -85,6 +85,9 @@ def run(
     """Run a command as an upgrade; roll back when it fails.
 
     A snapshot, verified; the command; a second snapshot; the checks; the time it has to prove itself.
+
+    With one -C DIR the command runs inside DIR; without, with several or with --set, where you stand. The checks run in
+    the directory, over several where you stand.
     """
     from gitsnap.core.upgrade import Outcome
     from gitsnap.ops.upgrade.result import UpgradeRequest, broke_off, failed, left

@@ -127,8 +127,8 @@ def _verified(incomplete: Sequence[Problem]) -> str:
     return "all else verified" if incomplete else "verified"
 
 
-def recovered(out: Terminal, result: Recovered) -> None:
-    """`recover`."""
+def recovered(out: Terminal, result: Recovered, cut_short: str | None = None) -> None:
+    """`recover`; `cut_short` is an upgrade that was killed, and is not its to settle."""
     if result.cleared:
         out.line(f"removed what had no journal: {', '.join(map(formatting.name, result.cleared))}")
         incomplete(out, result.incomplete, "kept beside the sidecar")
@@ -138,6 +138,11 @@ def recovered(out: Terminal, result: Recovered) -> None:
         return
     if result.service.problem:
         out.warn(out.style(f"WARNING: {out.told(result.service.problem)}", "red"))
+    if result.direction is None and cut_short is not None:
+        out.line(f"no rollback was interrupted here; the upgrade {cut_short} was, and the directory is as that left it")
+        out.line(f"To go back:            {out.command(f'rollback {cut_short}@pre')}")
+        out.line(f"To keep what is here:  {out.command('snapshot')}")
+        return
     if result.direction is None:
         out.line("nothing to recover: no rollback was interrupted here")
         return
