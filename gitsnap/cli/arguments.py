@@ -113,13 +113,14 @@ def take_apart(arguments: list[str], command: Any = None) -> Line:
 def in_place(hint: str, placing: list[str]) -> str:
     """A hint whose gitsnap commands point to the place that these options name, ready to be copied.
 
-    What is the same anywhere, as `--help`, stays as it is.
+    What is the same anywhere, as `--help`, stays as it is, and so does `clone`, which names its directory itself.
     """
     import shlex
 
     if not placing or "gitsnap " not in hint:
         return hint
-    commands = re.compile(rf"\bgitsnap (?=(?:{'|'.join(map(re.escape, registry.names()))})\b(?! --help))")
+    names = "|".join(re.escape(name) for name in registry.names() if name != "clone")
+    commands = re.compile(rf"\bgitsnap (?=(?:{names})\b(?! --help))")
     return commands.sub(lambda _: f"gitsnap {shlex.join(placing)} ", hint)
 
 

@@ -50,8 +50,8 @@ def recorded(session: Session, place: Place) -> Iterator[None]:
             session.act.about(place.store, place.root)
 
 
-def tell(session: Session, result: Adopted) -> None:
-    """Show what came, and leave with the exit code that says how whole it is."""
+def tell(session: Session, result: Adopted, back: str | None = None) -> None:
+    """Show what came, and leave with the exit code that says how whole it is. `back` is the URL for copies of it."""
     from gitsnap.cli.render import json_received, received
     from gitsnap.cli.render import restore as render_restore
     from gitsnap.ops.remote import receive
@@ -66,12 +66,13 @@ def tell(session: Session, result: Adopted) -> None:
             render_restore.restored(session.out, result.restored, (), result.place.root)
         if not result.dry_run:
             _mention_above(session, result.place)
-    back = result.restored
-    if back is not None and not back.verified:
+            received.no_copy(session.out, result, back)
+    made = result.restored
+    if made is not None and not made.verified:
         raise typer.Exit(1)
     if not result.dry_run and not result.resumed and not result.received.whole:
         raise typer.Exit(12)
-    if result.received.damaged or (back is not None and back.incomplete):
+    if result.received.damaged or (made is not None and made.incomplete):
         raise typer.Exit(3)
 
 

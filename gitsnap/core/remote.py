@@ -16,6 +16,7 @@ change (records of upgrades and of rollbacks) has its value in its name. A fleet
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -246,6 +247,20 @@ def checked_url(text: str) -> str:
 def is_local_path(text: str) -> bool:
     """Whether this names a directory on this machine by its path, absolute or not, and is no URL and no host:path."""
     return not (_SCHEME.match(text) or _HELPER.match(text) or text.startswith(FOLDER) or _split(text)[0])
+
+
+def making(url: str) -> str | None:
+    """What to type to make the repository of a URL, its owner's alone; None where only a server can."""
+    scheme = _SCHEME.match(url)
+    host, path = _split(url)
+    make = f"umask 077; git init --bare {shlex.quote(path)}"
+    if not host and (scheme is None or scheme[1] == "file"):
+        return f"({make})"
+    if scheme is not None and "ssh" not in scheme[1]:
+        return None
+    name, colon, port = host.rpartition(":") if scheme and not host.endswith("]") else (host, "", "")
+    there = f"-p {port} {name}" if colon else host
+    return f"ssh {there} {shlex.quote(make)}"
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -78,3 +78,8 @@ def test_what_cannot_be_loaded_is_taken_apart_all_the_same() -> None:
 def test_a_hint_that_can_be_pasted(hint: str, placed: str | None) -> None:
     assert in_place(hint, ["-C", "a b"]) == (placed or hint.replace("gitsnap ", "gitsnap -C 'a b' "))
     assert in_place(hint, []) == hint
+
+
+def test_clone_names_its_directory_itself() -> None:
+    hint = "`gitsnap clone URL /srv/app` brings it back, `gitsnap list` shows it"
+    assert in_place(hint, ["-C", "a"]) == hint.replace("gitsnap list", "gitsnap -C a list")

@@ -259,3 +259,18 @@ def test_tables_that_are_refused(table: dict[str, object]) -> None:
         from_table("name", table)
     with pytest.raises(UsageError):
         from_table("na.me", {"url": "/a"})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("/srv/a b.git", "(umask 077; git init --bare '/srv/a b.git')"),
+        ("file:///srv/a.git", "(umask 077; git init --bare /srv/a.git)"),
+        ("me@host:a.git", "ssh me@host 'umask 077; git init --bare a.git'"),
+        ("ssh://me@host:2222/srv/a.git", "ssh -p 2222 me@host 'umask 077; git init --bare /srv/a.git'"),
+        ("ssh://host/srv/a.git", "ssh host 'umask 077; git init --bare /srv/a.git'"),
+        ("https://host/a.git", None),
+    ],
+)
+def test_what_makes_a_repository(url: str, words: str | None) -> None:
+    assert remote.making(url) == words

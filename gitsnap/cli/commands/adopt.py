@@ -28,7 +28,7 @@ def adopt(
 ) -> None:
     """Make a sidecar of a copy elsewhere; the directory stays. So does the copy."""
     from gitsnap.ops.remote import adopt as operation
-    from gitsnap.ops.remote.sources import open_source
+    from gitsnap.ops.remote.sources import open_source, pushable
     from gitsnap.ops.store import locate
 
     session: Session = context.obj
@@ -41,6 +41,6 @@ def adopt(
             return
         with recorded(session, place):
             result = operation.adopt(found, place, default, wanted)
-    tell(session, result)
+    tell(session, result, pushable(found))
     if not session.options.json:
         session.out.line(f"what has changed since: {session.out.command('diff')}")

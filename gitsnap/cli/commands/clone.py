@@ -32,7 +32,7 @@ def clone(
     """Bring sidecar and directory back from a copy elsewhere. Everything is verified first."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.ops.remote import clone as operation
-    from gitsnap.ops.remote.sources import open_source
+    from gitsnap.ops.remote.sources import open_source, pushable
 
     session: Session = context.obj
     if session.options.directory is not None:
@@ -48,4 +48,4 @@ def clone(
             result = operation.resume(found.name, place, wanted, snapshot, Signals())
             if result is None:
                 result = operation.clone(found, place, default, wanted, snapshot)
-    tell(session, result)
+    tell(session, result, pushable(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +57,9 @@ def remote(
     """
     from gitsnap.cli.render import json_remote
     from gitsnap.cli.render import remote as render
+    from gitsnap.core.remote import making
     from gitsnap.ops.remote import remotes
+    from gitsnap.ops.remote.push import missing
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj
@@ -80,12 +83,16 @@ def remote(
     if session.options.json:
         session.out.document({"remote": json_remote.remote(changed)})
     else:
-        render.changed(session.out, changed, added=action == "add")
+        added = action == "add"
+        lacking = making(changed.url) if added and missing(changed) else None
+        render.changed(session.out, changed, added=added, lacking=lacking)
 
 
 def _require(action: str, name: str | None, url: str | None, given: bool) -> None:
     if action not in _ACTIONS:
-        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=_TRY)
+        near = "remove" if action in ("rm", "delete", "del") else next(iter(get_close_matches(action, _ACTIONS)), None)
+        hint = " ".join(["gitsnap remote", near, *([name] if name else [])]) if near else _TRY
+        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     words = {"list": (False, False), "add": (True, True), "remove": (True, False)}[action]
     if (name is not None, url is not None) != words or (given and action != "add"):
         takes = {"list": "no more words", "add": "a NAME and a URL", "remove": "one NAME"}[action]

@@ -45,6 +45,14 @@ def adopted(out: Terminal, result: Adopted) -> None:
         out.warn(f"… and {len(result.strangers) - SHOWN:,} more owners that are not here")
 
 
+def no_copy(out: Terminal, result: Adopted, url: str | None) -> None:
+    """Where copies went before is not taken over: what to type."""
+    words = ["gitsnap", "-C", result.place.root, "remote", "add", "NAME", url or "URL"]
+    if url is not None and result.received.installation is not None:
+        words += ["--installation", result.received.installation]
+    out.remark(f"nothing goes elsewhere from here yet; for that:  {formatting.name(shlex.join(words))}")
+
+
 def cut_short(out: Terminal, root: str, mark: Cloning | None) -> None:
     """What stands after a clone that was interrupted, and what to type."""
     out.warn(f"cloning into {formatting.name(root)} was interrupted before the directory was whole")
@@ -107,8 +115,6 @@ def _not_carried(out: Terminal, result: Adopted) -> None:
     if (log := result.received.log) is not None:
         for problem in log.problems:
             out.warn(f"audit log: {formatting.name(problem)}")
-        if log.last.sequence:
-            out.remark(f"the audit log goes on after line {log.last.sequence:,}")
     if result.received.deleted:
         out.remark(f"in the bin, as there: {formatting.many(result.received.deleted, 'deleted snapshot')}")
     if told.installation and told.installation != result.place.root:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 
-def changed(out: Terminal, remote: Remote, *, added: bool) -> None:
-    """One was added or removed."""
+def changed(out: Terminal, remote: Remote, *, added: bool, lacking: str | None = None) -> None:
+    """One was added or removed; `lacking` is what to type to make a repository that is not there."""
     if not added:
         out.line(f"{remote.name} is no remote any more; what is at {formatting.name(remote.shown)} stays there")
         return
     below = f", as {formatting.name(remote.installation)}" if remote.installation else ""
     out.line(f"{remote.name} is {formatting.name(remote.shown)}{below}")
+    if lacking is not None:
+        out.warn(f"there is no git repository at {formatting.name(remote.shown)} yet; to make it:  {lacking}")
     out.remark(f"Send what is here:  {out.command(f'push {remote.name}')}")
 
 

@@ -205,9 +205,8 @@ def _level(size: int, top: int, levels: int) -> int:
 
 def _leaving(result: State) -> str:
     if result.held:
-        return (
-            f"nothing: {formatting.many(len(result.held.snapshots), 'snapshot')} wait for `prune`, as the rules changed"
-        )
+        why = "the rules changed" if result.held.followed else "it is not known by which rules they were kept before"
+        return f"nothing: {formatting.many(len(result.held.snapshots), 'snapshot')} wait for `prune`, as {why}"
     if not result.leaving:
         return "nothing, with the next snapshot"
     oldest, more = result.leaving[-1].snapshot.id, len(result.leaving) - 1

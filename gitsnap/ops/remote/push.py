@@ -12,14 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.remote import ALLOW, HEADS, MACHINE, Remote, there
+from gitsnap.core.remote import ALLOW, HEADS, MACHINE, Remote, making, there
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
 from gitsnap.ops.remote import bundle_folder, machine
 from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
-from gitsnap.sidecar import exchange, outgoing
+from gitsnap.sidecar import exchange, outgoing, repository
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import NewObjects
@@ -132,6 +132,8 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
         seen.problem, seen.when = "", options.now
     except (GitsnapError, OSError) as error:
         seen.problem = str(error)
+        if isinstance(error, RemoteError) and _is_missing(remote, error):
+            error.hint = f"make the repository: {making(remote.url)}"
         raise
     finally:
         done.duration = time.monotonic() - begun
@@ -144,6 +146,18 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
             }
             sidecar.noted.counts |= {"pushed": len(done.snapshots), "objects": done.objects, "bytes_sent": done.bytes}
     return done
+
+
+def missing(remote: Remote) -> bool:
+    """Whether it names a directory on this machine that is no git repository."""
+    path = remote.url.removeprefix("file://")
+    return remote.bundles is None and path.startswith("/") and not repository.is_bare_repository(path)
+
+
+def _is_missing(remote: Remote, error: RemoteError) -> bool:
+    if making(remote.url) is None or error.kind != "remote-unreachable":
+        return False
+    return missing(remote) or "does not appear to be a git repository" in error.message
 
 
 def _into_folder(

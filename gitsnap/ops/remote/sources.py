@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from gitsnap.core import bundle as form
-from gitsnap.core.errors import GitsnapError, IntegrityError
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import Observer
 from gitsnap.ops.remote import bundle, bundle_folder
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, repository
 from gitsnap.sidecar.git.fetch import source as plain
+from gitsnap.sidecar.git.fetch.directory import is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 from gitsnap.sidecar.git.fetch.source import Source
 from gitsnap.sidecar.git.pack_check import Reading
@@ -103,7 +104,17 @@ def open_source(text: str, cwd: str, identity: str | None = None, *, asks: bool 
     path = os.path.realpath(os.path.join(cwd, text))
     if os.path.isfile(path) and _encrypted(path):
         return Chain(path, path, [path], identity)
+    if os.path.isdir(path) and not is_repository(path) and bundle_folder.look(path):
+        raise UsageError(f"{text} is a folder of bundles", path=path, hint=f"name it {_FOLDER}{text}")
     return plain.open_source(text, cwd, asks=asks)
+
+
+def pushable(source: Source) -> str | None:
+    """The URL by which copies go back to where they came from; None where there is none to push to."""
+    if source.path is None or source.name.startswith(_FOLDER):
+        return source.name
+    ours = repository.exists(source.path) or os.path.basename(source.path) == ".git"
+    return None if ours or not repository.is_bare_repository(source.path) else source.path
 
 
 def _encrypted(path: str) -> bool:

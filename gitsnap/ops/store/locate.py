@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
@@ -114,7 +115,12 @@ def _instead(path: str) -> str:
     if os.path.isdir(path):
         return "run gitsnap as someone who may read it"
     nearest = next(p for p in _upwards(os.path.dirname(path)) if os.path.isdir(p))
-    return f"{nearest} is a directory" if os.path.lexists(path) else f"the nearest that is there is {nearest}"
+    if os.path.lexists(path):
+        return f"{nearest} is a directory"
+    return (
+        f"the nearest that is there is {nearest}; where a copy is elsewhere, `gitsnap clone URL {shlex.quote(path)}` "
+        "brings it back"
+    )
 
 
 def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarError:

@@ -14,6 +14,8 @@ from gitsnap.sidecar.git.fetch.bundle import Bundle, is_bundle
 from gitsnap.sidecar.git.fetch.directory import Directory, is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 
+_TAKEN = "it takes the path or URL of a repository that was pushed to, a bundle, or bundles:DIR for a folder of those"
+
 
 class Part(Protocol):
     """One pack to receive, and the refs that it leads to, by full names."""
@@ -94,5 +96,7 @@ def at_path(path: str, named: str) -> Source:
     except OSError as error:
         if exhausted(error):
             raise
-        raise GitsnapError(f"{named} cannot be read: {error.strerror}", kind="no-source", path=path) from None
-    raise NoSidecarError(f"{named} is neither a git repository nor a bundle", path=path)
+        raise GitsnapError(
+            f"{named} cannot be read: {error.strerror}", kind="no-source", path=path, hint=_TAKEN
+        ) from None
+    raise NoSidecarError(f"{named} is neither a git repository nor a bundle", path=path, hint=_TAKEN)
