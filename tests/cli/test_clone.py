@@ -489,3 +489,14 @@ def test_signatures_come_too(app: Path, tmp_path: Path) -> None:
         there = json.loads(run_gitsnap("-C", app, "--json", "show", last).stdout)
         assert signed | {"verified": None} == there | {"verified": None}
         run_gitsnap("-C", where / "new", "verify", "--all")
+
+
+def test_the_first_snapshot_after_a_clone_is_compared_with_what_came_back(app: Path, tmp_path: Path) -> None:
+    remove_tree(app)
+    app.mkdir()
+    run_gitsnap("-C", app, "rollback", "--yes")
+    run_gitsnap("-C", app, "bundle", "create", tmp_path / "one")
+    run_gitsnap("clone", tmp_path / "one", tmp_path / "back")
+    (tmp_path / "back" / "new").write_text("new")
+    taken = run_gitsnap("-C", tmp_path / "back", "snapshot")
+    assert "1 file changed: 1 added" in taken.stdout + taken.stderr

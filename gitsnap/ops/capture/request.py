@@ -99,8 +99,9 @@ class Captured:
     one that holds this very state. `databases` were captured as consistent images.
     `running` are those whose files were captured as they lay there. `held` is what
     retention does not remove before it is told to. `kept` tells of limits on
-    space that were exceeded, before and after. `counts` are of the changes since the newest snapshot of then, whose
-    id is `before` (None where there was none; then everything is new); they mean nothing where it was not `counted`.
+    space that were exceeded, before and after. `counts` are of the changes since the newest snapshot of then, or what
+    was brought back after it: `before` (None where there was none; then everything is new); they mean nothing where it
+    was not `counted`.
     `unsigned` says why it is not signed, where it should be. `duration` is in seconds."""
 
     snapshot: Snapshot

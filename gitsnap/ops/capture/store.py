@@ -20,7 +20,7 @@ from gitsnap.installation.scan.unchanged import seal
 from gitsnap.ops.capture import signing
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import consolidate, publish
+from gitsnap.sidecar import consolidate, publish, rollbacks
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register
 
@@ -156,14 +156,15 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
 
 
 def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: Inventory | None) -> None:
-    """Count what changed since the newest snapshot that can be read; `inventory` is what was taken, where it was read.
+    """Count what changed since the newest snapshot that can be read, or what was brought back after it; `inventory` is
+    what was taken, where it was read.
 
     The snapshot is there whatever comes of this.
     """
-    last = newest(draft.living)
     if capture.request.kind is Kind.SAFETY:
         # Nobody asks, and a rollback waits.
         return
+    last = _came_from(capture.sidecar, draft.living)
     if last is not None and same(last, taken.snapshot):
         taken.before = last.id
         return
@@ -177,6 +178,12 @@ def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: I
             taken.counts, taken.counted, taken.before = found or taken.counts, found is not None, earlier.id
             return
     taken.counts = stored.all_new(inventory) if inventory else taken.counts
+
+
+def _came_from(sidecar: Sidecar, living: Sequence[Snapshot]) -> Snapshot | None:
+    """What the directory was before: the newest snapshot, or the one that was brought back after that."""
+    back = rollbacks.places(rollbacks.load(sidecar.refs, sidecar.objects), living).get(len(living))
+    return next((s for s in living if back is not None and s.id == back.target), newest(living))
 
 
 def _wanted(capture: Capture, draft: publish.Draft) -> Snapshot:

@@ -28,7 +28,7 @@ from gitsnap.ops.remote.receive import Asked, Received
 from gitsnap.ops.restore.export import copy_out
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import RollbackOptions, rollback
-from gitsnap.ops.store import locate
+from gitsnap.ops.store import locate, outcomes
 from gitsnap.ops.store.locate import Place
 from gitsnap.sidecar import catalog, contents, repository, selectors
 from gitsnap.sidecar.files import sync_directory
@@ -165,6 +165,8 @@ def _bring_back(sidecar: Sidecar, target: Snapshot, asked: Asked) -> Restored:
             with _beside(sidecar, target, root) as stage:
                 result = copy_out(sidecar, target.id, [], stage, asked.settings, observer=asked.observer)
         sidecar.noted.details["destination"] = root
+        # What a rollback had put away may be newer than what is here now.
+        outcomes.go_on(sidecar, target, asked.now, asked.settings.author, (), moved=False)
         clone_mark.remove(sidecar)
     return result
 
