@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,12 @@ def _once(top: Path, name: str, make: Callable[[Path], object]) -> Path:
             make(making)
             making.rename(place)
     return place
+
+
+@pytest.fixture(autouse=True)
+def _building_is_wanted(request: pytest.FixtureRequest) -> None:
+    if os.environ.get("GITSNAP_TEST_PACKAGES") == "no" and request.node.get_closest_marker("long"):
+        pytest.skip("GITSNAP_TEST_PACKAGES=no")
 
 
 @pytest.fixture(scope="session")
