@@ -157,11 +157,9 @@ def test_two_at_once_are_refused(installation: Path) -> None:
 
 
 def test_importing_it_costs_the_command_line_nothing() -> None:
-    script = (
-        "import sys, gitsnap; print(len([m for m in sys.modules if m.startswith(('gitsnap.', 'dulwich', 'typer'))]))"
-    )
+    script = "import sys, gitsnap; print(*(m for m in sys.modules if m.startswith(('gitsnap.', 'dulwich', 'typer'))))"
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "0\n"
+    assert set(done.stdout.split()) <= {"gitsnap._version"}
 
 
 class TestTheOrchestratorOfTheDocumentation:

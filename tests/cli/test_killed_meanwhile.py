@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_nothing_goes_back_while_its_command_runs(shop: Shop, command: Command, 
 
 
 def test_a_command_may_go_back_itself(shop: Shop) -> None:
-    words = f"gitsnap -C '{shop.app}' rollback -y && touch '{shop.state}/back'"
+    words = f"'{sys.executable}' -m gitsnap -C '{shop.app}' rollback -y && touch '{shop.state}/back'"
     script = f"cat '{shop.state}/fifo'; {words}"
     os.mkfifo(shop.state / "fifo")
     killed(shop, "run", "--", "sh", "-c", script, at="command-started")

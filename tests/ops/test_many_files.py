@@ -98,7 +98,7 @@ def test_a_damaged_object_among_many_is_named(where: Path, monkeypatch: pytest.M
     with Protected(where / "app", where / "home") as place:
         snapshot = place.take().snapshot
         entry = place.inventory(snapshot).by_path()[b"03/3/f3"]
-        pack = place.sidecar.objects.packs[0]
+        pack = next(p for p in place.sidecar.objects.packs if p.index.find(entry.oid or b"") is not None)
         at = pack.index.find(entry.oid or b"")
         assert at is not None
         os.chmod(pack.path, 0o600)
