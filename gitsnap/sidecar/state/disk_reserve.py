@@ -48,13 +48,18 @@ def hold(sidecar: Sidecar) -> Reserve | None:
         fd = files.private_create(path)
     except OSError:
         return None
+    held = -1
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Held for reading: a file that is open for writing would keep its file system from being made read-only.
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.posix_fallocate(fd, 0, max(size, 1))
     except OSError:
-        Reserve(path, fd).release()
+        Reserve(path, os.dup(fd) if held < 0 else held).release()
         return None
-    return Reserve(path, fd)
+    finally:
+        os.close(fd)
+    return Reserve(path, held)
 
 
 def need(sidecar: Sidecar, size: int) -> None:
