@@ -190,14 +190,14 @@ def test_what_makes_no_sense_is_answered_with_nothing(typed: tuple[str, ...]) ->
 def test_a_thousand_snapshots_in_time() -> None:
     """Within 150 ms of a quiet machine's CPU, which is some thirteen times what the interpreter alone takes."""
     with workspace() as where:
+        home = str(where / "home")
+        alone = min(_cpu(["-c", "pass"], home) for _ in range(5))
         (where / "app").mkdir()
         (where / "app/f").write_text("x")
         with Protected(where / "app", where / "home") as place:
             place.keep(keep_last=2000)
             for _ in range(1000):
                 place.take()
-        home = str(where / "home")
-        alone = min(_cpu(["-c", "pass"], home) for _ in range(5))
         for words_ in (("show", ""), ("cat", "latest", "f")):
             asked = ["-m", "gitsnap", "__complete", "fish", "-C", str(where / "app"), *words_]
             assert min(_cpu(asked, home) for _ in range(5)) < max(0.15, 14 * alone)
