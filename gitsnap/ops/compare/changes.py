@@ -49,15 +49,22 @@ def find(
         everything = [c for c in everything if all(side.tells(c.path) for side in told)]
     # What is not told, or is left out, is nobody's origin.
     changes = with_renames([c for c in everything if c.what != ("time",)])
-    if similar and {c.status for c in changes} >= _HALVES and any(c.status in _HALVES and about(c) for c in changes):
-        # What many comparisons do without is loaded where it is needed.
-        from gitsnap.ops.compare.renames import pair
-
-        changes = pair(changes, read, sidecar, observer)
+    if similar and any(c.status in _HALVES and about(c) for c in changes):
+        changes = with_similar(changes, read, sidecar, observer)
     return Found(
         [c for c in changes if about(c)],
         [c for c in everything if c.what == ("time",) and about(c)],
     )
+
+
+def with_similar(changes: list[Change], read: Read, sidecar: Sidecar, observer: Observer = SILENT) -> list[Change]:
+    """The changes, with files that went and came again changed as renames, too."""
+    if not {c.status for c in changes} >= _HALVES:
+        return changes
+    # What many comparisons do without is loaded where it is needed.
+    from gitsnap.ops.compare.renames import pair
+
+    return pair(changes, read, sidecar, observer)
 
 
 def _is_dir(change: Change) -> bool:

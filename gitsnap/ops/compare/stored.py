@@ -11,7 +11,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Inventory, Snapshot, Type
 from gitsnap.core.stored_difference import Texts, differing
 from gitsnap.installation.owners import localise
-from gitsnap.ops.compare.changes import find
+from gitsnap.ops.compare.changes import find, with_similar
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
@@ -25,7 +25,7 @@ def changes(
     Where their texts are the same nothing is read at all, and no contents are without `similar`.
     """
     found = _exact(sidecar, old, new)
-    return _with_similar(sidecar, old, new, found, observer) if similar else found
+    return with_similar(found, _Reader(sidecar, old, new).read, sidecar, observer) if similar else found
 
 
 def counts(
@@ -36,7 +36,7 @@ def counts(
     found = _exact(sidecar, old, new)
     if at_most is not None and _halves(found) > at_most:
         return None
-    return counted(_with_similar(sidecar, old, new, found, observer))
+    return counted(with_similar(found, _Reader(sidecar, old, new).read, sidecar, observer))
 
 
 def _exact(sidecar: Sidecar, old: Snapshot, new: Snapshot) -> list[Change]:
@@ -55,17 +55,6 @@ def _halves(found: list[Change]) -> int:
     """How many files came and went; 0 where they only came, or only went."""
     many = Counter(c.status for c in found if Type.DIR not in (e.type for e in (c.old, c.new) if e))
     return many[Status.ADDED] + many[Status.REMOVED] if many[Status.ADDED] and many[Status.REMOVED] else 0
-
-
-def _with_similar(
-    sidecar: Sidecar, old: Snapshot, new: Snapshot, found: list[Change], observer: Observer
-) -> list[Change]:
-    if not _halves(found):
-        return found
-    # What many comparisons do without is loaded where it is needed.
-    from gitsnap.ops.compare.renames import pair
-
-    return pair(found, _Reader(sidecar, old, new).read, sidecar, observer)
 
 
 def all_new(inventory: Inventory) -> Counts:

@@ -15,7 +15,7 @@ from gitsnap.core.errors import IntegrityError, RemoteError
 from gitsnap.core.remote import shown
 from gitsnap.sidecar.git import commits, notes, transport
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.transport import Target
+from gitsnap.sidecar.git.transport import NothingToOffer, Target
 
 _NO_ATOMIC = "does not support atomic"
 # Of a ref that its report leaves out, as git's own push has it (gitprotocol-pack(5)): silence is no consent.
@@ -81,7 +81,7 @@ def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes],
     def do(client: GitClient, path: bytes) -> None:
         file, commit, abort = store.add_pack()
         try:
-            client.fetch_pack(path, lambda _, depth=None: [ObjectID(value.encode())], _Nothing(), file.write)
+            client.fetch_pack(path, lambda _, depth=None: [ObjectID(value.encode())], NothingToOffer(), file.write)
         except BaseException:
             abort()
             raise
@@ -96,22 +96,3 @@ def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes],
         raise RemoteError(f"what came of the notes over there cannot be read: {error.message}") from None
     finally:
         store.close()
-
-
-class _Nothing:
-    """What we have to offer when asking for notes: nothing that the other side could build upon."""
-
-    shallow: frozenset[ObjectID] = frozenset()
-
-    def __next__(self) -> None:
-        return None
-
-    def next(self) -> None:
-        """As dulwich asks for it."""
-        return
-
-    def ack(self, sha: ObjectID) -> None:
-        """Never."""
-
-    def nak(self) -> None:
-        """Always."""

@@ -60,7 +60,7 @@ class PackFile:
         start = self.at
         head = entry_header(OFS_DELTA if entry.base else entry.kind, entry.size)
         if entry.base:
-            head += _distance(start - self.index[entry.base][1])
+            head += distance(start - self.index[entry.base][1])
         self.write(head)
         self.write(entry.deflated)
         self.index[oid] = (isal_zlib.crc32(entry.deflated, isal_zlib.crc32(head)), start)
@@ -187,8 +187,8 @@ def entry_header(kind: int, size: int) -> bytes:
     return bytes(out)
 
 
-def _distance(back: int) -> bytes:
-    """How far before it the base of a delta begins."""
+def distance(back: int) -> bytes:
+    """How far before a delta its base begins, as gitformat-pack(5) has it."""
     out = [back & 0x7F]
     while back := back >> 7:
         back -= 1

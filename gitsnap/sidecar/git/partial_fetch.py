@@ -22,7 +22,7 @@ from gitsnap.core.remote import shown
 from gitsnap.sidecar.git import transport
 from gitsnap.sidecar.git.commit_stream import MOST, CommitStream
 from gitsnap.sidecar.git.refs import is_name
-from gitsnap.sidecar.git.transport import Target
+from gitsnap.sidecar.git.transport import NothingToOffer, Target
 
 _FILTER = b"tree:0"
 _MOST_REFS = 1 << 21
@@ -138,7 +138,7 @@ def _take(target: Target, prefixes: Sequence[bytes], determine: Callable[..., li
         client.fetch_pack(
             path,
             chosen,
-            _Nothing(),
+            NothingToOffer(),
             write,
             target.listen,
             depth=1,
@@ -189,22 +189,3 @@ def _stay(client: AbstractHttpGitClient) -> None:
         return plain(url, *arguments, **named)
 
     client._http_request = request  # type: ignore[method-assign]
-
-
-class _Nothing:
-    """What we have to offer: nothing."""
-
-    shallow: frozenset[ObjectID] = frozenset()
-
-    def __next__(self) -> None:
-        return None
-
-    def next(self) -> None:
-        """As dulwich asks for it."""
-        return
-
-    def ack(self, sha: ObjectID) -> None:
-        """Never."""
-
-    def nak(self) -> None:
-        """Always."""

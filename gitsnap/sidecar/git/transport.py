@@ -34,6 +34,7 @@ from dulwich.client import (
 )
 from dulwich.config import StackedConfig, apply_instead_of
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
+from dulwich.objects import ObjectID
 from dulwich.protocol import Protocol
 
 from gitsnap.core.errors import RemoteError, UsageError
@@ -386,3 +387,22 @@ def _credential(target: Target, what: str, known: Mapping[str, str]) -> dict[str
     )
     lines = [line.partition("=") for line in done.stdout.splitlines()]
     return {key: value for key, _, value in lines if key in ("protocol", "host", "path", "username", "password")}
+
+
+class NothingToOffer:
+    """What there is here that the other side could build upon, as dulwich asks for it: nothing."""
+
+    shallow: frozenset[ObjectID] = frozenset()
+
+    def __next__(self) -> None:
+        return None
+
+    def next(self) -> None:
+        """As dulwich asks for it."""
+        return
+
+    def ack(self, sha: ObjectID) -> None:
+        """Never."""
+
+    def nak(self) -> None:
+        """Always."""

@@ -23,7 +23,7 @@ from gitsnap.sidecar import files
 from gitsnap.sidecar.git import commits, config, trees
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.pack_file import entry_header
+from gitsnap.sidecar.git.pack_file import distance, entry_header
 from gitsnap.sidecar.git.pack_read import TYPES, Pack
 from gitsnap.sidecar.git.refs import Refs
 
@@ -188,7 +188,7 @@ class _Copy:
         if kind in TYPES:
             heading = entry_header(kind, size)
         elif kind in (OFS_DELTA, REF_DELTA) and isinstance(base, bytes) and base in self._at:
-            heading = entry_header(OFS_DELTA, size) + _distance(fresh - self._at[base])
+            heading = entry_header(OFS_DELTA, size) + distance(fresh - self._at[base])
         else:
             return False
         self._into.write(heading)
@@ -222,12 +222,3 @@ class _Copy:
     def _done(self, oid: bytes, start: int) -> None:
         self._at[oid] = start
         self._observer.advanced(1, self._into.size - start)
-
-
-def _distance(offset: int) -> bytes:
-    """How far back the base of a delta lies, as gitformat-pack(5) has it."""
-    out = [offset & 0x7F]
-    while offset := offset >> 7:
-        offset -= 1
-        out.append(0x80 | offset & 0x7F)
-    return bytes(reversed(out))
