@@ -23,6 +23,8 @@ from gitsnap.sidecar.repository import Sidecar
 _FILE = "texts"
 _LINE = re.compile("[0-9a-f]{40}(?: [0-9a-f]{40}){2}\n")
 _KINDS = (refs.MANIFESTS, refs.METADATA)
+# For a kind of which the pack has no text yet.
+_NONE = bytes(20)
 # Two for each snapshot, and deltas of deltas no deeper than git makes them itself.
 _MOST = 100
 # More than so many times what is new is not copied.
@@ -89,11 +91,13 @@ class TextsPack:
 
     def _former(self, known: list[str], fresh: int) -> Pack | None:
         """The pack of before, where it can be written anew."""
-        folder = os.path.join(self._sidecar.path, "objects", "pack")
-        # git would look for it in there.
-        if not known or os.path.exists(os.path.join(folder, "multi-pack-index")):
+        if not known:
             return None
+        folder = os.path.join(self._sidecar.path, "objects", "pack")
         path = os.path.join(folder, f"pack-{known[0]}.pack")
+        # git would look for it in the one, and its owner wants it as it is by the other.
+        if os.path.exists(os.path.join(folder, "multi-pack-index")) or os.path.exists(f"{path[:-5]}.keep"):
+            return None
         pack = next((p for p in self._sidecar.objects.packs if p.path == path), None)
         if pack is None or len(pack.index) + len(self._new) > _MOST or pack.data.end > _TIMES * fresh:
             return None
@@ -132,9 +136,9 @@ class TextsPack:
 
     def settle(self) -> None:
         """The refs stand, and need the new pack: that of before goes. Where that fails both stay, until a gc."""
-        if self._made is None or len(self._heads) < len(_KINDS):
+        if self._made is None:
             return
-        line = " ".join([self._made.name, *(self._heads[ref].hex() for ref in _KINDS)])
+        line = " ".join([self._made.name, *(self._heads.get(ref, _NONE).hex() for ref in _KINDS)])
         with suppress(OSError):
             files.replace(self._sidecar.own(_FILE), f"{line}\n".encode(), self._sidecar.scratch, durable=False)
             if self._old is not None and self._made.name not in self._old.path:

@@ -118,6 +118,33 @@ def test_where_it_is_not_known_another_begins(place: Protected, said: bytes) -> 
     assert_right(place)
 
 
+def test_one_that_its_owner_keeps_is_left_and_another_begins(place: Protected) -> None:
+    change(place, 0)
+    kept = current(place)
+    assert kept is not None
+    with open(f"{kept.path[:-5]}.keep", "w"):
+        pass
+    for number in range(1, 4):
+        change(place, number)
+    assert os.path.exists(kept.path)
+    assert whole(place) == 2
+    pack = current(place)
+    assert pack is not None and len(pack.index) == 6
+    assert_right(place)
+
+
+def test_where_only_times_change_it_goes_on(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts_pack, "_MOST", 4)
+    change(place, 0)
+    for number in range(1, 8):
+        os.utime(place.root / "some/file 0000", ns=(number, number))
+        place.take()
+    pack = current(place)
+    assert pack is not None and len(pack.index) < 4
+    assert whole(place) == 1
+    assert_right(place)
+
+
 def test_what_a_gc_has_taken_is_not_missed(place: Protected) -> None:
     for number in range(3):
         change(place, number)
