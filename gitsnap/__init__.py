@@ -77,6 +77,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Loaded when it is first used: the command line starts in half the time without.
     if name in __all__:
+        from gitsnap import supported
+
+        refusal = supported.refusal()
+        if refusal is not None:
+            raise ImportError(f"{refusal.message}: {refusal.hint}", name=__name__)
         from gitsnap import api
 
         return getattr(api, name)

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from gitsnap import supported
 from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ _ROOM = "nothing is said by that of any file: give it more room (ulimit -v, a la
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    refusal = supported.refusal()
+    if refusal is not None:
+        sys.exit(refusal.tell(sys.argv[1:]))
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     _open_standard_streams()
     # What fails while objects are cleared away has been reported by whoever used them.
@@ -54,11 +58,11 @@ def run(arguments: list[str]) -> int:
     # What is ignored stays ignored.
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stop)
-    from gitsnap.cli.render import terminal
-
-    terminal.work_is_done(answer_counts=True)
     code, told = 0, None
     try:
+        from gitsnap.cli.render import terminal
+
+        terminal.work_is_done(answer_counts=True)
         code = _dispatch(arguments)
         terminal.flush()
     except GitsnapError as error:
@@ -77,6 +81,10 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         told = GitsnapError("out of memory", kind="no-memory", hint=_ROOM)
     except Exception as error:  # noqa: BLE001 - the last resort: a bug becomes a sentence and a log
+        lacking = supported.lacking(error) if isinstance(error, ImportError) else None
+        if lacking is not None:
+            # What would tell of it otherwise may need the same module.
+            return lacking.tell(arguments)
         told = _from_bug(error, arguments)
     # What is to be said of the log comes before the one sentence that says what went wrong.
     invocation = _write_down(told.exit_code if told else code, told)

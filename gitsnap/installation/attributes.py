@@ -11,7 +11,7 @@ import os
 from gitsnap.core.model import Xattrs
 from gitsnap.core.xattrs import is_recorded
 
-_GONE = (errno.ENODATA, errno.ENOTSUP)
+_GONE = (errno.ENODATA, errno.ENOTSUP, errno.ENOSYS)
 
 
 def reach(parent: int, name: bytes) -> bytes:

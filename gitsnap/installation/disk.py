@@ -24,6 +24,8 @@ _NOREPLACE, _EXCHANGE = 1, 2
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS)
 _ASIDE = b".old"
 _libc = ctypes.CDLL(None, use_errno=True)
+# musl has had it for a short time only.
+_renameat2 = getattr(_libc, "renameat2", None)
 _SPECIAL = {Type.FIFO: stat.S_IFIFO, Type.CHAR: stat.S_IFCHR, Type.BLOCK: stat.S_IFBLK}
 
 
@@ -291,6 +293,8 @@ def _move_without_flags(parent: int, name: bytes, other: int, other_name: bytes)
 
 
 def _rename(parent: int, name: bytes, other: int, other_name: bytes, flags: int) -> None:
-    if _libc.renameat2(parent, name, other, other_name, flags) != 0:
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), name)
+    if _renameat2(parent, name, other, other_name, flags) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), name)
