@@ -73,6 +73,26 @@ def change_remote(sidecar: Sidecar, name: str, table: Mapping[str, str | int | l
         files.replace(path, fresh.encode(), sidecar.scratch)
 
 
+def add_retention(sidecar: Sidecar, rules: Mapping[str, int], wait: float) -> None:
+    """Write rules of retention into the sidecar's file, durably; what [retention] says besides stays, and all else.
+
+    Raises GitsnapError when the file has the table in a form that only a person should edit.
+    """
+    path = os.path.join(sidecar.path, FILE)
+    with sidecar.writing(wait):
+        text = _text(sidecar)
+        parsed = _parsed(text, sidecar)
+        table = {**parsed.get("retention", {}), **rules}
+        fresh = _replaced(text, "retention", table)
+        if not _says(fresh, parsed | {"retention": table}, "retention"):
+            raise GitsnapError(
+                f"the table [retention] in {FILE} is written in a way that can only be changed by hand",
+                path=path,
+                hint="edit it",
+            )
+        files.replace(path, fresh.encode(), sidecar.scratch)
+
+
 def change_set(path: str, name: str, roots: Sequence[str] | None) -> None:
     """Write into the user's configuration at `path` what the set `name` is, durably, or that it is none; everything
     else in the file stays as it was.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core import units
 from gitsnap.core.errors import GitsnapError
-from gitsnap.ops.process import ourselves
-
-_PATIENCE = 60.0
+from gitsnap.ops.process import ourselves, systemd
 
 
 class TimerError(GitsnapError):
@@ -53,10 +50,10 @@ class Timer:
         try:
             os.makedirs(self.directory, exist_ok=True)
             for kind, text in texts.items():
-                _replace(self._path(kind), text.encode())
+                systemd.write_unit(self._path(kind), text)
             self._systemctl("daemon-reload")
             self._systemctl("enable", "--now", f"{self.name}.timer")
-        except (OSError, subprocess.SubprocessError, GitsnapError) as error:
+        except (OSError, GitsnapError) as error:
             self.remove()
             said = error.message if isinstance(error, GitsnapError) else str(error)
             raise TimerError(
@@ -68,36 +65,13 @@ class Timer:
         """Nothing waits any more. Units that are not there, and a systemd that does not answer, are no failure."""
         if not any(os.path.lexists(self._path(kind)) for kind in ("timer", "service")):
             return
-        with suppress(OSError, subprocess.SubprocessError, GitsnapError):
+        with suppress(GitsnapError):
             self._systemctl("disable", "--now", f"{self.name}.timer")
         for kind in ("timer", "service"):
             with suppress(OSError):
                 os.unlink(self._path(kind))
-        with suppress(OSError, subprocess.SubprocessError, GitsnapError):
+        with suppress(GitsnapError):
             self._systemctl("daemon-reload")
 
     def _systemctl(self, *words: str) -> None:
-        done = subprocess.run(
-            ["systemctl", *["--user"] * self.user, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            env=dict(self.environ),
-        )
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-            raise GitsnapError(f"systemctl {words[0]}: {said[-1]}")
-
-
-def _replace(path: str, data: bytes) -> None:
-    """systemd reads it as anybody would: units are no secret, and are told to be world-readable."""
-    new = f"{path}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(new)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, 0o644)
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    os.rename(new, path)
+        systemd.systemctl(words, user=self.user, environ=self.environ)

@@ -1,0 +1,195 @@
+"""`timer`: what is shown, written, told and removed, with programs that stand for systemd's and cron's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.installation import run_gitsnap
+
+# Answers as systemctl does: `show` for one that went off at 1700000000, ended with 3, and comes again a day later.
+_SYSTEMCTL = """#!/bin/sh
+echo "$@" >>"$TOLD"
+if test -e "$TOLD.no"; then echo 'no bus' >&2; exit 1; fi
+case "$*" in *show*)
+    printf 'ActiveState=active\\nNextElapseUSecRealtime=@1700086400\\nLastTriggerUSec=@1699999990\\n\\n'
+    printf 'ActiveState=inactive\\nExecMainStatus=3\\nExecMainExitTimestamp=@1700000000\\n' ;;
+esac
+"""
+_CRONTAB = """#!/bin/sh
+case $1 in
+-l) if test -e "$TOLD.tab"; then cat "$TOLD.tab"; else echo 'no crontab for root' >&2; exit 1; fi ;;
+-) cat >"$TOLD.tab" ;;
+esac
+"""
+
+
+class Place:
+    def __init__(self, where: Path) -> None:
+        self.where, self.root, self.units, self.told = where, where / "my app", where / "units", where / "told"
+        self.name = f"gitsnap-snapshot-{str(self.root)[1:].replace('-', chr(92) + 'x2d').replace('/', '-')}"
+        self.name = self.name.replace(" ", "\\x20")
+        self.environ = {"GITSNAP_UNITS": str(self.units)}
+
+    def say(self, *words: str, check: int = 0) -> str:
+        done = run_gitsnap("timer", *words, cwd=self.where, env=self.environ, check=check)
+        return done.stdout + done.stderr
+
+    def document(self, *words: str) -> Any:
+        return json.loads(run_gitsnap("timer", *words, "--json", cwd=self.where, env=self.environ).stdout)
+
+    @property
+    def tab(self) -> str:
+        return Path(f"{self.told}.tab").read_text()
+
+    @property
+    def written(self) -> list[str]:
+        return sorted(p.name for p in self.units.glob("*")) if self.units.exists() else []
+
+
+@pytest.fixture
+def place(tmp_path: Path, gitsnap_home: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("systemctl", _SYSTEMCTL), ("crontab", _CRONTAB)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    made = Place(tmp_path)
+    made.root.mkdir()
+    (made.root / "f").write_text("1\n")
+    run_gitsnap("init", cwd=made.root)
+    return made
+
+
+def test_shown_first_and_nothing_written_without_a_yes(place: Place) -> None:
+    shown = place.say("install", "my app", "--print", "--hourly")
+    assert f"# {place.units}/{place.name}.timer\n" in shown
+    assert "OnCalendar=hourly\n" in shown
+    assert "there is no terminal to ask on" in place.say("install", "my app", check=2)
+    document = place.document("install", "my app", "-n", "--retention")
+    assert [Path(one["path"]).suffix for one in document["files"]] == [".service", ".timer"]
+    assert document["retention"] == {"keep-last": 10, "keep-daily": 14, "keep-weekly": 8, "keep-monthly": 12}
+    assert (place.written, place.told.exists()) == ([], False)
+
+
+def test_installed_told_and_removed(place: Place) -> None:
+    said = place.say("install", "my app", "--yes", "--on-calendar", "Mon..Fri 12:30")
+    assert f"installed: {place.name}, Mon..Fri 12:30, the next one 2023-11-15" in said
+    assert "keep the last 10, 48 hourly, 14 daily" in said
+    assert place.written == [f"{place.name}.service", f"{place.name}.timer"]
+    assert f"enable {place.name}.timer\nrestart {place.name}.timer\n" in place.told.read_text()
+    (one,) = place.document("list")["timers"]
+    assert one == {
+        "name": place.name,
+        "installation": str(place.root),
+        "store": one["store"],
+        "every": "Mon..Fri 12:30",
+        "scheduler": "systemd",
+        "where": f"{place.units}/{place.name}.timer",
+        "active": True,
+        "next": "2023-11-15T22:13:20Z",
+        "last": "2023-11-14T22:13:20Z",
+        "exit_code": 3,
+    }
+    # By its path alone, when all else is gone.
+    (place.root / "f").unlink()
+    place.root.rmdir()
+    assert "the directory is gone" in place.say()
+    assert place.document("remove", "my app")["removed"] == [{"name": place.name, "scheduler": "systemd"}]
+    assert place.written == []
+    assert f"disable --now {place.name}.timer" in place.told.read_text()
+    place.say("remove", "my app", check=1)
+
+
+def test_what_it_runs_takes_a_snapshot(place: Place) -> None:
+    place.say("install", "my app", "--yes")
+    text = (place.units / f"{place.name}.service").read_text()
+    command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    subprocess.run(shlex.split(command.removeprefix("ExecStart=")), check=True, cwd="/")
+    (taken,) = json.loads(run_gitsnap("list", "--json", cwd=place.root).stdout)["snapshots"]
+    assert taken["id"].endswith("-timer")
+
+
+def test_where_systemd_refuses_what_was_there_is_there_again(place: Place) -> None:
+    (place.where / "told.no").touch()
+    assert "no bus; nothing was changed" in place.say("install", "my app", "--yes", check=1)
+    assert place.written == []
+    (place.where / "told.no").unlink()
+    place.say("install", "my app", "--yes", "--weekly")
+    (place.where / "told.no").touch()
+    place.say("install", "my app", "--yes", "--hourly", check=1)
+    assert [one["every"] for one in place.document()["timers"]] == ["weekly"]
+    assert "systemd could not be asked to stop it" in place.say("remove", "my app")
+    assert place.written == []
+
+
+def test_units_of_others_stay(place: Place) -> None:
+    place.units.mkdir()
+    unit = place.units / f"{place.name}.timer"
+    unit.write_text("[Timer]\nOnCalendar=daily\n")
+    assert "gitsnap did not write" in place.say("install", "my app", "--yes", check=1)
+    assert unit.read_text() == "[Timer]\nOnCalendar=daily\n"
+    place.say("remove", "my app", check=1)
+    assert place.written == [f"{place.name}.timer"]
+
+
+def test_rules_are_written_where_there_are_none(place: Place) -> None:
+    store = place.document("install", "my app", "-n")["store"]
+    config = Path(store) / "gitsnap.toml"
+    config.write_text('# mine\n[retention]\nkeep-deleted = "7d"\n\n[capture]\nexclude = ["*.log"]\n')
+    place.say("install", "my app", "--yes", "--retention", "--hourly")
+    assert tomllib.loads(config.read_text()) == {
+        "retention": {"keep-deleted": "7d", "keep-last": 10, "keep-hourly": 48, "keep-daily": 14, "keep-weekly": 8}
+        | {"keep-monthly": 12},
+        "capture": {"exclude": ["*.log"]},
+    }
+    assert config.read_text().startswith("# mine\n")
+    assert "there are retention rules already" in place.say("install", "my app", "--yes", "--retention", check=2)
+    assert "nobody has set" not in place.say("install", "my app", "--yes")
+
+
+def test_a_line_of_the_crontab_and_all_else_in_it(place: Place) -> None:
+    tab = Path(f"{place.told}.tab")
+    words = ("install", "my app", "--yes", "--scheduler", "cron")
+    place.say(*words, "--weekly")
+    tab.write_bytes(b"# m\xf6in\x0cx\n0 1 * * * true\n" + tab.read_bytes())
+    place.say(*words, "--daily")
+    assert tab.read_bytes().startswith(b"# m\xf6in\x0cx\n0 1 * * * true\n# gitsnap-snapshot-")
+    lines = tab.read_bytes().split(b"\n")
+    assert (len(lines), lines[3].split()[1:5]) == (5, [b"0", b"*", b"*", b"*"])
+    (one,) = place.document()["timers"]
+    assert (one["scheduler"], one["every"], one["installation"]) == ("cron", "daily", str(place.root))
+    place.say("remove", "my app")
+    assert tab.read_bytes() == b"# m\xf6in\x0cx\n0 1 * * * true\n"
+    assert "cron cannot read" in place.say(*words, "--on-calendar", "*:0/5", check=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["instal"], "gitsnap timer install"),
+        (["rm", "my app"], "gitsnap timer remove"),
+        (["list", "my app"], "takes no DIR"),
+        (["install", "my app", "--daily", "--weekly"], "are one choice"),
+        (["remove", "my app", "--daily"], "none of install's options"),
+        (["install", "my app", "--scheduler", "at"], "neither systemd nor cron"),
+        (["install", "my app", "-n", "--on-calendar", "daily\\"], "is not an expression"),
+    ],
+)
+def test_bad_input(place: Place, words: list[str], said: str) -> None:
+    assert said in place.say(*words, check=2)
+    assert place.written == []
+
+
+def test_without_a_sidecar(place: Place) -> None:
+    (place.where / "other").mkdir()
+    place.say("install", "other", "--yes", check=10)
