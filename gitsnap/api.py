@@ -446,16 +446,20 @@ def clone(
     snapshot: str | None = None,
     installation: str | None = None,
     identity: Path | None = None,
+    allowed_signers: Path | None = None,
     store: Path | None = None,
     observer: Observer = SILENT,
 ) -> Cloned:
     """Make a sidecar of a mirror, a push, a bundle (which the file `identity` opens where it is encrypted) or a copied
     sidecar, by its path or URL, and bring the newest snapshot, or `snapshot`, back into the new or empty `directory`.
 
+    With `allowed_signers`, what is not signed by one of those counts as damaged.
+
     The result's `received` tells what came and what of it is damaged, `restored` whether the directory is exactly the
     same. Interrupted, the same call goes on. Raises GitsnapError.
     """
     place, link, asked = _destination(os.path.realpath(directory), store, installation, observer)
+    asked = _signed_by(asked, allowed_signers)
     with (
         sources.open_source(os.fspath(source), os.getcwd(), os.fspath(identity) if identity else None) as found,
         _receiving("clone", place, asked.settings) as note,
@@ -489,12 +493,14 @@ def adopt(
     *,
     installation: str | None = None,
     identity: Path | None = None,
+    allowed_signers: Path | None = None,
     store: Path | None = None,
     observer: Observer = SILENT,
 ) -> Cloned:
     """Make a sidecar for `directory`, which is there and is not touched, of what `clone` takes. Raises GitsnapError."""
     root = locate.real_directory(os.fspath(directory), os.getcwd())
     place, link, asked = _destination(root, store, installation, observer)
+    asked = _signed_by(asked, allowed_signers)
     with (
         sources.open_source(os.fspath(source), os.getcwd(), os.fspath(identity) if identity else None) as found,
         _receiving("adopt", place, asked.settings) as note,
@@ -512,6 +518,13 @@ def _destination(
     name = installation_name(installation) if installation is not None else None
     link = locate.default_store(root, home) if chosen and home is not None else None
     return place, link, receive.Asked(settings, datetime.now(UTC), name, observer)
+
+
+def _signed_by(asked: receive.Asked, allowed: Path | None) -> receive.Asked:
+    if allowed is None:
+        return asked
+    signing = asked.settings.signing._replace(allowed=os.path.realpath(allowed), require=True)
+    return replace(asked, settings=replace(asked.settings, signing=signing))
 
 
 @contextmanager

@@ -85,6 +85,9 @@ FromInstallation = Annotated[
     str | None,
     typer.Option("--installation", metavar="HOST/NAME", help="Which one, where many share a repository."),
 ]
+SignedBy = Annotated[
+    str | None, typer.Option("--allowed-signers", metavar="FILE", help="Only what is signed by those in it counts.")
+]
 Identity = Annotated[
     str | None, typer.Option("--identity", metavar="FILE", help="The key that opens an encrypted bundle.")
 ]

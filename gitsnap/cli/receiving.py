@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,13 +30,17 @@ def destination(session: Session, root: str) -> tuple[Place, str | None]:
     return place, locate.default_store(root, home) if store and home is not None else None
 
 
-def asked(session: Session, installation: str | None) -> Asked:
-    """What is to be received."""
+def asked(session: Session, installation: str | None, allowed_signers: str | None) -> Asked:
+    """What is to be received, signed by those in the file `allowed_signers` where one is given."""
     from gitsnap.core.remote import installation_name
     from gitsnap.ops.remote.receive import Asked
 
     name = installation_name(installation) if installation is not None else None
-    return Asked(session.settings(None), session.now, name, session.out.progress())
+    settings = session.settings(None)
+    if allowed_signers is not None:
+        signing = settings.signing._replace(allowed=os.path.join(session.cwd, allowed_signers), require=True)
+        settings = replace(settings, signing=signing)
+    return Asked(settings, session.now, name, session.out.progress())
 
 
 @contextmanager

@@ -476,6 +476,21 @@ def test_one_of_several_has_to_be_named(app: Path, tmp_path: Path) -> None:
     is_as(app, tmp_path / "new")
 
 
+def test_only_what_is_signed_by_those_who_may_comes_back_where_that_is_asked_for(app: Path, tmp_path: Path) -> None:
+    *_, signed, last = (str(s["id"]) for s in listed(app))
+    key = new_key(tmp_path / "key")
+    (tmp_path / "allowed").write_text(key.allowed())
+    run_gitsnap("-C", app, "sign", signed, "--key", key.path)
+    git("clone", "-q", "--mirror", sidecar_of(app), tmp_path / "mirror.git")
+    words = ["clone", tmp_path / "mirror.git", tmp_path / "new", "--allowed-signers", tmp_path / "allowed"]
+    refused = run_gitsnap(*words, check=12)
+    assert f"snapshot {last} in" in refused.stderr and "cannot be trusted: it is not signed" in refused.stderr
+    assert f"--snapshot {signed}" in refused.stderr and not (tmp_path / "new").exists()
+    done = json.loads(run_gitsnap(*words, "--snapshot", signed, "--json", check=3).stdout)
+    assert {d["snapshot"]: d["problems"][0]["kind"] for d in done["damaged"]}[last] == "unsigned"
+    assert (tmp_path / "new/fresh").read_text() == "two"
+
+
 def test_signatures_come_too(app: Path, tmp_path: Path) -> None:
     key = new_key(tmp_path / "key")
     last = str(listed(app)[-1]["id"])

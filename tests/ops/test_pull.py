@@ -12,16 +12,19 @@ import pytest
 
 from gitsnap.core.errors import NoSidecarError, RemoteError
 from gitsnap.core.remote import HEADS, Remote
+from gitsnap.core.signature import Policy
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.remote import adopt, receive
 from gitsnap.ops.remote.pull import Pulled, PullOptions, pull
 from gitsnap.ops.remote.push import PushOptions, push
 from gitsnap.ops.store import locate, retention
+from gitsnap.ops.store import sign as signing
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.git.fetch.source import open_source
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import SETTINGS, Protected, bare_git, workspace
+from tests.support.signing import new_key
 
 
 class Elsewhere:
@@ -176,3 +179,26 @@ def test_what_retention_will_take_is_named(both: Elsewhere) -> None:
     done = pull(both.here, both.remote, replace(SETTINGS, retention=policy), options)
     assert done.coming == fresh
     assert set(done.short_lived) <= set(fresh)
+
+
+def test_what_nobody_signed_who_may_stays_away_where_signatures_are_required(both: Elsewhere) -> None:
+    good, other = new_key(both.top / "good"), new_key(both.top / "other-key")
+    (both.top / "allowed").write_text(good.allowed())
+    both.send()
+    both.adopt()
+    by_good, by_other, by_nobody = (both.take(text) for text in ("signed", "by somebody else", "by nobody"))
+    for name, key in ((by_good, good), (by_other, other)):
+        policy = Policy(key=str(key.path))
+        signing.sign(both.there.sidecar, [name], replace(SETTINGS, signing=policy), now=both.there.now)
+    both.send()
+    policy = Policy(allowed=str(both.top / "allowed"), require=True)
+    before = both.ids()
+    options = PullOptions(both.there.now)
+    found = pull(both.here, both.remote, replace(SETTINGS, signing=policy), options)
+    assert [s.id for s in found.snapshots] == [by_good] and both.ids() == [*before, by_good]
+    assert {v.snapshot: v.problems[0].kind for v in found.damaged} == {
+        by_other: "unknown-signer",
+        by_nobody: "unsigned",
+    }
+    both.require_whole()
+    assert {s.id for s in both.pull().snapshots} == {by_other, by_nobody}

@@ -135,6 +135,35 @@ def damage(sidecar: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-4])
 
 
+@pytest.mark.parametrize("options", [["--refspec", "heads"], ["--installation", "web 1/shop"]])
+def test_what_was_pushed_will_do_whatever_it_is_called_there(
+    small: Protected, tmp_path: Path, shell: list[str], options: list[str]
+) -> None:
+    home, there = tmp_path / "home", tmp_path / "there.git"
+    take_snapshot(small.original, "-m", "\x1b[31mred", home=home)
+    git(tmp_path, "init", "-q", "--bare", str(there))
+    run_gitsnap("-C", str(small.original), "remote", "add", "o", str(there), *options, home=home)
+    run_gitsnap("-C", str(small.original), "push", "-q", home=home)
+    which = ["-r", there, *(["-i", "web%201/shop"] if "--installation" in options else [])]
+    code, listed, _ = recover(small.sidecar, *which, "list", shell=shell)
+    assert code == 0 and len(listed.splitlines()) == 2 and "?[31mred" in listed and "\x1b" not in listed
+    code, whole, said = recover(small.sidecar, *which, "check", shell=shell)
+    assert (code, len(whole.splitlines()), said) == (0, 2, "")
+    assert recover(small.sidecar, *which, "restore", small.snapshot, tmp_path / "tree", shell=shell)[0] == 0
+    same_tree(small.original, tmp_path / "tree")
+    wrong = recover(small.sidecar, "-r", there, "-i", "web/nope", "check", shell=shell)
+    assert wrong[0] == 2 and "there is no installation web/nope" in wrong[2]
+    if "--installation" in options:
+        left_open = recover(small.sidecar, "-r", there, "check", shell=shell)
+        assert left_open[0] == 2 and left_open[2].endswith("web%201/shop\n")
+
+
+def test_no_snapshots_are_not_whole_snapshots(small: Protected, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", str(tmp_path / "empty.git"))
+    code, whole, said = recover(small.sidecar, "-r", tmp_path / "empty.git", "check")
+    assert (code, whole) == (1, "") and "there are no snapshots in" in said
+
+
 def test_of_a_damaged_snapshot_what_is_whole_comes_back(small: Protected, tmp_path: Path, shell: list[str]) -> None:
     loosen(small.sidecar)
     snapshot = f"refs/gitsnap/snapshots/{small.snapshot}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, Takes
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, SignedBy, Takes
 from gitsnap.cli.receiving import asked, destination, recorded, tell
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def adopt(
     ],
     installation: FromInstallation = None,
     identity: Identity = None,
+    allowed_signers: SignedBy = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Make a sidecar of a copy elsewhere; the directory stays. So does the copy."""
@@ -34,7 +35,7 @@ def adopt(
     session: Session = context.obj
     root = locate.real_directory(session.options.directory or ".", session.cwd)
     place, default = destination(session, root)
-    wanted = asked(session, installation)
+    wanted = asked(session, installation, allowed_signers)
     with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))

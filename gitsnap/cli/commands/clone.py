@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, Takes
+from gitsnap.cli.parameters import FromInstallation, Identity, OnlyTell, SignedBy, Takes
 from gitsnap.cli.receiving import asked, destination, real_path, recorded, tell
 from gitsnap.core.errors import UsageError
 
@@ -27,6 +27,7 @@ def clone(
     ] = None,
     installation: FromInstallation = None,
     identity: Identity = None,
+    allowed_signers: SignedBy = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Bring sidecar and directory back from a copy elsewhere. Everything is verified first."""
@@ -39,7 +40,7 @@ def clone(
         raise UsageError("clone names its directory as the second word, not by -C")
     root = real_path(directory, session.cwd, UsageError("the directory's name is empty"))
     place, default = destination(session, root)
-    wanted = asked(session, installation)
+    wanted = asked(session, installation, allowed_signers)
     with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))

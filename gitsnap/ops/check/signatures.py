@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gitsnap.core.errors import UsageError
+from gitsnap.core.errors import IntegrityError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
-from gitsnap.core.signature import Checked, Status
+from gitsnap.core.signature import Checked, Policy, Status
 from gitsnap.ops.check.verdict import Finding, Verdict, note
 from gitsnap.ops.store import signers
 from gitsnap.sidecar import catalog, signatures
@@ -47,6 +47,30 @@ def _finding(found: Checked) -> Finding:
     return Finding(b"", f"the signature{by} in {place} {_SAID[found.status]}{why}", kind=_KINDS[found.status])
 
 
+def wanted(policy: Policy) -> bool:
+    """Whether what comes from elsewhere has to be signed, and it is said by whom."""
+    return policy.require and bool(policy.allowed)
+
+
+def require(sidecar: Sidecar, snapshot: Snapshot, policy: Policy) -> None:
+    """Raise IntegrityError where it has to be signed, and is not as it should be."""
+    if not wanted(policy):
+        return
+    found = problems(signers.check(sidecar, [snapshot], policy)[snapshot.id])
+    if found:
+        raise IntegrityError(f"snapshot {snapshot.id} cannot be trusted: {found[0].problem}")
+
+
+def judge_incoming(
+    sidecar: Sidecar, verdicts: Sequence[Verdict], came: Sequence[Snapshot], tags: Mapping[str, str], policy: Policy
+) -> None:
+    """As judge(), of snapshots that no ref shows yet; `tags` are those that sign them, by ref."""
+    named: dict[str, dict[str, str]] = {}
+    for ref, tag in tags.items():
+        named.setdefault(signatures.snapshot_of(ref), {})[ref] = tag
+    _add(verdicts, signers.check(sidecar, came, policy, named))
+
+
 def judge(sidecar: Sidecar, verdicts: Sequence[Verdict], settings: Settings) -> None:
     """Add to verdicts on snapshots who signed each, and what is wrong with that.
 
@@ -57,12 +81,17 @@ def judge(sidecar: Sidecar, verdicts: Sequence[Verdict], settings: Settings) -> 
             "nothing tells who may sign",
             hint="name a file of allowed signers: `--allowed-signers FILE`, or [signing] allowed-signers",
         )
-    wanted = {v.snapshot: v for v in verdicts}
+    named = {v.snapshot for v in verdicts}
     with sidecar.using_objects(settings.lock_wait):
         living: Mapping[str, Snapshot] = {s.id: s for s in catalog.snapshots(sidecar)}
         # What cannot be read, or is none, has its verdict.
-        found = signers.check(sidecar, [living[name] for name in wanted if name in living], settings.signing)
-    for name, signed in found.items():
-        wanted[name].signatures = signed
-        wanted[name].problems += problems(signed)
+        found = signers.check(sidecar, [s for s in living.values() if s.id in named], settings.signing)
+    _add(verdicts, found)
     note(sidecar, verdicts)
+
+
+def _add(verdicts: Sequence[Verdict], found: Mapping[str, list[Checked]]) -> None:
+    for verdict in verdicts:
+        if verdict.snapshot in found:
+            verdict.signatures = found[verdict.snapshot]
+            verdict.problems += problems(found[verdict.snapshot])

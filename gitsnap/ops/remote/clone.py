@@ -22,6 +22,7 @@ from gitsnap.core.order import newest
 from gitsnap.installation.apply import orphan_stages, stage_dirs
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import strangers
+from gitsnap.ops.check import signatures
 from gitsnap.ops.remote import adopt, building, receive
 from gitsnap.ops.remote.adopt import Adopted
 from gitsnap.ops.remote.receive import Asked, Received
@@ -86,6 +87,7 @@ def resume(
                 f"{place.root} is being cloned from {mark.source}", hint="the same command goes on with that"
             )
         target = selectors.choose(sidecar, selector or mark.snapshot)
+        signatures.require(sidecar, target, asked.settings.signing)
         received = Received(named, snapshots=catalog.snapshots(sidecar))
         result = Adopted(place, received, resumed=True)
         result.strangers = strangers(contents.metadata(sidecar, target))
@@ -145,14 +147,16 @@ def _target(sidecar: Sidecar, received: Received, selector: str | None) -> Snaps
     if target.id in whole:
         return target
     named = next((v for v in received.damaged if v.snapshot == target.id), None)
-    why = f": {named.problems[0].problem}" if named else ""
+    problem = named.problems[0] if named else None
+    why = f": {problem.problem}" if problem else ""
+    what = "cannot be trusted" if problem is not None and problem.kind else "is damaged"
     last = newest(received.whole)
     hint = (
         f"the newest that is whole: --snapshot {last.id}"
         if last is not None
         else "`gitsnap adopt` takes it over as it is, and `gitsnap restore S --to DIR --salvage` what is whole in it"
     )
-    raise IntegrityError(f"snapshot {target.id} in {received.source} is damaged{why}", hint=hint)
+    raise IntegrityError(f"snapshot {target.id} in {received.source} {what}{why}", hint=hint)
 
 
 def _bring_back(sidecar: Sidecar, target: Snapshot, asked: Asked) -> Restored:

@@ -13,6 +13,8 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.remote import Remote
 from gitsnap.core.settings import Settings
+from gitsnap.core.signature import Policy
+from gitsnap.ops.check import signatures
 from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.ops.check.verify_snapshot import verify_snapshot
 from gitsnap.ops.remote import receive
@@ -90,7 +92,7 @@ def pull(sidecar: Sidecar, remote: Remote, settings: Settings, options: PullOpti
                 kept = receive.fetch(sidecar, source, wants, haves, options.observer)
     try:
         with sidecar.writing(settings.lock_wait):
-            _take(sidecar, named, result, options)
+            _take(sidecar, named, result, settings.signing, options)
             receive.remember_superseded(sidecar, source, options.now)
             _pin(sidecar, pins_to_take, settings, result)
             taken = {s.id for s in result.snapshots}
@@ -127,7 +129,7 @@ def _pins(living: Sequence[Snapshot], named: Incoming) -> list[str]:
     return [s.id for s in living if s.id in named.pins and not s.pinned and named.snapshots.get(s.id) == s.commit]
 
 
-def _take(sidecar: Sidecar, named: Incoming, result: Pulled, options: PullOptions) -> None:
+def _take(sidecar: Sidecar, named: Incoming, result: Pulled, policy: Policy, options: PullOptions) -> None:
     """Verify what came, and show what passes."""
     living = catalog.snapshots(sidecar)
     there = {s.id for s in living}
@@ -137,13 +139,13 @@ def _take(sidecar: Sidecar, named: Incoming, result: Pulled, options: PullOption
     if not fresh.snapshots:
         return
     incoming.add_texts(sidecar, living, fresh, options.now)
-    whole = []
     options.observer.started("verifying", sum(s.files for s in fresh.snapshots), sum(s.bytes for s in fresh.snapshots))
-    for snapshot in fresh.snapshots:
-        verdict = verify_snapshot(sidecar, snapshot, {}, options.observer)
-        whole += [snapshot] if verdict.ok else []
-        result.damaged += [verdict] if not verdict.ok else []
+    verdicts = [verify_snapshot(sidecar, snapshot, {}, options.observer) for snapshot in fresh.snapshots]
     options.observer.finished()
+    if signatures.wanted(policy):
+        signatures.judge_incoming(sidecar, verdicts, fresh.snapshots, fresh.signed, policy)
+    result.damaged += [v for v in verdicts if not v.ok]
+    whole = [s for s, verdict in zip(fresh.snapshots, verdicts, strict=True) if verdict.ok]
     _reveal(sidecar, living, fresh, whole, options)
     result.snapshots = [s for s in catalog.snapshots(sidecar) if s.id in {w.id for w in whole}]
     result.pinned = [s.id for s in result.snapshots if s.pinned]

@@ -14,7 +14,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import BroughtBack, bring_back_audit
-from gitsnap.ops.check import verify
+from gitsnap.ops.check import signatures, verify
 from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.sidecar import catalog, copied, incoming
 from gitsnap.sidecar.copied import Copied
@@ -118,6 +118,8 @@ def fill(sidecar: Sidecar, source: Source, asked: Asked) -> Received:
     result.verdicts = verify.verify(
         sidecar, [], asked.settings, now=asked.now, everything=True, observer=asked.observer
     )
+    if signatures.wanted(asked.settings.signing):
+        signatures.judge(sidecar, result.verdicts, asked.settings)
     result.snapshots = catalog.snapshots(sidecar)
     return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Snapshot
@@ -11,8 +11,14 @@ from gitsnap.sidecar import signatures
 from gitsnap.sidecar.repository import Sidecar
 
 
-def check(sidecar: Sidecar, snapshots: Iterable[Snapshot], policy: Policy) -> dict[str, list[Checked]]:
-    """Every signature of these snapshots, by their ids: checked by the policy's files, where it names any.
+def check(
+    sidecar: Sidecar,
+    snapshots: Iterable[Snapshot],
+    policy: Policy,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, list[Checked]]:
+    """Every signature of these snapshots, by their ids: checked by the policy's files, where it names any. `tags` are
+    those that sign, as signatures.tagged() has them; None for what the sidecar's refs tell.
 
     UsageError where one of these cannot be read, GitsnapError where there is no ssh-keygen, IntegrityError where a
     commit cannot be read.
@@ -20,7 +26,7 @@ def check(sidecar: Sidecar, snapshots: Iterable[Snapshot], policy: Policy) -> di
     # Starts programs, which whoever meets no signature does not.
     from gitsnap.sidecar.git import ssh_keygen
 
-    tagged = signatures.tagged(sidecar)
+    tagged = signatures.tagged(sidecar) if tags is None else tags
     with ssh_keygen.Checker(policy, sidecar.installation) as checker:
         found = {}
         for snapshot in snapshots:

@@ -5,7 +5,8 @@
 #     sh recover.sh check [ID...]
 #     sh recover.sh restore ID DIR
 #
-# It reads the repository that it lies in; `-r REPOSITORY` before the command names another: a mirror, a copy.
+# It reads the repository that it lies in; `-r REPOSITORY` before the command names another: a mirror, a copy, one that
+# snapshots were pushed to. Of many installations in one, `-i HOST/NAME` before the command chooses.
 # Nothing is written there, and neither its configuration nor its hooks are read. An ID may be cut short.
 # Exit codes: 0 all is there and right, 1 failed, 2 wrong usage, 3 a part is missing or not right; each is named.
 
@@ -33,7 +34,7 @@ wrong() {
     status=3
 }
 usage() {
-    say 'usage: sh recover.sh [-r REPOSITORY] list | check [ID...] | restore ID DIR' >&2
+    say 'usage: sh recover.sh [-r REPOSITORY] [-i HOST/NAME] list | check [ID...] | restore ID DIR' >&2
     exit 2
 }
 
@@ -65,9 +66,41 @@ open_repository() {
     bigfilethreshold = 8388608
 END
     export GIT_DIR="$work/git" GIT_OBJECT_DIRECTORY="$repository/objects"
+    find_refs "$installation"
 }
 
-ids() { git for-each-ref --format='%(refname:lstrip=3)' refs/gitsnap/snapshots; }
+# The installations of a repository that holds many, as HOST/NAME, in the way in which refs name them.
+installations() {
+    git for-each-ref --format='%(refname)' 'refs/gitsnap/fleet/*/*/snapshots/*' 'refs/tags/gitsnap/fleet/*/*/snapshots/*' |
+        while IFS= read -r name; do
+            name=${name#*/fleet/}
+            say "${name%/snapshots/*}"
+        done | sort -u
+}
+
+# What snapshots are called there, as $snapshots; the prefix of their texts, as $notes or as $tags: hosts that take
+# nothing but branches and tags have these as tags, one for each snapshot. $1 is the installation, or empty.
+find_refs() {
+    fleet=${1:+fleet/$1/}
+    notes=refs/notes/gitsnap/$fleet tags=
+    for snapshots in "refs/gitsnap/${fleet}snapshots/" "refs/tags/gitsnap/${fleet}snapshots/"; do
+        [ -z "$(git for-each-ref --count=1 "$snapshots" 2>/dev/null)" ] || break
+    done
+    case $snapshots in
+    refs/tags/*) tags=refs/tags/gitsnap/${fleet}notes/ ;;
+    esac
+    [ -z "$(ids)" ] || return 0
+    many=$(installations)
+    [ -z "$1" ] || die "there is no installation $1${many:+; there are:
+$many}" 2
+    [ -z "$many" ] || die "this holds many installations; name one before the command, as -i HOST/NAME:
+$many" 2
+    die "there are no snapshots in $repository"
+}
+
+ids() {
+    git for-each-ref --format='%(refname)' "$snapshots" | while IFS= read -r name; do say "${name#"$snapshots"}"; done
+}
 
 # The one snapshot that $1 names, as $id.
 choose() {
@@ -98,7 +131,7 @@ trailer() {
 }
 
 read_commit() {
-    if ! commit=$(git rev-parse --verify -q "refs/gitsnap/snapshots/$id^{commit}" 2>/dev/null) ||
+    if ! commit=$(git rev-parse --verify -q "$snapshots$id^{commit}" 2>/dev/null) ||
         ! git cat-file commit "$commit" >"$work/commit" 2>/dev/null; then
         wrong "$id: its commit is damaged or missing"
         return 1
@@ -116,14 +149,25 @@ list() {
             while IFS= read -r line && [ -n "$line" ]; do :; done
             IFS= read -r subject || :
         } <"$work/commit"
+        case $subject in
+        *[[:cntrl:]]*) subject=$(say "$subject" | tr '\001-\011\013-\037\177' '?') ;;
+        esac
         printf '%s  %8s files  %s%s\n' "$id" "$files" "$subject" "${value:+  ($value paths could not be read then)}"
     done
+}
+
+note() {
+    if [ -n "$tags" ]; then
+        git rev-parse --verify -q "$tags$id:$1"
+    else
+        git notes --ref="$notes$1" list "$commit"
+    fi
 }
 
 # The note $1 of the snapshot into $work/$1, against its digest in the commit.
 read_text() {
     : >"$work/$1"
-    if ! note=$(git notes --ref="refs/notes/gitsnap/$1" list "$commit" 2>/dev/null) ||
+    if ! note=$(note "$1" 2>/dev/null) ||
         ! git cat-file blob "$note" >"$work/$1" 2>/dev/null; then
         wrong "$id: its $1 is damaged or missing"
         : >"$work/$1"
@@ -550,11 +594,15 @@ case $0 in
 */*) here=${0%/*} ;;
 *) here=. ;;
 esac
-if [ "${1-}" = -r ]; then
-    [ "$#" -gt 2 ] || usage
-    here=$2
+installation=
+while :; do
+    case ${1-} in
+    -r) [ "$#" -gt 2 ] && here=$2 || usage ;;
+    -i) [ "$#" -gt 2 ] && installation=$2 || usage ;;
+    *) break ;;
+    esac
     shift 2
-fi
+done
 command=${1-}
 [ "$#" -lt 1 ] || shift
 case $command in
