@@ -1,32 +1,33 @@
 """The stat cache: what was true of each path when it was last read, so that unchanged files are not read again.
 
-A cache only. Whatever does not decode is treated as absent. A row is written only for a path that had not changed
-within the clock's granularity of being read (the rule git calls "racy", Documentation/technical/racy-git.txt).
+A cache only. Whatever is not whole is treated as absent (statcache_file). A row is written only for a path that had not
+changed within the clock's granularity of being read (the rule git calls "racy", Documentation/technical/racy-git.txt).
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Xattrs
 
-_MAGIC = b"gitsnap stat cache 4\n"
-_HEAD = struct.Struct("<20sQQQQQ")
-_HELD = struct.Struct("<Q20s32s")
 _KEY = struct.Struct("<QqqQIII")
 _TIMES = slice(8, 24)
 _ROW = struct.Struct("<QqqQIIIB20s32s")
 _U32 = struct.Struct("<I")
+# Where the block of a directory is in the file, its size, and its digest.
+PLACE = struct.Struct("<QQ16s")
+# Blocks that are kept for who asks name by name.
+_RECENT = 64
 CONTENT, SPARSE, XATTRS = 1, 2, 4
 FLAGS, OID, _END = _KEY.size, _KEY.size + 1, _ROW.size
 SHA256 = OID + 20
 # How long a row is.
 ROW_BYTES = _ROW.size
-_AT_ONCE = 4096
 
 
 # The packed stat fields, with which a row begins. struct.error for times beyond the year 2262.
@@ -108,41 +109,134 @@ def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
     return map(_ROW.unpack, rows)
 
 
+class Block:
+    """The rows of what is directly in one directory, as they lie in the file: `places` tells where in `data` the row of
+    each name begins."""
+
+    __slots__ = ("data", "places")
+
+    def __init__(self, data: bytes) -> None:
+        """ValueError for bytes that are no block."""
+        start = _U32.size
+        size = _U32.unpack_from(data)[0] if len(data) >= start else 0
+        names, at = data[start : start + size].split(b"\0"), start + size
+        self.data = data
+        self.places = dict(zip(names, range(at, len(data), _END), strict=True))
+        if len(self.places) != len(names) or at + len(names) * _END != len(data):
+            raise ValueError("names and rows that do not belong together")
+
+    @staticmethod
+    def packed(rows: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The bytes of a block of these names, of which there is one at least, and rows."""
+        names, packed = zip(*rows, strict=True)
+        joined = b"\0".join(names)
+        return b"".join([_U32.pack(len(joined)), joined, *packed])
+
+    def get(self, name: bytes) -> Row | None:
+        """The row of a name."""
+        at = self.places.get(name)
+        return None if at is None else Row(self.data[at : at + _END])
+
+    def items(self) -> Iterator[tuple[bytes, Row]]:
+        """Names and rows."""
+        data = self.data
+        return ((name, Row(data[at : at + _END])) for name, at in self.places.items())
+
+    def oids(self) -> list[bytes]:
+        """The ids of all content."""
+        data = self.data
+        return [data[at + OID : at + SHA256] for at in self.places.values() if data[at + FLAGS] & CONTENT]
+
+
 class Packed(Mapping[bytes, Row]):
-    """Rows as they lie in the file, cut out when they are asked for."""
+    """Rows as they lie in the file, a block for each directory, read when one in it is asked for.
 
-    def __init__(self, data: bytes, places: dict[bytes, int]) -> None:
-        self.data, self.places = data, places
+    `read` gives so many bytes of the file from an offset on, fewer where there are none, or raises OSError. `folders`
+    numbers the directories; `table` has the place, the size and the digest of each one's block. There are `count` rows;
+    a block that cannot be read, or is not what was written, has none of them. The root itself has no name, and is in
+    the directory b"".
+    """
 
-    def __getitem__(self, path: bytes) -> Row:
-        at = self.places[path]
-        return Row(self.data[at : at + _END])
+    def __init__(
+        self, read: Callable[[int, int], bytes], folders: Mapping[bytes, int], table: bytes, count: int
+    ) -> None:
+        self._read, self._table, self._count = read, table, count
+        self.folders = folders
+        self._recent: dict[bytes, Block | None] = {}
+
+    def raw(self, folder: bytes) -> bytes:
+        """The bytes of a directory's block; none where there is no whole one."""
+        number = self.folders.get(folder)
+        if number is None:
+            return b""
+        at, size, check = PLACE.unpack_from(self._table, number * PLACE.size)
+        try:
+            data = self._read(at, size)
+        except OSError:
+            return b""
+        return data if block_digest(data) == check else b""
+
+    def block(self, folder: bytes) -> Block | None:
+        """What is directly in a directory; None where nothing is known of it."""
+        data = self.raw(folder)
+        try:
+            return Block(data) if data else None
+        except ValueError:
+            return None
+
+    def blocks(self) -> Iterator[tuple[bytes, Block]]:
+        """The directories of which something is known, and what is in them."""
+        return ((folder, block) for folder in self.folders if (block := self.block(folder)) is not None)
 
     def get(self, path: bytes, default: Any = None) -> Any:
         """The row, or `default`."""
-        at = self.places.get(path)
-        return default if at is None else Row(self.data[at : at + _END])
+        folder, _, name = path.rpartition(b"/")
+        recent = self._recent
+        if folder in recent:
+            block = recent[folder]
+        else:
+            if len(recent) >= _RECENT:
+                # The oldest: whoever goes by path comes back to the directories above.
+                del recent[next(iter(recent))]
+            block = recent[folder] = self.block(folder)
+        found = block.get(name) if block is not None else None
+        return default if found is None else found
+
+    def __getitem__(self, path: bytes) -> Row:
+        found: Row | None = self.get(path)
+        if found is None:
+            raise KeyError(path)
+        return found
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.places)
+        for folder, block in self.blocks():
+            prefix = folder + b"/" if folder else b""
+            yield from [prefix + name for name in block.places]
 
     def __len__(self) -> int:
-        return len(self.places)
+        return self._count
 
     def oids(self) -> set[bytes]:
         """The ids of all content."""
-        data = self.data
-        return {data[at + OID : at + SHA256] for at in self.places.values() if data[at + FLAGS] & CONTENT}
+        return {oid for _, block in self.blocks() for oid in block.oids()}
 
     def items(self) -> ItemsView[bytes, Row]:
         """Paths and rows, all of them cut out."""
-        data = self.data
-        return {path: Row(data[at : at + _END]) for path, at in self.places.items()}.items()
+        found: dict[bytes, Row] = {}
+        for folder, block in self.blocks():
+            prefix = folder + b"/" if folder else b""
+            found.update([(prefix + name, row) for name, row in block.items()])
+        return found.items()
 
     def begins(self, path: bytes, key: bytes) -> bool:
         """Whether there is a row for `path` that begins with `key`."""
-        at = self.places.get(path)
-        return at is not None and self.data.startswith(key, at)
+        found = self.get(path)
+        return found is not None and found.startswith(key)
+
+
+def block_digest(data: bytes) -> bytes:
+    """What tells that a block is as it was written."""
+    return hashlib.sha256(data).digest()[:16]
 
 
 class CachedImage(NamedTuple):
@@ -158,17 +252,34 @@ class CachedImage(NamedTuple):
 class StatCache:
     """Rows by path, valid for the snapshot `commit` (raw object id): all their blobs are reachable from it.
 
-    `trees` are the ids of that snapshot's trees. `whole`, unless it is empty, says that the rows are the whole
-    snapshot, and what else it depends on (see installation.scan.unchanged). `images` are those of databases; the rows
-    of the files that they were made from have no content.
+    `trees` are the ids of that snapshot's trees, one for each directory. `whole`, unless it is empty, says that the
+    rows are the whole snapshot, and what else it depends on (see installation.scan.unchanged). `images` are those of
+    databases; the rows of the files that they were made from have no content.
     """
 
     commit: bytes = bytes(20)
     rows: Mapping[bytes, Row] = field(default_factory=dict)
     xattrs: Mapping[bytes, Xattrs] = field(default_factory=dict)
-    trees: frozenset[bytes] = frozenset()
+    trees: Sequence[bytes] = ()
     whole: bytes = b""
     images: Mapping[bytes, CachedImage] = field(default_factory=dict)
+
+    def held(self) -> Iterator[bytes]:
+        """The ids of all content that the rows and images vouch for, some perhaps twice, and of the trees.
+
+        IntegrityError at the end where rows cannot be read.
+        """
+        yield from self.trees
+        yield from (image.oid for image in self.images.values())
+        if not isinstance(self.rows, Packed):
+            yield from (r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT)
+            return
+        seen = 0
+        for _, block in self.rows.blocks():
+            seen += len(block.places)
+            yield from block.oids()
+        if seen != len(self.rows):
+            raise IntegrityError("a part of the stat cache is damaged")
 
     def oids(self) -> set[bytes]:
         """The ids of all content that the rows and images vouch for."""
@@ -176,102 +287,3 @@ class StatCache:
         if isinstance(self.rows, Packed):
             return self.rows.oids() | held
         return {r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT} | held
-
-
-def encode(cache: StatCache) -> bytes:
-    """The cache as bytes, with a SHA-256 at the end."""
-    paths = list(cache.rows)
-    extra = b"".join(_encode_xattrs(p, x) for p, x in cache.xattrs.items() if p in cache.rows)
-    names = b"\0".join(paths)
-    images = b"".join(_field(p) + _field(held.keys) + _HELD.pack(*held[1:]) for p, held in cache.images.items())
-    parts = [
-        _MAGIC,
-        _HEAD.pack(cache.commit, len(cache.whole), len(paths), len(names), len(cache.trees), len(images)),
-        cache.whole,
-        *cache.rows.values(),
-        names,
-        *cache.trees,
-        images,
-        extra,
-    ]
-    check = hashlib.sha256()
-    for at in range(0, len(parts), _AT_ONCE):
-        check.update(b"".join(parts[at : at + _AT_ONCE]))
-    # One copy of it all: this is when a snapshot takes the most memory.
-    return b"".join([*parts, check.digest()])
-
-
-def decode(data: bytes) -> StatCache | None:
-    """The cache that `data` holds, or None when it is anything but whole."""
-    if len(data) < len(_MAGIC) + _HEAD.size + 32 or not data.startswith(_MAGIC):
-        return None
-    view = memoryview(data)[:-32]
-    if hashlib.sha256(view).digest() != data[-32:]:
-        return None
-    try:
-        return _decode(data, view)
-    except (struct.error, ValueError, OverflowError):
-        # The digest is right and the rest is not: not written by us.
-        return None
-
-
-def _decode(data: bytes, view: memoryview) -> StatCache | None:
-    commit, whole_size, count, names_size, tree_count, images_size = _HEAD.unpack_from(view, len(_MAGIC))
-    at = len(_MAGIC) + _HEAD.size + whole_size
-    whole = data[at - whole_size : at]
-    end = at + count * _ROW.size
-    names = bytes(view[end : end + names_size]).split(b"\0") if count else []
-    if len(names) != count or end > len(view):
-        return None
-    rows = Packed(data, dict(zip(names, range(at, end, _ROW.size), strict=True)))
-    at = end + names_size
-    if at + 20 * tree_count > len(view):
-        return None
-    trees = frozenset(bytes(view[i : i + 20]) for i in range(at, at + 20 * tree_count, 20))
-    at += 20 * tree_count
-    if at + images_size > len(view):
-        return None
-    images = dict(_decode_images(bytes(view[at : at + images_size])))
-    return StatCache(commit, rows, dict(_decode_xattrs(bytes(view[at + images_size :]))), trees, whole, images)
-
-
-def _field(data: bytes) -> bytes:
-    return _U32.pack(len(data)) + data
-
-
-def _encode_xattrs(path: bytes, xattrs: Xattrs) -> bytes:
-    parts = [_field(path), _U32.pack(len(xattrs))]
-    for name, value in xattrs:
-        parts += [_field(name.encode("utf-8", "surrogateescape")), _field(value)]
-    return b"".join(parts)
-
-
-def _decode_images(data: bytes) -> Iterable[tuple[bytes, CachedImage]]:
-    at = 0
-    while at < len(data):
-        fields = []
-        for _ in range(2):
-            size = int(_U32.unpack_from(data, at)[0])
-            fields.append(data[at + 4 : at + 4 + size])
-            at += 4 + size
-        yield fields[0], CachedImage(fields[1], *_HELD.unpack_from(data, at))
-        at += _HELD.size
-
-
-def _decode_xattrs(data: bytes) -> Iterable[tuple[bytes, Xattrs]]:
-    at = 0
-
-    def number() -> int:
-        nonlocal at
-        at += 4
-        return int(_U32.unpack_from(data, at - 4)[0])
-
-    def text() -> bytes:
-        nonlocal at
-        size = number()
-        at += size
-        return data[at - size : at]
-
-    while at < len(data):
-        path = text()
-        yield path, tuple((text().decode("utf-8", "surrogateescape"), text()) for _ in range(number()))

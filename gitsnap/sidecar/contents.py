@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Inventory, Snapshot, Type
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitsnap.core.manifest import Manifest
 
 # Looked up once, because access to an enumeration's members is slow.
+_Found = TypeVar("_Found")
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
 _DISAGREE = "the tree and the metadata disagree about this path"
 
@@ -33,16 +34,47 @@ def find_note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest:
 
     Where the notes are damaged, those that they replaced since the last gc may still lead to it.
     """
+
+    def read(oid: bytes) -> tuple[bytes, bytes]:
+        text = sidecar.objects.read(oid, b"blob", limits.text_of(sidecar.objects.stored_in(oid)))[1]
+        if hashlib.sha256(text).hexdigest() != digest:
+            raise IntegrityError(f"its {what} is not the one its commit names")
+        return oid, text
+
+    return _first_whole(sidecar, snapshot, ref, what, read)
+
+
+def require_texts(sidecar: Sidecar, snapshot: Snapshot) -> None:
+    """IntegrityError unless manifest and metadata are there, as the digests in the commit have them.
+
+    Large ones are read in pieces.
+    """
+    for ref, what, digest in (
+        (refs.MANIFESTS, "manifest", snapshot.manifest_sha256),
+        (refs.METADATA, "metadata", snapshot.metadata_sha256),
+    ):
+
+        def require(oid: bytes, what: str = what, digest: str = digest) -> None:
+            found = sidecar.objects.sized_blob(oid)
+            text = found[1] if found else [sidecar.objects.read(oid, b"blob")[1]]
+            check = hashlib.sha256()
+            for piece in text:
+                check.update(piece)
+            if check.hexdigest() != digest:
+                raise IntegrityError(f"its {what} is not the one its commit names")
+
+        _first_whole(sidecar, snapshot, ref, what, require)
+
+
+def _first_whole(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, read: Callable[[bytes], _Found]) -> _Found:
+    """What is read of the first note that is whole."""
     cause: IntegrityError | None = None
     for commit in _places(sidecar, ref):
         try:
             oid = notes.find(sidecar.objects, commit, snapshot.commit)
             if oid is None:
                 raise IntegrityError(f"it has no {what}: the note is missing")
-            text = sidecar.objects.read(oid, b"blob", limits.text_of(sidecar.objects.stored_in(oid)))[1]
-            if hashlib.sha256(text).hexdigest() == digest:
-                return oid, text
-            raise IntegrityError(f"its {what} is not the one its commit names")
+            return read(oid)
         except IntegrityError as error:
             cause = cause or error
     raise cause or IntegrityError(f"it has no {what}")

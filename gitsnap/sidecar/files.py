@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import AnyStr
 
 from gitsnap.core.errors import IntegrityError
@@ -26,15 +26,15 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def replace(path: str, data: bytes, scratch: str, *, durable: bool = True) -> None:
-    """Put `data` at `path` by a rename: readers see the old or the new file, never a part.
+def replace(path: str, data: bytes | Iterable[bytes], scratch: str, *, durable: bool = True) -> None:
+    """Put `data`, or pieces of it, at `path` by a rename: readers see the old or the new file, never a part.
 
     With `durable` false the content may be lost in a power cut (for caches).
     """
     temporary = os.path.join(scratch, f"file-{os.getpid()}-{os.urandom(6).hex()}")
     try:
         with os.fdopen(private_create(temporary), "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
@@ -73,6 +73,30 @@ def read(path: str, most: int = limits.SMALL_FILE) -> bytes | None:
         if size > most:
             raise IntegrityError(f"{path} has {size} bytes, more than gitsnap ever writes there", path=path)
         return file.read(most)
+
+
+class Pieces:
+    """A regular file that is read piece by piece, for as long as somebody holds this: whatever replaces it meanwhile.
+
+    Raises what opened() does.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+        self._fd = opened(path)
+        self.size = os.fstat(self._fd).st_size
+
+    def read(self, at: int, size: int) -> bytes:
+        """So many bytes from an offset on, fewer where the file ends. Raises OSError."""
+        data = os.pread(self._fd, size, at)
+        while data and len(data) < size and (more := os.pread(self._fd, size - len(data), at + len(data))):
+            data += more
+        return data
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def walk(top: AnyStr) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:

@@ -40,7 +40,7 @@ class KeptObjects:
             if oid not in self._sidecar.objects:
                 return False
             # Not before it is asked for: where nothing has changed, all that is asked for is new.
-            self._sure |= self._cache.oids() | self._cache.trees
+            self._sure |= self._cache.oids().union(self._cache.trees)
             self._cache = None
         if oid in self._sure:
             return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -121,7 +121,7 @@ class Draft:
         published = self._reveal(snapshot, written, tree_ids, when)
         written.clear()
         new.release()
-        return self._checked(published, {e.oid for e in inventory.entries if e.oid}, when, also)
+        return self._checked(published, (e.oid for e in inventory.entries if e.oid), when, also)
 
     def share(self, wanted: Snapshot, prior: Snapshot, when: datetime, also: Check = lambda _: None) -> Published:
         """The same for a directory that is what the living snapshot `prior` holds, to which the cache belongs: nothing
@@ -136,9 +136,9 @@ class Draft:
         )
         shared = dict.fromkeys((refs.MANIFESTS, refs.METADATA), prior.commit)
         published = self._reveal(snapshot, shared, [], when)
-        return self._checked(published, self.cache.oids() | self.cache.trees, when, also)
+        return self._checked(published, self.cache.held(), when, also)
 
-    def _checked(self, published: Published, oids: set[bytes], when: datetime, also: Check) -> Published:
+    def _checked(self, published: Published, oids: Iterable[bytes], when: datetime, also: Check) -> Published:
         """What does not pass goes again, and with it the cache that may be to blame."""
         fresh = published.snapshot
         try:
@@ -214,7 +214,7 @@ class Draft:
         return oid
 
 
-def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
+def check(sidecar: Sidecar, snapshot: Snapshot, oids: Iterable[bytes]) -> None:
     """What every new snapshot is put through: ref, commit, notes, tree and counts are read back from disk.
 
     `oids` are the contents that it needs. Raises IntegrityError. File contents were digested while they were written;
@@ -227,8 +227,7 @@ def check(sidecar: Sidecar, snapshot: Snapshot, oids: set[bytes]) -> None:
     if stored != replace(snapshot, created=stored.created):
         raise IntegrityError(f"the commit of snapshot {snapshot.id} does not say what was written")
     # Their digests in the commit, which is as it was written, are those of what was captured.
-    contents.manifest_text(sidecar, stored)
-    contents.metadata_text(sidecar, stored)
+    contents.require_texts(sidecar, stored)
     sidecar.objects.read(bytes.fromhex(stored.tree), b"tree")
     missing = sidecar.objects.missing(oids)
     if missing:

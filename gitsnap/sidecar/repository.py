@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from gitsnap.core import statcache
+from gitsnap.core import statcache_file
 from gitsnap.core.audit import Noted
 from gitsnap.core.errors import (
     GitsnapError,
@@ -243,13 +243,19 @@ class Sidecar(Repository):
 
     def load_cache(self) -> StatCache:
         """The stat cache; an empty one when it is missing or damaged."""
-        data = files.read(self.own("stat-cache"), limits.PER_PATH_FILE)
-        return (statcache.decode(data) if data else None) or StatCache()
+        with suppress(FileNotFoundError):
+            file = files.Pieces(self.own("stat-cache"))
+            if file.size > limits.PER_PATH_FILE:
+                raise IntegrityError(f"{file.path} has more bytes than gitsnap ever writes there", path=file.path)
+            with suppress(OSError):
+                return statcache_file.opened(file.read, file.size) or StatCache()
+        return StatCache()
 
-    def save_cache(self, cache: StatCache) -> None:
+    def save_cache(self, cache: StatCache, edits: statcache_file.Edits | None = None) -> None:
         """Replace the stat cache, or leave it when there is no room. Not synced: losing it costs time only."""
         with suppress(OSError):
-            files.replace(self.own("stat-cache"), statcache.encode(cache), self.scratch, durable=False)
+            written = statcache_file.pieces(cache, edits)
+            files.replace(self.own("stat-cache"), written, self.scratch, durable=False)
 
     def git(self, *arguments: str) -> bytes:
         """Run stock git on the sidecar's refs and objects; its output."""

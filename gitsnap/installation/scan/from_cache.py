@@ -26,6 +26,9 @@ def remembered(root: str, cache: StatCache, left_out: Inventory, *, databases: b
     if cache.images or not isinstance(cache.rows, Packed):
         return None
     scan = Scan(inventory=left_out, rows=dict(cache.rows.items()), xattrs=dict(cache.xattrs), databases=databases)
+    if len(scan.rows) != len(cache.rows):
+        # A part of the cache is damaged.
+        return None
     entries, inodes, links = [], set(), []
     for (path, row), fields in zip(scan.rows.items(), unpack(scan.rows.values()), strict=True):
         inode, flags = fields[3], row[FLAGS]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gitsnap.installation.scan_result import Scan
 
 _KIND = 0o170000
+_NOTHING = dict[bytes, int]().get
 
 Walk = Callable[[Directories, list[bytes], Packed, Inventory, "Excludes | None"], int]
 _ENCODING, _ENCODING_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
@@ -111,18 +112,20 @@ def look(
     excludes: Excludes | None,
 ) -> int:
     """The same for one directory alone; the directories in it are added to `deeper`."""
-    data, place_of, count = rows.data, rows.places.get, 0
+    block, count = rows.block(folder), 0
+    data, place_of = (block.data, block.places.get) if block is not None else (b"", _NOTHING)
     prefix = folder + b"/" if folder else b""
     try:
         with os.scandir(present(dirs.fd(folder))) as names:
             for item in names:
-                path = prefix + item.name.encode(_ENCODING, _ENCODING_ERRORS)
+                name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
+                path = prefix + name
                 found = item.stat(follow_symlinks=False)
                 mode = found.st_mode
                 if excludes and excludes(path, stat.S_ISDIR(mode)):
                     left_out.excluded.append(path + b"/" if stat.S_ISDIR(mode) else path)
                     continue
-                at = place_of(path)
+                at = place_of(name)
                 if at is None:
                     if not stat.S_ISSOCK(mode):
                         return -1

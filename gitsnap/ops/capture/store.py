@@ -149,7 +149,7 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
 
     published = draft.publish(_wanted(capture, draft), scan.inventory, notes, capture.when, also)
     taken.snapshot = published.snapshot
-    commit, trees = bytes.fromhex(published.snapshot.commit), frozenset(published.trees)
+    commit, trees = bytes.fromhex(published.snapshot.commit), published.trees
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
     _count(capture, draft, taken, scan.inventory)
     _pin(capture, taken)

@@ -18,7 +18,7 @@ from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.blob_stream import STREAM_FROM, checked_stream, is_large, large_stream, passes
 from gitsnap.sidecar.git.delta_chains import CACHE_BYTES, DeltaChains
 from gitsnap.sidecar.git.loose_objects import loose_stream, read_loose
-from gitsnap.sidecar.git.pack_read import TYPES, Pack
+from gitsnap.sidecar.git.pack_read import TYPES, Pack, cut_ids
 
 _NUMBERS = {name: number for number, name in TYPES.items()}
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
@@ -151,14 +151,20 @@ class ObjectStore(DiskObjectStore):
         self.refresh()
         return self._packs[name]
 
-    def missing(self, oids: set[bytes]) -> set[bytes]:
-        """Which of these there are no objects for."""
-        left = set(oids)
-        for pack in self._largest_first():
-            if not left:
-                break
-            left -= pack.index.held(left)
-        return {oid for oid in left if not os.path.exists(self._loose_path(oid))}
+    def missing(self, oids: Iterable[bytes]) -> set[bytes]:
+        """Which of these there are no objects for. There may be a million: few of them are in memory by themselves."""
+        shares = [bytearray() for _ in range(256)]
+        for oid in oids:
+            shares[oid[0]] += oid
+        packs, out = self._largest_first(), set()
+        for share in filter(None, shares):
+            left = set(cut_ids(bytes(share)))
+            for pack in packs:
+                if not left:
+                    break
+                left -= pack.index.held_of(left)
+            out |= {oid for oid in left if not os.path.exists(self._loose_path(oid))}
+        return out
 
     def read(self, oid: bytes, expected: bytes | None = None, most: int | None = None) -> tuple[bytes, bytes]:
         """(type, content) of an object, of type `expected` if given. A damaged copy is passed over for a whole one.

@@ -68,8 +68,7 @@ class Index(PackIndex2):
 
     def oids(self) -> list[bytes]:
         """All object ids, sorted."""
-        data = self._names()
-        return [data[i : i + 20] for i in range(0, len(data), 20)]
+        return cut_ids(self._names())
 
     def find(self, oid: bytes) -> int | None:
         """The object's offset, or None."""
@@ -105,6 +104,15 @@ class Index(PackIndex2):
         if _BULK_SHARE * len(oids) < len(self):
             return {oid for oid in oids if self._row(oid) is not None}
         return oids & set(self.oids())
+
+    def held_of(self, oids: set[bytes]) -> set[bytes]:
+        """The same of objects whose ids begin with the same byte, of which there is one at least."""
+        first = next(iter(oids))[0]
+        low, high = self._fan_out_table[first - 1] if first else 0, self._fan_out_table[first]
+        if _BULK_SHARE * len(oids) < high - low:
+            return {oid for oid in oids if self._row(oid) is not None}
+        at = self._name_table_offset
+        return oids.intersection(cut_ids(self._contents[at + 20 * low : at + 20 * high]))
 
     def _names(self) -> bytes:
         return self._contents[self._name_table_offset : self._crc32_table_offset]
@@ -148,6 +156,11 @@ class Index(PackIndex2):
             size = starts[after] if after < len(starts) else end
             out.append((oid, start, size, self._unpack_crc32_checksum(row)))
         return out
+
+
+def cut_ids(data: bytes) -> list[bytes]:
+    """Object ids that stand one behind the other."""
+    return [data[i : i + 20] for i in range(0, len(data), 20)]
 
 
 def entry_head(data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:
