@@ -61,7 +61,7 @@ from gitsnap.ops.store import locate, sign, signers
 from gitsnap.ops.store.sign import Signed
 from gitsnap.ops.upgrade.lifecycle import Upgrade
 from gitsnap.ops.upgrade.result import RollingBackFailedError, Upgraded, UpgradeRequest, broke_off, failed
-from gitsnap.sidecar import catalog, repository
+from gitsnap.sidecar import catalog, location
 from gitsnap.sidecar.modes import close_to_others
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose
@@ -540,7 +540,7 @@ def _receiving(action: str, place: locate.Place, settings: Settings) -> Iterator
         try:
             yield note
         finally:
-            if repository.exists(place.store):
+            if location.exists(place.store):
                 act.about(place.store, place.root)
 
 

@@ -46,12 +46,12 @@ def asked(session: Session, installation: str | None, allowed_signers: str | Non
 @contextmanager
 def recorded(session: Session, place: Place) -> Iterator[None]:
     """What is done is written down in the sidecar, as soon as there is one."""
-    from gitsnap.sidecar import repository
+    from gitsnap.sidecar import location
 
     try:
         yield
     finally:
-        if repository.exists(place.store):
+        if location.exists(place.store):
             session.act.about(place.store, place.root)
 
 

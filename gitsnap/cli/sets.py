@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from gitsnap.ops.restore.result import Direction
     from gitsnap.ops.restore.rollback import RollbackOptions
     from gitsnap.ops.sets.members import Member, Open
-    from gitsnap.ops.sets.recovery import Unsettled
     from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.sets.rollback import Changed, SetRestored
+    from gitsnap.ops.sets.unsettled import Unsettled
     from gitsnap.ops.upgrade.keep import Kept
     from gitsnap.sidecar.repository import Sidecar
 
@@ -249,10 +249,10 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     from gitsnap.cli.render import sets as render
     from gitsnap.cli.render import terminal
     from gitsnap.ops.live.in_progress import WatchedError
-    from gitsnap.ops.sets import recovery
+    from gitsnap.ops.sets import recovery, unsettled
 
     opening = open_one(session)
-    found = _waits(session, opening, recovery.find)
+    found = _waits(session, opening, unsettled.find)
     if found is None:
         return False
     session.act.recorded = False

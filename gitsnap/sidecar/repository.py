@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -13,14 +11,11 @@ from gitsnap.core.audit import Noted
 from gitsnap.core.errors import (
     GitsnapError,
     IntegrityError,
-    NoSidecarError,
-    NotASidecarError,
     PendingRecoveryError,
-    UsageError,
 )
 from gitsnap.core.model import Snapshot
 from gitsnap.core.statcache import StatCache
-from gitsnap.sidecar import files, limits, locks, stale_files, standalone
+from gitsnap.sidecar import files, limits, location, locks, stale_files, standalone
 from gitsnap.sidecar.git import config as gitconfig
 from gitsnap.sidecar.git import damaged_objects, stock_git
 from gitsnap.sidecar.git import locks as gitlocks
@@ -37,38 +32,14 @@ SERVICE_MARK = "service.json"
 SET_RETURN = "return.json"
 # What says that the directory has not been brought back yet from which this was cloned (state.clone_mark).
 CLONE_MARK = "clone.json"
-# In these gitsnap makes, empties and removes files.
-_WRITTEN_IN = (
-    "gitsnap",
-    "gitsnap/audit",
-    "gitsnap/remotes",
-    "gitsnap/tmp",
-    "objects",
-    "objects/pack",
-    "objects/info",
-    "info",
-    "refs",
-    "refs/heads",
-    "refs/gitsnap",
-    "refs/gitsnap/snapshots",
-    "refs/gitsnap/pins",
-    "refs/gitsnap/upgrades",
-    "refs/gitsnap/rollbacks",
-    "refs/notes",
-    "refs/notes/gitsnap",
-    "logs",
-    "logs/refs",
-    "logs/refs/notes",
-    "logs/refs/notes/gitsnap",
-)
 
 
 class Sidecar(Repository):
     """An open sidecar at `path` (absolute), a dulwich repository. Close it, or use it as a context manager."""
 
     def __init__(self, path: str) -> None:
-        _check_private(path)
-        _require_directories(path)
+        location.require_private(path)
+        location.require_directories(path)
         settings = dict(gitconfig.read(path))
         super().__init__(path, settings)
         version = settings.get("gitsnap.formatversion", "")
@@ -287,121 +258,3 @@ class Sidecar(Repository):
         config = os.path.join(self.path, "config")
         self.git_elsewhere("config", "--file", config, "gitsnap.installation", installation, cwd=self.path)
         self.installation = installation
-
-
-def exists(path: str) -> bool:
-    """Whether there is a sidecar at `path`."""
-    return os.path.isfile(os.path.join(path, "config")) and os.path.isdir(os.path.join(path, "gitsnap"))
-
-
-def is_bare_repository(path: str) -> bool:
-    """Whether there is a bare git repository at `path` that is no sidecar: a mirror of one, perhaps."""
-    return (
-        not exists(path)
-        and os.path.lexists(os.path.join(path, "HEAD"))
-        and all(os.path.isdir(os.path.join(path, name)) for name in ("objects", "refs"))
-    )
-
-
-def no_sidecar(path: str, root: str | None = None) -> NoSidecarError:
-    """The error for a `path` that holds none, and how what it holds can become that of the directory `root`."""
-    if not is_bare_repository(path):
-        return NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
-    # Named in any case: whoever has typed --store meant what is no sidecar.
-    here = shlex.quote(root) if root else "."
-    there = "of that directory" if root else "of the directory where you stand"
-    source = shlex.quote(path)
-    return NotASidecarError(
-        f"{path} is a git repository, a mirror of a sidecar perhaps, and not one itself",
-        path=path,
-        hint=f"`gitsnap -C {here} adopt {source}` makes it the sidecar {there}; "
-        "`clone` brings what was in it back into a new one",
-    )
-
-
-def create(path: str, installation: str) -> Sidecar:
-    """Create the sidecar for `installation` (absolute real path). It appears whole, by one rename.
-
-    Raises UsageError when something else is at `path`.
-    """
-    if is_bare_repository(path):
-        raise no_sidecar(path, installation)
-    if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-        raise UsageError(f"{path} exists and is not a gitsnap sidecar", path=path, hint="choose another --store")
-    parent = os.path.dirname(path)
-    os.makedirs(parent, mode=0o700, exist_ok=True)
-    building = os.path.join(parent, f".gitsnap-{os.getpid()}.new")
-    os.mkdir(building, 0o700)
-    lay_out(building, installation)
-    if os.path.isdir(path):
-        os.rmdir(path)
-    os.rename(building, path)
-    files.sync_directory(parent)
-    return Sidecar(path)
-
-
-def lay_out(building: str, installation: str) -> None:
-    """Make an empty private directory a sidecar without snapshots, durably."""
-    for folder in (
-        "objects",
-        "objects/pack",
-        "objects/info",
-        "refs",
-        "refs/heads",
-        "info",
-        "gitsnap",
-        "gitsnap/tmp",
-    ):
-        os.mkdir(os.path.join(building, folder), 0o700)
-    contents = {
-        "HEAD": f"ref: {TIMELINE}\n".encode(),
-        "config": gitconfig.for_sidecar(installation),
-        "description": b"gitsnap sidecar; see git log timeline\n",
-        "info/attributes": gitconfig.ATTRIBUTES,
-        **{name: standalone.text(name) for name in standalone.NAMES},
-    }
-    for name, data in contents.items():
-        fd = files.private_create(os.path.join(building, name))
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-    for folder in ("objects/pack", "objects/info", "objects", "refs/heads", "refs", "info", "gitsnap", ""):
-        files.sync_directory(os.path.join(building, folder))
-
-
-def _check_private(path: str) -> None:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise NoSidecarError(f"there is no sidecar at {path} ({error.strerror})", path=path) from None
-    if not stat.S_ISDIR(found.st_mode) or not exists(path):
-        raise no_sidecar(path)
-    if found.st_uid != os.geteuid():
-        raise GitsnapError(
-            f"the sidecar belongs to user {found.st_uid}, not to you",
-            kind="foreign-sidecar",
-            path=path,
-            hint="run gitsnap as its owner: a repository that others can write is not safe to use. "
-            f"`gitsnap -C . adopt {shlex.quote(path)}` copies it, checked, for the directory where you stand",
-        )
-    if found.st_mode & 0o022:
-        raise GitsnapError(
-            f"the sidecar can be written by others (mode {stat.S_IMODE(found.st_mode):04o})",
-            kind="exposed-sidecar",
-            path=path,
-            hint=f"chmod 700 {path}, after checking who changed it",
-        )
-
-
-def _require_directories(path: str) -> None:
-    """Raise IntegrityError where a directory is a link: a sidecar from elsewhere could have anybody's files removed."""
-    for name in _WRITTEN_IN:
-        place = os.path.join(path, name)
-        with suppress(OSError):
-            if stat.S_ISLNK(os.lstat(place).st_mode):
-                raise IntegrityError(
-                    f"{place} is a link: gitsnap would write and remove files wherever it leads",
-                    path=place,
-                    hint="if you made it, put the directory itself in its place",
-                )

@@ -527,7 +527,7 @@ def test_a_sidecar_that_is_built_in_its_place(scene: Scene, monkeypatch: pytest.
         "@contextlib.contextmanager\n"
         "def building(store, installation, wait):\n"
         "    os.makedirs(store, mode=0o700)\n"
-        "    b.repository.lay_out(store, installation)\n"
+        "    b.creation.lay_out(store, installation)\n"
         "    yield store\n"
         "b.building = building\n"
         "b.appear = lambda path, store: None",

@@ -10,7 +10,7 @@ from gitsnap.cli.browse.base_screen import RowsScreen
 from gitsnap.cli.browse.navigation import Navigation
 from gitsnap.cli.browse.rows import ListRow, Rows
 from gitsnap.cli.browse.widgets import keys
-from gitsnap.cli.render import formatting, text
+from gitsnap.cli.render import formatting, snapshots
 from gitsnap.cli.report import highlight
 from gitsnap.core.calendar import local
 from gitsnap.core.filetype import file_type
@@ -114,7 +114,7 @@ def _row(e: Entry) -> ListRow:
     size = formatting.size(e.size) if e.type is Type.FILE else "-"
     mark = {Type.DIR: "/", Type.LINK: f" -> {formatting.name(e.target)}"}.get(e.type, "")
     when = local(e.mtime_ns // 10**9)[:-3]
-    line = f"{text.TYPE_LETTERS[e.type]}{text.permissions(e.mode)} {size:>8}  {when}  {name}{mark}"
+    line = f"{snapshots.TYPE_LETTERS[e.type]}{snapshots.permissions(e.mode)} {size:>8}  {when}  {name}{mark}"
     return ListRow(line, e, "place" if e.type is Type.DIR else "")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @command(group=Group.TIDY_UP, order=50, recorded=True)
 def gc(context: typer.Context) -> None:
     """Give back the space of what no snapshot needs."""
-    from gitsnap.cli.render import json_store, text
+    from gitsnap.cli.render import json_store, removal
     from gitsnap.ops.store import collect
 
     session: Session = context.obj
@@ -24,4 +24,4 @@ def gc(context: typer.Context) -> None:
     if session.options.json:
         session.out.document(json_store.collected(result))
     else:
-        text.collected(session.out, result)
+        removal.collected(session.out, result)

@@ -35,7 +35,7 @@ def list_(
     show_secrets: ShowSecrets = False,
 ) -> None:
     """List the snapshots, oldest first."""
-    from gitsnap.cli.render import json_store, text
+    from gitsnap.cli.render import json_store, snapshots
     from gitsnap.ops.live import damage
     from gitsnap.sidecar import catalog, signatures
 
@@ -52,7 +52,7 @@ def list_(
             if session.options.json:
                 session.out.document(json_store.bin_listing(lying, lost.items()))
             else:
-                text.bin_listing(session.out, lying)
+                snapshots.bin_listing(session.out, lying)
                 for name, error in lost.items():
                     session.out.warn(f"damaged: {name}: {error.message}")
             if lost:
@@ -69,7 +69,7 @@ def list_(
         if wanted is not None and all_of_them and not found:
             session.out.remark(f"none of {all_of_them:,} snapshots is so")
         elif found or not damaged:
-            text.listing(session.out, found, known, tagged, session.now)
+            snapshots.listing(session.out, found, known, tagged, session.now)
         for name, error in damaged:
             session.out.warn(f"damaged: {name}: {error.message}")
         if damaged and not all_of_them:

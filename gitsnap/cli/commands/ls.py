@@ -21,7 +21,7 @@ def ls(
     recursive: Annotated[bool, typer.Option("-R", "--recursive", help="Everything below.")] = False,
 ) -> None:
     """List a directory as a snapshot holds it."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json, snapshots
     from gitsnap.ops.query import inspect
 
     session: Session = context.obj
@@ -32,4 +32,4 @@ def ls(
     if session.options.json:
         session.out.document(json.entries(of, found, images))
     else:
-        text.entries(session.out, found, images)
+        snapshots.entries(session.out, found, images)

@@ -41,7 +41,7 @@ def prune(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Even if the rules have changed or gone.")] = False,
 ) -> None:
     """Remove snapshots that no rule keeps. Without rules, those of the configuration."""
-    from gitsnap.cli.render import json_store, text
+    from gitsnap.cli.render import json_store, removal, text
     from gitsnap.core.retention import Policy, parse_duration
     from gitsnap.ops.store import limits, retention
 
@@ -68,5 +68,5 @@ def prune(
     if session.options.json:
         session.out.document(json_store.decisions(found, kept, dry_run=dry_run))
     else:
-        text.decisions(session.out, found, dry_run=dry_run)
+        removal.decisions(session.out, found, dry_run=dry_run)
         text.limits(session.out, [kept] if kept else [], dry_run=dry_run)

@@ -25,7 +25,7 @@ def purge(
     yes: Yes = False,
 ) -> None:
     """Take a path out of every snapshot, for good: a key that leaked."""
-    from gitsnap.cli.render import json_store, text
+    from gitsnap.cli.render import json_store, removal
     from gitsnap.core.errors import UsageError
     from gitsnap.ops.store import purge as operation
 
@@ -41,7 +41,7 @@ def purge(
     def confirm(found: Purged) -> bool:
         if yes:
             return True
-        text.purged(session.out, found)
+        removal.purged(session.out, found)
         agreed = session.out.ask("Take it out of them for good?")
         session.act.noted.declined = not agreed
         return agreed
@@ -55,6 +55,6 @@ def purge(
     if session.options.json:
         session.out.document(json_store.purged(result))
     else:
-        text.purged(session.out, result, asking=False)
+        removal.purged(session.out, result, asking=False)
     if result.elsewhere:
         raise typer.Exit(3)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @command(group=Group.LOOK, order=30)
 def show(context: typer.Context, snapshot: Selector = "latest", show_secrets: ShowSecrets = False) -> None:
     """Show one snapshot, what it holds and left out; or one upgrade."""
-    from gitsnap.cli.render import json, text
+    from gitsnap.cli.render import json, snapshots
     from gitsnap.ops.query import inspect
     from gitsnap.ops.report.history import means_upgrade
 
@@ -38,7 +38,7 @@ def show(context: typer.Context, snapshot: Selector = "latest", show_secrets: Sh
     if session.options.json:
         session.out.document(json.shown(result))
     else:
-        text.shown(session.out, result)
+        snapshots.shown(session.out, result)
     return None
 
 

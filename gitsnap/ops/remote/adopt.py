@@ -15,7 +15,7 @@ from gitsnap.ops.remote.receive import Asked, Received
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.store import locate
 from gitsnap.ops.store.locate import Place
-from gitsnap.sidecar import repository
+from gitsnap.sidecar import location
 from gitsnap.sidecar.git.fetch.source import Source
 from gitsnap.sidecar.repository import Sidecar
 
@@ -70,7 +70,7 @@ def foresee(source: Source, place: Place, asked: Asked) -> Adopted:
 
 def require_none(place: Place) -> None:
     """Raise UsageError where the directory has a sidecar."""
-    if repository.exists(place.store):
+    if location.exists(place.store):
         root = shlex.quote(place.root)
         back = "" if os.path.lexists(place.root) else f"`gitsnap -C {root} rollback` makes the directory again; "
         raise UsageError(

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 from gitsnap.core.errors import LockedError, UsageError
 from gitsnap.installation.disk import exchange
-from gitsnap.sidecar import repository
+from gitsnap.sidecar import creation
 from gitsnap.sidecar.files import sync_directory
 
 _POLL = 0.05
@@ -34,7 +34,7 @@ def building(store: str, installation: str, wait: float) -> Iterator[str]:
     fd = _alone(path, store, wait)
     try:
         _empty(path)
-        repository.lay_out(path, installation)
+        creation.lay_out(path, installation)
         yield path
     finally:
         # Whoever waits for it begins with what they find: nothing.

@@ -31,7 +31,7 @@ from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import RollbackOptions, rollback
 from gitsnap.ops.store import locate, outcomes
 from gitsnap.ops.store.locate import Place
-from gitsnap.sidecar import catalog, contents, repository, selectors
+from gitsnap.sidecar import catalog, contents, location, selectors
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.fetch.source import Source
 from gitsnap.sidecar.repository import Sidecar
@@ -75,7 +75,7 @@ def resume(
 
     UsageError where the sidecar came from elsewhere, or something else is in the directory now.
     """
-    if not repository.exists(place.store):
+    if not location.exists(place.store):
         return None
     started = time.monotonic()
     with locate.open_sidecar(place) as sidecar:

@@ -19,7 +19,7 @@ from gitsnap.ops.process import age
 from gitsnap.ops.remote import bundle_folder, machine
 from gitsnap.ops.remote.bundle_folder import FolderOptions
 from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
-from gitsnap.sidecar import exchange, outgoing, repository
+from gitsnap.sidecar import exchange, location, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import NewObjects
@@ -151,7 +151,7 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
 def missing(remote: Remote) -> bool:
     """Whether it names a directory on this machine that is no git repository."""
     path = remote.url.removeprefix("file://")
-    return remote.bundles is None and path.startswith("/") and not repository.is_bare_repository(path)
+    return remote.bundles is None and path.startswith("/") and not location.is_bare_repository(path)
 
 
 def _is_missing(remote: Remote, error: RemoteError) -> bool:

@@ -12,7 +12,7 @@ from gitsnap.core import bundle as form
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import Observer
 from gitsnap.ops.remote import bundle, bundle_folder
-from gitsnap.sidecar import files, repository
+from gitsnap.sidecar import files, location
 from gitsnap.sidecar.git.fetch import source as plain
 from gitsnap.sidecar.git.fetch.directory import is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
@@ -113,8 +113,8 @@ def pushable(source: Source) -> str | None:
     """The URL by which copies go back to where they came from; None where there is none to push to."""
     if source.path is None or source.name.startswith(_FOLDER):
         return source.name
-    ours = repository.exists(source.path) or os.path.basename(source.path) == ".git"
-    return None if ours or not repository.is_bare_repository(source.path) else source.path
+    ours = location.exists(source.path) or os.path.basename(source.path) == ".git"
+    return None if ours or not location.is_bare_repository(source.path) else source.path
 
 
 def _encrypted(path: str) -> bool:

@@ -13,36 +13,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from gitsnap.core.database_servers import Policy
-from gitsnap.core.errors import GitsnapError, LockedError
+from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.outcome import Outcome
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, UpgradePhase, upgrades
 from gitsnap.ops.live import in_progress, service
-from gitsnap.ops.process import processes
 from gitsnap.ops.restore import recover as single
 from gitsnap.ops.restore.give_up import give_up
 from gitsnap.ops.restore.result import Direction, Recovered
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
 from gitsnap.ops.sets import going_back
 from gitsnap.ops.sets.members import Member, MissingError, Open, belongs_to, held, opened, services_stopped
+from gitsnap.ops.sets.unsettled import NOT_STARTED, Unsettled, require_quiet
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.rollback_of_a_failure import merge_edits
 from gitsnap.sidecar import catalog, selectors
-from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import set_return, upgrade_record
 from gitsnap.sidecar.state.journal_file import JournalFile
-from gitsnap.sidecar.state.upgrade_record import Members
 
-_NOT_STARTED = (UpgradePhase.SNAPSHOT, UpgradePhase.READY)
 _LEAVE = "`gitsnap recover --give-up` leaves all as it is"
-
-
-@dataclass(slots=True, frozen=True)
-class Unsettled:
-    """Something over several directories that nobody has settled: the upgrade that it is about, and where."""
-
-    upgrade: str
-    members: Members
 
 
 @dataclass(slots=True)
@@ -69,34 +58,6 @@ class SetRecovered:
         return all(part.verified for part in self.parts.values())
 
 
-def find(sidecar: Sidecar, open_one: Open) -> Unsettled | None:
-    """What waits to be settled over several directories, this one among them."""
-    found = _own(sidecar)
-    if found is not None:
-        return found
-    # Its own record may have been the first to go, or may never have been written: the others tell.
-    last = None
-    with suppress(GitsnapError):
-        last = next((s for s in reversed(catalog.snapshots(sidecar)) if s.directories), None)
-    if last is None:
-        return None
-    for root in last.directories:
-        if root == sidecar.installation:
-            continue
-        with suppress(GitsnapError, OSError), open_one(root, "") as beside:
-            found = _own(beside.sidecar)
-            if found and found.upgrade == last.upgrade and sidecar.installation in dict(found.members):
-                return found
-    return None
-
-
-def _own(sidecar: Sidecar) -> Unsettled | None:
-    if sidecar.returning and (back := set_return.load(sidecar)):
-        return Unsettled(back.upgrade, back.members)
-    known = upgrade_record.load(sidecar) if sidecar.upgrading else None
-    return Unsettled(known.upgrade, known.members) if known and known.members else None
-
-
 def settle(
     unsettled: Unsettled, open_one: Open, direction: Direction | None, options: RollbackOptions, wait: float
 ) -> SetRecovered:
@@ -111,35 +72,12 @@ def settle(
         result = _give_up(unsettled, open_one, options, wait)
     else:
         with opened(unsettled.members, open_one, _LEAVE) as members, held(members, wait):
-            _require_quiet(unsettled, members)
+            require_quiet(unsettled, members)
             result = _Settling(unsettled, members, options, direction).run()
             for member in members:
                 result.services += _started_again(member)
     result.duration = time.monotonic() - started
     return result
-
-
-def _require_quiet(unsettled: Unsettled, members: Sequence[Member]) -> None:
-    """Raise LockedError where what would be settled still goes on."""
-    for member in members:
-        if in_progress.living(member.sidecar) == unsettled.upgrade:
-            raise LockedError(
-                f"the upgrade {unsettled.upgrade} is under way",
-                path=member.root,
-                hint="wait until it is done: gitsnap status",
-            )
-    first = upgrade_record.load(members[0].sidecar)
-    if first is not None and first.wait is not None and first.stage not in (*_NOT_STARTED, UpgradePhase.COMMAND):
-        # The command has ended, and what it leaves running is part of what was waited for.
-        return
-    # Two upgrades of other directories may have begun in the same second.
-    left = processes.with_variables(GITSNAP_UPGRADE=unsettled.upgrade, GITSNAP_DIR=unsettled.members[0][0])
-    if left:
-        named = ", ".join(f"{p['pid']} ({p['command']})" for p in processes.names(left[:5]))
-        raise LockedError(
-            f"what the command of {unsettled.upgrade} has started still runs: {named}",
-            hint="wait for it or end it, then `gitsnap recover`",
-        )
 
 
 class _Settling:
@@ -166,7 +104,7 @@ class _Settling:
         """Decide by the records, and do it."""
         result = self._result
         if any(self._records):
-            if any(r is not None and r.stage in _NOT_STARTED for r in self._records):
+            if any(r is not None and r.stage in NOT_STARTED for r in self._records):
                 return self._forget()
             outcome = Outcome.KEPT if self._is_kept else self._recorded()
             if outcome is not None:
@@ -405,7 +343,7 @@ def _give_up(unsettled: Unsettled, open_one: Open, options: RollbackOptions, wai
             belongs_to(member, unsettled.members)
             sidecar = member.sidecar
             if in_progress.living(sidecar) == unsettled.upgrade:
-                _require_quiet(unsettled, [member])
+                require_quiet(unsettled, [member])
             part = Recovered(Direction.GIVE_UP)
             if sidecar.pending is not None:
                 part = give_up(sidecar, options)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError, exhausted
 from gitsnap.core.model import Problem
-from gitsnap.sidecar import repository
+from gitsnap.sidecar import creation, location
 from gitsnap.sidecar.repository import Sidecar
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def locate(directory: str | None, store: str | None, home: str | None, cwd: str,
     if directory is not None:
         root = os.path.realpath(os.path.join(cwd, directory))
         found = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
-        if not (directory and _missing(root) and repository.exists(found)):
+        if not (directory and _missing(root) and location.exists(found)):
             root = real_directory(directory, cwd)
         elif not gone:
             raise GitsnapError(
@@ -73,7 +73,7 @@ def locate(directory: str | None, store: str | None, home: str | None, cwd: str,
                 path=root,
                 hint=f"`gitsnap -C {root} rollback` makes it again; if it was moved: -C with its new place",
             )
-        if not repository.exists(found):
+        if not location.exists(found):
             raise _unprotected(root, store, home)
         return Place(root, found)
     if store is not None:
@@ -82,7 +82,7 @@ def locate(directory: str | None, store: str | None, home: str | None, cwd: str,
             return Place(sidecar.installation, found)
     for candidate in _upwards(os.path.realpath(cwd)):
         found = os.path.realpath(default_store(candidate, home))
-        if repository.exists(found):
+        if location.exists(found):
             return Place(candidate, found)
     if _former(os.path.realpath(cwd), home):
         raise _unprotected(os.path.realpath(cwd), None, home)
@@ -125,10 +125,10 @@ def _instead(path: str) -> str:
 
 def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarError:
     meant = store or (default_store(root, home) if home is not None else "")
-    if repository.is_bare_repository(meant):
-        return repository.no_sidecar(os.path.realpath(meant), root)
+    if location.is_bare_repository(meant):
+        return location.no_sidecar(os.path.realpath(meant), root)
     if store:
-        known = home is not None and repository.exists(default_store(root, home))
+        known = home is not None and location.exists(default_store(root, home))
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
         hint = "without --store its sidecar is found" if known else start
         return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
@@ -147,7 +147,7 @@ def enclosing(root: str, home: str | None) -> str | None:
     """The nearest protected directory above `root` (a real path), if there is one."""
     if home is None:
         return None
-    return next((c for c in _upwards(os.path.dirname(root)) if repository.exists(default_store(c, home))), None)
+    return next((c for c in _upwards(os.path.dirname(root)) if location.exists(default_store(c, home))), None)
 
 
 def _upwards(path: str) -> list[str]:
@@ -180,15 +180,15 @@ def protect(directory: str, store: str | None, home: str | None, cwd: str, user_
     """
     root = real_directory(directory, cwd)
     default = default_store(root, home) if home is not None or not store else None
-    if repository.is_bare_repository(meant := os.path.realpath(os.path.join(cwd, store) if store else default or "")):
-        raise repository.no_sidecar(meant, root)
+    if location.is_bare_repository(meant := os.path.realpath(os.path.join(cwd, store) if store else default or "")):
+        raise location.no_sidecar(meant, root)
     path = place_for(root, store, home, cwd, user_home).store
-    created = not repository.exists(path)
+    created = not location.exists(path)
     was = None
     if created and not store and (found := _former(root, home)) and found.moved and not found.replaced:
         path, created, store = found.store, False, found.store
     if created:
-        repository.create(path, root).close()
+        creation.create(path, root).close()
     else:
         was = _adopt_if_moved(path, root)
     if was is not None and default is not None and path == default_store(was, home) and not os.path.lexists(default):
