@@ -16,7 +16,7 @@ ARGS ?=
 VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check upgrades bench bench-full lint format man dist zipapp deb pinned release clean
+.PHONY: help demo test quick torture check upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,14 @@ man: $(VENV)/.installed ## The manual pages, from docs/reference and the parser,
 	@rm -rf build/man
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} \
 		$(BIN)/python -m gitsnap.cli.manual.write build/man
+
+docs: $(VENV)/.installed ## The documentation as a site, in build/site; a link that leads nowhere fails it
+	@$(PIP) $(EDITABLE) '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo build/site/index.html
+
+pictures: $(VENV)/.installed ## The pictures in docs/pictures, taken anew of real runs; needs tmux
+	@$(BIN)/python -m packages.screenshots
 
 dist: $(VENV)/.installed-dev ## Source distribution and wheel, the same bytes wherever they are built, in dist/
 	@$(BIN)/python -m packages.dist dist
