@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -14,12 +15,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gitsnap.sidecar.state import disk_reserve
 from tests.crash import faults
 from tests.support import forking
 from tests.support import installation as support
 
 _MEMORY = "/dev/shm"
 _ROOM = 6 << 30
+# To hold room back in memory is to fill it: for what upgrades hold back, half of what the kernel does for them.
+disk_reserve.LARGEST = 1 << 20
 # What Python tells an audit hook before it starts another program, and what we tell it before gitsnap is one.
 _STARTING = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.system", support.STARTING_GITSNAP})
 
@@ -63,6 +67,12 @@ def pytest_configure(config: pytest.Config) -> None:
     elif hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         # Who only hands out tests to others runs nothing.
         config.add_cleanup(forking.prepare())
+
+
+def pytest_collection_finish() -> None:
+    """All tests are there and stay: whoever looks for garbage, or forks, need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Quick:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.bench import corpora, pushes
 from tests.bench.report import MISSED, table
-from tests.bench.targets import HELP, LIST_50, MANY_SNAPSHOTS
+from tests.bench.targets import COMPLETE_1000, HELP, LIST_50, MANY_SNAPSHOTS
 from tests.bench.tools import Gitsnap
 
 FILES = (1_000, 10_000, 100_000, 1_000_000)
@@ -73,6 +73,8 @@ def _with_snapshots(base: Path) -> dict[str, Any]:
             taken += _TIMES * (words == ["snapshot"])
         print(f"    {goal} snapshots: {row}", flush=True)
         rows.append(row)
+    asked = ["__complete", "fish", "-C", str(tool.dir), "--store", str(tool.repo), "show", ""]
+    out["complete 1,000"] = _seconds(tool, [str(tool.program), *asked])
     there = pushes.remote(tool)
     tool.call("push")
     out["push"], out["push by git"] = pushes.nothing_new(tool, there[1])
@@ -117,7 +119,7 @@ def report(curves: dict[str, Any]) -> tuple[str, int]:
     lines += table(["seconds with", *(f"{count:,}" for count in SNAPSHOTS), "1,000 against 10"], shown)
     lines += ["", "### Start-up", ""]
     starts = []
-    for name, bound in (("help", HELP), ("list 50", LIST_50)):
+    for name, bound in (("help", HELP), ("list 50", LIST_50), ("complete 1,000", COMPLETE_1000)):
         ratio = found[name] / found["python"]
         missed += ratio > bound
         starts.append([name, f"{found[name]:.3f}", f"{ratio:.1f} {'≤' if ratio <= bound else '>'} {bound:g}"])

@@ -21,6 +21,7 @@ from gitsnap.sidecar.git.fetch.source import open_source
 from tests.support.inprocess import SETTINGS, START
 from tests.support.installation import (
     IS_ROOT,
+    build_app,
     build_odd,
     remove_tree,
     run_gitsnap,
@@ -41,8 +42,11 @@ def git(*arguments: str | Path) -> str:
 
 @pytest.fixture
 def app(tmp_path: Path, gitsnap_home: Path) -> Path:
-    """A tree that has everything, with three snapshots, one of them pinned."""
-    found = build_odd(tmp_path / "app")
+    """A small installation with three snapshots, one of them pinned."""
+    return with_three(build_app(tmp_path / "app"))
+
+
+def with_three(found: Path) -> Path:
     take_snapshot(found, "-m", "one")
     (found / "fresh").write_text("two")
     take_snapshot(found, "-m", "two", "--pin")
@@ -210,6 +214,15 @@ def test_everything_comes_back(app: Path, tmp_path: Path, make: Callable[[Path, 
     take_snapshot(tmp_path / "new")
     run_gitsnap("-C", tmp_path / "new", "rollback", "-y", "latest~1")
     assert (tmp_path / "new" / "fresh").read_text() == "three"
+
+
+@pytest.mark.parametrize("make", [mirror, copied], ids=lambda make: make.__name__)
+def test_a_tree_that_has_everything_comes_back(
+    tmp_path: Path, gitsnap_home: Path, make: Callable[[Path, Path], Path]
+) -> None:
+    app = with_three(build_odd(tmp_path / "app"))
+    run_gitsnap("clone", make(sidecar_of(app), tmp_path), tmp_path / "new")
+    is_as(app, tmp_path / "new")
 
 
 @pytest.mark.parametrize("make", [mirror, bundle, copied], ids=lambda make: make.__name__)

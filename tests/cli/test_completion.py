@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from gitsnap.cli.shells import words
-from tests.support.inprocess import Protected, workspace
-from tests.support.installation import REPOSITORY, run_gitsnap, take_snapshot
+from tests.support.installation import run_gitsnap, take_snapshot
 
 pytestmark = pytest.mark.usefixtures("gitsnap_home")
 
@@ -185,30 +181,6 @@ def test_locks_are_not_waited_for(installation: Path) -> None:
 def test_what_makes_no_sense_is_answered_with_nothing(typed: tuple[str, ...]) -> None:
     done = run_gitsnap("__complete", *typed, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_thousand_snapshots_in_time() -> None:
-    """Within 150 ms of a quiet machine's CPU, which is some thirteen times what the interpreter alone takes."""
-    with workspace() as where:
-        home = str(where / "home")
-        alone = min(_cpu(["-c", "pass"], home) for _ in range(5))
-        (where / "app").mkdir()
-        (where / "app/f").write_text("x")
-        with Protected(where / "app", where / "home") as place:
-            place.keep(keep_last=2000)
-            for _ in range(1000):
-                place.take()
-        for words_ in (("show", ""), ("cat", "latest", "f")):
-            asked = ["-m", "gitsnap", "__complete", "fish", "-C", str(where / "app"), *words_]
-            assert min(_cpu(asked, home) for _ in range(5)) < max(0.15, 14 * alone)
-
-
-def _cpu(arguments: list[str], home: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environ = os.environ | {"GITSNAP_HOME": home, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, *arguments], env=environ, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_words_of_a_line_that_is_being_typed() -> None:

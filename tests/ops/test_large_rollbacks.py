@@ -31,7 +31,7 @@ from tests.support.processes import in_child
 
 pytestmark = pytest.mark.long
 
-FILES = 400
+FILES = 120
 THEN = 1_600_000_000_123_456_789
 
 
@@ -59,7 +59,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
     monkeypatch.setattr(match, "_WORTH_ENTRIES", 10)
     monkeypatch.setattr(match, "_PER_REQUEST", 3)
     monkeypatch.setattr(set_times, "_WORTH_FILES", 10)
-    monkeypatch.setattr(set_times, "_PER_REQUEST", 30)
+    monkeypatch.setattr(set_times, "_PER_REQUEST", 10)
     with workspace() as top:
         fill(top / "app")
         with Protected(top / "app", top / "home") as protected:

@@ -25,7 +25,10 @@ from tests.support.installation import (
     upgrade,
 )
 
-SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "sh": ["sh"]}
+SHELLS = {"sh": ["sh"], "busybox": ["busybox", "sh"], "dash": ["dash"]}
+if Path(shutil.which("dash") or "").resolve() == Path(shutil.which("sh") or "/").resolve():
+    # One shell under two names.
+    del SHELLS["dash"]
 pytestmark = pytest.mark.skipif(not shutil.which("setfattr"), reason="extended attributes take setfattr")
 
 
@@ -100,13 +103,11 @@ def test_check_reads_every_byte_and_leaves_nothing(small: Protected, tmp_path: P
     assert list(room.iterdir()) == []
 
 
-def test_a_mirror_will_do(odd: Protected, tmp_path: Path, shell: list[str]) -> None:
+def test_a_mirror_will_do(odd: Protected, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--mirror", str(odd.sidecar), "mirror.git")
     git(tmp_path / "mirror.git", "gc", "-q", "--prune=now")
     shutil.copy(odd.sidecar / "recover.sh", tmp_path)
-    code, _, said = recover(
-        tmp_path, "-r", tmp_path / "mirror.git", "restore", odd.snapshot, tmp_path / "tree", shell=shell
-    )
+    code, _, said = recover(tmp_path, "-r", tmp_path / "mirror.git", "restore", odd.snapshot, tmp_path / "tree")
     assert (code, said) == (0, "")
     same_tree(odd.original, tmp_path / "tree")
 

@@ -243,7 +243,7 @@ def _run(begun: Start) -> NoReturn:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    sys.setrecursionlimit(_FRAMES + len(traceback.extract_stack()))
+    sys.setrecursionlimit(_FRAMES + _depth())
     os.chdir(begun.cwd or ".")
     os.environ.clear()
     os.environ.update(begun.env)
@@ -264,6 +264,14 @@ def _run(begun: Start) -> NoReturn:
     except BaseException:  # noqa: BLE001 - it goes no further
         traceback.print_exc()
     os._exit(code)
+
+
+def _depth() -> int:
+    """How many frames there are below. What `traceback` knows of them it would read from their source files."""
+    frame, depth = sys._getframe(), 0
+    while frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _trace(library: str, *options: str) -> None:

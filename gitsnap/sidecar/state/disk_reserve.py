@@ -11,7 +11,7 @@ from gitsnap.sidecar.repository import Sidecar
 
 _PREFIX = "reserve-"
 _ROOM = "room-"
-_LARGEST = 64 << 20
+LARGEST = 64 << 20
 # Of what is free: what is held back must not be what makes the upgrade fail.
 _SHARE = 0.1
 
@@ -43,7 +43,7 @@ def hold(sidecar: Sidecar) -> Reserve | None:
             if name.startswith(_PREFIX):
                 os.unlink(os.path.join(sidecar.scratch, name))
         found = os.statvfs(sidecar.path)
-        size = min(_LARGEST, int(found.f_bavail * found.f_frsize * _SHARE))
+        size = min(LARGEST, int(found.f_bavail * found.f_frsize * _SHARE))
         path = os.path.join(sidecar.scratch, f"{_PREFIX}{os.getpid()}")
         fd = files.private_create(path)
     except OSError:
