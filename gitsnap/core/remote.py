@@ -244,6 +244,12 @@ def checked_url(text: str) -> str:
     return text
 
 
+def remote_helper(text: str) -> str | None:
+    """The remote helper (gitremote-helpers(7)) that a URL names, as `HELPER::...`; None for none."""
+    found = _HELPER.match(text)
+    return found[0][:-2] if found else None
+
+
 def is_local_path(text: str) -> bool:
     """Whether this names a directory on this machine by its path, absolute or not, and is no URL and no host:path."""
     return not (_SCHEME.match(text) or _HELPER.match(text) or text.startswith(FOLDER) or _split(text)[0])

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.sidecar.git import pack_exchange, pack_stream
+from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.transport import Target
 from gitsnap.sidecar.outgoing import NotesThere, Outgoing
 from gitsnap.sidecar.repository import Sidecar
@@ -60,6 +61,23 @@ class _Count:
         self.inner.noticed(message)
 
 
+@dataclass(slots=True)
+class _Parcel:
+    """What was decided, as pack_exchange wants it."""
+
+    sidecar: Sidecar
+    answer: Answer
+    count: _Count
+
+    def wanted(self) -> NewObjects:
+        assert self.answer.sent is not None
+        return self.answer.sent.objects
+
+    def records(self) -> tuple[int, Iterator[Any]]:
+        self.count.started("Sending", files=self.answer.objects)
+        return self.answer.objects, pack_stream.records(self.sidecar.objects, self.wanted(), self.count)
+
+
 def send(
     sidecar: Sidecar,
     target: Target,
@@ -75,19 +93,15 @@ def send(
     IntegrityError for what is damaged here (nothing has changed over there).
     """
     answer, count = Answer(), _Count(observer)
+    parcel = _Parcel(sidecar, answer, count)
 
     def update(theirs: dict[str, str]) -> Mapping[str, str]:
         answer.theirs, answer.sent = theirs, decide(theirs)
         answer.objects = len(answer.sent.objects)
         return {} if dry_run else answer.sent.updates
 
-    def records() -> tuple[int, Iterator[Any]]:
-        assert answer.sent is not None
-        count.started("Sending", files=answer.objects)
-        return answer.objects, pack_stream.records(sidecar.objects, answer.sent.objects, count)
-
     try:
-        answer.refused = pack_exchange.send(target, update, records, atomic=atomic)
+        answer.refused = pack_exchange.send(target, update, parcel, atomic=atomic)
     finally:
         if answer.objects and not dry_run:
             count.finished()

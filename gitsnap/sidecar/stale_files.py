@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gitsnap.core.errors import LockedError
 from gitsnap.sidecar import files, scratch_place
-from gitsnap.sidecar.git import locks
+from gitsnap.sidecar.git import locks, stock_git
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
 _WRITERS = ("pack-", "ref-")
@@ -43,6 +44,8 @@ def clear(path: str) -> None:
                 _remove_image(os.path.join(scratch, name))
             elif name.startswith(_INCOMING):
                 _remove_incoming(os.path.join(scratch, name))
+            elif name.startswith(stock_git.ROOM):
+                _remove_room(os.path.join(scratch, name))
             elif name.startswith(_RESERVES):
                 _remove_unlocked(os.path.join(scratch, name))
     scratch_place.clear(scratch)
@@ -83,6 +86,17 @@ def _remove_image(path: str) -> None:
             for name in os.listdir(fd):
                 os.unlink(name, dir_fd=fd)
             os.rmdir(path)
+        finally:
+            os.close(fd)
+
+
+def _remove_room(path: str) -> None:
+    """Remove a git directory for the moment in which nobody is at work any more."""
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(fd)
 

@@ -11,9 +11,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from dulwich.pack import UnpackedObject
 
-from gitsnap.core.errors import RemoteError, UsageError
+from gitsnap.core.errors import RemoteError
 from gitsnap.sidecar.git import pack_exchange
+from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.transport import Target
 from tests.support.git_http import PASSWORD, USER, served
 from tests.support.inprocess import workspace
@@ -39,7 +41,17 @@ def top(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield where
 
 
-def refs_at(url: str, patience: float = 60.0) -> dict[str, str]:
+class Nothing:
+    """What goes where nothing goes."""
+
+    def records(self) -> tuple[int, Iterator[UnpackedObject]]:
+        return 0, iter(())
+
+    def wanted(self) -> NewObjects:
+        raise AssertionError("nothing goes")
+
+
+def refs_at(url: str, patience: float = 60.0, *, pushes: bool = True) -> dict[str, str]:
     """What the other side has; nothing is sent."""
     found: dict[str, str] = {}
 
@@ -47,7 +59,7 @@ def refs_at(url: str, patience: float = 60.0) -> dict[str, str]:
         found.update(theirs, asked="")
         return {}
 
-    pack_exchange.send(Target(url, "/nowhere", patience), decide, lambda: (0, iter(())), atomic=True)
+    pack_exchange.send(Target(url, "/nowhere", patience, pushes=pushes), decide, Nothing(), atomic=True)
     return found
 
 
@@ -113,8 +125,12 @@ def test_the_ssh_that_the_user_has_chosen(top: Path, monkeypatch: pytest.MonkeyP
 def test_the_users_other_names_for_urls_count_and_lead_to_no_program(top: Path) -> None:
     (top / "home/.gitconfig").write_text(f'[url "{top}/"]\n\tpushInsteadOf = mine:\n')
     assert refs_at("mine:there.git") == {"asked": ""}
+    with (top / "home/.gitconfig").open("a") as settings:
+        settings.write("[core]\n\tsshCommand = false\n")
+    with pytest.raises(RemoteError):
+        refs_at("mine:there.git", pushes=False)
     (top / "home/.gitconfig").write_text(f'[url "ext::touch {top}/started "]\n\tinsteadOf = mine:\n')
-    with pytest.raises(UsageError):
+    with pytest.raises(RemoteError, match="transport 'ext' not allowed"):
         refs_at("mine:there.git")
     assert not (top / "started").exists()
 
@@ -138,7 +154,7 @@ def test_a_server_of_files_takes_nothing(top: Path) -> None:
         target = Target(f"http://127.0.0.1:{server.server_address[1]}/there.git", "/nowhere", 60.0)
         try:
             with pytest.raises(RemoteError, match="speaks no protocol of git"):
-                pack_exchange.send(target, lambda _: {"refs/heads/new": "1" * 40}, lambda: (0, iter(())), atomic=False)
+                pack_exchange.send(target, lambda _: {"refs/heads/new": "1" * 40}, Nothing(), atomic=False)
         finally:
             server.shutdown()
             thread.join()

@@ -36,7 +36,7 @@ def adopt(
     root = locate.real_directory(session.options.directory or ".", session.cwd)
     place, default = destination(session, root)
     wanted = asked(session, installation, allowed_signers)
-    with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
+    with open_source(source, session.cwd, identity, asks=session.out.interactive, observer=wanted.observer) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

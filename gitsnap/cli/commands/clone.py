@@ -41,7 +41,7 @@ def clone(
     root = real_path(directory, session.cwd, UsageError("the directory's name is empty"))
     place, default = destination(session, root)
     wanted = asked(session, installation, allowed_signers)
-    with open_source(source, session.cwd, identity, asks=session.out.interactive) as found:
+    with open_source(source, session.cwd, identity, asks=session.out.interactive, observer=wanted.observer) as found:
         if dry_run:
             tell(session, operation.foresee(found, place, wanted))
             return

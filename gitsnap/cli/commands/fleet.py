@@ -106,6 +106,7 @@ def _asked(session: Session, text: str) -> tuple[str, Asked]:
         settings.signing,
         installation=place.root if place else "",
         asks=session.out.interactive,
+        observer=session.out.progress(),
     )
     remote = settings.remotes.get(text)
     if remote is None:

@@ -61,6 +61,7 @@ def pushed(done: Pushed) -> Document:
         "audit": done.audit or None,
         "secrets": secrets(done.inspected, done.allowed),
         "not_encrypted": done.plain,
+        "by_git": done.by_git or None,
         "duration": round(done.duration, 3),
     }
 

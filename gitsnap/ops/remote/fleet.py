@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gitsnap.core import fleet
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, UsageError
+from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.fleet import Member, Row
 from gitsnap.core.machine import Machine, parse_machine
 from gitsnap.core.message import parse_ending, parse_message, parse_return
@@ -50,6 +51,7 @@ class Asked:
     patience: float = 600.0
     installation: str = ""
     asks: bool = False
+    observer: Observer = SILENT
 
 
 def survey(url: str, asked: Asked) -> Fleet:
@@ -60,7 +62,8 @@ def survey(url: str, asked: Asked) -> Fleet:
     """
     if asked.sort not in fleet.SORTS:
         raise UsageError(f"'{asked.sort}' is none of {', '.join(fleet.SORTS)}")
-    target = Target(checked_url(url), asked.installation, asked.patience, asked.asks)
+    told = asked.observer.noticed
+    target = Target(checked_url(url), asked.installation, asked.patience, asked.asks, tell=told)
     found: list[Member] = []
 
     def choose(refs: Mapping[str, str]) -> Sequence[str]:

@@ -30,13 +30,14 @@ from gitsnap.sidecar.state import register, verifications
 @dataclass(slots=True, frozen=True)
 class PullOptions:
     """With `removed`, what was removed here comes back as well. With `asks`, ssh and git's helpers may ask on the
-    terminal."""
+    terminal. `identity` is the file with the key that opens encrypted bundles, as age has it."""
 
     now: datetime
     removed: bool = False
     dry_run: bool = False
     asks: bool = False
     observer: Observer = SILENT
+    identity: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def pull(sidecar: Sidecar, remote: Remote, settings: Settings, options: PullOpti
     """
     started = time.monotonic()
     result = Pulled(remote.name, remote.shown, options.dry_run)
-    with open_source(remote.url, "/", asks=options.asks) as source:
+    with open_source(remote.url, "/", options.identity, asks=options.asks, observer=options.observer) as source:
         named = incoming.sort(source.refs, remote.installation)
         if not named.snapshots:
             raise NoSidecarError(f"there are no snapshots in {remote.shown}")

@@ -23,8 +23,7 @@ from gitsnap.sidecar import exchange, location, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import NewObjects
-from gitsnap.sidecar.git.pack_exchange import NotAtomicError
-from gitsnap.sidecar.git.transport import Target
+from gitsnap.sidecar.git.transport import NotAtomicError, Target
 from gitsnap.sidecar.outgoing import NOBODY, Local, NotesThere, Outgoing, Planner
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import allowed_secrets, audit, remote_seen
@@ -77,6 +76,7 @@ class Pushed:
     timeline: str = "unchanged"
     audit: str = ""
     plain: list[str] = field(default_factory=list)
+    by_git: str = ""
     duration: float = 0.0
     inspected: Inspected = field(default_factory=Inspected)
     allowed: list[Allowed] = field(default_factory=list)
@@ -232,7 +232,14 @@ class _Push:
         self._seen, self._done = told
         self._guard = SecretGuard(sidecar, settings.secrets, _permits(sidecar, remote, options))
         self._done.inspected = self._guard.inspected
-        self._target = Target(remote.url, sidecar.installation, options.patience, options.asks)
+        self._target = Target(
+            remote.url,
+            sidecar.installation,
+            options.patience,
+            options.asks,
+            pushes=True,
+            tell=options.observer.noticed,
+        )
         self._digest = outgoing.digest(sidecar, remote)
         self._known: Local | None = None
 
@@ -255,7 +262,10 @@ class _Push:
         """Snapshots with all that goes with them, then the timeline, then what is to go."""
         if self._options.prune and not self._local.chosen:
             raise UsageError("there is no snapshot here: --prune would delete every copy over there")
-        answer = self._copies()
+        try:
+            answer = self._copies()
+        finally:
+            self._done.by_git = self._target.by_git
         sent = answer.sent
         assert sent is not None
         self._account(answer)

@@ -10,7 +10,7 @@ from typing import Self
 
 from gitsnap.core import bundle as form
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
-from gitsnap.core.events import Observer
+from gitsnap.core.events import SILENT, Observer
 from gitsnap.ops.remote import bundle, bundle_folder
 from gitsnap.sidecar import files, location
 from gitsnap.sidecar.git.fetch import source as plain
@@ -94,7 +94,9 @@ class _Link:
             self.refs = heading.refs
 
 
-def open_source(text: str, cwd: str, identity: str | None = None, *, asks: bool = False) -> Source:
+def open_source(
+    text: str, cwd: str, identity: str | None = None, *, asks: bool = False, observer: Observer = SILENT
+) -> Source:
     """What `text` names: a folder of bundles (`bundles:PATH`), an encrypted bundle that `identity` opens, or whatever
     git has. With `asks`, ssh and git's helpers may ask on the terminal. UsageError, NoSidecarError, GitsnapError.
     """
@@ -106,7 +108,7 @@ def open_source(text: str, cwd: str, identity: str | None = None, *, asks: bool 
         return Chain(path, path, [path], identity)
     if os.path.isdir(path) and not is_repository(path) and bundle_folder.look(path):
         raise UsageError(f"{text} is a folder of bundles", path=path, hint=f"name it {_FOLDER}{text}")
-    return plain.open_source(text, cwd, asks=asks)
+    return plain.open_source(text, cwd, asks=asks, observer=observer)
 
 
 def pushable(source: Source) -> str | None:

@@ -7,15 +7,17 @@ over there is told by what the refs there name.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.git.objects import ObjectStore
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
-_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
+NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob"}
 _PARENT = re.compile(rb"^parent ([0-9a-f]{40})$", re.MULTILINE)
 # With more objects than these, it is worth looking whether they are over there at other paths.
 _MANY = 100
@@ -38,6 +40,11 @@ class NewObjects:
         self.regenerated: dict[bytes, bytes] = {}
         self._trees: set[bytes] | None = None
 
+    @property
+    def directory(self) -> str:
+        """The repository that they are stored in."""
+        return os.path.dirname(os.path.abspath(self._store.path))
+
     def __len__(self) -> int:
         return len(self.stored) + len(self.made)
 
@@ -46,7 +53,7 @@ class NewObjects:
 
     def add(self, kind: int, data: bytes) -> bytes:
         """An object that is made for the other side, which may have it; its id."""
-        oid = hashlib.sha1(b"%s %d\0%s" % (_NAMES[kind], len(data), data), usedforsecurity=False).digest()
+        oid = hashlib.sha1(b"%s %d\0%s" % (NAMES[kind], len(data), data), usedforsecurity=False).digest()
         if oid not in self:
             self.made[oid] = (kind, data)
         return oid
@@ -158,6 +165,26 @@ class NewObjects:
                     continue
             self.known |= self._trees
         return self._trees
+
+    def is_here(self, oid: str) -> bool:
+        """Whether an object (hex) is stored."""
+        return bytes.fromhex(oid) in self._store
+
+    def grafts(self, known: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+        """Commits (hex) that go, with the parents that they have and one that is over there and like them, which may be
+        `known`: told so, git finds what it need not send (gitrepository-layout(5), info/grafts)."""
+        there: dict[bytes, str] = {}
+        for oid in self._there:
+            with suppress(IntegrityError, ValueError):
+                data = self._store.read(oid, b"commit")[1]
+                there[bytes.fromhex(data[5:45].decode("ascii", "replace"))] = oid.hex()
+        going = [(oid, self._store.read(oid, b"commit")[1]) for oid, kind in self.stored.items() if kind == COMMIT]
+        for oid, data in [*going, *((oid, data) for oid, (kind, data) in self.made.items() if kind == COMMIT)]:
+            tree = bytes.fromhex(data[5:45].decode("ascii", "replace"))
+            like = known.get(oid.hex()) or there.get(tree) or there.get(self.before.get(tree, b""))
+            if like is not None:
+                own = [parent.decode() for parent in _PARENT.findall(data.partition(b"\n\n")[0])]
+                yield oid.hex(), [*own, like]
 
     def settle(self) -> None:
         """Leave out what is over there at other paths: where much is to be sent, all trees there are looked through."""

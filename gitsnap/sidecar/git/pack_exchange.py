@@ -1,9 +1,12 @@
-"""Sending and fetching packs by dulwich's clients, with names and values as text."""
+"""Sending and fetching packs by dulwich's clients, or by stock git where they do not get there; names and values are
+text."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Protocol
 
 from dulwich.client import GitClient
 from dulwich.errors import GitProtocolError
@@ -13,28 +16,34 @@ from dulwich.refs import Ref
 
 from gitsnap.core.errors import IntegrityError, RemoteError
 from gitsnap.core.remote import shown
-from gitsnap.sidecar.git import commits, notes, transport
+from gitsnap.sidecar.git import commits, notes, stock_exchange, transport
+from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.transport import NothingToOffer, Target
+from gitsnap.sidecar.git.stock_exchange import UNTOLD
+from gitsnap.sidecar.git.stock_git import Room
+from gitsnap.sidecar.git.transport import BeyondDulwichError, NotAtomicError, NothingToOffer, Target
 
 _NO_ATOMIC = "does not support atomic"
-# Of a ref that its report leaves out, as git's own push has it (gitprotocol-pack(5)): silence is no consent.
-_UNTOLD = "the other side did not say what became of it"
 
 # New values by name, of the refs that are there.
 Decide = Callable[[dict[str, str]], Mapping[str, str]]
-Records = Callable[[], tuple[int, Iterator[UnpackedObject]]]
 
 
-class NotAtomicError(RemoteError):
-    """The other side cannot take several refs at once."""
+class Parcel(Protocol):
+    """What goes, once it is decided."""
+
+    def records(self) -> tuple[int, Iterator[UnpackedObject]]:
+        """How many objects, and these. IntegrityError, also on the way, for what is damaged."""
+
+    def wanted(self) -> NewObjects:
+        """Which they are."""
 
 
-def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> dict[str, str]:
-    """Have refs changed over there as `decide` says, with the pack of `records`; why each was refused that was, or is
+def send(target: Target, decide: Decide, parcel: Parcel, *, atomic: bool) -> dict[str, str]:
+    """Have refs changed over there as `decide` says, with the pack of the parcel; why each was refused that was, or is
     not known to have been taken.
 
-    Raises RemoteError; NotAtomicError before anything was decided.
+    Raises RemoteError; NotAtomicError before anything was decided, or with nothing changed.
     """
     asked: dict[str, str] = {}
 
@@ -45,7 +54,7 @@ def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> d
         return {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in asked.items()}
 
     def generate(*_: object, **__: object) -> tuple[int, Iterator[UnpackedObject]]:
-        return records()
+        return parcel.records()
 
     def do(client: GitClient, path: bytes) -> dict[bytes, str | None]:
         def with_refs(old: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
@@ -61,12 +70,30 @@ def send(target: Target, decide: Decide, records: Records, *, atomic: bool) -> d
 
     try:
         status: dict[bytes, str | None] = transport.reach(target, do)
+    except BeyondDulwichError:
+        return _by_git(target, decide, parcel, atomic=atomic)
     except RemoteError as error:
         if isinstance(error.__cause__, GitProtocolError) and _NO_ATOMIC in str(error.__cause__):
             raise NotAtomicError(error.message) from None
         raise
     told = {os.fsdecode(name): why for name, why in status.items()}
-    return {name: why for name in asked if (why := told.get(name, _UNTOLD)) is not None}
+    return {name: why for name in asked if (why := told.get(name, UNTOLD)) is not None}
+
+
+def _by_git(target: Target, decide: Decide, parcel: Parcel, *, atomic: bool) -> dict[str, str]:
+    theirs = stock_exchange.refs(target)
+    asked = {name: value for name, value in decide(theirs).items() if theirs.get(name) != value}
+    if not asked:
+        return {}
+    # git would say of damage that something has ended, and not what it is.
+    for record in parcel.records()[1]:
+        for _ in record.comp_chunks or ():
+            pass
+    return stock_exchange.push(target, asked, theirs, parcel.wanted(), atomic=atomic)
+
+
+def _objects(room: Room) -> ObjectStore:
+    return ObjectStore(os.path.join(room.git_dir, "objects"))
 
 
 def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes], str]:
@@ -78,6 +105,11 @@ def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes],
     os.mkdir(os.path.join(folder, "pack"))
     store = ObjectStore(folder)
 
+    def found(store: ObjectStore) -> tuple[dict[str, bytes], str]:
+        store.refresh()
+        tree = commits.parse(store.read(bytes.fromhex(value), b"commit")[1], value).tree
+        return notes.load(store, value)[0], tree
+
     def do(client: GitClient, path: bytes) -> None:
         file, commit, abort = store.add_pack()
         try:
@@ -88,10 +120,12 @@ def notes_at(target: Target, value: str, folder: str) -> tuple[dict[str, bytes],
         commit()
 
     try:
-        transport.reach(target, do)
-        store.refresh()
-        tree = commits.parse(store.read(bytes.fromhex(value), b"commit")[1], value).tree
-        return notes.load(store, value)[0], tree
+        try:
+            transport.reach(target, do)
+        except BeyondDulwichError:
+            with stock_exchange.fetched(target, [value], folder) as room, closing(_objects(room)) as there:
+                return found(there)
+        return found(store)
     except IntegrityError as error:
         raise RemoteError(f"what came of the notes over there cannot be read: {error.message}") from None
     finally:

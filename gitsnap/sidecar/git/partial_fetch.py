@@ -1,5 +1,7 @@
 """The refs of a server and some of its commits and tags, without a tree or a blob, and without a repository here.
 
+dulwich's clients fetch them, or stock git where they do not get there.
+
 Servers are asked to filter (`tree:0`). dulwich asks for it in protocol 2 alone (1.2.21), so in the older one, which is
 what ssh has where a server takes no GIT_PROTOCOL, a line is added to what it says. Where a server does not filter, the
 connection is ended when the commits have come: git sends them first. A server is not followed to other hosts.
@@ -7,7 +9,10 @@ connection is ended when the commits have come: git sends them first. A server i
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +24,11 @@ from dulwich.refs import Ref
 
 from gitsnap.core.errors import IntegrityError, RemoteError
 from gitsnap.core.remote import shown
-from gitsnap.sidecar.git import transport
+from gitsnap.sidecar.git import stock_exchange, transport
 from gitsnap.sidecar.git.commit_stream import MOST, CommitStream
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.refs import is_name
-from gitsnap.sidecar.git.transport import NothingToOffer, Target
+from gitsnap.sidecar.git.transport import BeyondDulwichError, NothingToOffer, Target
 
 _FILTER = b"tree:0"
 _MOST_REFS = 1 << 21
@@ -151,9 +157,31 @@ def _take(target: Target, prefixes: Sequence[bytes], determine: Callable[..., li
         transport.reach(target, do)
     except _Enough:
         pass
+    except BeyondDulwichError:
+        _take_by_git(target, prefixes, determine, out)
     finally:
         out.found.update(stream.found)
         out.taken += stream.taken
+
+
+def _take_by_git(
+    target: Target, prefixes: Sequence[bytes], determine: Callable[..., list[ObjectID]], out: Looked
+) -> None:
+    theirs = {} if prefixes == _NOTHING else stock_exchange.refs(target)
+    found = {Ref(os.fsencode(n)): ObjectID(v.encode()) for n, v in theirs.items()}
+    wanted = [oid.decode() for oid in determine({n: v for n, v in found.items() if n.startswith(tuple(prefixes))})]
+    if not wanted:
+        return
+    with (
+        stock_exchange.fetched(target, wanted, tempfile.gettempdir(), commits_only=True) as room,
+        closing(ObjectStore(os.path.join(room.git_dir, "objects"))) as there,
+    ):
+        out.taken += sum(os.path.getsize(pack.path) for pack in there.packs)
+        for oid in wanted:
+            with suppress(IntegrityError):
+                kind, data = there.read(bytes.fromhex(oid))
+                if kind in (b"commit", b"tag"):
+                    out.found[oid] = (kind, data)
 
 
 def _filtering(client: TraditionalGitClient) -> None:

@@ -8,6 +8,7 @@ given a directory made for the moment, which leads to the sidecar's refs and obj
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -48,6 +49,8 @@ _CLOSED = {
 _LED_TO = ("refs", "packed-refs", "worktrees", "index", "gc.pid")
 _HEAD = re.compile(rb"(?:ref: refs/[!-~]{1,4000}|[0-9a-f]{40})\n?")
 
+# Git directories for the moment begin so, and are locked by whoever uses them.
+ROOM = "gitsnap-git-"
 _MARK = "GITSNAP_GIT"
 # What says how to get to other hosts, not what git acts on.
 _KEPT = frozenset(
@@ -187,27 +190,53 @@ def room(store: str, *, refs: bool) -> Iterator[Room]:
     would lead out of the sidecar, or never end.
     """
     _require_plain(store, refs=refs)
-    # Loads random numbers and hashes that nothing else needs.
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="gitsnap-git-")
-    try:
-        os.mkdir(os.path.join(folder, "info"))
-        head = b"ref: refs/heads/none\n"
-        if refs:
-            with suppress(OSError, IntegrityError):
-                written = files.read(os.path.join(store, "HEAD")) or b""
-                head = written if _HEAD.fullmatch(written) else head
-        else:
+    head = b"ref: refs/heads/none\n"
+    if refs:
+        with suppress(OSError, IntegrityError):
+            written = files.read(os.path.join(store, "HEAD")) or b""
+            head = written if _HEAD.fullmatch(written) else head
+    with _folder(head, config.for_git()) as folder:
+        if not refs:
             os.mkdir(os.path.join(folder, "refs"))
-        for name, data in (("HEAD", head), ("config", config.for_git()), ("info/attributes", config.ATTRIBUTES)):
-            with open(os.path.join(folder, name), "xb") as file:
-                file.write(data)
         for name in ("objects", *(_LED_TO if refs else ())):
             os.symlink(os.path.join(store, name), os.path.join(folder, name))
         yield Room(folder, store)
+
+
+@contextmanager
+def workshop(store: str | None, settings: bytes, *, within: str | None = None) -> Iterator[Room]:
+    """A git directory below `within` with objects of its own, and behind them those of the sidecar at `store`;
+    `settings` are added to a config of ours. IntegrityError as room()."""
+    if store is not None:
+        _require_plain(store, refs=False)
+    with _folder(b"ref: refs/heads/none\n", config.for_git() + settings, within) as folder:
+        for name in ("refs", "objects", "objects/info", "objects/pack"):
+            os.mkdir(os.path.join(folder, name))
+        if store is not None:
+            # By a link, since paths of any kind would have to be quoted there.
+            os.symlink(os.path.join(store, "objects"), os.path.join(folder, "behind"))
+            with open(os.path.join(folder, "objects/info/alternates"), "xb") as file:
+                file.write(b"../behind\n")
+        yield Room(folder, store or "")
+
+
+@contextmanager
+def _folder(head: bytes, settings: bytes, within: str | None = None) -> Iterator[str]:
+    # Loads random numbers and hashes that nothing else needs.
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix=ROOM, dir=within)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.mkdir(os.path.join(folder, "info"))
+        for name, data in (("HEAD", head), ("config", settings), ("info/attributes", config.ATTRIBUTES)):
+            with open(os.path.join(folder, name), "xb") as file:
+                file.write(data)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _require_plain(store: str, *, refs: bool) -> None:

@@ -38,27 +38,49 @@ from dulwich.objects import ObjectID
 from dulwich.protocol import Protocol
 
 from gitsnap.core.errors import RemoteError, UsageError
-from gitsnap.core.remote import checked_url, is_local_path, shown
+from gitsnap.core.remote import checked_url, is_local_path, remote_helper, shown
 from gitsnap.sidecar.git import stock_git, web
 
 # How much of what the other side says is kept, in bytes.
 _SAID = 1 << 14
 # What says how to get there, of the variables that git has; those that name a repository must not lead elsewhere.
 _KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_SSL_NO_VERIFY")
-_KEPT_TOO = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+_KEPT_TOO = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+_KEPT_ALL = ("GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_")
+
+
+def _unheard(_: str) -> None:
+    """Nobody listens."""
+
+
+class BeyondDulwichError(Exception):
+    """dulwich's clients do not get there, and stock git may."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class NotAtomicError(RemoteError):
+    """The other side cannot take several refs at once."""
 
 
 @dataclass(slots=True)
 class Target:
     """Where to go: a URL that was checked, for the installation at `installation`, whose programs are not run.
 
-    `patience` is how long the other side may be silent, in seconds. With `asks`, programs may ask on the terminal.
+    `patience` is how long the other side may be silent, in seconds. With `asks`, programs may ask on the terminal. With
+    `pushes`, git's configuration may have another URL for it (url.*.pushInsteadOf). `tell` takes one line.
     """
 
     url: str
     installation: str
     patience: float = 600.0
     asks: bool = False
+    pushes: bool = False
+    tell: Callable[[str], None] = _unheard
+    # Why stock git goes there (empty: it does not).
+    by_git: str = ""
     # What the other side has said to people.
     said: list[str] = field(default_factory=list)
 
@@ -66,6 +88,13 @@ class Target:
         """Keep what the other side says."""
         if sum(map(len, self.said)) < _SAID:
             self.said.append(data.decode("utf-8", "replace"))
+
+    def leave_to_git(self, why: str) -> BeyondDulwichError:
+        """From now on stock git goes there; what to raise."""
+        if not self.by_git:
+            self.by_git = why
+            self.tell(f"stock git goes to {shown(self.url)}: {why}")
+        return BeyondDulwichError(why)
 
 
 @contextmanager
@@ -82,6 +111,8 @@ def connection(target: Target) -> Iterator[tuple[GitClient, bytes]]:
         except (HTTPUnauthorized, HTTPProxyUnauthorized):
             raise
         except _FAILURES as error:
+            if isinstance(client, Urllib3HttpGitClient) and web.stumbled(error):
+                raise target.leave_to_git("dulwich does not understand it") from error
             raise _told(target, error, watch) from error
         finally:
             with suppress(OSError, GitProtocolError):
@@ -95,18 +126,24 @@ def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
     """What `do` makes of a connection; over http(s) once more with what git's credential helpers know, where the other
     side asks for it.
 
-    Raises RemoteError.
+    Raises RemoteError, and BeyondDulwichError where stock git may get there.
     """
+    if target.by_git:
+        raise BeyondDulwichError(target.by_git)
     try:
         with connection(target) as (client, path):
             return do(client, path)
-    except (HTTPUnauthorized, HTTPProxyUnauthorized) as error:
+    except HTTPProxyUnauthorized:
+        raise target.leave_to_git("the proxy on the way wants a password") from None
+    except HTTPUnauthorized as error:
         asked = error
-    if isinstance(asked, HTTPProxyUnauthorized):
-        raise RemoteError(f"the proxy on the way to {shown(target.url)} wants a password", kind="remote-unreachable")
+    if why := web.other_ways(asked.www_authenticate):
+        raise target.leave_to_git(why)
     known = _credential(target, "fill", {})
     if not known.get("password"):
-        raise _unauthorized(target)
+        if os.path.exists(os.path.expanduser("~/.netrc")):
+            raise target.leave_to_git("passwords for it may be in ~/.netrc")
+        raise unauthorized(target)
     try:
         with connection(target) as (client, path):
             assert isinstance(client, Urllib3HttpGitClient)
@@ -116,12 +153,13 @@ def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
             answer = do(again, path)
     except HTTPUnauthorized:
         _credential(target, "reject", known)
-        raise _unauthorized(target) from None
+        raise unauthorized(target) from None
     _credential(target, "approve", known)
     return answer
 
 
-def _unauthorized(target: Target) -> RemoteError:
+def unauthorized(target: Target) -> RemoteError:
+    """The other side wants a password that nobody has."""
     return RemoteError(
         f"{shown(target.url)} wants a user and a password, and git's credential helpers have none that it takes",
         kind="remote-refused",
@@ -132,13 +170,21 @@ def _unauthorized(target: Target) -> RemoteError:
 def environment() -> dict[str, str]:
     """The caller's, without what would lead git to another repository than the one that is named."""
     kept = {*_KEPT, *_KEPT_TOO}
-    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept}
+    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept or k.startswith(_KEPT_ALL)}
+
+
+def visited(target: Target) -> str:
+    """The URL that git's configuration makes of the target's."""
+    return apply_instead_of(StackedConfig(StackedConfig.default_backends()), target.url, push=target.pushes)
 
 
 def _visited(target: Target, config: StackedConfig) -> str:
     """The URL that git's configuration makes of the target's."""
+    url = apply_instead_of(config, target.url, push=target.pushes)
+    if url != target.url and (helper := remote_helper(url)):
+        raise target.leave_to_git(f"git's configuration has {helper}:: for it")
     try:
-        return checked_url(apply_instead_of(config, target.url, push=True))
+        return checked_url(url)
     except UsageError as error:
         raise UsageError(f"git's configuration (url.*.insteadOf): {error.message}") from None
 
@@ -159,9 +205,12 @@ def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
     if parts.scheme in ("http", "https"):
         # The user name goes with what the credential helpers know.
         base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        if why := web.beyond(base, config, os.environ):
+            raise target.leave_to_git(why)
         return web.client(base, config, target.patience), b""
     there = os.fsencode(unquote(parts.path))
     if parts.scheme == "git":
+        _require_direct(target, config)
         return TCPGitClient(parts.hostname, port=parts.port), there
     user = unquote(parts.username) if parts.username else None
     return _ssh(target, watch, config, (parts.hostname, user, parts.port)), there
@@ -171,16 +220,30 @@ def _ssh(
     target: Target, watch: _Watch, config: StackedConfig, where: tuple[str, str | None, int | None]
 ) -> SSHGitClient:
     host, user, port = where
+    variant = os.environ.get("GIT_SSH_VARIANT") or _configured(config, b"ssh", b"variant")
+    if variant and variant not in ("auto", "ssh"):
+        raise target.leave_to_git(f"ssh is {variant}")
     own = os.environ.get("GIT_SSH_COMMAND")
     if not own and (program := os.environ.get("GIT_SSH")):
         own = shlex.quote(program)
-    with suppress(KeyError):
-        own = own or config.get((b"core",), b"sshCommand").decode("utf-8", "surrogateescape")
+    own = own or _configured(config, b"core", b"sshCommand")
     if not own:
         found = _find("ssh", target)
         own = f"{shlex.quote(found)} -oConnectTimeout={max(1, min(int(target.patience), 60))}"
         own += "" if target.asks else " -oBatchMode=yes"
     return SSHGitClient(host, port, user, vendor=_Ssh(target, watch), ssh_command=own)
+
+
+def _configured(config: StackedConfig, section: bytes, name: bytes) -> str:
+    with suppress(KeyError):
+        return os.fsdecode(config.get((section,), name))
+    return ""
+
+
+def _require_direct(target: Target, config: StackedConfig) -> None:
+    """Raise BeyondDulwichError where a program is to be the way to git:// servers."""
+    if os.environ.get("GIT_PROXY_COMMAND") or _configured(config, b"core", b"gitProxy"):
+        raise target.leave_to_git("core.gitProxy or GIT_PROXY_COMMAND is set")
 
 
 def _find(program: str, target: Target) -> str:
@@ -331,19 +394,16 @@ class _Watch:
         return self._stderr.read(_SAID).decode("utf-8", "replace").strip()
 
 
+_COMPLAINTS = ("fatal: ", "ERROR: ", "error: ")
 _FAILURES = (GitProtocolError, HangupException, NotGitRepository, SendPackError, OSError, ValueError, AssertionError)
 
 
 def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
     """What has happened, in a sentence."""
     where = shown(target.url)
-    said = [line for line in (watch.stderr() or "".join(target.said)).splitlines() if line.strip()]
-    words = next(
-        (line for line in said if line.startswith(("fatal: ", "ERROR: ", "error: "))), said[-1] if said else ""
-    )
-    words = words.partition(": ")[2] if words.startswith(("fatal: ", "ERROR: ", "error: ")) else words
+    words = gist(watch.stderr() or "".join(target.said))
     if watch.gave_up or web.ran_out_of_time(error):
-        return RemoteError(f"{where} did not answer for {target.patience:g} s", kind="remote-unreachable")
+        return unanswered(target)
     if isinstance(error, SendPackError):
         reason = os.fsdecode(error.args[0]) if error.args and isinstance(error.args[0], bytes) else str(error)
         because = f"{reason.removeprefix('unpack ')}{f' ({words})' if words else ''}"
@@ -355,11 +415,29 @@ def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
         words = words or "there is no git repository there"
     elif isinstance(error, (OSError, GitProtocolError)) and not isinstance(error, HangupException):
         words = words or web.why(error) or str(error)
+    return unreachable(target, words)
+
+
+def gist(said: str) -> str:
+    """What of all that programs have said is the reason, in one line."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    words = next((line for line in lines if line.startswith(_COMPLAINTS)), lines[-1] if lines else "")
+    return words.partition(": ")[2] if words.startswith(_COMPLAINTS) else words
+
+
+def unreachable(target: Target, words: str) -> RemoteError:
+    """Nobody is there, or nobody that one could speak with."""
+    where = shown(target.url)
     return RemoteError(
         f"{where} cannot be reached: {words or 'the connection was closed'}",
         kind="remote-unreachable",
         hint=f"`git ls-remote {shlex.quote(where)}` tells whether git gets there",
     )
+
+
+def unanswered(target: Target) -> RemoteError:
+    """Nothing came for longer than is waited."""
+    return RemoteError(f"{shown(target.url)} did not answer for {target.patience:g} s", kind="remote-unreachable")
 
 
 def _printable(data: bytes) -> str:

@@ -1,12 +1,15 @@
-"""Clients of git over http(s): dulwich's, with all that git's configuration and environment say of certificates."""
+"""Clients of git over http(s): dulwich's, with all that git's configuration and environment say of certificates; and
+how far they reach. Beyond that stock git goes (docs/adr/0150)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from dulwich.client import Urllib3HttpGitClient, _urlmatch_http_sections
-from dulwich.config import Config
+from dulwich.config import Config, ConfigFile, StackedConfig
+from dulwich.errors import GitProtocolError
 
 # As git has them: the variable, which comes first; the setting below http; and what urllib3 calls it. dulwich (1.2.21)
 # knows sslCAInfo and sslVerify of the configuration alone.
@@ -16,6 +19,69 @@ _CERTIFICATES = (
     ("GIT_SSL_CERT", b"sslCert", "cert_file"),
     ("GIT_SSL_KEY", b"sslKey", "key_file"),
 )
+
+# Settings below http (git-config(1)) that dulwich follows, or that change nothing about whether one gets there.
+_FOLLOWED = {"proxy", "useragent", "sslverify", "extraheader", *(n.decode().lower() for _, n, _ in _CERTIFICATES)}
+_HARMLESS = {"postbuffer", "maxrequests", "minsessions", "version", "lowspeedlimit", "lowspeedtime", "noepsv", "ssltry"}
+_HARMLESS |= {"savecookies", "proactiveauth", "keepaliveidle", "keepaliveinterval", "keepalivecount"}
+# Of servers.
+_HARMLESS |= {"receivepack", "uploadpack", "getanyfile"}
+_BEYOND = re.compile(r"GIT_(?:PROXY_SSL_\w+|HTTP_PROXY_AUTHMETHOD|SSL_(?:CIPHER_LIST|VERSION|CERT_PASSWORD_PROTECTED))")
+_PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY")
+_PLAIN_PROXY = re.compile(r"https?://[^@/]+/?")
+# Words of dulwich (1.2.21) where an answer is not what it expects. What a server says for itself is not among them,
+# and neither is a status by which it refuses; it asks for a request in another form by these.
+_STUMBLED = re.compile(
+    r"unexpected (?:number of packets|first line)|unknown (?:Git protocol|command)|bad Git protocol|[Ii]nvalid "
+    r"|Redirected |received more data|Expected command|unexpected http resp (?:400|411|415|501) "
+)
+_SCHEMES = re.compile(r"(?:^|,\s*)([A-Za-z][A-Za-z0-9-]*)(?=\s|,|$)")
+
+
+def beyond(base: str, config: StackedConfig, environment: Mapping[str, str]) -> str:
+    """What of the user's settings for a URL dulwich's client does not follow; empty for nothing."""
+    for variable in sorted(environment):
+        if _BEYOND.fullmatch(variable):
+            return f"{variable} is set"
+    proxies = {environment[name] for name in _PROXIES if environment.get(name)}
+    for name, value in _settings(base, config):
+        if name not in _FOLLOWED and name not in _HARMLESS:
+            return f"http.{name} is set"
+        if name == "extraheader" and ": " not in value:
+            return "http.extraHeader is taken back"
+        if name == "proxy":
+            proxies.add(value)
+    # Which of several counts, and for whom none does, libraries see in their own ways.
+    excepted = environment.get("no_proxy") or environment.get("NO_PROXY")
+    if len(proxies) > 1 or (proxies and excepted) or not all(map(_PLAIN_PROXY.fullmatch, proxies)):
+        return "there is a proxy on the way"
+    return ""
+
+
+def _settings(base: str, config: StackedConfig) -> Iterator[tuple[str, str]]:
+    for each in config.backends:
+        assert isinstance(each, ConfigFile)
+        for section in _urlmatch_http_sections(each, base):
+            for name, value in each.items(section):
+                yield name.decode("ascii", "replace").lower(), os.fsdecode(value)
+
+
+def other_ways(asked: str | None) -> str:
+    """Why git may know the word that a server asks for (`WWW-Authenticate`) and dulwich not; empty where that is a
+    password."""
+    schemes = {found.lower() for found in _SCHEMES.findall(asked or "")}
+    return f"it asks for {asked.split()[0]}" if asked and schemes and "basic" not in schemes else ""
+
+
+def stumbled(error: BaseException) -> bool:
+    """Whether dulwich has not understood the other side, which has refused nothing, and was there."""
+    from urllib3.exceptions import HTTPError
+
+    if any(isinstance(cause, (OSError, HTTPError)) for cause in _causes(error)):
+        return False
+    if isinstance(error, GitProtocolError):
+        return type(error) is GitProtocolError and bool(_STUMBLED.match(str(error)))
+    return isinstance(error, (AssertionError, ValueError))
 
 
 def client(

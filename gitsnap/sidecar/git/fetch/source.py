@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, exhausted
-from gitsnap.core.events import Observer
+from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.remote import checked_url, is_local_path
 from gitsnap.sidecar.git.fetch.bundle import Bundle, is_bundle
 from gitsnap.sidecar.git.fetch.directory import Directory, is_repository
@@ -67,7 +67,7 @@ class Source(Protocol):
         """Release what it holds."""
 
 
-def open_source(text: str, cwd: str, *, asks: bool = False) -> Source:
+def open_source(text: str, cwd: str, *, asks: bool = False, observer: Observer = SILENT) -> Source:
     """What `text` names: a path counted from `cwd`, or a URL. UsageError, NoSidecarError or GitsnapError where there
     is nothing to receive from. With `asks`, ssh and git's helpers may ask on the terminal."""
     if is_local_path(text):
@@ -78,7 +78,7 @@ def open_source(text: str, cwd: str, *, asks: bool = False) -> Source:
         return at_path(os.path.realpath(unquote(parts.path)), text)
     from gitsnap.sidecar.git.fetch.server import Server
 
-    return Server(text, asks=asks)
+    return Server(text, asks=asks, observer=observer)
 
 
 def at_path(path: str, named: str) -> Source:
