@@ -16,7 +16,7 @@ ARGS ?=
 VERSION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
+.PHONY: help demo test quick torture check test-mcp upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench: $(VENV)/.installed ## Side by side with git, restic and borg, in BENCH_RO
 
 bench-full: $(VENV)/.installed ## The same with 78,600 files, with one of 2 GB, and growth curves: an hour, 12 GB of disk
 	@$(BIN)/python -m tests.bench.run $(ARGS) --growth linux patched bigfile
+
+test-mcp: $(VENV)/.installed-dev ## Tests of the server for agents, with the SDK, which other targets do without
+	@$(PIP) $(EDITABLE) '.[dev,mcp]' && $(BIN)/python -m pytest tests/cli/test_agents.py $(ARGS)
 
 upgrades: $(VENV)/.installed-dev ## Real upgrades from the package registries: whether `changelog` tells each version rightly
 	@$(BIN)/python -m tests.compat.upgrades $(ARGS)

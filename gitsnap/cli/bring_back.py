@@ -31,6 +31,7 @@ def bring_back(
     yes: bool,
     component: str | None = None,
     running_databases: str | None = None,
+    plan: str | None = None,
 ) -> None:
     """Bring the directory, these paths of it or this component back to a snapshot, and tell of it."""
     from gitsnap.cli.interrupts import Signals
@@ -41,7 +42,7 @@ def bring_back(
     from gitsnap.ops.restore.rollback import rollback as operation
     from gitsnap.sidecar import catalog, selectors
 
-    asked = not yes and not dry_run
+    asked = not yes and not dry_run and plan is None
     if asked and not session.out.interactive:
         with session.open(gone=True) as (sidecar, _):
             # What is wrong with the request itself comes first.
@@ -63,6 +64,7 @@ def bring_back(
                 session.now,
                 dry_run=dry_run,
                 confirm=confirmation(session, sidecar.installation, snapshot) if asked else None,
+                agreed=plan,
                 observer=session.out.progress(),
                 interrupts=Signals(),
             ),

@@ -113,6 +113,12 @@ class SecretsError(GitsnapError):
         self.found = found
 
 
+class PlanChangedError(GitsnapError):
+    """What would be done is not what was agreed to; nothing was touched."""
+
+    kind = "plan-changed"
+
+
 class StopRequestedError(GitsnapError):
     """The user pressed Ctrl-C or the process was told to stop."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,6 +74,27 @@ class RestorePlan:
     def size(self) -> int:
         """How many bytes of content will be written."""
         return sum(s.entry.size for s in self.steps if s.action is Action.WRITE and s.entry and not s.link_of)
+
+
+def fingerprint(target: str, plan: RestorePlan, live: Inventory) -> str:
+    """What a plan would do, as a digest: to which commit, by which steps, and what each would do away with.
+
+    `live` is what the plan was made for. Another plan has another one; so has the same where anything that it would
+    replace or remove is no longer what it was.
+    """
+    there = live.by_path()
+    digest = hashlib.sha256(target.encode())
+    for step in plan.steps:
+        both = [_facts(entry) for entry in (step.entry, there.get(step.path))]
+        digest.update(repr((step.action.value, step.path, step.link_of, *both)).encode())
+    return digest.hexdigest()
+
+
+def _facts(entry: Entry | None) -> tuple[object, ...] | None:
+    if entry is None:
+        return None
+    own = (entry.type.value, entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.size)
+    return (*own, entry.target, entry.device, entry.xattrs, entry.sha256)
 
 
 def everything(_path: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -193,3 +194,19 @@ def test_an_agents_directory(tmp_path: Path, shell: dict[str, str]) -> None:
 
 def test_docker_compose_line_is_a_line(shell: dict[str, str], tmp_path: Path) -> None:
     run(f"sh -n <<'EOF'\n{block('docker compose with a bind mount', 'sh')}\nEOF", shell, tmp_path)
+
+
+def test_an_agents_hook_keeps_what_was_there_or_stops_the_request(shell: dict[str, str], tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/how-to/agents.md").read_text()
+    said = json.loads(re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    command = said["hooks"]["UserPromptSubmit"][0]["hooks"][0]["command"]
+    project = tmp_path / "my project"
+    project.mkdir()
+    (project / "main.py").write_text("1\n")
+    shell["CLAUDE_PROJECT_DIR"] = str(project)
+    done = subprocess.run(["sh", "-c", command], cwd="/", env=shell, capture_output=True, text=True)
+    # What goes to stdout would become part of the request.
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert document("list", cwd=project)["snapshots"][0]["message"] == "before a request"
+    shell["CLAUDE_PROJECT_DIR"] = str(tmp_path / "nowhere")
+    assert subprocess.run(["sh", "-c", command], cwd="/", env=shell, capture_output=True).returncode == 2

@@ -28,6 +28,10 @@ def rollback(
     keep_edits: Annotated[
         bool, typer.Option("--keep-edits", help="Undo an upgrade, and keep what was changed since.")
     ] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="DIGEST", help="Carry out the plan that -n --json told, and no other."),
+    ] = None,
     running_databases: RunningDatabases = None,
     set_name: OfSet = None,
     force: Annotated[bool, typer.Option("--force", hidden=True)] = False,
@@ -35,6 +39,8 @@ def rollback(
     """Bring the whole directory back to a snapshot, exactly. A safety snapshot is taken first."""
     # As the old coordinator called it.
     yes = yes or force
+    if plan is not None and (keep_edits or set_name is not None or len(context.obj.options.directories) > 1):
+        raise UsageError("--plan is about one directory, and does not go with --keep-edits")
     if roots := sets.chosen(context.obj, set_name):
         if component is not None or keep_edits:
             raise UsageError("--component and --keep-edits are about one directory")
@@ -46,7 +52,14 @@ def rollback(
         _keep_edits(context.obj, snapshot, dry_run=dry_run, yes=yes)
         return
     bring_back(
-        context.obj, snapshot, [], dry_run=dry_run, yes=yes, component=component, running_databases=running_databases
+        context.obj,
+        snapshot,
+        [],
+        dry_run=dry_run,
+        yes=yes,
+        component=component,
+        running_databases=running_databases,
+        plan=plan,
     )
 
 

@@ -43,6 +43,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "duration": round(result.duration, 3),
     }
     if steps:
+        out["plan_digest"] = result.fingerprint()
         out["foreseen"] = problems(result.plan.foreseen)
         out["steps"] = [{"action": s.action.value} | path(s.path) for s in result.plan.steps]
     return out

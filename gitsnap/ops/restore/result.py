@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gitsnap.core.database_servers import Running
-from gitsnap.core.model import Problem, Snapshot
-from gitsnap.core.plan import RestorePlan
+from gitsnap.core.model import Inventory, Problem, Snapshot
+from gitsnap.core.plan import RestorePlan, fingerprint
 from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.ops.live.service import Turns
 
@@ -28,7 +28,7 @@ class Restored:
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
     `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
     which stood in its place. `running` are databases whose server was at work in what was touched. `service` is what
-    was done with the service that runs from there.
+    was done with the service that runs from there. `live` is what the plan was made for.
     """
 
     target: Snapshot
@@ -51,6 +51,11 @@ class Restored:
     aside: str | None = None
     running: list[Running] = field(default_factory=list)
     service: Turns = field(default_factory=Turns)
+    live: Inventory = field(default_factory=Inventory)
+
+    def fingerprint(self) -> str:
+        """The plan's: by it, somebody agrees to this one and no other."""
+        return fingerprint(self.target.commit, self.plan, self.live)
 
     def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
         """Take in where the directory differs from the target afterwards."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from gitsnap.core.component import Part
 from gitsnap.core.database_servers import Policy
-from gitsnap.core.errors import GitsnapError
+from gitsnap.core.errors import GitsnapError, PlanChangedError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
@@ -50,6 +50,8 @@ class RollbackOptions:
     now: datetime
     dry_run: bool = False
     confirm: Confirm | None = None
+    # The fingerprint of the plan that was agreed to; no other one is carried out.
+    agreed: str | None = None
     disk: Disk = field(default_factory=Disk)
     observer: Observer = SILENT
     interrupts: Interrupts = UNGUARDED
@@ -124,7 +126,11 @@ class Rollback:
         # Where there is nothing to do, nothing is stopped for it.
         service = None if options.dry_run or self.target.paths else self._settings.service
         if options.dry_run or options.confirm or service:
-            result.plan, result.beyond = self.target.plan(self._look()), self.target.beyond
+            found = self._look()
+            result.plan, result.beyond, result.live = self.target.plan(found), self.target.beyond, found.inventory
+            if service:
+                # What stops writes as it stops: what was agreed to is what was there before.
+                self._require_agreed(result)
             if not options.dry_run and not service:
                 self._require_stopped(result)
             service = service if result.plan.steps else None
@@ -149,6 +155,14 @@ class Rollback:
 
     def _explained(self, wrong: list[Problem]) -> list[Problem]:
         return [*self.target.explained(wrong), *self.target.served(wrong)]
+
+    def _require_agreed(self, result: Restored) -> None:
+        """Raise PlanChangedError where this is not the plan that was agreed to."""
+        if self._options.agreed not in (None, result.fingerprint()):
+            raise PlanChangedError(
+                "the plan is not the one that was agreed to: the directory, or the snapshot, is another one now",
+                hint="make a new plan, and look at it",
+            )
 
     def _require_stopped(self, result: Restored) -> None:
         """Note the databases at work in what is to be touched; DatabaseRunningError unless that is wanted."""
@@ -216,7 +230,9 @@ class Rollback:
         target, paths, part = self.target.snapshot, self.target.paths, self.target.part
 
         def needed(scan: Scan) -> bool:
-            result.plan, result.beyond = self.target.plan(scan), self.target.beyond
+            result.plan, result.beyond, result.live = self.target.plan(scan), self.target.beyond, scan.inventory
+            if not self._settings.service:
+                self._require_agreed(result)
             self._require_stopped(result)
             require_way_in(self._sidecar.installation, result.plan)
             require_space(self._sidecar.installation, result.plan)
