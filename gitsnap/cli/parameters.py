@@ -79,6 +79,13 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="Show no value of a configuration at all, only that it changed.", callback=_strict),
 ]
+WithTag = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Of snapshots with this tag; may be repeated."),
+]
+WithText = Annotated[
+    str, typer.Option("--grep", metavar="TEXT", help="Of snapshots with this in their message, capitals or not.")
+]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="Straight to the terminal.")]
 
 FromInstallation = Annotated[

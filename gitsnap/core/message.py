@@ -77,18 +77,22 @@ def normalize_message(message: str, *, kind: Kind, label: str) -> str:
 
 def format_message(snapshot: Snapshot) -> bytes:
     """The commit's message. Raises ValueError for what no message can hold: NUL, a malformed id, label or digest."""
-    text = normalize_message(snapshot.message, kind=snapshot.kind, label=snapshot.label)
-    if "\0" in text:
-        raise ValueError("the message contains a NUL")
-    first, newline, rest = text.partition("\n")
-    blank = "" if re.match(r"\n(?!\n)", rest) else "\n" if rest.startswith("\n") else "\n\n"
-    body = f"{newline}{blank}{rest}" if rest else ""
+    text = _body(normalize_message(snapshot.message_taken, kind=snapshot.kind, label=snapshot.label))
     lines = []
     for name, value in _trailers(snapshot):
         if not _form(name)(value):
             raise ValueError(f"{value!r} cannot be the {name} of a snapshot")
         lines.append(f"Gitsnap-{name}: {value}\n")
-    return f"{snapshot.kind}: {first}{body}\n\n{''.join(lines)}".encode("utf-8", "surrogateescape")
+    return f"{snapshot.kind}: {text}\n\n{''.join(lines)}".encode("utf-8", "surrogateescape")
+
+
+def _body(text: str) -> str:
+    """A message as it stands in a commit, its first line apart. ValueError where there is a NUL in it."""
+    if "\0" in text:
+        raise ValueError("the message contains a NUL")
+    first, newline, rest = text.partition("\n")
+    blank = "" if re.match(r"\n(?!\n)", rest) else "\n" if rest.startswith("\n") else "\n\n"
+    return first + (f"{newline}{blank}{rest}" if rest else "")
 
 
 def parse_message(
@@ -259,6 +263,31 @@ def parse_return(message: bytes) -> tuple[str, str, int]:
     return match["target"], match["after"], int(match["sequence"])
 
 
+_DESCRIBED = "described: "
+
+
+def format_description(name: str, message: str, tags: Iterable[str]) -> bytes:
+    """The message of the commit by which the snapshot `name` has another message and other tags; `message` as
+    normalize_message() has it. ValueError for a NUL."""
+    lines = [f"Gitsnap-Describes: {name}\n", *(f"Gitsnap-Tag: {escape(tag)}\n" for tag in tags)]
+    return f"{_DESCRIBED}{_body(message)}\n\n{''.join(lines)}".encode("utf-8", "surrogateescape")
+
+
+def parse_description(message: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """(id, message, tags) of such a commit; IntegrityError for what `format_description` would not have written."""
+    text, _, paragraph = message.decode("utf-8", "surrogateescape").rpartition("\n\n")
+    found: dict[str, list[str]] = {"Describes": [], "Tag": []}
+    for line in paragraph.splitlines():
+        parts = _LINE.fullmatch(line)
+        if parts is not None and parts[1] in found:
+            found[parts[1]].append(unescape(parts[2]))
+    said, tags = _join(text.removeprefix(_DESCRIBED)), tuple(found["Tag"])
+    name = found["Describes"][0] if found["Describes"] else ""
+    if not ID.fullmatch(name) or "\0" in said or format_description(name, said, tags) != message:
+        raise IntegrityError("the description of a snapshot is not one that gitsnap writes")
+    return name, said, tags
+
+
 _SIGNED = re.compile(
     rf"snapshot (?P<id>{ID.pattern})\n\nGitsnap-Id: (?P=id)\n"
     rf"Gitsnap-Manifest-SHA256: (?P<manifest>{_HEX})\nGitsnap-Metadata-SHA256: (?P<metadata>{_HEX})\n"
@@ -296,7 +325,7 @@ def _trailers(snapshot: Snapshot) -> list[tuple[str, str]]:
         "Upgrade": None if snapshot.upgrade is None else escape(snapshot.upgrade),
         "Command": None if snapshot.command is None else escape(snapshot.command),
         "Exit-Code": snapshot.exit_code,
-        "Tag": tuple(map(escape, snapshot.tags)),
+        "Tag": tuple(map(escape, snapshot.tags_taken)),
         "Partial": snapshot.partial or None,
         "Running": tuple(map(escape, snapshot.running)),
         "Undoes": snapshot.undoes,

@@ -159,6 +159,16 @@ class Inventory:
         return [e for e in self.entries if e.type is Type.FILE]
 
 
+class Taken(NamedTuple):
+    """What a snapshot was taken with, and says in its commit, where it was described anew; when that was, and the hex
+    id of the record that tells of it."""
+
+    message: str
+    tags: tuple[str, ...]
+    described: datetime
+    record: str
+
+
 @dataclass(slots=True, frozen=True)
 class Snapshot:
     """A stored snapshot, as its ref and its commit's trailers tell it. `commit` and `tree` are hex object ids.
@@ -170,6 +180,7 @@ class Snapshot:
     `ending` is what is recorded of its upgrade; None where nothing is (in a sidecar of before there were records).
     `directories` are all that its upgrade was over (real paths, in their order), where that were several.
     `signed_by` is the fingerprint of the key that its commit says to be signed with, which nobody has checked.
+    `message` and `tags` are those that it has now; `taken` has the first ones where it was described anew.
     """
 
     id: str
@@ -198,6 +209,17 @@ class Snapshot:
     ending: Ending | None = None
     directories: tuple[str, ...] = ()
     signed_by: str | None = None
+    taken: Taken | None = None
+
+    @property
+    def message_taken(self) -> str:
+        """The message in its commit."""
+        return self.taken.message if self.taken else self.message
+
+    @property
+    def tags_taken(self) -> tuple[str, ...]:
+        """The tags in its commit."""
+        return self.taken.tags if self.taken else self.tags
 
 
 _NOT_SLUG = re.compile(r"[^a-z0-9._]+")

@@ -10,7 +10,8 @@ Three layouts, told apart by the names alone (docs/adr/0132). `REST` is what fol
 | refs/heads/timeline   | the same        | refs/heads/HOST/NAME                          | as without it              |
 
 With `heads` nothing is ever overwritten: the texts of a snapshot are a commit of their own (NOTES_OF), and what may
-change (records of upgrades and of rollbacks) has its value in its name. A fleet has refs/tags/gitsnap/fleet/HOST/NAME/.
+change (records of upgrades and rollbacks, descriptions) has its value in its name. A fleet has
+refs/tags/gitsnap/fleet/HOST/NAME/.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ _TAGS, _AUDIT = "refs/tags/gitsnap/", "refs/gitsnap/audit"
 # Only over there, with `heads`: a commit for each snapshot, whose tree holds `manifest` and `metadata`.
 NOTES_OF = "refs/gitsnap/notes/"
 # What goes. Not the bin (refs/gitsnap/deleted): what somebody has deleted is not copied.
-_SENT = ("snapshots", "pins", "upgrades", "rollbacks")
+_SENT = ("snapshots", "pins", "upgrades", "rollbacks", "descriptions")
 _TEXTS = ("manifest", "metadata")
 # Only over there, of one of many installations: who pushes it (core.machine).
 MACHINE = "refs/gitsnap/machine"
-_CHANGING = ("upgrades", "rollbacks")
+_CHANGING = ("upgrades", "rollbacks", "descriptions")
 
 _REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

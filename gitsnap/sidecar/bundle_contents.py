@@ -120,16 +120,15 @@ def _timeline(sidecar: Sidecar, known: Sequence[Snapshot], tip: str | None, out:
 def _records(
     sidecar: Sidecar, known: Sequence[Snapshot], trees_known: set[bytes], there: Mapping[str, str], out: Composed
 ) -> dict[str, str]:
-    """What became of the upgrades of these snapshots, and of what they were gone back to."""
+    """What became of the upgrades of these snapshots, how they are described, and what was gone back to."""
     found: dict[str, str] = {}
-    upgrades = {s.upgrade for s in known}
-    below = sidecar.refs.below
-    for name, commit in below(refs.UPGRADES, {}).items():
-        content = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
-        # The record of one of which the first snapshot does not go has a tree that does not either.
-        if name in upgrades and bytes.fromhex(commits.parse(content, commit).tree) in trees_known:
-            found[refs.UPGRADES + name] = out.record(refs.UPGRADES + name, commit, content, there)
     ids = {s.id for s in known}
+    for prefix, named in ((refs.UPGRADES, {s.upgrade for s in known}), (refs.DESCRIPTIONS, ids)):
+        for name, commit in sidecar.refs.below(prefix, {}).items():
+            content = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
+            # The record of an upgrade of which the first snapshot does not go has a tree that does not either.
+            if name in named and bytes.fromhex(commits.parse(content, commit).tree) in trees_known:
+                found[prefix + name] = out.record(prefix + name, commit, content, there)
     for each in rollbacks.load(sidecar.refs, sidecar.objects):
         if each.after in ids and bytes.fromhex(each.tree) in trees_known:
             found[refs.ROLLBACKS + each.after] = out.record(refs.ROLLBACKS + each.after, each.commit, each.data, there)

@@ -16,7 +16,7 @@ from gitsnap.core.message import ID, parse_message
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import in_order
 from gitsnap.core.signature import signed_by
-from gitsnap.sidecar import outcomes, rollbacks, timeline
+from gitsnap.sidecar import descriptions, outcomes, rollbacks, timeline
 from gitsnap.sidecar.git import commits, refs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register, seal
@@ -66,16 +66,16 @@ def snapshots(sidecar: Sidecar) -> Living:
 
     unread: dict[str, IntegrityError] = {}
 
-    def read() -> tuple[dict[str, str], dict[str, str], dict[str, str], register.Register]:
+    def read() -> tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str], register.Register]:
         damaged.clear()
         lost.clear()
         unread.clear()
         below = sidecar.refs.below
         there, pinned, recorded = below(refs.SNAPSHOTS, damaged), below(refs.PINS, lost), below(refs.UPGRADES, unread)
         # Last: it calls a snapshot gone before its ref goes.
-        return there, pinned, recorded, register.load(sidecar)
+        return there, pinned, recorded, descriptions.load(sidecar), register.load(sidecar)
 
-    sealed, (there, pinned, recorded, known), _ = seal.consistent(sidecar, read)
+    sealed, (there, pinned, recorded, described, known), _ = seal.consistent(sidecar, read)
     silent = set(unread)
     pins = pinned.keys() | lost.keys()
     for ref, values in sealed.allowed.items() if sealed is not None else ():
@@ -89,6 +89,8 @@ def snapshots(sidecar: Sidecar) -> Living:
         elif ref.startswith(refs.UPGRADES) and recorded.get(ref[len(refs.UPGRADES) :], seal.ABSENT) not in values:
             silent.add(ref[len(refs.UPGRADES) :])
             recorded.pop(ref[len(refs.UPGRADES) :], None)
+        elif ref.startswith(refs.DESCRIPTIONS) and described.get(ref[len(refs.DESCRIPTIONS) :]) not in values:
+            described.pop(ref[len(refs.DESCRIPTIONS) :], None)
     for name, commit in known.living():
         if name not in there and name not in damaged:
             damaged[name] = _broken(refs.SNAPSHOTS + name, {commit}, None)
@@ -101,7 +103,8 @@ def snapshots(sidecar: Sidecar) -> Living:
         except IntegrityError as error:
             damaged[name] = error
     sidecar.damaged = dict(sorted(damaged.items()))
-    living = Living(outcomes.attach(sidecar, in_order(found), recorded, silent))
+    found = descriptions.attach(sidecar, in_order(found), described)
+    living = Living(outcomes.attach(sidecar, found, recorded, silent))
     living.damaged, living.places, living.gone = sorted(damaged.items()), known.places(), known.gone
     living.used = known.taken.keys()
     return living
@@ -124,6 +127,7 @@ def deleted(sidecar: Sidecar, living: Collection[Snapshot]) -> tuple[list[Delete
                 found.append(load(sidecar, name, commit, pinned=False))
             except IntegrityError as error:
                 damaged[name] = error
+    found = descriptions.attach(sidecar, found, descriptions.load(sidecar))
     when = {s.id: datetime.fromtimestamp(known.gone.get(s.id, 0), UTC) for s in found}
     return [Deleted(s, when[s.id] if when[s.id].timestamp() else None) for s in in_order(found)], damaged
 

@@ -19,7 +19,7 @@ from gitsnap.sidecar.repository import Sidecar
 
 _DELTAS = (6, 7)
 _SNAPSHOTS = (refs.SNAPSHOTS, refs.PINS, refs.DELETED)
-_OURS = (*_SNAPSHOTS, refs.UPGRADES, refs.ROLLBACKS, refs.SIGNED, "refs/notes/gitsnap/", refs.TIMELINE)
+_OURS = (*_SNAPSHOTS, *refs.RECORDS, refs.SIGNED, "refs/notes/gitsnap/", refs.TIMELINE)
 _TREE = b"tree"
 
 

@@ -31,17 +31,16 @@ _TEXTS = {b"manifest": refs.MANIFESTS, b"metadata": refs.METADATA}
 class Incoming:
     """The refs of one installation in another repository, by what they are here.
 
-    Commits by the ids of snapshots, upgrades and rollbacks; of the latter two there may be several. `notes` are commits
-    by ref, `notes_of` those that hold the texts of one snapshot each, `signed` the tags that sign one, by ref. `others`
-    are refs that are none of gitsnap's, or of other installations.
+    Commits of snapshots by their ids; `records` by ref, of which there may be several each. `notes` are commits by ref,
+    `notes_of` those that hold the texts of one snapshot each, `signed` the tags that sign one, by ref. `others` are
+    refs that are none of gitsnap's, or of other installations.
     """
 
     installation: str | None = None
     snapshots: dict[str, str] = field(default_factory=dict)
     pins: set[str] = field(default_factory=set)
     deleted: dict[str, str] = field(default_factory=dict)
-    upgrades: dict[str, list[str]] = field(default_factory=dict)
-    rollbacks: dict[str, list[str]] = field(default_factory=dict)
+    records: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     notes_of: dict[str, str] = field(default_factory=dict)
     signed: dict[str, str] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class Incoming:
         left_out = set(but)
         found = [c for name, c in (*self.snapshots.items(), *self.deleted.items()) if name not in left_out]
         found += [c for name, c in self.notes_of.items() if name not in left_out]
-        found += [c for each in (self.upgrades, self.rollbacks) for values in each.values() for c in values]
+        found += [c for values in self.records.values() for c in values]
         found += [tag for ref, tag in self.signed.items() if signatures.snapshot_of(ref) not in left_out]
         return list(dict.fromkeys([*found, *self.notes.values(), *([self.audit] if self.audit else [])]))
 
@@ -96,10 +95,9 @@ def _take(out: Incoming, local: str, value: str) -> None:
     for prefix, into in ((refs.SNAPSHOTS, out.snapshots), (NOTES_OF, out.notes_of)):
         if local.startswith(prefix):
             into[local.removeprefix(prefix)] = value
-    for prefix, several in ((refs.UPGRADES, out.upgrades), (refs.ROLLBACKS, out.rollbacks)):
-        if local.startswith(prefix):
-            several.setdefault(local.removeprefix(prefix), []).append(value)
-    if local.startswith(refs.PINS):
+    if local.startswith(refs.RECORDS):
+        out.records.setdefault(local, []).append(value)
+    elif local.startswith(refs.PINS):
         out.pins.add(local.removeprefix(refs.PINS))
     elif local in _TEXTS.values():
         out.notes[local] = value
@@ -137,11 +135,10 @@ def read(sidecar: Sidecar, incoming: Incoming, but: Iterable[str] = ()) -> Fresh
             except IntegrityError as error:
                 out.left_out[name] = error.message
     out.texts = _texts(sidecar, incoming, {s.commit for s in (*out.snapshots, *out.deleted)})
-    for prefix, several in ((refs.UPGRADES, incoming.upgrades), (refs.ROLLBACKS, incoming.rollbacks)):
-        for name, values in several.items():
-            if (newest := _newest(sidecar, values)) is not None:
-                out.records[prefix + name] = newest
-                out.superseded += [commit for commit in values if commit != newest]
+    for ref, values in incoming.records.items():
+        if (newest := _newest(sidecar, values)) is not None:
+            out.records[ref] = newest
+            out.superseded += [commit for commit in values if commit != newest]
     if incoming.audit and bytes.fromhex(incoming.audit) in sidecar.objects:
         out.audit = incoming.audit
     there = {s.id for s in (*out.snapshots, *out.deleted)}

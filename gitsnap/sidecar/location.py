@@ -31,6 +31,7 @@ _WRITTEN_IN = (
     "refs/gitsnap/pins",
     "refs/gitsnap/upgrades",
     "refs/gitsnap/rollbacks",
+    "refs/gitsnap/descriptions",
     "refs/notes",
     "refs/notes/gitsnap",
     "logs",

@@ -26,7 +26,7 @@ from gitsnap.sidecar.state import register, verifications
 
 NOBODY = "0" * 40
 _TEXTS = (refs.MANIFESTS, refs.METADATA)
-_ALONGSIDE = (refs.PINS, refs.UPGRADES, refs.ROLLBACKS)
+_ALONGSIDE = (refs.PINS, *refs.RECORDS)
 _PRUNED = (refs.SNAPSHOTS, *_ALONGSIDE, refs.SIGNED, NOTES_OF)
 
 Notes = Mapping[str, Mapping[str, str]]
@@ -331,8 +331,8 @@ class Planner:
             self._set(NOTES_OF + snapshot.id, commit.hex())
 
     def _records(self, known_trees: set[str]) -> None:
-        """What became of upgrades, and what was gone back to: as far as the states that they tell of are there."""
-        for prefix in (refs.UPGRADES, refs.ROLLBACKS):
+        """What is said of snapshots: as far as the states that it is about are there."""
+        for prefix in refs.RECORDS:
             for name, commit in sorted(self._sidecar.refs.below(prefix, {}).items()):
                 try:
                     data = self._sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]

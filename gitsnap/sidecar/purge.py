@@ -175,10 +175,10 @@ def _reformed(sidecar: Sidecar, commit: str, tree: bytes, message: bytes | None 
 def _records(
     sidecar: Sidecar, pack: PackWriter, paths: Sequence[bytes]
 ) -> tuple[list[rollbacks.Return], dict[str, str]]:
-    """The records of rollbacks as they will be, and the refs of these and of upgrades that change for it: their trees
-    are those of snapshots."""
+    """The records of rollbacks as they will be, and the refs of all records that change for it: their trees are those
+    of snapshots."""
     changes: dict[str, str] = {}
-    for prefix in (refs.UPGRADES, refs.ROLLBACKS):
+    for prefix in refs.RECORDS:
         for name, commit in sidecar.refs.below(prefix, {}).items():
             data = sidecar.objects.read(bytes.fromhex(commit), b"commit")[1]
             old = bytes.fromhex(commits.parse(data, commit).tree)

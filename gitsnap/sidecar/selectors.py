@@ -145,7 +145,7 @@ def _of_old_id(known: list[Snapshot], stamp: str, name: str) -> list[Snapshot]:
     """
     found = [s for s in known if s.id.startswith(f"{stamp}Z")]
     found += [s for s in known if s not in found and f"{s.created:%Y-%m-%dT%H-%M-%S}" == stamp]
-    named = [s for s in found if s.label.endswith(name) or s.message.endswith(f"/{stamp}-{name}")]
+    named = [s for s in found if s.label.endswith(name) or s.message_taken.endswith(f"/{stamp}-{name}")]
     return named or found
 
 

@@ -1,6 +1,6 @@
 """Taking snapshots away, and bringing them back.
 
-One that is deleted moves to `refs/gitsnap/deleted/<id>`, the bin: its notes stay, and what is recorded of its upgrade.
+One that is deleted moves to `refs/gitsnap/deleted/<id>`, the bin: its notes stay, and what is recorded of it.
 From there it comes back, or goes for good, and with it the tags that signed it.
 """
 
@@ -130,6 +130,7 @@ def withdraw(sidecar: Sidecar, living: Sequence[Snapshot], gone: Collection[Snap
     # What is recorded of an upgrade goes with the snapshot before it, after it.
     records = [refs.UPGRADES + s.upgrade for s in gone if s.kind is Kind.PRE and s.upgrade]
     held = {ref: commit for ref in records if (commit := sidecar.refs.get(ref))}
+    held |= {ref: commit for name in ids if (commit := sidecar.refs.get(ref := refs.DESCRIPTIONS + name))}
     held |= signatures.of_ids(sidecar, ids)
     # So does that of a rollback whose state no snapshot has any more. What a damaged one has is not known.
     standing = rollbacks.places(returns, staying).values()

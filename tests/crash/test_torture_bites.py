@@ -427,6 +427,16 @@ def test_an_upgrade_that_waits_without(
             "from gitsnap.sidecar.git.refs import Refs\nRefs.create = lambda *_: None",
             ("unlink", "/gitsnap/deleted/"),
         ),
+        # Said to be there before it is.
+        (
+            binned.to_describe,
+            binned.described,
+            "import gitsnap.sidecar.records as r\n"
+            "from gitsnap.sidecar.git import pack_write as p\n"
+            "Writer = p.PackWriter\n"
+            "p.PackWriter = type('Lost', (Writer,), {'finish': lambda self: None})",
+            ("rename", "gitsnap/seal"),
+        ),
         # Nobody knows that there is something to finish.
         (
             binned.to_purge,

@@ -1,5 +1,5 @@
-"""delete, undelete, purge and limits, killed or failing: a snapshot is there, or in the bin and comes back, and
-what was said to be purged is nowhere, whatever comes after.
+"""delete, undelete, purge, limits and describe, killed or failing: a snapshot is there, or in the bin and comes back,
+what was said to be purged is nowhere, and what is said of a snapshot is the old or the new, whatever comes after.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tests.torture.scene import Scene, contents, small_scene
 # A purge and what limits do end with a gc: each point is several seconds.
 _MOST = 80
 _KEY = "lib/c"
+# What is said of a snapshot before the last describe, and after it.
+_BEFORE, _AFTER = ("once", ("v1",)), ("twice", ("v2",))
 
 
 @dataclass
@@ -58,6 +60,11 @@ class Binned:
         )
         document = json.loads(listed.stdout)
         return {s["id"] for s in document.get("snapshots") or document.get("deleted") or ()}
+
+    def said(self) -> tuple[str, tuple[str, ...]]:
+        """Message and tags of the snapshot that it is about."""
+        shown = json.loads(self.scene.gitsnap("show", self.about, "--json").stdout)
+        return shown["message"], tuple(shown["tags"])
 
     def delete(self, name: str) -> None:
         """It is in the bin."""
@@ -167,6 +174,19 @@ def _without(state: dict[str, bytes]) -> dict[str, bytes]:
     return {path: text for path, text in state.items() if path != _KEY}
 
 
+def described(here: Binned, outcome: Outcome, number: int) -> None:
+    _said_so(here, outcome)
+    found = here.said()
+    assert found in (_BEFORE, _AFTER), f"it says {found}"
+    assert outcome.returncode != 0 or found == _AFTER, "exit 0, and it is not described"
+    _all_there(here)
+    assert here.said() == found, "the next snapshot changed what is said"
+    again = here.scene.gitsnap("describe", here.about, "-m", "another")
+    assert again.returncode == 0, f"the next describe: {again.stderr.decode()}"
+    assert here.said() == ("another", found[1])
+    here.verify()
+
+
 def limited(here: Binned, outcome: Outcome, number: int) -> None:
     _said_so(here, outcome)
     # The next snapshot is not to remove more.
@@ -192,6 +212,13 @@ def to_undelete(here: Binned) -> None:
     here.delete(here.about)
     here.scene.save()
     here.arguments = ("undelete", here.about)
+
+
+def to_describe(here: Binned) -> None:
+    message, tags = _BEFORE
+    assert here.scene.gitsnap("describe", here.about, "-m", message, "--tag", *tags).returncode == 0
+    here.scene.save()
+    here.arguments = ("describe", here.about, "-m", _AFTER[0], "--tag", *_AFTER[1], "--untag", *tags)
 
 
 def to_purge(here: Binned) -> None:
@@ -245,8 +272,10 @@ def _kind(
 delete_killed = _kind("killed: delete", to_delete, deleted, kills)
 undelete_killed = _kind("killed: undelete", to_undelete, undeleted, kills)
 purge_killed = _kind("killed: purge", to_purge, purged, kills)
+describe_killed = _kind("killed: describe", to_describe, described, kills)
 limits_killed = _kind("killed: limits", to_limit, limited, kills)
 delete_failing = _kind("errors: delete", to_delete, deleted, errors)
 undelete_failing = _kind("errors: undelete", to_undelete, undeleted, errors)
 purge_failing = _kind("errors: purge", to_purge, purged, errors)
+describe_failing = _kind("errors: describe", to_describe, described, errors)
 limits_failing = _kind("errors: limits", to_limit, limited, errors)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import ShowSecrets, Takes, moment
+from gitsnap.cli.parameters import ShowSecrets, Takes, WithTag, WithText, moment
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ def list_(
         typer.Option("--kind", metavar="KIND", help="manual, pre, post, safety or imported; may be repeated."),
         Takes("manual", "pre", "post", "safety", "imported"),
     ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="With this tag; may be repeated.")
-    ] = None,
+    tag: WithTag = None,
+    grep: WithText = "",
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 12h, 7d ago.")
     ] = None,
@@ -41,8 +41,10 @@ def list_(
 
     session: Session = context.obj
     wanted = None
-    if kind or tag or since or last or upgrade is not None:
-        wanted = _filter(session, kind or [], tag or [], since, last, upgrade)
+    if kind or tag or grep or since or last or upgrade is not None:
+        wanted = replace(
+            _filter(session, kind or [], since), tags=tuple(tag or ()), text=grep, last=last, upgrade=upgrade
+        )
     with session.open(tells_damage=True) as (sidecar, _):
         if deleted:
             lying, lost = catalog.deleted(sidecar, catalog.snapshots(sidecar))
@@ -78,15 +80,12 @@ def list_(
         raise typer.Exit(12)
 
 
-def _filter(
-    session: Session, kinds: list[str], tags: list[str], since: str | None, last: int | None, upgrade: str | None
-) -> Filter:
-    """What is asked for. UsageError for a kind or a time that there is not."""
+def _filter(session: Session, kinds: list[str], since: str | None) -> Filter:
+    """Those of these kinds, and of that time. UsageError for a kind or a time that there is not."""
     from gitsnap.core.model import Kind
     from gitsnap.ops.query.listing import Filter
 
     wrong = next((k for k in kinds if k not in [*Kind]), None)
     if wrong is not None:
         raise UsageError(f"--kind: '{wrong}' is none", hint=f"the kinds are {', '.join(Kind)}")
-    start = None if since is None else moment(since, session.now)
-    return Filter(tuple(map(Kind, kinds)), tuple(tags), start, last, upgrade)
+    return Filter(tuple(map(Kind, kinds)), since=None if since is None else moment(since, session.now))

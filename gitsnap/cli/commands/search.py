@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, PathsAfterDashes, ShowSecrets, Strict
+from gitsnap.cli.parameters import NoPager, PathsAfterDashes, ShowSecrets, Strict, WithTag, WithText
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def search(
     regex: Annotated[bool, typer.Option("-E", "--regex", help="TEXT is a regular expression.")] = False,
     ignore_case: Annotated[bool, typer.Option("-i", "--ignore-case", help="Capitals or not.")] = False,
     given: Annotated[str | None, typer.Option("-e", metavar="TEXT", help="The same, where it begins with -.")] = None,
+    tag: WithTag = None,
+    grep: WithText = "",
     show_secrets: ShowSecrets = False,
     strict: Strict = False,
     no_pager: NoPager = False,
@@ -30,6 +32,7 @@ def search(
     from gitsnap.cli.pager import paged
     from gitsnap.cli.render import find, json_find
     from gitsnap.ops.query import search as operation
+    from gitsnap.ops.query.listing import Filter
 
     session: Session = context.obj
     wanted = given if text is None else text
@@ -37,11 +40,14 @@ def search(
         raise UsageError("search takes one TEXT", hint="gitsnap search --help")
     finds = operation.matcher(wanted, regex=regex, ignore_case=ignore_case)
     literal = None if regex or ignore_case else wanted.encode("utf-8", "surrogateescape")
+    among = Filter(tags=tuple(tag or ()), text=grep)
     counts, progress = operation.Searched(), session.out.progress()
     with session.open() as (sidecar, _):
         raw = [session.inside(p, sidecar.installation) for p in path or []]
         masker = session.out.secrets.masker
-        found = operation.search(sidecar, finds, raw, counts, literal=literal, masker=masker, observer=progress)
+        found = operation.search(
+            sidecar, finds, raw, counts, literal=literal, masker=masker, observer=progress, among=among
+        )
         if session.options.json:
             session.out.document(json_find.searched(found, counts))
             return

@@ -18,7 +18,7 @@ from gitsnap.core.model import Kind
 from gitsnap.core.paths import decode_component
 from gitsnap.core.settings import Settings
 from gitsnap.ops.store import locate
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, descriptions
 from gitsnap.sidecar.git import commits, refs, trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.selectors import choose
@@ -67,17 +67,22 @@ class Place:
             return sorted([*numbered, *others], reverse=True)
         return numbered + sorted(others, reverse=True)
 
-    def _about(self, commit: str) -> str:
-        """The first line of what a snapshot's commit says, without secrets."""
+    @cached_property
+    def _descriptions(self) -> dict[str, str]:
+        return descriptions.load(self.sidecar)
+
+    def _about(self, name: str, commit: str) -> str:
+        """The first line of what is said of a snapshot, in its commit or later, without secrets."""
         if not self._tells:
             return ""
-        parsed = commits.parse(self.sidecar.objects.read(bytes.fromhex(commit), b"commit")[1], commit)
+        said = self._descriptions.get(name, commit)
+        parsed = commits.parse(self.sidecar.objects.read(bytes.fromhex(said), b"commit")[1], said)
         subject = parsed.message.partition(b"\n")[0].decode(errors="replace")
         return self._session.out.told(subject.partition(": ")[2] or subject)
 
     def _told(self, names: list[str], known: dict[str, str]) -> Iterator[Candidate]:
         for number, name in enumerate(names):
-            yield Candidate(name, self._about(known[name]) if number < _TOLD else "")
+            yield Candidate(name, self._about(name, known[name]) if number < _TOLD else "")
 
     def snapshots(self) -> Iterator[Candidate]:
         """Ids, newest first; where something is typed also `latest`, labels and the parts of upgrades."""
@@ -121,14 +126,17 @@ class Place:
         firsts: dict[str, str] = {}
         for name, line in self._register.taken.items():
             if line.upgrade and name in self._commits:
-                firsts.setdefault(line.upgrade, self._commits[name])
-        yield from self._told([u for u in self._upgrades() if u.startswith(self._typed)], firsts)
+                firsts.setdefault(line.upgrade, name)
+        for number, upgrade in enumerate(u for u in self._upgrades() if u.startswith(self._typed)):
+            first = firsts[upgrade]
+            yield Candidate(upgrade, self._about(first, self._commits[first]) if number < _TOLD else "")
 
     def tags(self) -> Iterator[Candidate]:
         """The tags of the newest snapshots."""
         found: dict[str, None] = {}
         for name in self._newest_first(self._commits)[:_TAGGED]:
-            said = catalog.load(self.sidecar, name, self._commits[name], pinned=False)
+            taken = catalog.load(self.sidecar, name, self._commits[name], pinned=False)
+            [said] = descriptions.attach(self.sidecar, [taken], self._descriptions)
             found.update(dict.fromkeys(said.tags))
         yield from map(Candidate, sorted(found))
 

@@ -76,6 +76,8 @@ def snapshot(s: Snapshot) -> Document:
         "label": s.label,
         "message": s.message,
         "tags": list(s.tags),
+        "taken_with": {"message": s.taken.message, "tags": list(s.taken.tags)} if s.taken else None,
+        "described": moment(s.taken.described) if s.taken else None,
         "pinned": s.pinned,
         "upgrade": s.upgrade,
         "outcome": s.ending.outcome.value if s.ending else None,

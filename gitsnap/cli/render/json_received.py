@@ -50,6 +50,7 @@ def pulled(done: Pulled) -> Document:
         "coming": done.coming,
         "snapshots": [snapshot(s) for s in done.snapshots],
         "pinned": done.pinned,
+        "described": done.described,
         "conflicts": [
             {"snapshot": name, "here": here, "there": there} for name, (here, there) in done.conflicts.items()
         ],

@@ -80,6 +80,8 @@ def pulled(out: Terminal, done: Pulled) -> None:
     for name in done.pinned:
         if name not in done.coming:
             out.line(f"{'would pin' if done.dry_run else 'pinned'} {name}")
+    for name in done.described:
+        out.line(f"{'would describe' if done.dry_run else 'described'} {name}")
     damaged(out, done.damaged)
     for name in done.conflicts:
         out.warn(f"{formatting.name(name)} is another snapshot there than here: ours stays, theirs does not come")
@@ -87,7 +89,7 @@ def pulled(out: Terminal, done: Pulled) -> None:
     if done.removed:
         count = formatting.many(len(done.removed), "snapshot")
         out.remark(f"left there, as removed here: {count}; {out.command(f'pull {done.remote} --removed')} brings them")
-    if not (done.coming or done.pinned or done.damaged or done.conflicts):
+    if not (done.coming or done.pinned or done.described or done.damaged or done.conflicts):
         out.remark(f"{where} has nothing that is not here: {formatting.many(done.there, 'snapshot')}")
     if done.short_lived:
         out.remark(

@@ -100,6 +100,12 @@ def _marks(s: Snapshot, known: Damage | None) -> Iterable[str]:
     yield from s.tags
 
 
+def described(out: Terminal, s: Snapshot) -> None:
+    """`describe`."""
+    tags = f"  [{', '.join(s.tags)}]" if s.tags else ""
+    out.line(f"{s.id}: {out.told(s.message.partition(chr(10))[0])}{tags}")
+
+
 def shown(out: Terminal, result: Shown) -> None:
     """`show`."""
     s = result.snapshot
@@ -130,6 +136,11 @@ def shown(out: Terminal, result: Shown) -> None:
     out.lines(f"{key:9} {value}" for key, value in rows if value)
     out.line()
     out.lines("    " + formatting.name(line) for line in out.secrets.text(s.message).split("\n"))
+    if s.taken is not None:
+        out.line()
+        tags = f" [{', '.join(s.taken.tags)}]:" if s.taken.tags != s.tags and s.taken.tags else ":"
+        out.line(f"described {formatting.when(s.taken.described)}; it was taken with{tags}")
+        out.lines("    " + formatting.name(line) for line in out.secrets.text(s.taken.message).split("\n"))
     if result.components:
         out.line()
         wide = max(len(formatting.name(n)) for n in result.components)

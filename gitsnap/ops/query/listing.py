@@ -1,4 +1,4 @@
-"""Which snapshots are listed: all, or those of some kind, tag, time or upgrade."""
+"""Which snapshots are looked at: all, or those of some kind, tag, message, time or upgrade."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from gitsnap.core.upgrade import choose_upgrade, upgrades
 @dataclass(frozen=True)
 class Filter:
     """What a snapshot has to be: of one of these `kinds`, with one of these `tags`, taken at `since` or later, one of
-    `upgrade`'s (as it is named: its id, the beginning of it, its label). Of those the `last` so many. What is not given
-    holds for all."""
+    `upgrade`'s (as it is named: its id, the beginning of it, its label), with this `text` in its message, or in the one
+    that it was taken with, capitals or not. Of those the `last` so many. What is not given holds for all."""
 
     kinds: tuple[Kind, ...] = ()
     tags: tuple[str, ...] = ()
     since: datetime | None = None
     last: int | None = None
     upgrade: str | None = None
+    text: str = ""
 
     def of(self, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
         """Those of the snapshots, in their order. NoSuchSnapshotError where there is no such upgrade, or several."""
@@ -32,5 +33,13 @@ class Filter:
             and (not self.tags or not set(self.tags).isdisjoint(s.tags))
             and (self.since is None or s.created >= self.since)
             and (named is None or s.upgrade == named)
+            and (not self.text or self._says(s))
         ]
         return found if self.last is None else found[max(len(found) - self.last, 0) :]
+
+    def _says(self, snapshot: Snapshot) -> bool:
+        sought = self.text.casefold()
+        return any(sought in said.casefold() for said in (snapshot.message, snapshot.message_taken))
+
+
+EVERY = Filter()

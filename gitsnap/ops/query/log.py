@@ -13,6 +13,7 @@ from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.secrets.masker import NOTHING, Masker
 from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.patch import Piece, Style, patch
+from gitsnap.ops.query.listing import EVERY, Filter
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
@@ -39,17 +40,19 @@ class Life:
     previous: Entry | None = None
 
 
-def log(sidecar: Sidecar, path: bytes) -> list[Life]:
-    """A path's states through all snapshots, oldest first: each with the snapshots that still have it.
+def log(sidecar: Sidecar, path: bytes, wanted: Filter = EVERY) -> list[Life]:
+    """A path's states through the snapshots that are `wanted`, oldest first: each with those that still have it.
 
     Where a file came as another one of the same content went, it is the same one, and its life before is told as well.
     """
     told = _Reader(sidecar)
-    living = catalog.snapshots(sidecar)
+    living = wanted.of(catalog.snapshots(sidecar))
     out = _states(told, living, path)
     if not out:
         raise NoSuchPathError(
-            f"no snapshot holds '{os.fsdecode(path)}'", path=path, hint="`gitsnap find GLOB` looks for names"
+            f"no {'' if wanted == EVERY else 'such '}snapshot holds '{os.fsdecode(path)}'",
+            path=path,
+            hint="`gitsnap find GLOB` looks for names",
         )
     names = {path}
     while out[0].old_path is not None and out[0].old_path not in names and len(names) < _MOST_NAMES:

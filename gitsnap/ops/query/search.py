@@ -9,8 +9,10 @@ from itertools import groupby
 
 from gitsnap.core.errors import IntegrityError, NoSuchPathError, UsageError
 from gitsnap.core.events import SILENT, Observer
+from gitsnap.core.model import Snapshot
 from gitsnap.core.secrets.masker import NOTHING, Masker
 from gitsnap.ops.compare import masking
+from gitsnap.ops.query.listing import EVERY, Filter
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
@@ -87,14 +89,16 @@ def search(
     literal: bytes | None = None,
     masker: Masker = NOTHING,
     observer: Observer = SILENT,
+    among: Filter = EVERY,
 ) -> Iterator[Found]:
-    """Every path in which a line matches, in order. `literal` is the text itself where nothing else can match.
+    """Every path in which a line matches, in order. `literal` is the text itself where nothing else can match; looked
+    at are the snapshots `among` all that are so.
 
     `masker` hides secrets in the lines that are told.
 
     Counts in `searched`. Memory holds what is to be searched by its ids, and one content in pieces.
     """
-    living = catalog.snapshots(sidecar)
+    living = among.of(catalog.snapshots(sidecar))
     searched.snapshots = len(living)
 
     def enters(path: bytes) -> bool:
@@ -122,7 +126,7 @@ def _within(path: bytes, top: bytes) -> bool:
 
 
 def _require_known(
-    paths: Sequence[bytes], contents: set[bytes], sidecar: Sidecar, living: catalog.Living, enters: Finds
+    paths: Sequence[bytes], contents: set[bytes], sidecar: Sidecar, living: Sequence[Snapshot], enters: Finds
 ) -> None:
     if not paths or contents:
         return

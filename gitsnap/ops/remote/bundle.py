@@ -103,7 +103,7 @@ def create(
         composed = bundle_contents.compose(sidecar, sent, there, label, wanted.known)
         guard = SecretGuard(sidecar, settings.secrets, wanted.permits)
         if not wanted.recipients:
-            guard.look(sent, composed.stored)
+            guard.look(sent, composed.stored | composed.fresh.keys(), [*there, *sent])
         permitted = guard.settle(f"would be in {file or 'the bundle'}, and it was not written", _WAYS_ON)
         with _target(file, out) as fd:
             observer.started("bundling", composed.objects)

@@ -30,7 +30,7 @@ from gitsnap.sidecar.state.bundles_written import Last
 _LINKS = 30
 _SUMS = "SHA256SUMS"
 # What a bundle is written for; all else that changes goes along with the next one.
-_STATE = (refs.SNAPSHOTS, refs.PINS, refs.UPGRADES, refs.ROLLBACKS, refs.TIMELINE)
+_STATE = (refs.SNAPSHOTS, refs.PINS, *refs.RECORDS, refs.TIMELINE)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from gitsnap.ops.check.verify_snapshot import verify_snapshot
 from gitsnap.ops.remote import receive
 from gitsnap.ops.remote.sources import open_source
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import catalog, incoming, withdraw
+from gitsnap.sidecar import catalog, descriptions, incoming, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.incoming import Fresh, Incoming
 from gitsnap.sidecar.repository import Sidecar
@@ -43,7 +43,7 @@ class PullOptions:
 @dataclass(slots=True)
 class Pulled:
     """What came: `snapshots` that are here now, or with `dry_run` the ids of those that would be (`coming`), and the
-    ids of those that are `pinned` now.
+    ids of those that are `pinned` now; `described` are ids of others that were described over there, and not here.
 
     `conflicts` are ids that another snapshot has over there: the commits here and there. `removed` are ids that are
     over there and were removed here. `damaged` did not come. `there` is how many snapshots the remote has; retention
@@ -56,6 +56,7 @@ class Pulled:
     snapshots: list[Snapshot] = field(default_factory=list)
     coming: list[str] = field(default_factory=list)
     pinned: list[str] = field(default_factory=list)
+    described: list[str] = field(default_factory=list)
     conflicts: dict[str, tuple[str, str]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     damaged: list[Verdict] = field(default_factory=list)
@@ -81,16 +82,17 @@ def pull(sidecar: Sidecar, remote: Remote, settings: Settings, options: PullOpti
         named.deleted, named.audit = {}, None
         living = catalog.snapshots(sidecar)
         _compare(sidecar, living, named, result, options)
-        pins_to_take = _pins(living, named)
+        pins_to_take, words_to_take = _pins(living, named), _descriptions(sidecar, living, named)
+        result.described = sorted(words_to_take)
         if options.dry_run:
             result.pinned = sorted({*pins_to_take, *(name for name in result.coming if name in named.pins)})
             return result
         with sidecar.using_objects(settings.lock_wait):
             kept: Sequence[str] = ()
             not_coming = named.snapshots.keys() - set(result.coming)
-            if result.coming:
-                wants, haves = named.wants(not_coming), [s.commit for s in living]
-                kept = receive.fetch(sidecar, source, wants, haves, options.observer)
+            wants = named.wants(not_coming) if result.coming else [c for each in words_to_take.values() for c in each]
+            if wants:
+                kept = receive.fetch(sidecar, source, wants, [s.commit for s in living], options.observer)
     try:
         with sidecar.writing(settings.lock_wait):
             _take(sidecar, named, result, settings.signing, options)
@@ -130,6 +132,13 @@ def _pins(living: Sequence[Snapshot], named: Incoming) -> list[str]:
     return [s.id for s in living if s.id in named.pins and not s.pinned and named.snapshots.get(s.id) == s.commit]
 
 
+def _descriptions(sidecar: Sidecar, living: Sequence[Snapshot], named: Incoming) -> dict[str, list[str]]:
+    """The records over there of snapshots that are here and were not described here, by id."""
+    known = descriptions.load(sidecar)
+    here = [s.id for s in living if s.id not in known and named.snapshots.get(s.id) == s.commit]
+    return {name: found for name in here if (found := named.records.get(refs.DESCRIPTIONS + name))}
+
+
 def _take(sidecar: Sidecar, named: Incoming, result: Pulled, policy: Policy, options: PullOptions) -> None:
     """Verify what came, and show what passes."""
     living = catalog.snapshots(sidecar)
@@ -137,7 +146,10 @@ def _take(sidecar: Sidecar, named: Incoming, result: Pulled, policy: Policy, opt
     wanted = [name for name in result.coming if name not in there]
     fresh = incoming.read(sidecar, named, named.snapshots.keys() - set(wanted))
     result.damaged = [Verdict(name, problems=[Finding(b"", why)]) for name, why in sorted(fresh.left_out.items())]
+    whole: list[Snapshot] = []
     if not fresh.snapshots:
+        if result.described:
+            _reveal(sidecar, living, fresh, whole, options)
         return
     incoming.add_texts(sidecar, living, fresh, options.now)
     options.observer.started("verifying", sum(s.files for s in fresh.snapshots), sum(s.bytes for s in fresh.snapshots))

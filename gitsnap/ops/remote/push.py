@@ -353,7 +353,7 @@ class _Push:
 
     def _look_through(self, out: Outgoing) -> None:
         """No secret goes unless somebody has said so; what was said counts from here on."""
-        self._guard.look(out.fresh, out.objects.stored)
+        self._guard.look(out.fresh, out.objects.stored, self._local.chosen)
         allowed = self._guard.settle(
             f"would go to {self._remote.name}, and nothing was sent", _ways_on(self._remote.name)
         )

@@ -63,21 +63,28 @@ class SecretGuard:
         self._seen: set[tuple[bytes, bytes]] = set()
         self.inspected = Inspected()
 
-    def look(self, snapshots: Sequence[Snapshot], sent: Container[bytes]) -> None:
-        """Look at what is `sent`, by object ids, of snapshots, and at what people have written about them.
+    def look(self, snapshots: Sequence[Snapshot], sent: Container[bytes], every: Sequence[Snapshot]) -> None:
+        """Look at what is `sent`, by object ids, of snapshots, and at what people have written about them; of `every`
+        one that is over there, or goes, at what was written later.
 
         Raises IntegrityError where something cannot be read.
         """
         if self._permits.everything:
             return
+        for snapshot in every:
+            if snapshot.taken is not None and bytes.fromhex(snapshot.taken.record) in sent:
+                self._text(f"description of {snapshot.id}", snapshot.message)
         for snapshot in snapshots:
-            for what, text in (("message", snapshot.message), ("command", snapshot.command or "")):
-                name = f"{what} of {snapshot.id}".encode()
-                if text and (name, b"") not in self._seen:
-                    self._seen.add((name, b""))
-                    self._keep(name, leaving.found(b"", text, None, self._rules))
+            self._text(f"message of {snapshot.id}", snapshot.message_taken)
+            self._text(f"command of {snapshot.id}", snapshot.command or "")
             for path, oid in self._blobs(bytes.fromhex(snapshot.tree), sent):
                 self._file(path, oid)
+
+    def _text(self, what: str, text: str) -> None:
+        name = what.encode()
+        if text and (name, b"") not in self._seen:
+            self._seen.add((name, b""))
+            self._keep(name, leaving.found(b"", text, None, self._rules))
 
     def _blobs(self, root: bytes, sent: Container[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """What is sent below a tree that was not seen: paths as the directory has them, and ids."""

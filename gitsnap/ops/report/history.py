@@ -170,7 +170,7 @@ def _episode(snapshot: Snapshot, known: Mapping[str, Stored]) -> Episode | None:
         if snapshot.kind is not Kind.SAFETY or (snapshot is upgrade.safety[0] and upgrade.outcome is not Outcome.KEPT):
             return None
     episode = Episode(snapshot)
-    if snapshot.kind is Kind.SAFETY and (match := _CAME_BACK.fullmatch(snapshot.message)):
+    if snapshot.kind is Kind.SAFETY and (match := _CAME_BACK.fullmatch(snapshot.message_taken)):
         episode.paths, episode.target = int(match[1]) if match[1] else None, match[2]
     return episode
 

@@ -225,7 +225,7 @@ def delete(
         _refuse_what_is_needed(sidecar, lost, gone, by)
         _see_room(sidecar)
         register.let_go(sidecar, lost, None)
-        given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS)]
+        given_up = [prefix + name for name in lost for prefix in (refs.SNAPSHOTS, refs.PINS, refs.DESCRIPTIONS)]
         given_up += signatures.of_ids(sidecar, lost) if lost else ()
         with seal.changing(sidecar, dict.fromkeys(given_up)):
             for ref in given_up:

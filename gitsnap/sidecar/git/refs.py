@@ -28,6 +28,9 @@ SNAPSHOTS = "refs/gitsnap/snapshots/"
 PINS = "refs/gitsnap/pins/"
 UPGRADES = "refs/gitsnap/upgrades/"
 ROLLBACKS = "refs/gitsnap/rollbacks/"
+DESCRIPTIONS = "refs/gitsnap/descriptions/"
+# What is said of snapshots afterwards (sidecar.records).
+RECORDS = (UPGRADES, ROLLBACKS, DESCRIPTIONS)
 DELETED = "refs/gitsnap/deleted/"
 # Tags with signatures: `git tag -v` looks nowhere else.
 SIGNED = "refs/tags/signed/"

@@ -81,6 +81,9 @@ _AT_HOME = {
     "core.quotePath": "false",
     "format.pretty": _COMMIT,
     "alias.upgrades": _UPGRADES,
+    "alias.descriptions": "log --no-walk --glob=refs/gitsnap/descriptions --format="
+    "'%C(cyan)%(trailers:key=Gitsnap-Describes,valueonly,separator=%x20)%C(reset)  %s"
+    "% (trailers:key=Gitsnap-Tag,valueonly,separator=%x20)'",
     "alias.snapshots": "log --format='%C(cyan)%(trailers:key=Gitsnap-Id,valueonly,separator=%x20)%C(reset)  %s'",
 }
 

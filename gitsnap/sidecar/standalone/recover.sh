@@ -149,6 +149,10 @@ list() {
             while IFS= read -r line && [ -n "$line" ]; do :; done
             IFS= read -r subject || :
         } <"$work/commit"
+        # What somebody has said of it later.
+        said=$(git for-each-ref --sort=-committerdate --count=1 --format='%(contents:subject)' \
+            "${snapshots%snapshots/}descriptions/$id" 2>/dev/null) || said=
+        [ -z "$said" ] || subject=$said
         case $subject in
         *[[:cntrl:]]*) subject=$(say "$subject" | tr '\001-\011\013-\037\177' '?') ;;
         esac
