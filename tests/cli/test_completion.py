@@ -82,6 +82,10 @@ def test_snapshots_by_the_directory_that_is_named(installation: Path, tmp_path: 
     assert ids[0] not in offered("delete", "-C", installation, ids[0], "", cwd=tmp_path)
     assert offered("diff", "-C", installation, "n", cwd=tmp_path) == ["now"]
     assert offered("show", "", cwd=tmp_path) == []
+    # As it is described now.
+    assert run_gitsnap("-C", installation, "describe", ids[1], "-m", "the new", "--tag", "late").returncode == 0
+    assert answer("-C", installation, "show", "", cwd=tmp_path)[2] == f"{ids[1]}\tthe new"
+    assert offered("describe", "-C", installation, ids[1], "--untag", "", cwd=tmp_path) == ["late"]
 
 
 def test_paths_of_the_snapshot_that_is_named(installation: Path) -> None:

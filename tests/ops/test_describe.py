@@ -178,6 +178,11 @@ def test_it_goes_wherever_snapshots_go(place: Protected, refspec: str, installat
         assert told(early)[0][0] == "mine"
     with _adopted(place, remote, "late") as late:
         assert told(late) == newest
+    of = ("-i", installation) if installation else ()
+    listed = subprocess.run(
+        ["sh", place.store / "recover.sh", "-r", top / "r.git", *of, "list"], capture_output=True, text=True, check=True
+    )
+    assert "described: the storm" in listed.stdout
     push(place.sidecar, remote, SETTINGS, PushOptions(place.now, prune=True))
     retention.delete(place.sidecar, [name], SETTINGS, now=place.now)
     collect.collect(place.sidecar, SETTINGS, now=place.now)
