@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from dulwich.pack import REF_DELTA
-
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import texts_pack
 from gitsnap.sidecar.files import sync_directory
+from gitsnap.sidecar.git import pack_copy
+from gitsnap.sidecar.git.pack_file import PackFile
 from gitsnap.sidecar.git.pack_read import Pack
 from gitsnap.sidecar.git.pack_write import PackWriter
 from gitsnap.sidecar.repository import Sidecar
@@ -33,27 +33,29 @@ def gather(sidecar: Sidecar) -> None:
         [
             p
             for p in packs
-            if p.data.end <= _LARGEST
-            and os.path.basename(p.path)[5:-5] != current
-            and not os.path.exists(p.path[:-5] + ".keep")
+            if p.data.end <= _LARGEST and p.stem != f"pack-{current}" and not os.path.exists(p.path[:-5] + ".keep")
         ]
     )
+    if len(chosen) < 2:
+        return
     writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
+    out = PackFile(sidecar.scratch)
+    writer.along(out)
     try:
-        gathered = [pack for pack in chosen if _copy(pack, writer)]
-        written = writer.finish() if len(gathered) > 1 else None
+        for pack in chosen:
+            pack_copy.copy(pack, out, set(pack.index.oids()), sidecar.objects.read)
+        written = writer.finish()
     except IntegrityError:
         # What is damaged stays where it is, for verify to name.
         return
     finally:
         writer.abandon()
-    if written is None:
-        return
-    for pack in gathered:
-        if not any(name in pack.path for name in written.names):
+    for pack in chosen:
+        if pack.stem != out.stem:
             pack.remove()
     sync_directory(folder)
-    written.release()
+    if written is not None:
+        written.release()
     sidecar.objects.refresh()
 
 
@@ -67,12 +69,3 @@ def _choose(packs: list[Pack]) -> list[Pack]:
             return packs[:number]
         total += pack.data.end
     return packs
-
-
-def _copy(pack: Pack, writer: PackWriter) -> bool:
-    """Copy all entries; False, with nothing copied, for a pack with deltas by id, which git leaves after a fetch."""
-    if any(pack.data.header(start)[0] == REF_DELTA for _, start, _, _ in pack.spans()):
-        return False
-    for oid, entry in pack.stored_entries():
-        writer.copy(oid, entry)
-    return True

@@ -1,4 +1,5 @@
-"""Making the sidecar small: stock git's gc, with the deltas that it would not look for by itself.
+"""Giving space back: what nothing reaches goes. In full, all is packed anew by stock git, with deltas that it would not
+look for by itself.
 
 git takes two objects that lie in one pack without being deltas for tried already (try_delta in git's pack-objects), and
 keeps the deflated bytes that it finds. What gitsnap writes has never been tried, and is deflated for speed. So whatever
@@ -12,30 +13,39 @@ import shutil
 from contextlib import closing, suppress
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.sidecar import files
+from gitsnap.sidecar import files, repack
 from gitsnap.sidecar.git.pack_read import Pack
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import reflog
 
 _LIST = "compacted"
-_BESIDE_A_PACK = (".rev", ".bitmap", ".mtimes")
+_BESIDE_A_PACK = (".idx", ".rev", ".bitmap", ".mtimes")
 _LITTLE = 0.1
 _LARGE = 1 << 26
 
 
-def compact(sidecar: Sidecar) -> None:
-    """Remove what nothing reaches and pack the rest well. Raises GitsnapError with git's own words.
+def compact(sidecar: Sidecar, *, full: bool) -> None:
+    """Remove what nothing reaches; `full`, pack the rest well. Raises GitsnapError with git's own words.
 
     The caller is alone with the objects.
     """
     _drop_derived(sidecar)
     reflog.forget(sidecar)
+    # Another gc was looked for already (gitlocks).
+    sidecar.git("pack-refs", "--all", "--prune")
+    if not full:
+        try:
+            repack.repack(sidecar)
+        except IntegrityError:
+            # git passes over a damaged copy where there is a whole one, and says what is wrong where there is none.
+            sidecar.close()
+        else:
+            return
     before = _packs(sidecar)
     known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
     fresh = sum(size for name, size in before.items() if name not in known)
     worth = fresh > _LITTLE * sum(before.values())
     if not worth or not _repack(sidecar):
-        # Another gc was looked for already (gitlocks).
         sidecar.git("gc", "--quiet", "--prune=now", "--force")
     files.replace(sidecar.own(_LIST), "".join(f"{name}\n" for name in _packs(sidecar)).encode(), sidecar.scratch)
 
@@ -62,7 +72,6 @@ def _repack(sidecar: Sidecar) -> bool:
 
     It reads every object anew, and stumbles over a damaged copy even where there is a whole one. gc takes that.
     """
-    sidecar.git("pack-refs", "--all", "--prune")
     # Large files have no deltas, and hardly deflate better for being tried longer, at 15 MB a second: where they are
     # most of it, all deflated bytes stay as they are.
     again = "-f" if _mostly_large(sidecar) else "-F"

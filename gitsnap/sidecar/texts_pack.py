@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files
-from gitsnap.sidecar.git import delta_write, refs
+from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.git.pack_copy import by_difference
 from gitsnap.sidecar.git.pack_file import Entry, PackFile
 from gitsnap.sidecar.git.pack_read import TYPES, Pack
 from gitsnap.sidecar.git.pack_write import BLOB, deflate
@@ -36,6 +38,17 @@ LARGEST = 64 << 20
 def name(sidecar: Sidecar) -> str:
     """The name of the pack that is written anew; empty where there is none."""
     return next(iter(_known(sidecar)), "")
+
+
+def moved(sidecar: Sidecar, made: PackFile) -> None:
+    """The pack that is written anew has become this one. Where that cannot be told, another begins."""
+    heads = [text if bytes.fromhex(text) in made.index else _NONE.hex() for text in _known(sidecar)[1:]]
+    with suppress(OSError):
+        _tell(sidecar, made.name, heads)
+
+
+def _tell(sidecar: Sidecar, pack: str, heads: Iterable[str]) -> None:
+    files.replace(sidecar.own(_FILE), f"{' '.join([pack, *heads])}\n".encode(), sidecar.scratch, durable=False)
 
 
 def _known(sidecar: Sidecar) -> list[str]:
@@ -108,22 +121,12 @@ class TextsPack:
         out = {}
         former = {self._heads[ref]: ref for ref in self._new if ref in self._heads}
         for oid, entry in old.stored_entries():
-            if oid in former and entry.base is None:
-                entry = self._by_difference(oid, entry, *self._new[former[oid]])
+            base, newer = self._new[former[oid]] if oid in former and entry.base is None else (oid, b"")
+            if oid != base:
+                older = self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
+                entry = by_difference(entry, older, base, newer)
             out[oid] = entry
         return out
-
-    def _by_difference(self, oid: bytes, entry: Entry, base: bytes, newer: bytes) -> Entry:
-        if oid == base:
-            return entry
-        older = self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
-        if not delta_write.alike(newer, older):
-            return entry
-        delta = delta_write.make(newer, older)
-        deflated = deflate(delta)
-        if len(deflated) >= len(entry.deflated):
-            return entry
-        return Entry(BLOB, len(delta), deflated, base)
 
     @property
     def replaces(self) -> int:
@@ -138,8 +141,7 @@ class TextsPack:
         """The refs stand, and need the new pack: that of before goes. Where that fails both stay, until a gc."""
         if self._made is None:
             return
-        line = " ".join([self._made.name, *(self._heads.get(ref, _NONE).hex() for ref in _KINDS)])
         with suppress(OSError):
-            files.replace(self._sidecar.own(_FILE), f"{line}\n".encode(), self._sidecar.scratch, durable=False)
+            _tell(self._sidecar, self._made.name, [self._heads.get(ref, _NONE).hex() for ref in _KINDS])
             if self._old is not None and self._made.name not in self._old.path:
                 self._old.remove()

@@ -40,6 +40,9 @@ def test_packs_stay_few_and_whole(place: Protected) -> None:
     place.assert_sound()
     place.collect()
     place.assert_sound()
+    assert len(packs(place)) <= 4
+    place.collect(full=True)
+    place.assert_sound()
     assert len(packs(place)) == 1
 
 

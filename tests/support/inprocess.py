@@ -101,8 +101,8 @@ class Protected:
     def prune(self, keep_last: int) -> None:
         retention.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
 
-    def collect(self) -> None:
-        collect.collect(self.sidecar, self.settings, now=self.now)
+    def collect(self, *, full: bool = False) -> None:
+        collect.collect(self.sidecar, self.settings, now=self.now, full=full)
 
     def snapshots(self) -> list[Snapshot]:
         with Sidecar(self.place.store) as fresh:

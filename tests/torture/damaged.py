@@ -99,9 +99,9 @@ def fresh(scene: Scene) -> None:
 
 
 def collected(scene: Scene) -> None:
-    """After gc: refs packed, one pack with bitmap and reverse index."""
+    """After a full gc: refs packed, one pack with bitmap and reverse index."""
     fresh(scene)
-    run_gitsnap("-C", scene.app, "gc", home=scene.home)
+    run_gitsnap("-C", scene.app, "gc", "--full", home=scene.home)
     _git(scene, "-c", "pack.writeReverseIndex=true", "repack", "-adfq", "--write-bitmap-index")
 
 

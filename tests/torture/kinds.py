@@ -20,6 +20,7 @@ MODULES = (
     "private",
     "beside",
     "interrupted",
+    "collected",
     "cloned",
     "binned",
     "logged",

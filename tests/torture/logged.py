@@ -32,12 +32,14 @@ _LOG = "gitsnap/audit"
 
 @dataclass
 class Logged:
-    """An installation and its sidecar below `live`, and in `top` a copy to begin from again."""
+    """An installation and its sidecar below `live`, and in `top` a copy to begin from again. Only calls on paths that
+    hold `path` are hit."""
 
     top: Path
     live: Path
     arguments: tuple[str, ...] = ()
     disk: power.Disk | None = None
+    path: str = _LOG
     before: list[bytes] = field(default_factory=list)
     points: list[Call] = field(default_factory=list)
 
@@ -77,7 +79,7 @@ class Logged:
     def calls(self) -> list[Call]:
         """What there is to hit in a run of the command."""
         self.reset()
-        self.points = faults.calls(self.argv, faults.environment(self.home), path=_LOG)
+        self.points = faults.calls(self.argv, faults.environment(self.home), path=self.path)
         return self.points
 
     def run(self, mode: Mode, point: Call, errno: int | None = None) -> Outcome:
@@ -87,7 +89,7 @@ class Logged:
         if self.disk is not None:
             os.sync()
             cut = self.disk.cut_command
-        outcome = faults.run_with_fault(self.argv, mode, point.number, errno, env, path=_LOG, at_fault=cut)
+        outcome = faults.run_with_fault(self.argv, mode, point.number, errno, env, path=self.path, at_fault=cut)
         if self.disk is not None:
             self.disk.restart()
         return outcome

@@ -82,6 +82,7 @@ def collected(result: Collected) -> Document:
     return {
         "before_bytes": result.before,
         "after_bytes": result.after,
+        "full": result.full,
         "final": list(result.final),
         "spared": list(result.spared),
     }

@@ -19,18 +19,19 @@ from gitsnap.sidecar.state import growth
 
 @dataclass(slots=True, frozen=True)
 class Collected:
-    """What gc freed: the sidecar's size on disk before and after, in bytes; `final` are the deleted snapshots that went
-    for good, `spared` those that are still in the bin."""
+    """What gc freed: the sidecar's size on disk before and after, in bytes; `full`, if all was packed anew. `final` are
+    the deleted snapshots that went for good, `spared` those that are still in the bin."""
 
     before: int
     after: int
     final: tuple[str, ...] = ()
     spared: tuple[str, ...] = ()
+    full: bool = False
 
 
-def collect(sidecar: Sidecar, settings: Settings, *, now: datetime) -> Collected:
-    """Make deletions final that are old enough, and give back the space of what nothing reaches, by stock git gc; alone
-    with the objects."""
+def collect(sidecar: Sidecar, settings: Settings, *, now: datetime, full: bool = False) -> Collected:
+    """Make deletions final that are old enough, and give back the space of what nothing reaches; `full`, pack the rest
+    well, too. Alone with the objects."""
     with sidecar.collecting(settings.lock_wait):
         living = catalog.snapshots(sidecar)
         require_whole(sidecar, living)
@@ -40,12 +41,12 @@ def collect(sidecar: Sidecar, settings: Settings, *, now: datetime) -> Collected
         with suppress(GitsnapError, OSError):
             # For mirrors. What is wrong with the log is told by whoever looks; without room, making some comes first.
             audit_ref.publish(sidecar, max((n for s in living if (n := s.sequence)), default=0), now)
-        compact(sidecar, living)
+        compact(sidecar, living, full=full)
         after = sidecar.disk_bytes()
         sidecar.noted.counts |= {"bytes_before": before, "bytes_after": after}
         if final:
             sidecar.noted.details["final"] = final
-        return Collected(before, after, tuple(final), tuple(d.snapshot.id for d in spared))
+        return Collected(before, after, tuple(final), tuple(d.snapshot.id for d in spared), full)
 
 
 def require_whole(sidecar: Sidecar, living: catalog.Living) -> None:
@@ -61,11 +62,12 @@ def require_whole(sidecar: Sidecar, living: catalog.Living) -> None:
         )
 
 
-def compact(sidecar: Sidecar, living: Sequence[Snapshot]) -> None:
-    """Give back the space of what nothing reaches, for a caller who is alone with the objects."""
+def compact(sidecar: Sidecar, living: Sequence[Snapshot], *, full: bool) -> None:
+    """Give back the space of what nothing reaches; `full`, pack the rest well, too. For a caller who is alone with the
+    objects."""
     _remove_leftovers(sidecar)
     sidecar.close()
-    gc.compact(sidecar)
+    gc.compact(sidecar, full=full)
     growth.forget_others(sidecar, living)
 
 

@@ -141,7 +141,7 @@ def _free(
         gone = [*wanted.final, *wanted.removed]
         if gone:
             withdraw.withdraw(sidecar, living, gone, now)
-        collect.compact(sidecar, [s for s in living if s not in gone])
+        collect.compact(sidecar, [s for s in living if s not in gone], full=True)
         kept.final += tuple(s.id for s in wanted.final)
         kept.removed += tuple(s.id for s in wanted.removed)
         kept.freed += max(0, before - sidecar.disk_bytes())

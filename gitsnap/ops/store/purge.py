@@ -84,7 +84,7 @@ def run(
         before = sidecar.disk_bytes()
         _note(sidecar, every)
         done = purge.rewrite(sidecar, living, binned, wanted, every, now)
-        collect.compact(sidecar, catalog.snapshots(sidecar))
+        collect.compact(sidecar, catalog.snapshots(sidecar), full=False)
         with suppress(FileNotFoundError):
             os.unlink(sidecar.own(_FILE))
         result.applied, result.freed = True, max(0, before - sidecar.disk_bytes())

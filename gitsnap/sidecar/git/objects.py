@@ -285,6 +285,17 @@ class ObjectStore(DiskObjectStore):
         self.damaged.discard(oid)
         return True
 
+    def whole_in(self, pack: Pack, oid: bytes) -> bool:
+        """Whether the copy of an object that lies in this pack is whole. Reads all of it."""
+        copy = pack, pack.index.find(oid) or 0
+        try:
+            if is_large(copy):
+                return passes(large_stream(copy, oid, None))
+            self._whole(oid, copy, None)
+        except IntegrityError:
+            return False
+        return True
+
     def all_readable(self, oids: Collection[bytes], kind: bytes) -> bool:
         """Whether many small objects of type `kind` can be read.
 

@@ -48,6 +48,11 @@ class PackFile:
         self.name = ""
         self.write(b"PACK" + struct.pack(">LL", 2, count))
 
+    @property
+    def stem(self) -> str:
+        """As Pack.stem, once it is finished."""
+        return f"pack-{self.name}"
+
     def write(self, data: bytes) -> None:
         """Append bytes."""
         self._file.write(data)

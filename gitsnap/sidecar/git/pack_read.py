@@ -325,6 +325,11 @@ class Pack(dulwich_pack.Pack):
         self._idx = index
 
     @property
+    def stem(self) -> str:
+        """What its files are called, without what tells them apart."""
+        return os.path.basename(self.path)[:-5]
+
+    @property
     def index(self) -> Index:
         """Where its objects lie."""
         assert isinstance(self._idx, Index)

@@ -19,7 +19,7 @@ from gitsnap.core.content import WHOLE, Digests, SizeChanged, beside
 from gitsnap.core.statcache import Row
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated
-from gitsnap.sidecar.git.pack_file import Entry, PackFile, entry_header
+from gitsnap.sidecar.git.pack_file import PackFile, entry_header
 
 COMMIT, TREE, BLOB, TAG = 1, 2, 3, 4
 _NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
@@ -91,11 +91,6 @@ class PackWriter:
             start = self._pack.at
             self._pack.write(packed)
             self._index[oid] = (crc, start)
-
-    def copy(self, oid: bytes, entry: Entry) -> None:
-        """Take in an entry of another pack, whose base is here, unless the object is here already."""
-        if oid not in self._index:
-            self._pack.add(oid, entry)
 
     def along(self, pack: PackFile) -> None:
         """Another pack, complete, that is to be named together with this one."""
