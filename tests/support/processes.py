@@ -97,7 +97,12 @@ def load_all() -> None:
     import gitsnap
 
     for module in pkgutil.walk_packages(gitsnap.__path__, "gitsnap."):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            # Of what is not installed everywhere, such as the SDK of the server for agents.
+            if (error.name or "").startswith("gitsnap"):
+                raise
     for name in ("pack", "refs", "trailers", "worktree"):
         importlib.import_module(f"dulwich.{name}")
     for name in ("gitignore_parser", "tomllib", "typer._click.core", "typer._click.decorators"):
