@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -55,13 +55,7 @@ class Manifest:
 def format_manifest(inventory: Inventory) -> bytes:
     """The manifest's text. Raises ValueError for a file without digest and for a path that occurs twice."""
     files = sorted(inventory.files(), key=attrgetter("path"))
-    lines = [
-        b"# gitsnap manifest %d" % VERSION,
-        b"# files %d" % len(files),
-        b"# bytes %d" % sum([entry.size for entry in files]),
-    ]
-    lines += [b"# exclude " + _escape(rule) for rule in inventory.rules]
-    lines += [b"# excluded " + _escape(path) for path in sorted(set(inventory.excluded))]
+    header = format_header(len(files), sum([entry.size for entry in files]), inventory.rules, inventory.excluded)
     paths = [entry.path for entry in files]
     digests = [entry.sha256 or b"" for entry in files]
     twice = next((b for a, b in pairwise(paths) if a >= b), None)
@@ -69,23 +63,56 @@ def format_manifest(inventory: Inventory) -> bytes:
         raise ValueError(f"{twice!r} occurs twice")
     if set(map(len, digests)) - {32}:
         raise ValueError(f"no SHA-256 for {next(e.path for e in files if len(e.sha256 or b'') != 32)!r}")
-    blocks = [b"".join([line + b"\n" for line in lines])]
+    blocks = [header]
     # A block at a time: a million lines would otherwise be in memory twice.
     for at in range(0, len(paths), _AT_ONCE):
         block, digits = paths[at : at + _AT_ONCE], hexlify(b"".join(digests[at : at + _AT_ONCE]))
         hexes = [digits[i : i + 64] for i in range(0, len(digits), 64)]
         if _DASH in block or _SPECIAL.search(b"".join(block)):
-            written = [_line(digest, path) for digest, path in zip(hexes, block, strict=True)]
+            written = [format_line(digest, path) for digest, path in zip(hexes, block, strict=True)]
         else:
             written = [b"%b  %b\n" % pair for pair in zip(hexes, block, strict=True)]
         blocks.append(b"".join(written))
     return b"".join(blocks)
 
 
-def _line(digest: bytes, path: bytes) -> bytes:
+def format_header(files: int, size: int, rules: Iterable[bytes], excluded: Iterable[bytes]) -> bytes:
+    """The comments with which a manifest begins: of so many files, of `size` bytes together."""
+    lines = [b"# gitsnap manifest %d" % VERSION, b"# files %d" % files, b"# bytes %d" % size]
+    lines += [b"# exclude " + _escape(rule) for rule in rules]
+    lines += [b"# excluded " + _escape(path) for path in sorted(set(excluded))]
+    return b"".join([line + b"\n" for line in lines])
+
+
+def format_line(digest: bytes, path: bytes) -> bytes:
+    """The line of a file; `digest` is in hex."""
     if _SPECIAL.search(path):
         return b"\\%b  %b\n" % (digest, _escape(path))
     return b"%b  %b\n" % (digest, path if path != _DASH else _WRITTEN_DASH)
+
+
+def counts_of(text: bytes) -> tuple[int, int]:
+    """How many files a manifest's text says that there are, and how many bytes; IntegrityError where it does not."""
+    lines = text[:200].split(b"\n", 3)
+    _check_version(lines[0])
+    return _count(lines, 2, b"# files "), _count(lines, 3, b"# bytes ")
+
+
+def left_out(text: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The exclusion rules, and the paths that they left out, by a manifest's text."""
+    at = 0
+    while text.startswith(b"#", at):
+        at = text.find(b"\n", at) + 1 or len(text)
+    lines = text[:at].split(b"\n")
+    rules, after = _comments(lines, 3, b"# exclude ")
+    return rules, _comments(lines, after, b"# excluded ")[0]
+
+
+def path_of(line: bytes) -> bytes:
+    """The file that a line is about, without looking at its digest; IntegrityError for malformed escapes."""
+    if line[:1] == b"\\":
+        return _unescape(0, line[67:])
+    return line[66:] if line[66:] != _WRITTEN_DASH else _DASH
 
 
 def changed_paths(old: bytes, new: bytes) -> set[bytes]:

@@ -96,6 +96,12 @@ def format_metadata(inventory: Inventory) -> bytes:
     return b"".join([*blocks, "".join([f"{line}\n" for line in rest]).encode("ascii")])
 
 
+def entry_lines(entries: list[Entry]) -> list[bytes]:
+    """The lines of some entries, each with its newline. ValueError for what could not be read back."""
+    lines = zip(entries, _format_entries(entries, {}), strict=True)
+    return [f"{visible_path(entry.path)}{line}\n".encode("ascii") for entry, line in lines]
+
+
 def _format_entries(entries: list[Entry], known: dict[_Combination, str]) -> list[str]:
     """What stands behind the path in each entry's line. `known` are the beginnings that occurred before."""
     lines: list[str] = []

@@ -77,6 +77,15 @@ def format_comments(inventory: Inventory) -> Iterator[str]:
             yield f"# unrecorded {visible_path(path)} xattr"
 
 
+def place_of(line: bytes) -> tuple[int, bytes, bytes]:
+    """A comment's place among others; IntegrityError for what is none."""
+    words = line.decode("ascii", "replace").split(" ")
+    if len(words) < 3 or words[1] not in _DIRECTIVES:
+        raise IntegrityError("an unknown comment, or an entry after the comments")
+    detail = invisible(words[3].partition("=")[0]) if words[1] == "xattr" else b""
+    return _DIRECTIVES.index(words[1]), invisible_path(words[2]), detail
+
+
 class CommentReader:
     """Reads the comments after the entries into an inventory."""
 

@@ -18,7 +18,12 @@ from gitsnap.core.model import Xattrs
 _KEY = struct.Struct("<QqqQIII")
 _TIMES = slice(8, 24)
 _ROW = struct.Struct("<QqqQIIIB20s32s")
-_U32 = struct.Struct("<I")
+_U32 = _MODE = struct.Struct("<I")
+_MODE_AT = 32
+_CTIME = struct.Struct("<q")
+_CTIME_AT = 16
+# No ctime is so long ago.
+_RACY = -(1 << 63)
 # Where the block of a directory is in the file, its size, and its digest.
 PLACE = struct.Struct("<QQ16s")
 # Blocks that are kept for who asks name by name.
@@ -82,6 +87,11 @@ def key_of(size: int, mtime_ns: int, ctime_ns: int, ino: int, mode: int, uid: in
         return b"beyond what a row can hold: %d %d %d %d %d %d %d" % fields
 
 
+def mode_of(row: bytes) -> int:
+    """The mode, with the type, of a row or a key."""
+    return int(_MODE.unpack_from(row, _MODE_AT)[0])
+
+
 def fits(key: bytes) -> bool:
     """Whether a row can begin with this key."""
     return len(key) == _KEY.size
@@ -97,6 +107,17 @@ def row(key: bytes, *, content: tuple[bytes, bytes] | None, sparse: bool, xattrs
     flags = (CONTENT if content else 0) | (SPARSE if sparse else 0) | (XATTRS if xattrs else 0)
     oid, sha256 = content or (bytes(20), bytes(32))
     return Row(b"%b%c%b%b" % (key, flags, oid, sha256))
+
+
+def racy_key(size: int, mtime_ns: int, mode: int, uid: int, gid: int) -> bytes:
+    """The stat fields for a row of what may have changed in the moment in which it was read: nothing that is there has
+    them, so that it is read again."""
+    return key_of(size, mtime_ns, _RACY, 0, mode, uid, gid)
+
+
+def is_racy(row: bytes) -> bool:
+    """Whether a row is such a one."""
+    return int(_CTIME.unpack_from(row, _CTIME_AT)[0]) == _RACY
 
 
 def cut(data: bytes) -> list[Row]:

@@ -46,13 +46,18 @@ def differing(old: Texts, new: Texts) -> tuple[Inventory, Inventory] | None:
     wanted = _with_directories(touched)
     found = [parse_metadata(b"\n".join([*_lines(side, wanted), b""])) for side in sides]
     for inventory, manifest in zip(found, (old.manifest, new.manifest), strict=True):
-        files = {e.path: e for e in inventory.entries if e.type is Type.FILE}
-        digests = digests_of(manifest, files.keys())
-        for path, entry in files.items():
-            entry.sha256 = digests.get(path)
-            if entry.sha256 is None:
-                raise IntegrityError("the manifest does not name it", path=path)
+        with_digests(inventory, manifest)
     return found[0], found[1]
+
+
+def with_digests(inventory: Inventory, manifest: bytes) -> None:
+    """Give the files their digests by the text of a manifest; IntegrityError for one that it does not name."""
+    files = {e.path: e for e in inventory.entries if e.type is Type.FILE}
+    digests = digests_of(manifest, files.keys())
+    for path, entry in files.items():
+        entry.sha256 = digests.get(path)
+        if entry.sha256 is None:
+            raise IntegrityError("the manifest does not name it", path=path)
 
 
 def _differing_lines(old: list[bytes], new: list[bytes]) -> set[bytes]:

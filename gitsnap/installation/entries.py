@@ -20,6 +20,7 @@ TYPES = {
 }
 
 
+_BITS = {kind: bits for bits, kind in TYPES.items()}
 _FILE, _DIR = Type.FILE, Type.DIR
 # Numbers that all entries share.
 _MODES = tuple(range(0o10000))
@@ -36,6 +37,11 @@ def entry_from(path: bytes, fields: tuple[Any, ...], xattrs: Xattrs = ()) -> Ent
         entry.oid = oid
     entry.xattrs = xattrs
     return entry
+
+
+def mode_with_type(entry: Entry) -> int:
+    """An entry's mode as a stat tells it."""
+    return _BITS[entry.type] | entry.mode
 
 
 def entry_of(path: bytes, found: os.stat_result, kind: Type) -> Entry:

@@ -118,6 +118,15 @@ def texts(sidecar: Sidecar, snapshot: Snapshot) -> tuple[bytes, bytes]:
         return manifest_text(sidecar, snapshot), metadata_text(sidecar, snapshot)
 
 
+def found_texts(sidecar: Sidecar, snapshot: Snapshot) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """(raw id, bytes) of the manifest and of the metadata; IntegrityError, which names the snapshot."""
+    with _named(snapshot):
+        return (
+            find_note(sidecar, snapshot, refs.MANIFESTS, "manifest", snapshot.manifest_sha256),
+            find_note(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256),
+        )
+
+
 def metadata(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
     """The inventory that the metadata note holds; no digests in it."""
     from gitsnap.core.mtree import parse_metadata

@@ -27,14 +27,30 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import growth, reflog, register, seal
 from gitsnap.sidecar.withdraw import staying_notes, withdraw
 
+# Inside a class, `bytes` may be one of its fields.
+_Bytes = bytes
+
 
 @dataclass(slots=True, frozen=True)
 class Published:
     """A snapshot that is visible now, and the ids of its trees (for the stat cache)."""
 
     snapshot: Snapshot
-    trees: list[bytes]
+    trees: Sequence[bytes]
     objects: int
+
+
+@dataclass(slots=True, frozen=True)
+class Content:
+    """What a snapshot holds: the raw id of its root, those of its trees, one for each directory, how many files of how
+    many bytes, and how many that could not be read whole. `oids` are all that has to be there."""
+
+    root: bytes
+    trees: Sequence[bytes]
+    files: int
+    bytes: int
+    oids: Iterable[_Bytes]
+    partial: int = 0
 
 
 Check = Callable[[Published], None]
@@ -59,7 +75,11 @@ def notes_of(inventory: Inventory) -> Notes:
     from gitsnap.core.manifest import format_manifest
     from gitsnap.core.mtree import format_metadata
 
-    manifest, metadata = format_manifest(inventory), format_metadata(inventory)
+    return notes_from(format_manifest(inventory), format_metadata(inventory))
+
+
+def notes_from(manifest: bytes, metadata: bytes) -> Notes:
+    """The notes of these texts."""
     return Notes(manifest, metadata, hashlib.sha256(manifest).hexdigest(), hashlib.sha256(metadata).hexdigest())
 
 
@@ -105,23 +125,38 @@ class Draft:
         `also` checks further, and raises IntegrityError for what does not pass. Raises GitsnapError; the snapshot is
         then absent.
         """
-        pack = self.pack
-        root, tree_ids = trees.build(inventory.entries, lambda data: pack.add(TREE, data))
+        root, tree_ids = trees.build(inventory.entries, self.add_tree)
         files = inventory.files()
+        size, oids = sum([e.size for e in files]), (e.oid for e in inventory.entries if e.oid)
+        content = Content(root, tree_ids, len(files), size, oids, len(inventory.partial))
+        return self.publish_content(wanted, content, new, when, also)
+
+    def publish_content(
+        self, wanted: Snapshot, content: Content, new: Notes, when: datetime, also: Check = lambda _: None
+    ) -> Published:
+        """The same of contents of which the trees are written."""
         snapshot = replace(
             wanted,
-            tree=root.hex(),
-            files=len(files),
-            bytes=sum([e.size for e in files]),
+            tree=content.root.hex(),
+            files=content.files,
+            bytes=content.bytes,
             manifest_sha256=new.manifest_sha256,
             metadata_sha256=new.metadata_sha256,
-            partial=len(inventory.partial),
+            partial=content.partial,
         )
         written = {refs.MANIFESTS: new.manifest, refs.METADATA: new.metadata}
-        published = self._reveal(snapshot, written, tree_ids, when)
+        published = self._reveal(snapshot, written, content.trees, when)
         written.clear()
         new.release()
-        return self._checked(published, (e.oid for e in inventory.entries if e.oid), when, also)
+        return self._checked(published, content.oids, when, also)
+
+    def add_tree(self, data: bytes) -> bytes:
+        """Write a tree; its raw id."""
+        return self.pack.add(TREE, data)
+
+    def knows(self, oid: bytes, text: bytes) -> None:
+        """The text of an earlier snapshot, which need not be read again."""
+        self._texts.known[oid] = text
 
     def share(self, wanted: Snapshot, prior: Snapshot, when: datetime, also: Check = lambda _: None) -> Published:
         """The same for a directory that is what the living snapshot `prior` holds, to which the cache belongs: nothing
@@ -151,7 +186,7 @@ class Draft:
         return published
 
     def _reveal(
-        self, wanted: Snapshot, texts: Mapping[str, bytes | str], tree_ids: list[bytes], when: datetime
+        self, wanted: Snapshot, texts: Mapping[str, bytes | str], tree_ids: Sequence[bytes], when: datetime
     ) -> Published:
         """Commit and show what is in the pack. `texts` are new notes, or the commits whose notes are to be shared."""
         sidecar, pack = self._sidecar, self.pack

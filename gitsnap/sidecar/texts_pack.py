@@ -67,6 +67,8 @@ class TextsPack:
         self._old: Pack | None = None
         self._heads: dict[str, bytes] = {}
         self._made: PackFile | None = None
+        # Texts that somebody has read already, by their raw ids.
+        self.known: dict[bytes, bytes] = {}
 
     def add(self, ref: str, oid: bytes, text: bytes) -> None:
         """One new text, for the notes of this ref."""
@@ -123,7 +125,7 @@ class TextsPack:
         for oid, entry in old.stored_entries():
             base, newer = self._new[former[oid]] if oid in former and entry.base is None else (oid, b"")
             if oid != base:
-                older = self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
+                older = self.known.get(oid) or self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
                 entry = by_difference(entry, older, base, newer)
             out[oid] = entry
         return out

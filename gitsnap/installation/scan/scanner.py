@@ -104,6 +104,32 @@ class Scanner:
         orphan_stages.set_aside(self.scan, self.links.values())
         return self._finished()
 
+    def only(self, paths: Iterable[bytes], folders: Iterable[bytes]) -> Scan | None:
+        """Record these paths alone, of which these are directories; what is in them is not looked at.
+
+        None where that is not all: where one is not there any more or is something else, was left out, could not be
+        read, belongs to a database that is in use, or has several names. Raises OSError as run() does.
+        """
+        wanted = list(paths)
+        try:
+            with self._dirs:
+                self._begin()
+                for path in wanted:
+                    if path:
+                        self._left(path, tried=False)
+                    else:
+                        self._root()
+                # What is a directory now was one when it was found to differ, or is none of these.
+                self._collect(everything=True)
+        except SinkFailed as failed:
+            raise failed.cause from None
+        scan = self._finished()
+        inventory = scan.inventory
+        odd = self.links or inventory.partial or inventory.images or inventory.excluded or inventory.skipped
+        found = {e.path for e in inventory.entries if e.type is Type.DIR}
+        told = [e.path for e in inventory.entries] == sorted(wanted) and found == set(folders)
+        return scan if told and not odd and not self._mounts else None
+
     def directly_in(self, folders: Iterable[bytes]) -> Scan:
         """Record what is directly in these directories, with the root itself where it is one of them.
 

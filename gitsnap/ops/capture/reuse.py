@@ -1,4 +1,4 @@
-"""Snapshots of a directory in which nothing has changed: commits and notes trees are all that is new."""
+"""Snapshots of a directory in which nothing has changed, or little: by the stat cache, without a scan."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import nothing_excluded
-from gitsnap.core.model import Inventory
+from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan.unchanged import unchanged
+from gitsnap.installation.scan.unchanged import Seen, looked, owners_in, sealed, unchanged
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.parallel.walk import ParallelWalk
@@ -17,20 +17,44 @@ from gitsnap.sidecar import catalog, publish
 
 
 def take_unchanged(capture: Capture) -> Captured | None:
-    """A snapshot of a directory in which nothing has changed since the stat cache was written; None where that is not
-    certain, or what would be shared is damaged. Nothing is read but names and times, and nothing is written but commits
-    and notes trees."""
+    """A snapshot of a directory in which nothing, or little, has changed since the stat cache was written; None where
+    that is not certain, or what would be shared is damaged. Where nothing has, nothing is read but names and times, and
+    nothing is written but commits and notes trees."""
     started = time.monotonic()
-    sidecar, request, observer = capture.sidecar, capture.request, capture.observer
+    sidecar, observer = capture.sidecar, capture.observer
     cache = sidecar.load_cache()
     living = catalog.snapshots(sidecar)
     prior = next((s for s in living if s.commit == cache.commit.hex()), None)
+    seen = Seen(tolerant=not cache.images)
     observer.started("looking")
-    left_out = None if prior is None or sidecar.objects.damaged else left_out_unchanged(capture, cache)
+    known = prior is not None and not sidecar.objects.damaged and _looked(capture, cache, seen)
     observer.finished()
-    if prior is None or left_out is None:
+    if prior is None or not known:
         return None
-    taken = Captured(prior, sockets=left_out.skipped, excluded=len(left_out.excluded), databases=sorted(cache.images))
+    if seen.changed or seen.gone:
+        # All that reads and stores is a third of what there is to load.
+        from gitsnap.ops.capture import changed
+
+        taken = changed.take(capture, living, prior, cache, seen)
+    else:
+        taken = _share(capture, living, prior, cache, seen)
+    if taken is not None:
+        taken.duration = time.monotonic() - started
+    return taken
+
+
+def _looked(capture: Capture, cache: StatCache, seen: Seen) -> bool:
+    root, excludes = capture.sidecar.installation, capture.excludes
+    return looked(root, cache, excludes if excludes is not nothing_excluded else None, seen, ParallelWalk(root).walk)
+
+
+def _share(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatCache, seen: Seen) -> Captured | None:
+    """A snapshot with the tree and the texts of `prior`; None where what is left out differs, or these are damaged."""
+    sidecar, request = capture.sidecar, capture.request
+    left_out = Inventory(rules=capture.rules, excluded=seen.excluded, skipped=seen.skipped)
+    if sealed(left_out, owners_in(cache.whole), databases=capture.settings.sqlite) != cache.whole:
+        return None
+    taken = Captured(prior, sockets=seen.skipped, excluded=len(seen.excluded), databases=sorted(cache.images))
     capture.look_for_servers(cache.rows)
     taken.running = request.running
     last = newest(living) or prior
@@ -51,7 +75,6 @@ def take_unchanged(capture: Capture) -> Captured | None:
         # The rows hold for the new snapshot just as well, and that one is still there next time.
         cache.commit = bytes.fromhex(taken.snapshot.commit)
         sidecar.save_cache(cache)
-    taken.duration = time.monotonic() - started
     return taken
 
 

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
 from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
-from gitsnap.installation.scan.unchanged import seal
+from gitsnap.installation.scan.unchanged import all_rows, seal
 from gitsnap.ops.capture import signing
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
@@ -128,8 +128,8 @@ def share(
     Raises IntegrityError where these are damaged; there is no snapshot then.
     """
     taken.snapshot = draft.share(_wanted(capture, draft), prior, capture.when, also).snapshot
-    _count(capture, draft, taken, None)
-    _pin(capture, taken)
+    count(capture, draft, taken, None)
+    pin(capture, taken)
 
 
 def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, relied: ReliedOn) -> None:
@@ -150,14 +150,42 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
     published = draft.publish(_wanted(capture, draft), scan.inventory, notes, capture.when, also)
     taken.snapshot = published.snapshot
     commit, trees = bytes.fromhex(published.snapshot.commit), published.trees
+    scan = replace(scan, rows=all_rows(scan))
     sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
-    _count(capture, draft, taken, scan.inventory)
-    _pin(capture, taken)
+    count(capture, draft, taken, scan.inventory)
+    pin(capture, taken)
 
 
-def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: Inventory | None) -> None:
+def store_changed(
+    capture: Capture,
+    draft: publish.Draft,
+    content: publish.Content,
+    notes: publish.Notes,
+    taken: Captured,
+    relied: ReliedOn,
+) -> bytes:
+    """Publish a state of which the trees are written; its commit (raw id).
+
+    Raises GitsnapError; there is no snapshot then.
+    """
+
+    def also(_: publish.Published) -> None:
+        relied.require(content.trees if capture.request.kind is not Kind.MANUAL else ())
+
+    published = draft.publish_content(_wanted(capture, draft), content, notes, capture.when, also)
+    taken.snapshot = published.snapshot
+    return bytes.fromhex(published.snapshot.commit)
+
+
+def count(
+    capture: Capture,
+    draft: publish.Draft,
+    taken: Captured,
+    inventory: Inventory | None,
+    since: tuple[Snapshot, tuple[Inventory, Inventory]] | None = None,
+) -> None:
     """Count what changed since the newest snapshot that can be read, or what was brought back after it; `inventory` is
-    what was taken, where it was read.
+    what was taken, where it was read, and `since` what differs from an earlier snapshot, where that is known.
 
     The snapshot is there whatever comes of this.
     """
@@ -174,7 +202,10 @@ def _count(capture: Capture, draft: publish.Draft, taken: Captured, inventory: I
     for earlier in ([last] if last else []) + draft.living[::-1]:
         with suppress(GitsnapError, OSError):
             most = capture.request.count_up_to
-            found = stored.counts(capture.sidecar, earlier, taken.snapshot, at_most=most, observer=capture.observer)
+            sides = since[1] if since is not None and same(since[0], earlier) else None
+            found = stored.counts(
+                capture.sidecar, earlier, taken.snapshot, at_most=most, sides=sides, observer=capture.observer
+            )
             taken.counts, taken.counted, taken.before = found or taken.counts, found is not None, earlier.id
             return
     taken.counts = stored.all_new(inventory) if inventory else taken.counts
@@ -190,7 +221,8 @@ def _wanted(capture: Capture, draft: publish.Draft) -> Snapshot:
     return wanted(capture.sidecar, capture.request, draft.living, capture.when)
 
 
-def _pin(capture: Capture, taken: Captured) -> None:
+def pin(capture: Capture, taken: Captured) -> None:
+    """Pin it, where that is asked for."""
     if capture.request.pin:
         taken.snapshot = retention.pin_locked(capture.sidecar, taken.snapshot)
 

@@ -29,22 +29,34 @@ def changes(
 
 
 def counts(
-    sidecar: Sidecar, old: Snapshot, new: Snapshot, *, at_most: int | None = None, observer: Observer = SILENT
+    sidecar: Sidecar,
+    old: Snapshot,
+    new: Snapshot,
+    *,
+    at_most: int | None = None,
+    sides: tuple[Inventory, Inventory] | None = None,
+    observer: Observer = SILENT,
 ) -> Counts | None:
     """How many files and directories these are; None where more files than `at_most` came and went, whose contents
-    would have to be compared."""
-    found = _exact(sidecar, old, new)
+    would have to be compared. `sides` are both states, with no more than what differs, where that is known."""
+    found = _exact(sidecar, old, new, sides)
     if at_most is not None and _halves(found) > at_most:
         return None
     return counted(with_similar(found, _Reader(sidecar, old, new).read, sidecar, observer))
 
 
-def _exact(sidecar: Sidecar, old: Snapshot, new: Snapshot) -> list[Change]:
+def _exact(
+    sidecar: Sidecar, old: Snapshot, new: Snapshot, sides: tuple[Inventory, Inventory] | None = None
+) -> list[Change]:
     if (old.manifest_sha256, old.metadata_sha256) == (new.manifest_sha256, new.metadata_sha256):
         return []
-    before, after = differing(*(Texts(*contents.texts(sidecar, s)) for s in (old, new))) or (
-        contents.inventory(sidecar, old),
-        contents.inventory(sidecar, new),
+    before, after = (
+        sides
+        or differing(*(Texts(*contents.texts(sidecar, s)) for s in (old, new)))
+        or (
+            contents.inventory(sidecar, old),
+            contents.inventory(sidecar, new),
+        )
     )
     localise(before)
     localise(after)

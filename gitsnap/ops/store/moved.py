@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
-from gitsnap.core.statcache import StatCache, unpack
+from gitsnap.core.statcache import StatCache, is_racy, unpack
 from gitsnap.sidecar.repository import Sidecar
 
 # How many files are looked at to tell whether a directory is the one that a sidecar knows.
@@ -131,16 +131,17 @@ def _as_in_latest(root: str, sidecar: Sidecar) -> bool:
 
 def _inode_of(cache: StatCache) -> int | None:
     row = cache.rows.get(b"")
-    return None if row is None else next(unpack([row]))[3]
+    return None if row is None or is_racy(row) else next(unpack([row]))[3]
 
 
 def _sampled(root: str, cache: StatCache) -> tuple[bool, bool]:
     """Whether most files that the cache knows are there with their sizes and times, and as the same inodes."""
     paths = [path for path in cache.rows if path]
     paths = paths[:: max(1, len(paths) // _SAMPLE)]
-    rows = list(unpack(cache.rows[path] for path in paths))
+    known = {path: row for path in paths if not is_racy(row := cache.rows[path])}
+    rows = list(unpack(known.values()))
     alike = inodes = 0
-    for path, (size, mtime, _, inode, mode, *_) in zip(paths, rows, strict=True):
+    for path, (size, mtime, _, inode, mode, *_) in zip(known, rows, strict=True):
         try:
             found = os.lstat(os.path.join(os.fsencode(root), path))
         except OSError:
@@ -150,4 +151,4 @@ def _sampled(root: str, cache: StatCache) -> tuple[bool, bool]:
         inodes += found.st_ino == inode
         alike += stat.S_ISREG(mode) and (found.st_size, found.st_mtime_ns) == (size, mtime)
     regular = sum(stat.S_ISREG(row[4]) for row in rows)
-    return 0 < regular <= 2 * alike, len(paths) <= 2 * inodes
+    return 0 < regular <= 2 * alike, len(known) <= 2 * inodes

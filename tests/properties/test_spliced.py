@@ -1,0 +1,117 @@
+"""The texts that are made of others and of what differs are, to the byte, those that the whole state gives."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitsnap.core.comparison import compare
+from gitsnap.core.errors import IntegrityError
+from gitsnap.core.manifest import format_manifest
+from gitsnap.core.model import Entry, Inventory, Type
+from gitsnap.core.mtree import format_metadata
+from gitsnap.core.spliced import Differing, Spliced, splice
+from gitsnap.core.stored_difference import Texts
+from gitsnap.core.vis import pattern_key
+from tests.properties.test_mtree_properties import NAMES, inventories
+from tests.support.examples import examples
+
+relaxed = examples(100)
+
+
+def texts(inventory: Inventory) -> Texts:
+    return Texts(format_manifest(inventory), format_metadata(inventory))
+
+
+def with_content(entry: Entry) -> Entry:
+    if entry.type is Type.FILE:
+        # So that all of them together are a number that a manifest can hold.
+        said = hashlib.sha256(entry.path + b"%d" % entry.mtime_ns).digest()
+        return replace(entry, sha256=said, size=entry.size % 10**6, unrecorded=frozenset())
+    return replace(entry, unrecorded=frozenset())
+
+
+@st.composite
+def two_states(draw: st.DrawFn) -> tuple[Inventory, Inventory]:
+    drawn = draw(inventories())
+    drawn.entries = [with_content(e) for e in drawn.entries]
+    old = replace(drawn, partial=[], unlisted=[], rules=[b"*.log", b"a\n"], excluded=[b"a.log", b"b\\/"])
+    left = dict(old.by_path())
+    for path in draw(st.sets(st.sampled_from(sorted(left)), max_size=2)) - {b""}:
+        left = {p: e for p, e in left.items() if p != path and not p.startswith(path + b"/")}
+    for path in draw(st.sets(st.sampled_from(sorted(left)), max_size=2)):
+        left[path] = with_content(replace(left[path], mtime_ns=draw(st.integers(0, 10**18)), xattrs=()))
+    for name in draw(st.lists(NAMES, max_size=2)):
+        folder = draw(st.sampled_from(sorted(p for p, e in left.items() if e.type is Type.DIR)))
+        path = folder + b"/" + name if folder else name
+        if path not in left:
+            left[path] = with_content(Entry(path, draw(st.sampled_from([Type.FILE, Type.DIR])), 0o644, 1, 2, "", "x y"))
+    skipped = draw(st.sampled_from([old.skipped, [b"socket"]]))
+    entries = [left[path] for path in sorted(left)]
+    links = [group for group in old.hardlinks if all(left.get(p) == old.by_path()[p] for p in group)]
+    return old, replace(old, entries=entries, excluded=[b"c"], skipped=skipped, hardlinks=links)
+
+
+def differing(old: Inventory, new: Inventory) -> Differing:
+    was, now = old.by_path(), new.by_path()
+    entries = [e for e in new.entries if was.get(e.path) != e]
+    return Differing(entries, sorted(was.keys() - now.keys()), new.excluded, new.skipped)
+
+
+def spliced(old: Inventory, new: Inventory) -> Spliced | None:
+    return splice(texts(old), old.rules, differing(old, new))
+
+
+@relaxed
+@given(two_states())
+def test_to_the_byte(states: tuple[Inventory, Inventory]) -> None:
+    old, new = states
+    found = spliced(old, new)
+    about = differing(old, new)
+    touched = {*about.gone, *(e.path for e in about.entries)}
+    linked = {path for group in old.hardlinks for path in group}
+    if found is None:
+        assert touched & linked or any(map(pattern_key, touched))
+        return
+    assert found.texts == texts(new)
+    assert (found.files, found.bytes) == (len(new.files()), sum(e.size for e in new.files()))
+    assert [c[:2] for c in compare(found.old, found.new, directory_times=True).changes] == [
+        c[:2] for c in compare(old, new, directory_times=True).changes
+    ]
+
+
+def tree(*names: bytes, at: int = 1) -> Inventory:
+    entries = [Entry(b"", Type.DIR, 0o755), *(with_content(Entry(n, Type.FILE, 0o644, mtime_ns=at)) for n in names)]
+    return Inventory(sorted(entries, key=lambda e: e.path), rules=[], excluded=[])
+
+
+def test_what_lines_do_not_tell_is_left_to_the_whole() -> None:
+    old, new = tree(b"a", b"b", b"c"), tree(b"a", b"b", b"c", b"d")
+    assert spliced(old, new) is not None
+    assert spliced(tree(b"a*"), tree(b"a*", b"b")) is not None
+    assert spliced(tree(b"a"), tree(b"a", b"b*")) is None
+    linked = replace(old, hardlinks=[(b"a", b"b")])
+    assert spliced(linked, replace(new, hardlinks=[(b"a", b"b")])) is not None
+    assert spliced(linked, tree(b"b", b"c")) is None
+    assert spliced(replace(old, unlisted=[b""]), replace(new, unlisted=[b""])) is None
+    orphan = tree(b"a", b"b", b"c", b"no/d")
+    assert spliced(old, orphan) is None
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda t: replace(t, metadata=t.metadata.replace(b"./b type=file", b"./b type=bile")),
+        lambda t: replace(t, manifest=t.manifest.replace(b"# files 3", b"# files x")),
+        lambda t: replace(t, manifest=b"".join(line for line in t.manifest.splitlines(True) if b"  b" not in line)),
+        lambda t: replace(t, metadata=t.metadata.replace(b"gitsnap metadata 1", b"gitsnap metadata 9")),
+    ],
+)
+def test_what_gitsnap_has_not_written_is_refused(harm: object) -> None:
+    old, new = tree(b"a", b"b", b"c"), tree(b"a", b"b", b"c", at=2)
+    with pytest.raises(IntegrityError):
+        splice(harm(texts(old)), [], differing(old, new))  # type: ignore[operator]
