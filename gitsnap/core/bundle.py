@@ -74,9 +74,9 @@ def read_heading(line: Callable[[int], bytes]) -> Heading:
 
 class Label(NamedTuple):
     """What a bundle is: its name (32 hex digits), the directory and host it is of, the newest snapshot in it, and on
-    which one it builds (None: on nothing). In a chain that somebody keeps, also its number from 1, and the name of the
-    one before (None for one that is whole). `heading` is the SHA-256 of the heading, without the ref of this: the
-    checksum at a bundle's end covers the objects alone."""
+    which one it builds (None: on nothing). In a chain that somebody keeps, also its number from 1, the name of the one
+    before (None for one that is whole), and which cycle of a folder it belongs to (0: it does not say). `heading` is
+    the SHA-256 of the heading, without the ref of this: the checksum at a bundle's end covers the objects alone."""
 
     name: str
     installation: str
@@ -86,6 +86,7 @@ class Label(NamedTuple):
     number: int = 0
     follows: str | None = None
     heading: str = "0" * 64
+    cycle: int = 0
 
 
 _FORM = re.compile(
@@ -98,6 +99,7 @@ _FORM = re.compile(
     rf"(?:Gitsnap-Since: (?P<since>{ID.pattern})\n)?"
     r"(?:Gitsnap-Bundle-Number: (?P<number>[1-9][0-9]{0,8})\n)?"
     r"(?:Gitsnap-Bundle-Follows: (?P<follows>[0-9a-f]{32})\n)?"
+    r"(?:Gitsnap-Bundle-Cycle: (?P<cycle>[1-9][0-9]{0,8})\n)?"
 )
 
 
@@ -110,6 +112,7 @@ def format_label(label: Label) -> bytes:
     lines += [f"Gitsnap-Since: {label.since}"] if label.since else []
     lines += [f"Gitsnap-Bundle-Number: {label.number}"] if label.number else []
     lines += [f"Gitsnap-Bundle-Follows: {label.follows}"] if label.follows else []
+    lines += [f"Gitsnap-Bundle-Cycle: {label.cycle}"] if label.cycle else []
     return "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
 
@@ -128,6 +131,7 @@ def parse_label(message: bytes) -> Label:
         int(said["number"] or 0),
         said["follows"],
         said["heading"],
+        int(said["cycle"] or 0),
     )
 
 
@@ -138,7 +142,10 @@ def is_label(message: bytes) -> bool:
 
 def misplaced(label: Label, earlier: Sequence[Label]) -> str | None:
     """Why a bundle does not come next after those `earlier` ones of a chain; None where it does, or nobody can know."""
-    if label.since is None:
+    if label.name in {e.name for e in earlier}:
+        return "it is there twice: as an earlier one, too"
+    # Whatever the directory and the host were called meanwhile.
+    if label.since is None or (earlier and label.follows == earlier[-1].name):
         return None
     others = [e for e in earlier if (e.installation, e.host) == (label.installation, label.host)]
     if not others:
@@ -150,6 +157,20 @@ def misplaced(label: Label, earlier: Sequence[Label]) -> str | None:
         last = others[-1].number
         gap = f"; the last one here is bundle {last}" if last else ""
         return f"it is bundle {label.number} of its chain, and bundle {label.number - 1} is not here{gap}"
+    if label.follows is not None:
+        return f"it is bundle {label.number} of its chain, and comes after bundle {others[-1].number} here"
+    return None
+
+
+def displaced(label: Label | None, place: Place, before: Label | None) -> str | None:
+    """Why a bundle is not the one that its `place` in a folder says, where `before` stands before it; None where it
+    is. Whoever can write there can lay an old one in the place of a new one."""
+    if label is None:
+        return "it does not say which one it is"
+    if (label.number, label.cycle or place.cycle) != (place.number, place.cycle):
+        return f"it is bundle {label.number} of cycle {label.cycle or place.cycle}"
+    if label.follows != (before.name if before is not None else None):
+        return "it goes on from another one than the one before it"
     return None
 
 

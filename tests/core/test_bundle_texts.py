@@ -54,10 +54,29 @@ def test_what_git_would_not_take_is_refused(line: str) -> None:
         st.integers(0, 10**8),
         st.none() | st.text("0123456789abcdef", min_size=32, max_size=32),
         st.text("0123456789abcdef", min_size=64, max_size=64),
+        st.integers(0, 10**8),
     )
 )
 def test_a_label_comes_back_whatever_the_directory_is_called(label: Label) -> None:
     assert bundle.parse_label(bundle.format_label(label)) == label
+
+
+def test_what_stands_in_the_place_of_another_is_told() -> None:
+    one = ONE._replace(number=1, cycle=2)
+    two = one._replace(name="2" * 32, since=one.newest, number=2, follows=one.name)
+    three = two._replace(name="3" * 32, number=3, follows=two.name)
+    assert bundle.displaced(one, Place(2, 1, False), None) is None
+    assert bundle.displaced(two, Place(2, 2, True), one) is None
+    assert bundle.displaced(two._replace(cycle=0), Place(2, 2, True), one) is None
+    assert bundle.displaced(one, Place(3, 1, False), None) == "it is bundle 1 of cycle 2"
+    assert bundle.displaced(two, Place(2, 4, False), three) == "it is bundle 2 of cycle 2"
+    other = two._replace(name="4" * 32)
+    assert "from another one" in (bundle.displaced(three, Place(2, 3, False), other) or "")
+    assert "does not say" in (bundle.displaced(None, Place(2, 1, False), None) or "")
+    assert "twice" in (bundle.misplaced(two, [one, two, three]) or "")
+    assert "comes after bundle 1" in (bundle.misplaced(three, [two, one]) or "")
+    moved = two._replace(installation="/srv/moved", host="renamed")
+    assert bundle.misplaced(three._replace(follows=moved.name), [one, moved]) is None
 
 
 def test_what_is_missing_in_a_chain_is_told_by_name() -> None:
@@ -67,7 +86,7 @@ def test_what_is_missing_in_a_chain_is_told_by_name() -> None:
     assert bundle.misplaced(two, [ONE]) is None
     assert bundle.misplaced(three, [ONE, two]) is None
     assert "bundle 2 is not here" in (bundle.misplaced(three, [ONE]) or "")
-    other = ONE._replace(installation="/srv/other")
+    other = ONE._replace(name="9" * 32, installation="/srv/other")
     assert "/srv/other" in (bundle.misplaced(two, [other]) or "") and "/srv/app" in (
         bundle.misplaced(two, [other]) or ""
     )

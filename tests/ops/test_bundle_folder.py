@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import GitsnapError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
+from gitsnap.core.events import SILENT
 from gitsnap.core.model import Snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.process import age
-from gitsnap.ops.remote import bundle, bundle_folder
+from gitsnap.ops.remote import bundle, bundle_folder, receive, sources
 from gitsnap.ops.remote.bundle_folder import FolderOptions, FolderPush
 from gitsnap.ops.store import retention
 from gitsnap.sidecar.git import refs
@@ -65,6 +66,75 @@ def same_as_here(place: Protected, found: dict[str, str]) -> None:
     mine = dict(zip(lines[::2], lines[1::2], strict=True))
     kept = {r: v for r, v in mine.items() if not r.startswith(("refs/notes/", refs.DELETED))}
     assert {r: v for r, v in found.items() if r in kept or r.startswith("refs/gitsnap/s")} == kept
+
+
+def chain_of(place: Protected, disk: Path, links: int) -> list[Path]:
+    for number in range(links):
+        take(place, f"{number}")
+        push(place, disk)
+    return [disk / name for name in names(disk)]
+
+
+def receive_all(place: Protected, disk: Path) -> list[str]:
+    """The ids of what comes of a folder; where it does not, nothing is held that no ref needs."""
+    top = place.root.parent
+    (top / "empty").mkdir(exist_ok=True)
+    shutil.rmtree(top / "other", ignore_errors=True)
+    with Protected(top / "empty", top / "other") as there:
+        try:
+            with sources.open_source(f"bundles:{disk}", "/") as source:
+                kept = receive.fetch(there.sidecar, source, [], [], SILENT)
+        except GitsnapError:
+            assert not list((Path(there.sidecar.path) / "objects/pack").glob("*.keep"))
+            raise
+        assert len(set(kept)) == len(kept)
+        return [r.removeprefix(refs.SNAPSHOTS) for r in source.refs if r.startswith(refs.SNAPSHOTS)]
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "said"),
+    [
+        (1, "000001-000003-more.bundle", "it is bundle 2 of cycle 1"),
+        (1, "000001-000004-more.bundle", "it is bundle 2 of cycle 1"),
+        (0, "000002-000001-full.bundle", "it is bundle 1 of cycle 1"),
+    ],
+)
+def test_an_old_bundle_in_the_place_of_a_newer_one_is_told(
+    place: Protected, disk: Path, of: int, to: str, said: str
+) -> None:
+    links = chain_of(place, disk, 3)
+    assert len(receive_all(place, disk)) == 3
+    shutil.copy(links[of], disk / to)
+    with pytest.raises(IntegrityError, match=f"{to} is not the bundle of that place: {said}"):
+        receive_all(place, disk)
+
+
+def test_a_heading_that_names_less_is_told(place: Protected, disk: Path) -> None:
+    links = chain_of(place, disk, 2)
+    head, _, pack = links[-1].read_bytes().partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if b" refs/gitsnap/snapshots/" not in line]
+    links[-1].write_bytes(b"\n".join(lines) + b"\n\n" + pack)
+    with pytest.raises(IntegrityError, match="its heading is not the one that it was made with"):
+        receive_all(place, disk)
+
+
+def test_what_is_no_file_is_no_bundle_that_is_left_out(place: Protected, disk: Path) -> None:
+    links = chain_of(place, disk, 2)
+    links[-1].unlink()
+    os.mkfifo(links[-1])
+    with pytest.raises(IntegrityError, match=r"000001-000002-more\.bundle is no file"):
+        receive_all(place, disk)
+    take(place, "more")
+    with pytest.raises(IntegrityError, match=r"000001-000002-more\.bundle is no file"):
+        push(place, disk)
+
+
+def test_the_last_number_is_not_passed(place: Protected, disk: Path) -> None:
+    (disk / "999999-000001-full.bundle").touch()
+    take(place, "text")
+    with pytest.raises(UsageError, match=r"end with 999999-000001-full\.bundle"):
+        push(place, disk)
+    assert names(disk) == ["999999-000001-full.bundle"]
 
 
 def test_each_push_is_a_link_and_nothing_new_is_none(place: Protected, disk: Path) -> None:

@@ -42,9 +42,9 @@ _WAYS_ON = "--to RECIPIENT encrypts all of it; --allow-secret PATH[:KEY] lets on
 @dataclass(slots=True, frozen=True)
 class Wanted:
     """What a bundle is to hold: the snapshots named by `selectors` (all of them for none), or those after `since`; for
-    whom it is encrypted. In a chain that is kept, `number` is where it stands, `follows` the name of the one before it,
-    and `known` are the refs in that: what they do not name goes. `permits` are the secrets that may be in one that
-    is not encrypted.
+    whom it is encrypted. In a chain that is kept, `number` is where it stands in which `cycle`, `follows` the name of
+    the one before it, and `known` are the refs in that: what they do not name goes. `permits` are the secrets that may
+    be in one that is not encrypted.
     """
 
     selectors: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class Wanted:
     recipients: Recipients = field(default_factory=Recipients)
     number: int = 0
     follows: str | None = None
+    cycle: int = 0
     known: Mapping[str, str] = field(default_factory=dict)
     permits: Permits = field(default_factory=Permits)
 
@@ -99,6 +100,7 @@ def create(
             there[-1].id if there else None,
             wanted.number,
             wanted.follows,
+            cycle=wanted.cycle,
         )
         composed = bundle_contents.compose(sidecar, sent, there, label, wanted.known)
         guard = SecretGuard(sidecar, settings.secrets, wanted.permits)

@@ -141,10 +141,11 @@ class BundleCheck:
                 f"{unresolved} of its objects are deltas of what is not in it, or passed by long ago"
             )
         if checked.label is not None:
-            if checked.missing and self._labels:
-                word = next(iter(checked.missing.values()))
-                lacks = f"it builds on {word}, which is in none of the bundles before it"
-                checked.problems.append(misplaced(checked.label, self._labels) or lacks)
+            if self._labels and (checked.missing or checked.label.number):
+                word = next(iter(checked.missing.values()), "")
+                lacks = f"it builds on {word}, which is in none of the bundles before it" if word else None
+                wrong = misplaced(checked.label, self._labels) or lacks
+                checked.problems += [wrong] if wrong else []
             self._labels.append(checked.label)
         order = {name: at for at, name in enumerate(r.removeprefix(refs.SNAPSHOTS) for r in heading.refs)}
         checked.verdicts.sort(key=lambda v: order.get(v.snapshot, 0))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gitsnap.core.bundle import Place, outlived, read_name, spent
-from gitsnap.core.errors import GitsnapError, RemoteError, UsageError
+from gitsnap.core.errors import GitsnapError, IntegrityError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.settings import Settings
 from gitsnap.ops.process.age import Recipients
@@ -74,6 +74,12 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
         last = _last(sidecar, folder, sizes, options.recipients)
         place, wanted = _next(sidecar, sizes, last, options)
         if wanted is not None and not options.dry_run:
+            if read_name(place.name) is None:
+                raise UsageError(
+                    f"the numbers of bundles in {folder} end with {max(sizes).name}",
+                    path=folder,
+                    hint="move what is there to another directory, if it is a bundle at all",
+                )
             file = os.path.join(folder, place.name)
             done.written = made = bundle.create(
                 sidecar, file, wanted, settings, now=options.now, observer=options.observer
@@ -100,13 +106,16 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
 
 
 def look(folder: str) -> dict[Place, int]:
-    """The bundles in a folder, and their sizes in bytes."""
+    """The bundles in a folder, and their sizes in bytes. IntegrityError where something else has the name of one."""
     found: dict[Place, int] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             place = read_name(entry.name)
-            if place is not None and entry.is_file():
-                found[place] = entry.stat().st_size
+            if place is None:
+                continue
+            if not entry.is_file():
+                raise IntegrityError(f"{entry.path} is no file", path=entry.path)
+            found[place] = entry.stat().st_size
     return found
 
 
@@ -148,12 +157,16 @@ def _next(
     living = catalog.snapshots(sidecar)
     shared = any(known.get(refs.SNAPSHOTS + s.id) == s.commit for s in living)
     if last is None or not shared or newest.encrypted is not encrypted or spent(sizes, _LINKS):
-        return Place(newest.cycle + 1, 1, encrypted), Wanted(
-            recipients=options.recipients, number=1, permits=options.permits
-        )
+        place = Place(newest.cycle + 1, 1, encrypted)
+        return place, Wanted(recipients=options.recipients, number=1, cycle=place.cycle, permits=options.permits)
     place = Place(newest.cycle, newest.number + 1, encrypted)
     wanted = Wanted(
-        recipients=options.recipients, number=place.number, follows=last.name, known=known, permits=options.permits
+        recipients=options.recipients,
+        number=place.number,
+        follows=last.name,
+        cycle=place.cycle,
+        known=known,
+        permits=options.permits,
     )
     return place, wanted
 

@@ -128,14 +128,21 @@ def fetch(
     sidecar: Sidecar, source: Source, wants: Sequence[str], haves: Sequence[str], observer: Observer
 ) -> tuple[str, ...]:
     """Put what comes into the sidecar's objects, checked; the `.keep` files that hold it until its refs stand."""
-    keeps: list[str] = []
+    # By name: two parts may be one pack.
+    keeps: dict[str, None] = {}
     known = list(haves)
-    for part in source.parts():
-        try:
-            keeps += _take(sidecar, part, wants, known, observer)
-        except RemoteError as error:
-            keeps += _one_by_one(sidecar, part, wants, known, observer, error)
-        known += part.refs.values()
+    try:
+        for part in source.parts():
+            try:
+                keeps |= dict.fromkeys(_take(sidecar, part, wants, known, observer))
+            except RemoteError as error:
+                keeps |= dict.fromkeys(_one_by_one(sidecar, part, wants, known, observer, error))
+            part.settle(sidecar.objects)
+            known += part.refs.values()
+    except BaseException:
+        for keep in keeps:
+            os.unlink(keep)
+        raise
     return tuple(keeps)
 
 

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from gitsnap.core import bundle as form
+from gitsnap.core.bundle import Heading, Label
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.ops.remote import bundle, bundle_folder
 from gitsnap.sidecar import files, location
+from gitsnap.sidecar.git import commits
 from gitsnap.sidecar.git.fetch import source as plain
 from gitsnap.sidecar.git.fetch.directory import is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
 from gitsnap.sidecar.git.fetch.source import Source
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_check import Reading
 
 _FOLDER = "bundles:"
@@ -42,7 +45,10 @@ class Chain:
     def __post_init__(self) -> None:
         with _Link(self.files[-1], self.key).open() as (heading, _):
             self.refs = {ref: oid for ref, oid in heading.refs.items() if ref != "HEAD"}
-        self._links = [_Link(file, self.key) for file in self.files]
+        before: _Link | None = None
+        for file in self.files:
+            before = _Link(file, self.key, before)
+            self._links.append(before)
 
     def parts(self) -> Sequence[_Link]:
         """The bundles in their order."""
@@ -53,6 +59,11 @@ class Chain:
         [link] = self.parts()
         link.fetch(wants, haves, into, observer)
 
+    def settle(self, objects: ObjectStore) -> None:
+        """As its only link."""
+        [link] = self.parts()
+        link.settle(objects)
+
     def __enter__(self) -> Self:
         return self
 
@@ -62,11 +73,15 @@ class Chain:
 
 @dataclass(slots=True)
 class _Link:
-    """One bundle of several. `refs` are known once it was read."""
+    """One bundle, which may come after another. `refs` are known once it was read, and `label` then: what it says to
+    be."""
 
     path: str
     key: str | None
+    before: _Link | None = None
     refs: Mapping[str, str] = field(default_factory=dict)
+    label: Label | None = None
+    heading: Heading = field(default_factory=Heading)
 
     @contextmanager
     def open(self) -> Iterator[tuple[form.Heading, Reading]]:
@@ -91,7 +106,26 @@ class _Link:
                 into.write(data)
                 observer.advanced(0, len(data))
             observer.finished()
-            self.refs = heading.refs
+            self.refs, self.heading = heading.refs, heading
+
+    def settle(self, objects: ObjectStore) -> None:
+        """In a folder, it is the one that its name says. IntegrityError for another one."""
+        place = form.read_name(os.path.basename(self.path))
+        if place is None:
+            return
+        oid = self.refs.get(form.REF)
+        if oid is not None:
+            content = objects.read(bytes.fromhex(oid), b"commit")[1]
+            self.label = form.parse_label(commits.parse(content, oid).message)
+        wrong = form.displaced(self.label, place, self.before.label if self.before else None)
+        if self.label is not None and self.label.heading != form.digest(self.heading):
+            wrong = "its heading is not the one that it was made with"
+        if wrong is not None:
+            raise IntegrityError(
+                f"{self.path} is not the bundle of that place: {wrong}",
+                path=self.path,
+                hint="`gitsnap bundle verify FILE...` tells of each; what somebody has put there may go",
+            )
 
 
 def open_source(

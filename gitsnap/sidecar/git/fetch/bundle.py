@@ -13,6 +13,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.refs import is_name
 
 _SIGNATURES = {b"# v2 git bundle\n": 2, b"# v3 git bundle\n": 3}
@@ -57,6 +58,9 @@ class Bundle:
     def parts(self) -> Sequence[Self]:
         """The one pack."""
         return (self,)
+
+    def settle(self, _: ObjectStore) -> None:
+        """It passes for nothing but what its objects say."""
 
     def fetch(self, _: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Take its pack, all of it. GitsnapError where it builds on what is not in `haves` (hex ids)."""

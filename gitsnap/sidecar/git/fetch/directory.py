@@ -74,6 +74,9 @@ class Directory:
         """One pack, made for the occasion."""
         return (self,)
 
+    def settle(self, _: ObjectStore) -> None:
+        """It passes for nothing but what its objects say."""
+
     def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Copy everything that these objects (hex ids) lead to, and `haves` do not. What is missing or damaged is left
         out: whoever takes the rest for a snapshot will miss it."""

@@ -19,6 +19,7 @@ from gitsnap.core.remote import shown
 from gitsnap.sidecar.git import stock_exchange, transport
 from gitsnap.sidecar.git.fetch.directory import Directory
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
+from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.refs import is_name
 from gitsnap.sidecar.git.transport import BeyondDulwichError, Target
 
@@ -94,6 +95,9 @@ class Server:
     def parts(self) -> Sequence[Server]:
         """Itself: all that it sends is one pack."""
         return [self]
+
+    def settle(self, _: ObjectStore) -> None:
+        """It passes for nothing but what its objects say."""
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from gitsnap.core.remote import checked_url, is_local_path
 from gitsnap.sidecar.git.fetch.bundle import Bundle, is_bundle
 from gitsnap.sidecar.git.fetch.directory import Directory, is_repository
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
+from gitsnap.sidecar.git.objects import ObjectStore
 
 _TAKEN = "it takes the path or URL of a repository that was pushed to, a bundle, or bundles:DIR for a folder of those"
 
@@ -26,6 +27,9 @@ class Part(Protocol):
 
     def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Write into a pack what the commits `wants` (hex ids) lead to, and `haves` do not. Raises GitsnapError."""
+
+    def settle(self, objects: ObjectStore) -> None:
+        """What came of it can be read now. Raises IntegrityError where it is not what it passes for."""
 
 
 class Source(Protocol):
@@ -56,6 +60,9 @@ class Source(Protocol):
 
     def fetch(self, wants: Sequence[str], haves: Sequence[str], into: IncomingPack, observer: Observer) -> None:
         """Write into a pack what the commits `wants` (hex ids) lead to, and `haves` do not. Raises GitsnapError."""
+
+    def settle(self, objects: ObjectStore) -> None:
+        """What came of it can be read now. Raises IntegrityError where it is not what it passes for."""
 
     def parts(self) -> Sequence[Part]:
         """What comes in packs of its own, in their order: itself, mostly."""
