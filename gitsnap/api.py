@@ -50,6 +50,7 @@ from gitsnap.ops.remote.bundle import Bundled, Looked, Wanted
 from gitsnap.ops.remote.fleet import Fleet
 from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
+from gitsnap.ops.remote.read_back import ReadBackOptions
 from gitsnap.ops.remote.secret_guard import Permits
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.result import Restored
@@ -204,16 +205,22 @@ class Installation:
         prune: bool = False,
         dry_run: bool = False,
         allow_secrets: Sequence[Path] = (),
+        verify: bool = False,
         observer: Observer = SILENT,
     ) -> Pushed:
         """Send to a remote what it lacks. The result's `held_back` names snapshots that stay away, and why.
+
+        With `verify`, what is new over there is read back; IntegrityError where it is not all there.
 
         Raises RemoteError where the other side refuses, or is away, and SecretsError, with the paths and keys `found`,
         where a secret would go that is not in `allow_secrets` (PATH or PATH:KEY) and never was.
         """
         with self._acting("push", looks=dry_run) as sidecar:
             allow = tuple(map(os.fsencode, allow_secrets))
-            options = push.PushOptions(datetime.now(UTC), prune=prune, dry_run=dry_run, allow=allow, observer=observer)
+            back = ReadBackOptions(observer=observer) if verify else None
+            options = push.PushOptions(
+                datetime.now(UTC), prune=prune, dry_run=dry_run, allow=allow, read_back=back, observer=observer
+            )
             return push.push(sidecar, push.chosen(self.settings, name), self.settings, options)
 
     def pull(

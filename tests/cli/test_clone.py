@@ -359,6 +359,22 @@ def test_an_interrupted_clone_is_told_and_goes_on(app: Path, tmp_path: Path) -> 
     assert not (store / "gitsnap" / "clone.json").exists()
 
 
+def test_a_clone_that_was_cut_short_after_the_directory_had_its_name_goes_on(app: Path, tmp_path: Path) -> None:
+    found, new = mirror(sidecar_of(app), tmp_path), tmp_path / "new"
+    run_gitsnap("clone", found, new)
+    mark = sidecar_of(new) / "gitsnap" / "clone.json"
+    cut = {"source": str(found), "snapshot": str(listed(app)[-1]["id"]), "stage": str(tmp_path / ".gitsnap-clone-x")}
+    mark.write_text(json.dumps(cut | {"inode": new.stat().st_ino + 1}))
+    assert "is not empty" in run_gitsnap("clone", found, new, check=1).stderr
+    mark.write_text(json.dumps(cut | {"inode": new.stat().st_ino}))
+    (tmp_path / ".gitsnap-clone-x").mkdir()
+    assert "is not empty" in run_gitsnap("clone", found, new, check=1).stderr
+    (tmp_path / ".gitsnap-clone-x").rmdir()
+    assert json.loads(run_gitsnap("--json", "clone", found, new).stdout)["resumed"]
+    is_as(app, new)
+    assert not mark.exists()
+
+
 def test_what_is_none_of_ours_is_told_from_what_is_empty(tmp_path: Path, gitsnap_home: Path) -> None:
     git("init", "-q", "--bare", tmp_path / "empty.git")
     assert "no refs at all" in run_gitsnap("clone", tmp_path / "empty.git", tmp_path / "new", check=10).stderr

@@ -9,6 +9,7 @@ import typer
 
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import AllowSecret, OnlyTell, Takes
+from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -27,21 +28,29 @@ def push(
         bool, typer.Option("--take-over", help="Go on as the machine that has pushed under this name before.")
     ] = False,
     allow_secret: AllowSecret = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read back what is new over there, and compare.")] = False,
+    verify_all: Annotated[bool, typer.Option("--verify-all", help="Read back everything that is over there.")] = False,
     dry_run: OnlyTell = False,
 ) -> None:
     """Send a remote the snapshots that it lacks."""
     from gitsnap.cli.render import json_remote, remote
     from gitsnap.ops.remote.push import PushOptions, chosen
     from gitsnap.ops.remote.push import push as operation
+    from gitsnap.ops.remote.read_back import ReadBackOptions
 
     session: Session = context.obj
+    if dry_run and (verify or verify_all):
+        raise UsageError("-n sends nothing that could be read back")
+    progress = session.out.progress()
+    back = ReadBackOptions(verify_all, session.out.interactive, progress) if verify or verify_all else None
     with session.open() as (sidecar, settings):
         options = PushOptions(
             session.now,
             prune=prune,
             dry_run=dry_run,
             asks=session.out.interactive,
-            observer=session.out.progress(),
+            observer=progress,
+            read_back=back,
             take_over=take_over,
             allow=tuple(map(os.fsencode, allow_secret or ())),
         )

@@ -62,6 +62,14 @@ def pushed(done: Pushed) -> Document:
         "secrets": secrets(done.inspected, done.allowed),
         "not_encrypted": done.plain,
         "by_git": done.by_git or None,
+        "lost": done.lost,
+        "read_back": None
+        if done.read_back is None
+        else {
+            "snapshots": done.read_back.snapshots,
+            "objects": done.read_back.objects,
+            "bytes": done.read_back.bytes,
+        },
         "duration": round(done.duration, 3),
     }
 

@@ -54,6 +54,9 @@ def standing(each: Standing) -> str:
 def pushed(out: Terminal, done: Pushed) -> None:
     """`push`."""
     where = f"{done.remote} ({formatting.name(done.url)})"
+    if done.lost:
+        names = ", ".join(done.lost[:3]) + (", …" if len(done.lost) > 3 else "")
+        out.warn(f"warning: not at {where} any more, though pushed before: {names}")
     for name in done.snapshots:
         out.line(("would send " if done.dry_run else "sent ") + name)
     for name in done.removed:
@@ -75,6 +78,10 @@ def pushed(out: Terminal, done: Pushed) -> None:
         out.remark(f"{formatting.many(done.there, 'snapshot')} at {where} now; {formatting.size(done.bytes)} sent")
     else:
         out.remark(f"{where} has everything: {formatting.many(done.there, 'snapshot')}")
+    if done.read_back is not None:
+        back = done.read_back
+        count = f"{formatting.many(len(back.snapshots), 'snapshot')}, {formatting.many(back.objects, 'object')}"
+        out.remark(f"read back from there, all as it is here: {count}, {formatting.size(back.bytes)}")
 
 
 def secrets(out: Terminal, found: Inspected, allowed: Sequence[Allowed]) -> None:

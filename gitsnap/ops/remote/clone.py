@@ -205,8 +205,10 @@ def _stage(root: str) -> str:
 
 
 def _fills(root: str, mark: Cloning) -> bool:
-    """Whether an interrupted clone was filling this very directory, which was empty then."""
-    return not mark.stage and os.path.lexists(root) and os.lstat(root).st_ino == mark.inode
+    """Whether an interrupted clone was filling this very directory, which was empty then, or has given it its name."""
+    if (mark.stage and os.path.lexists(mark.stage)) or not os.path.lexists(root):
+        return False
+    return os.lstat(root).st_ino == mark.inode
 
 
 def _remove_stages(sidecar: Sidecar, mark: Cloning) -> None:

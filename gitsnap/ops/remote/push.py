@@ -16,8 +16,9 @@ from gitsnap.core.remote import ALLOW, HEADS, MACHINE, Remote, making, there
 from gitsnap.core.settings import Settings
 from gitsnap.ops.audit.publication import publish_audit
 from gitsnap.ops.process import age
-from gitsnap.ops.remote import bundle_folder, machine
+from gitsnap.ops.remote import bundle_folder, machine, read_back
 from gitsnap.ops.remote.bundle_folder import FolderOptions
+from gitsnap.ops.remote.read_back import ReadBack, ReadBackOptions
 from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
 from gitsnap.sidecar import exchange, location, outgoing
 from gitsnap.sidecar.exchange import Answer
@@ -34,6 +35,8 @@ from gitsnap.sidecar.state.remote_seen import Seen
 _TRIES, _PAUSE = 5, 0.2
 # How long the writer's lock is waited for where only the audit log is to be published, in seconds.
 _WAIT = 1.0
+# What git says of a ref whose objects it does not have (receive-pack).
+_UNFOUND = "missing necessary objects"
 # What a server says where somebody else holds what is to be changed, or has changed it.
 _RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
 
@@ -42,7 +45,8 @@ _RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
 class PushOptions:
     """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal. With
     `take_over`, what another machine has pushed under our name goes on as ours. `allow` names secrets that may go from
-    now on, as leaving.is_allowed() has them."""
+    now on, as leaving.is_allowed() has them. With `read_back`, what the
+    other side has said to have taken has to come back from there."""
 
     now: datetime
     prune: bool = False
@@ -52,6 +56,7 @@ class PushOptions:
     observer: Observer = SILENT
     take_over: bool = False
     allow: tuple[bytes, ...] = ()
+    read_back: ReadBackOptions | None = None
 
 
 @dataclass(slots=True)
@@ -60,7 +65,8 @@ class Pushed:
     `removed` over there. `held_back` are snapshots that stay away, with why. `there` is how many are over there now,
     `timeline` what became of it: `pushed`, `unchanged`, or why it was refused. `audit` says
     why the audit log did not go (empty: it did, or is there). `inspected` is what was looked through for secrets, of
-    which those `allowed` went since somebody said so. `plain` are bundles there that are not
+    which those `allowed` went since somebody said so. `lost` are snapshots that had gone there and were not there any
+    more. `read_back` is what came back again, None where nobody asked for that. `plain` are bundles there that are not
     encrypted, though what goes now is."""
 
     remote: str
@@ -77,6 +83,8 @@ class Pushed:
     audit: str = ""
     plain: list[str] = field(default_factory=list)
     by_git: str = ""
+    lost: list[str] = field(default_factory=list)
+    read_back: ReadBack | None = None
     duration: float = 0.0
     inspected: Inspected = field(default_factory=Inspected)
     allowed: list[Allowed] = field(default_factory=list)
@@ -118,6 +126,11 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
     """Send to a remote what it lacks. Raises RemoteError, and IntegrityError where nothing here can be sent."""
     begun = time.monotonic()
     require_elsewhere(sidecar, remote)
+    if options.read_back is not None and remote.bundles is not None:
+        raise UsageError(
+            "a folder of bundles is read back while it is written",
+            hint="`gitsnap bundle verify FILE...` reads all of it again",
+        )
     done = Pushed(remote.name, remote.shown, options.dry_run)
     seen = remote_seen.load(sidecar, remote)
     seen.tried = options.now
@@ -129,6 +142,8 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
             done.audit = _publish_audit(sidecar, settings, seen, options.now)
         with sidecar.using_objects(settings.lock_wait):
             _Push(sidecar, remote, settings, options, (seen, done)).run()
+            if options.read_back is not None and not options.dry_run:
+                done.read_back = read_back.read_back(sidecar, remote, seen, options.read_back)
         seen.problem, seen.when = "", options.now
     except (GitsnapError, OSError) as error:
         seen.problem = str(error)
@@ -289,12 +304,27 @@ class _Push:
         self._done.objects += answer.objects
         self._done.bytes += answer.bytes
         if not self._options.dry_run:
+            self._notice_lost(answer.theirs)
             self._seen.refs = outgoing.mine(answer.now, self._remote.layout)
             for ref, held in answer.sent.notes.items():
                 at = answer.now.get(there(ref, self._remote.layout) or "")
                 if at is not None:
                     self._seen.notes[ref], self._seen.notes_at[ref] = held, at
                     self._seen.trees[ref] = answer.sent.trees[ref]
+
+    def _notice_lost(self, theirs: Mapping[str, str]) -> None:
+        """What went there before and is not there any more goes again; what has gone just now and is not there was not
+        taken, whatever was answered."""
+        before = outgoing.snapshots_there(self._seen.refs, self._remote.layout)
+        lost = sorted(before.keys() - outgoing.snapshots_there(theirs, self._remote.layout))
+        just_now = [name for name in lost if name in self._done.snapshots]
+        if just_now:
+            self._seen.local = ""
+            raise IntegrityError(
+                f"{self._remote.shown} has said to have taken snapshot {just_now[0]}, and does not have it",
+                hint=read_back.HINT,
+            )
+        self._done.lost += lost
 
     def _copies(self) -> Answer:
         try:
@@ -372,7 +402,9 @@ class _Push:
         return RemoteError(
             f"{self._remote.shown} refused {name}: {why}" + (f" ({told[-300:]})" if told else ""),
             kind="remote-refused",
-            hint=None
+            hint=read_back.HINT
+            if _UNFOUND in why
+            else None
             if self._remote.refspec == HEADS
             else 'where a server takes only branches and tags, or lets nothing be overwritten: refspec = "heads"',
         )
@@ -434,6 +466,13 @@ class _Push:
 
         answer = exchange.send(self._sidecar, self._target, decide, atomic=False)
         why = answer.refused.get(name or "")
+        if why is not None and _UNFOUND in why:
+            # All that the timeline leads to went before it, and git looks whether it is there.
+            self._seen.local = ""
+            raise IntegrityError(
+                f"{self._remote.shown} does not have all that it said to have taken: it refuses the timeline, {why}",
+                hint=read_back.HINT,
+            )
         self._done.timeline = f"refused: {why}" if why else "pushed"
         self._account(answer)
 

@@ -25,7 +25,8 @@ class Seen:
     """`refs` are all refs that are this installation's over there. `notes` are commit and blob (hex) of every note, by
     the ref's name here, `notes_at` the value that ref had, `trees` its tree. `when` is the last exchange that went
     well, `tried` the last one at all, `problem` why it failed (empty: it did not). `audited` is the last
-    line of the audit log then, `local` the digest of what was here when all of it was there (empty: not all was)."""
+    line of the audit log then, `local` the digest of what was here when all of it was there (empty: not all was).
+    `read` are commits and tags that were read back from there, with all that they lead to."""
 
     url: str = ""
     refs: dict[str, str] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Seen:
     local: str = ""
     machine: str = ""
     recipients: tuple[str, ...] = ()
+    read: list[str] = field(default_factory=list)
 
 
 def load(sidecar: Sidecar, remote: Remote) -> Seen:
@@ -61,6 +63,7 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             str(row["local"]),
             str(row.get("machine", "")),
             tuple(map(str, row.get("recipients", ()))),
+            [oid for oid in map(str, row.get("read", ())) if _OBJECT.fullmatch(oid)],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Seen(remote.url)
