@@ -7,11 +7,13 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitsnap.core.content import Digesting
+from gitsnap.core.errors import IntegrityError
 from gitsnap.core.manifest import format_manifest
 from gitsnap.core.model import Kind, Type
 from gitsnap.core.mtree import format_metadata
@@ -20,6 +22,8 @@ from gitsnap.installation.scan import unchanged
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.capture import changed
 from gitsnap.ops.capture.request import Captured, Request
+from gitsnap.ops.compare import live_changes
+from gitsnap.ops.compare.diff import NOW, diff
 from gitsnap.ops.live import exclusions
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.git import trees
@@ -58,6 +62,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return taken
 
     monkeypatch.setattr(changed, "take", take)
+    return seen
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The same of comparisons."""
+    genuine, seen = live_changes.since, list[bool]()
+
+    def since(*args: object) -> object:
+        found = genuine(*args)  # type: ignore[arg-type]
+        seen.append(found is not None)
+        return found
+
+    monkeypatch.setattr(live_changes, "since", since)
     return seen
 
 
@@ -107,18 +125,35 @@ def edit(dice: random.Random, app: Path) -> None:
             new.write_bytes(b"content %d" % dice.randrange(60))
 
 
+def told(place: Protected, *, entries: bool) -> tuple[object, ...]:
+    """What a comparison of the newest snapshot with the directory says, contents included."""
+    found, held = diff(place.sidecar, "latest", NOW, place.settings, entries=entries)
+    changes = [replace(c.old, oid=None) if c.old else None for c in found.comparison.changes]
+    patches = [(p.head, p.hunks, p.notes, p.aside) for p in held.patch(found.comparison.changes)]
+    return (
+        [(c.path, c.status, c.old_path, c.what, c.similarity, c.new) for c in found.comparison.changes],
+        changes,
+        [c.path for c in found.retimed],
+        found.partial,
+        found.beyond,
+        patches,
+    )
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_as_if_all_had_been_read(place: Protected, quick: list[bool], seed: int) -> None:
+def test_as_if_all_had_been_read(place: Protected, quick: list[bool], compared: list[bool], seed: int) -> None:
     dice = random.Random(seed)
     for turn in range(14):
         for _ in range(dice.randrange(1, 4)):
             edit(dice, place.root)
+        assert told(place, entries=False) == told(place, entries=True)
         taken = place.take(Request(kind=dice.choice((Kind.MANUAL, Kind.PRE))))
         as_scanned(place, taken)
         if turn % 3 == 0:
             # What had just been written has rows that never hold, and is read again.
             assert place.take().snapshot.metadata_sha256 == taken.snapshot.metadata_sha256
     assert quick.count(True) > 8
+    assert compared.count(True) > 8
     assert [v.problems for v in place.verify() if v.problems] == []
     place.collect()
     place.assert_sound()
@@ -210,6 +245,9 @@ def test_damaged_texts_are_told_and_written_afresh(place: Protected, quick: list
         file.write(bytes(20))
     place.reopen()
     (place.root / "1/1/f1").write_bytes(b"changed")
+    with pytest.raises(IntegrityError):
+        diff(place.sidecar, "latest", NOW, place.settings, entries=False)
+    place.reopen()
     taken = place.take()
     assert quick == [False]
     assert [v.snapshot for v in place.verify() if v.problems][:1] == [first.id]

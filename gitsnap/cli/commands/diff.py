@@ -52,7 +52,13 @@ def diff(
         raw = [session.inside(p, sidecar.installation) for p in path or []]
         try:
             result, contents = difference.diff(
-                sidecar, *chosen, settings, paths=raw, similar=not no_renames, observer=session.out.progress()
+                sidecar,
+                *chosen,
+                settings,
+                paths=raw,
+                similar=not no_renames,
+                entries=False,
+                observer=session.out.progress(),
             )
         except NoSuchSnapshotError as error:
             _suggest_path(error, sides or [], session, sidecar.installation)

@@ -12,47 +12,20 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Inventory, Kind, Snapshot
 from gitsnap.core.order import newest
-from gitsnap.core.paths import STAGE_PREFIX
-from gitsnap.core.spliced import Differing, Spliced, left_out, splice
-from gitsnap.core.sqlite import LIVE
+from gitsnap.core.spliced import Spliced
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.statcache_file import Edits
-from gitsnap.core.stored_difference import Texts
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan.unchanged import Seen, all_rows, owners_in, sealed
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.live import databases
+from gitsnap.ops.live.base import Base
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
-from gitsnap.sidecar import contents, publish
+from gitsnap.sidecar import publish
 from gitsnap.sidecar.git import tree_edits
-from gitsnap.sidecar.repository import Sidecar
-
-
-class Base:
-    """The snapshot `prior`, which the stat cache knows whole, with its texts: what has changed is told beside it."""
-
-    def __init__(self, sidecar: Sidecar, prior: Snapshot) -> None:
-        """Raises IntegrityError where a text is missing or damaged."""
-        self.prior = prior
-        (self.manifest_oid, manifest), (self.metadata_oid, metadata) = contents.found_texts(sidecar, prior)
-        self.texts = Texts(manifest, metadata)
-        self._left_out = left_out(self.texts)
-
-    def allows(self, cache: StatCache, rules: list[bytes], seen: Seen, *, databases: bool) -> bool:
-        """Whether what was seen to have changed is all, and can be told by itself: the rules, the owners' names and how
-        databases are captured are as they were, and none of it may be a part of a database or of a rollback's stage."""
-        paths = (*seen.changed, *seen.gone, *seen.skipped)
-        if any(path.endswith(LIVE) or STAGE_PREFIX in path for path in paths) or self._left_out.rules != rules:
-            return False
-        return sealed(self._left_out, owners_in(cache.whole), databases=databases) == cache.whole
-
-    def with_changes(self, scan: Scan, seen: Seen) -> Spliced | None:
-        """The state that was seen, of which `scan` has what is new or differs; None where lines do not tell it."""
-        differing = Differing(scan.inventory.entries, seen.gone, seen.excluded, seen.skipped)
-        return splice(self.texts, self._left_out.rules, differing)
 
 
 def take(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatCache, seen: Seen) -> Captured | None:

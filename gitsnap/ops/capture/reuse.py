@@ -9,9 +9,10 @@ from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.statcache import StatCache
-from gitsnap.installation.scan.unchanged import Seen, looked, owners_in, sealed, unchanged
+from gitsnap.installation.scan.unchanged import Seen, owners_in, sealed, unchanged
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Capture, Captured
+from gitsnap.ops.live import base
 from gitsnap.ops.parallel.walk import ParallelWalk
 from gitsnap.sidecar import catalog, publish
 
@@ -25,11 +26,10 @@ def take_unchanged(capture: Capture) -> Captured | None:
     cache = sidecar.load_cache()
     living = catalog.snapshots(sidecar)
     prior = next((s for s in living if s.commit == cache.commit.hex()), None)
-    seen = Seen(tolerant=not cache.images)
     observer.started("looking")
-    known = prior is not None and not sidecar.objects.damaged and _looked(capture, cache, seen)
+    seen = None if prior is None or sidecar.objects.damaged else base.look(sidecar, cache, capture.excludes)
     observer.finished()
-    if prior is None or not known:
+    if prior is None or seen is None:
         return None
     if seen.changed or seen.gone:
         # All that reads and stores is a third of what there is to load.
@@ -41,11 +41,6 @@ def take_unchanged(capture: Capture) -> Captured | None:
     if taken is not None:
         taken.duration = time.monotonic() - started
     return taken
-
-
-def _looked(capture: Capture, cache: StatCache, seen: Seen) -> bool:
-    root, excludes = capture.sidecar.installation, capture.excludes
-    return looked(root, cache, excludes if excludes is not nothing_excluded else None, seen, ParallelWalk(root).walk)
 
 
 def _share(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatCache, seen: Seen) -> Captured | None:

@@ -18,7 +18,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
-from gitsnap.ops.compare import changes
+from gitsnap.ops.compare import changes, live_changes
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import contents, selectors
@@ -64,9 +64,12 @@ def diff(
     *,
     paths: Sequence[bytes] = (),
     similar: bool = True,
+    entries: bool = True,
     observer: Observer = SILENT,
 ) -> tuple[Difference, Contents]:
     """The changes from one state to another, and where their contents are to be had (for patch()).
+
+    Without `entries` the difference need not have those that are the same on both sides.
 
     With `paths`, those of these and of what is in them, under the name before or after. Without `similar`, files that
     were renamed and changed are told as gone and new.
@@ -74,9 +77,13 @@ def diff(
     if old == new == NOW:
         raise UsageError("`now` cannot be compared with itself", hint="gitsnap diff latest now")
     names = [s if s == NOW or isinstance(s, Snapshot) else selectors.choose(sidecar, s) for s in (old, new)]
-    stored = {s.id: _stored(sidecar, s) for s in names if isinstance(s, Snapshot)}
+    chosen = [s for s in names if isinstance(s, Snapshot)]
+    little = None
+    if NOW in names and not paths and not entries:
+        little = live_changes.since(sidecar, chosen[0], settings, observer)
+    stored = {chosen[0].id: little[0]} if little else {s.id: _stored(sidecar, s) for s in chosen}
     reference = next(iter(stored.values()))
-    live = _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
+    live = little[1] if little else _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
     sides = [live if isinstance(s, str) else stored[s.id] for s in names]
     if paths:
         _require_known(paths, *sides)
@@ -96,9 +103,9 @@ def diff(
     partial = {p.path: p for side in (*stored.values(), live) for p in _unread(side, live) if _asked(p.path, paths)}
     untold = {p for a, b in (sides, reversed(sides)) for p in beyond(a, b) if _asked(p, paths)}
     unread_paths = sorted(partial.values(), key=lambda p: p.path)
-    entries = sides[0].entries, sides[1].entries
+    both = sides[0].entries, sides[1].entries
     comparison = Comparison(found.changes)
-    return Difference(ids[0], ids[1], comparison, found.retimed, unread_paths, sorted(untold), entries), reader
+    return Difference(ids[0], ids[1], comparison, found.retimed, unread_paths, sorted(untold), both), reader
 
 
 def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:

@@ -90,7 +90,7 @@ def status(sidecar: Sidecar, settings: Settings, *, now: datetime, observer: Obs
         raise catalog.all_lost(living.damaged)
     # A damaged one may be newer. What can be told is told; who opened the sidecar says what is damaged.
     latest = selectors.resolve([*living], "latest") if living else None
-    difference = diff(sidecar, latest, NOW, settings, observer=observer)[0] if latest else None
+    difference = diff(sidecar, latest, NOW, settings, entries=False, observer=observer)[0] if latest else None
     leaving = retention.foresee(sidecar, living, settings, now=now)
     proved, sizes = verifications.load(sidecar), growth.load(sidecar)
     return State(

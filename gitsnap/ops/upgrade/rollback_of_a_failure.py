@@ -68,7 +68,7 @@ def _where_edited(
     observer: Observer,
 ) -> MergeResult | None:
     settings = replace(settings, databases=Policy.LEAVE)
-    if not diff(sidecar, post, NOW, settings, observer=observer)[0].comparison.changes:
+    if not diff(sidecar, post, NOW, settings, entries=False, observer=observer)[0].comparison.changes:
         return None
     return merging(sidecar, upgrade, settings, merge.MergeOptions(clock(), observer=observer))
 

@@ -1,0 +1,48 @@
+"""The snapshot that the stat cache knows whole: what has changed in the directory is told beside it."""
+
+from __future__ import annotations
+
+from gitsnap.core.exclusion import Excludes, nothing_excluded
+from gitsnap.core.model import Snapshot
+from gitsnap.core.paths import STAGE_PREFIX
+from gitsnap.core.spliced import Differing, Spliced, left_out, splice
+from gitsnap.core.sqlite import LIVE
+from gitsnap.core.statcache import StatCache
+from gitsnap.core.stored_difference import Texts
+from gitsnap.installation.scan.unchanged import Seen, looked, owners_in, sealed
+from gitsnap.installation.scan_result import Scan
+from gitsnap.ops.parallel.walk import ParallelWalk
+from gitsnap.sidecar import contents
+from gitsnap.sidecar.repository import Sidecar
+
+
+def look(sidecar: Sidecar, cache: StatCache, excludes: Excludes) -> Seen | None:
+    """What the installation has that the rows of the cache do not say; None where that is not all, or too much."""
+    # What belongs to an image is not told by itself.
+    seen = Seen(tolerant=not cache.images)
+    root, excluding = sidecar.installation, excludes if excludes is not nothing_excluded else None
+    return seen if looked(root, cache, excluding, seen, ParallelWalk(root).walk) else None
+
+
+class Base:
+    """The snapshot `prior`, which the stat cache knows whole, with its texts: what has changed is told beside it."""
+
+    def __init__(self, sidecar: Sidecar, prior: Snapshot) -> None:
+        """Raises IntegrityError where a text is missing or damaged."""
+        self.prior = prior
+        (self.manifest_oid, manifest), (self.metadata_oid, metadata) = contents.found_texts(sidecar, prior)
+        self.texts = Texts(manifest, metadata)
+        self._left_out = left_out(self.texts)
+
+    def allows(self, cache: StatCache, rules: list[bytes], seen: Seen, *, databases: bool) -> bool:
+        """Whether what was seen to have changed is all, and can be told by itself: the rules, the owners' names and how
+        databases are captured are as they were, and none of it may be a part of a database or of a rollback's stage."""
+        paths = (*seen.changed, *seen.gone, *seen.skipped)
+        if any(path.endswith(LIVE) or STAGE_PREFIX in path for path in paths) or self._left_out.rules != rules:
+            return False
+        return sealed(self._left_out, owners_in(cache.whole), databases=databases) == cache.whole
+
+    def with_changes(self, scan: Scan, seen: Seen) -> Spliced | None:
+        """The state that was seen, of which `scan` has what is new or differs; None where lines do not tell it."""
+        differing = Differing(scan.inventory.entries, seen.gone, seen.excluded, seen.skipped)
+        return splice(self.texts, self._left_out.rules, differing)
