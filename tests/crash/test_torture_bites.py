@@ -39,6 +39,7 @@ from tests.torture import (
     churn,
     cloned,
     damaged,
+    exchanged,
     forge,
     fuzzed,
     hostile,
@@ -549,3 +550,39 @@ def test_a_sidecar_that_is_built_in_its_place(scene: Scene, monkeypatch: pytest.
 def test_a_clone_that_leaves_no_word(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch, "import gitsnap.sidecar.state.clone_mark as m\nm.write = lambda *a: None")
     assert _hit_clone(scene, "mkdir", ".gitsnap-clone-").lost
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("case", "patch", "name", "path"),
+    [
+        (
+            exchanged.INTO_FOLDER,
+            "import gitsnap.ops.remote.bundle as b, contextlib, os\n"
+            "@contextlib.contextmanager\n"
+            "def target(file, out):\n"
+            "    fd = os.open(file, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)\n"
+            "    yield fd\n"
+            "b._target = target",
+            "write",
+            "there/000001-000002",
+        ),
+        (
+            exchanged.PULL,
+            "import gitsnap.sidecar.incoming as i, contextlib, types\n"
+            "i.seal = types.SimpleNamespace(changing=lambda *of: contextlib.nullcontext())",
+            "write",
+            "audit",
+        ),
+    ],
+    ids=["a bundle that is written in its place", "a pull that does not seal what it shows"],
+)
+def test_an_exchange_without(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, case: exchanged.Exchange, patch: str, name: str, path: str
+) -> None:
+    def chosen(calls: list[faults.Call]) -> list[exchanged.Plan]:
+        return [(c, Mode.TORN, None) for c in calls if name in c.name and path in c.path][-1:]
+
+    mutant(monkeypatch, patch)
+    tally = exchanged.run(scene, case, chosen)
+    assert tally.points and tally.lost

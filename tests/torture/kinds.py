@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 MODULES = (
     "carried",
     "elsewhere",
+    "exchanged",
     "private",
     "beside",
     "interrupted",
