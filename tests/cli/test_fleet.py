@@ -104,6 +104,22 @@ def test_figures(there: Path, tmp_path: Path) -> None:
     answer(str(there), "--prometheus", "-", "--json", code=2)
 
 
+def test_hostile_names_spoil_neither_the_table_nor_the_figures(there: Path) -> None:
+    refs = subprocess.run(["git", "-C", there, "for-each-ref", "--format=%(refname)"], capture_output=True, text=True)
+    [one] = [ref for ref in refs.stdout.split() if "/web-1/" in ref and "/snapshots/" in ref]
+    for name in ("%FF/x", "%5Cxff/x", "L" * 200 + "/" + "M" * 200, "q%22%7D%20evil%0Agitsnap_fake/x"):
+        ref = f"refs/gitsnap/fleet/{name}/snapshots/{one.rpartition('/')[2]}"
+        subprocess.run(["git", "-C", there, "update-ref", ref, one], check=True)
+    table = answer(str(there)).splitlines()
+    assert len(table) == 1 + len(_NAMES) + 4
+    assert sorted(map(len, table))[-2] < 200 < len(max(table, key=len))
+    series = [
+        line.rpartition(" ")[0] for line in answer(str(there), "--prometheus", "-").splitlines() if line[0] != "#"
+    ]
+    assert len(series) == len({*series})
+    assert not [line for line in series if not re.fullmatch(r'gitsnap_fleet_\w+\{(\w+="([^"\\\n]|\\.)*",?)*\}', line)]
+
+
 def test_what_cannot_be_asked(tmp_path: Path, gitsnap_home: Path) -> None:
     for words, code in (
         (["https://user:secret@host/x"], 2),

@@ -234,6 +234,20 @@ def test_damage_of_one_hides_no_other(server: Server) -> None:
     assert told.when == datetime.strptime(bad.last[:20], "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
 
 
+def test_many_refs_without_commits_hide_no_other(server: Server) -> None:
+    server.add("web-1/shop")
+    last = row(look(server), "web-1/shop").last
+    for number in range(1, 90):
+        ref = server.path / f"refs/gitsnap/fleet/none/n{number:02}/snapshots/{last}"
+        ref.parent.mkdir(parents=True)
+        ref.write_text(f"{number:040x}\n")
+    found = look(server)
+    assert len(found.rows) == 90
+    assert [each.name for each in found.rows if not each.problems] == ["web-1/shop"]
+    assert "not our ref 000000000000000000000000000000000000002a" in row(found, "none/n42").problems[0]
+    assert "cannot be reached" not in row(found, "none/n42").problems[0]
+
+
 def test_lies_are_told_and_hide_no_other(server: Server) -> None:
     server.add("web-1/shop")
     server.add("web-2/shop")

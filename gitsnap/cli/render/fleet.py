@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 HEADINGS = ("INSTALLATION", "NEWEST SNAPSHOT", "AGE", "SNAPSHOTS", "SIZE", "VERIFIED", "SIGNED", "LAST UPGRADE")
 # Those whose values stand at the right.
 _RIGHT = (3, 4)
+_WIDEST = 48
+# So many rows are told of at length; programs get all.
+_TOLD = 50
 
 
 def cells(row: Row, now: datetime) -> tuple[str, ...]:
@@ -53,12 +56,15 @@ def _signed(row: Row) -> str:
 def table(out: Terminal, found: Fleet, older_than: timedelta | None) -> None:
     """`fleet`: a line for each, then what cannot be told, then which are behind."""
     rows = [cells(row, found.now) for row in found.rows]
-    wide = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    # One long name, which anybody may push, does not move the others out of sight.
+    wide = [min(max(map(len, column)), _WIDEST) for column in zip(HEADINGS, *rows, strict=True)]
     out.line(out.style(_line(HEADINGS, wide), "bold"))
     out.lines(_line(row, wide) for row in rows)
     problems = [(row, why) for row in found.rows for why in row.problems]
-    for row, why in problems:
+    for row, why in problems[:_TOLD]:
         out.warn(f"{called(row)}: {formatting.name(why)}")
+    if len(problems) > _TOLD:
+        out.warn(f"… and {len(problems) - _TOLD:,} more of which something cannot be told")
     stale = behind(found, older_than)
     for row in stale:
         out.warn(f"{called(row)}: nothing newer than {row.last}")

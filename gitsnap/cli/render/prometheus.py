@@ -21,7 +21,11 @@ def text(found: Iterable[Sample], labels: Mapping[str, str]) -> str:
             seen.add(name)
             lines += [f"# HELP {name} {_escaped(sample.help)}", f"# TYPE {name} gauge"]
         shown = ",".join(f'{key}="{_quoted(value)}"' for key, value in {**labels, **sample.labels}.items())
-        lines.append(f"{name}{{{shown}}} {sample.value:.15g}")
+        # Prometheus refuses all of a file in which two say the same of themselves, as names that are not UTF-8 may.
+        series = f"{name}{{{shown}}}"
+        if series not in seen:
+            seen.add(series)
+            lines.append(f"{series} {sample.value:.15g}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -32,9 +33,10 @@ from gitsnap.sidecar.git.transport import BeyondDulwichError, NothingToOffer, Ta
 
 _FILTER = b"tree:0"
 _MOST_REFS = 1 << 21
-# How many connections are made at the most where objects are damaged over there.
-_TRIES = 60
+# So many connections are made where objects are damaged over there, and more within so many seconds.
+_TRIES, _PATIENCE = 60, 20.0
 _UNSENT = "the server did not send it"
+_TOO_MUCH = "it was not asked for alone: too much is damaged over there"
 # No ref begins so: what is there is known already.
 _NOTHING = (b"refs/gitsnap/none/",)
 
@@ -99,17 +101,20 @@ def _ask(target: Target, wanted: Sequence[str], into: Looked) -> str:
 
 
 def _again(target: Target, asked: Sequence[str], out: Looked, said: str) -> None:
-    """Ask again for what has not come: for all of that where some has, else for its halves. A server that meets damage
-    sends nothing."""
+    """Ask again for what has not come: for all but what the server names as what stopped it; where it names nothing,
+    for all of that where some has come, else for its halves. A server that meets damage sends nothing."""
     left = [(asked, said)]
-    tries = 0
+    tries, begun = 0, time.monotonic()
     while left:
-        group, said = left.pop()
-        missing = [oid for oid in group if oid not in out.found]
+        group, said = left.pop(0)
+        named = [oid for oid in group if oid in said and oid not in out.found]
+        out.unread.update(dict.fromkeys(named, f"the server does not send it: {said.rpartition(': ')[2]}"))
+        missing = [oid for oid in group if oid not in out.found and oid not in out.unread]
         middle = len(missing) // 2
         parts = [missing] if len(missing) < len(group) else [missing[:middle], missing[middle:]]
-        if (len(missing) <= 1 and len(group) == len(missing)) or tries >= _TRIES:
-            out.unread.update(dict.fromkeys(missing, said))
+        given_up = tries >= _TRIES and time.monotonic() - begun > _PATIENCE
+        if (len(missing) <= 1 and len(group) == len(missing)) or given_up:
+            out.unread.update(dict.fromkeys(missing, _TOO_MUCH if given_up else said))
             continue
         for part in filter(None, parts):
             tries += 1
