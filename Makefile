@@ -43,7 +43,7 @@ check: $(VENV)/.installed-dev ## Formatting, lint, types, layers, then all tests
 
 lint: $(VENV)/.installed-dev ## Formatting, lint, types and layers alone
 	@failed=; \
-	for tool in 'ruff format --check .' 'ruff check .' mypy lint-imports; do \
+	for tool in 'ruff format --check .' 'ruff check .' mypy 'mypy docs/examples' lint-imports; do \
 		echo "$$tool"; $(BIN)/$$tool || failed="$$failed [$$tool]"; \
 	done; \
 	test -z "$$failed" || { echo "not clean:$$failed" >&2; exit 1; }
@@ -67,6 +67,9 @@ man: $(VENV)/.installed ## The manual pages, from docs/reference and the parser,
 	@rm -rf build/man
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} \
 		$(BIN)/python -m gitsnap.cli.manual.write build/man
+
+api: $(VENV)/.installed ## The reference of the Python API, docs/reference/api.md, from its docstrings and docs/examples
+	@$(BIN)/python -m packages.api_reference docs/reference/api.md
 
 docs: $(VENV)/.installed ## The documentation as a site, in build/site; a link that leads nowhere fails it
 	@$(PIP) $(EDITABLE) '.[docs]'

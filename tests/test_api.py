@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,15 @@ from tests.support.installation import REPOSITORY, copy_tree, run_gitsnap, same_
 from tests.support.signing import new_key
 
 PAGE = REPOSITORY / "docs/how-to/orchestrate-an-upgrade.md"
+
+
+def opened(directory: Path) -> gitsnap.Installation:
+    """As the command line finds it here."""
+    return gitsnap.open(directory, create=True, environ=os.environ)
+
+
+def guard(*directories: Path, **how: Any) -> gitsnap.Guard:
+    return gitsnap.guard(*directories, environ=os.environ, **how)
 
 
 @pytest.fixture
@@ -31,8 +41,81 @@ def ordinary_umask() -> Iterator[None]:
     os.umask(old)
 
 
+def test_nothing_is_protected_unless_that_is_asked_for(installation: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s.git"
+    with pytest.raises(gitsnap.NoSidecarError) as refused:
+        gitsnap.open(installation, store=store)
+    assert (refused.value.exit_code, store.exists()) == (10, False)
+    assert gitsnap.open(installation, store=store, create=True).path == str(installation)
+    # By its path alone: what says where sidecars are was not to be read.
+    assert gitsnap.open(installation, store=store).snapshots() == []
+    with pytest.raises(gitsnap.NoSidecarError):
+        gitsnap.open(installation, environ={"GITSNAP_HOME": str(tmp_path / "elsewhere")})
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_environment_counts_where_it_is_given(
+    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = gitsnap.open(installation, store=tmp_path / "s.git", create=True)
+    monkeypatch.setenv("GITSNAP_LOCK_WAIT", "7")
+    monkeypatch.setenv("GITSNAP_STORE", str(tmp_path / "other.git"))
+    assert app.settings.lock_wait == 10
+    assert gitsnap.open(installation, store=app.store).store == app.store
+    assert gitsnap.open(installation, store=app.store, environ=os.environ).settings.lock_wait == 7
+    with pytest.raises(gitsnap.NoSidecarError, match=r"other\.git"):
+        gitsnap.open(installation, environ=os.environ)
+
+
+def test_all_that_the_commands_do(installation: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (installation / "config/port").write_text("port = 1\n")
+    app = opened(installation)
+    one = app.snapshot("one", tags=["a"])
+    assert app.describe(one.id, "first", tags=["b"], untags=["a"]).tags == ("b",)
+    assert [s.message for s in app.snapshots(text="FIRST")] == ["first"]
+    (installation / "config/port").write_text("port = 2\n")
+    assert [c.path for c in app.diff().comparison.changes] == [b"config/port"]
+    assert app.status().difference is not None
+    two = app.snapshot("two")
+    assert [f.change.path for f in app.changelog(one.id, two.id).files] == [b"config/port"]
+    assert [x.status for x in app.log("config/port")] == ["added", "modified"]
+    assert [x.path for x in app.search("port = 2", "config")] == [b"config/port"]
+    assert app.read("config/port") == b"port = 2\n"
+    assert b"config" in [e.path for e in app.files()]
+    assert [m.path for m in app.find("port")] == [b"config/port"]
+    assert app.show(one.id).snapshot.id == one.id
+    app.restore(one.id, installation / "config", to=tmp_path / "out")
+    assert (tmp_path / "out/config/port").exists()
+    plan = app.rollback(one.id, dry_run=True).fingerprint()
+    (installation / "config/port").write_text("port = 3\n")
+    with pytest.raises(gitsnap.PlanChangedError):
+        app.rollback(one.id, plan=plan)
+    assert app.rollback(one.id).verified
+    assert app.undo().verified
+    assert (installation / "config/port").read_text() == "port = 3\n"
+    assert app.redo().verified
+    assert app.recover().direction is None
+    assert [e.type for e in app.history().episodes][:2] == ["snapshot", "snapshot"]
+    assert app.pin(two.id).pinned
+    with pytest.raises(gitsnap.GitsnapError, match="pinned"):
+        app.delete(two.id)
+    assert not app.unpin(two.id).pinned
+    kept = app.prune(gitsnap.Policy(keep_last=1), dry_run=True)
+    assert not all(d.keep for d in kept)
+    assert app.delete(two.id) == [two.id]
+    assert [s.id for s in app.undelete(two.id)] == [two.id]
+    assert all(v.ok for v in app.verify_all())
+    log = app.audit()
+    assert log.ok
+    assert {"describe", "restore", "undo", "delete"} <= {line.action for line in log.lines}
+    for outside in ("../x", "/etc/passwd", ""):
+        with pytest.raises(gitsnap.UsageError):
+            app.read(outside)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_snapshots_of_a_kind_or_a_tag(installation: Path) -> None:
-    app = gitsnap.open(installation)
+    app = opened(installation)
     one, two = app.snapshot("one", tags=["a"]), app.snapshot("two", tags=["b", "c"])
     assert [s.id for s in app.snapshots(tags=["c", "d"])] == [two.id]
     assert [s.id for s in app.snapshots(kinds=["manual"], last=1)] == [two.id]
@@ -44,13 +127,13 @@ def test_snapshots_of_a_kind_or_a_tag(installation: Path) -> None:
 
 @pytest.mark.usefixtures("ordinary_umask")
 def test_single_steps(installation: Path, before: Path) -> None:
-    app = gitsnap.open(installation)
+    app = opened(installation)
     first = app.snapshot("first", label="one", tags=["a"], pin=True)
     assert (first.label, first.tags, first.pinned) == ("one", ("a",), True)
     assert app.verify().ok
     (installation / "config/shop.ini").write_text("changed\n")
     (installation / "new").write_text("new\n")
-    done = app.rollback(first.id, paths=["config/shop.ini"])
+    done = app.restore(first.id, "config/shop.ini")
     assert (done.verified, (installation / "new").exists()) == (True, True)
     done = app.rollback(first.id)
     assert done.safety is not None
@@ -63,7 +146,7 @@ def test_single_steps(installation: Path, before: Path) -> None:
 
 
 def test_signatures(installation: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    app, key = gitsnap.open(installation), new_key(tmp_path / "key")
+    app, key = opened(installation), new_key(tmp_path / "key")
     configuration = Path(os.environ["XDG_CONFIG_HOME"]) / "gitsnap/config.toml"
     configuration.parent.mkdir(parents=True)
     (tmp_path / "allowed").write_text(key.allowed())
@@ -84,7 +167,7 @@ def test_signatures(installation: Path, tmp_path: Path, caplog: pytest.LogCaptur
 def test_what_succeeds_is_kept(installation: Path) -> None:
     seen: list[gitsnap.Event] = []
     called: list[str] = []
-    with gitsnap.guard(
+    with guard(
         installation, label="2.0", checks=[lambda: called.append("x"), "test -e new"], observe=seen.append
     ) as up:
         assert up.pre is not None
@@ -106,7 +189,7 @@ def test_what_succeeds_is_kept(installation: Path) -> None:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_exception_rolls_back_and_goes_on(installation: Path, before: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), gitsnap.guard(installation) as upgrade:
+    with pytest.raises(error), guard(installation) as upgrade:
         (installation / "config/shop.ini").unlink()
         raise error
     assert upgrade.result is not None
@@ -116,21 +199,21 @@ def test_an_exception_rolls_back_and_goes_on(installation: Path, before: Path, e
 
 @pytest.mark.parametrize("check", ["false", lambda: False, lambda: 1 / 0])
 def test_a_check_that_fails(installation: Path, before: Path, check: object) -> None:
-    with pytest.raises(gitsnap.UpgradeFailedError) as failed, gitsnap.guard(installation, checks=[check]):  # type: ignore[list-item]
+    with pytest.raises(gitsnap.UpgradeFailedError) as failed, guard(installation, checks=[check]):  # type: ignore[list-item]
         (installation / "new").write_text("new\n")
     assert not failed.value.result.checks[0].ok
     same_tree(before, installation)
 
 
 def test_keep(installation: Path) -> None:
-    with pytest.raises(ZeroDivisionError), gitsnap.guard(installation, on_failure="keep"):
+    with pytest.raises(ZeroDivisionError), guard(installation, on_failure="keep"):
         (installation / "new").write_text("new\n")
         raise ZeroDivisionError
     assert (installation / "new").exists()
 
 
 def test_both_causes_when_rolling_back_fails(installation: Path) -> None:
-    upgrade = gitsnap.guard(installation)
+    upgrade = guard(installation)
     with pytest.raises(gitsnap.RollingBackFailedError, match="ZeroDivisionError") as failed, upgrade:
         for pack in Path(upgrade.installation.store).glob("objects/pack/*.pack"):
             pack.chmod(0o600)
@@ -144,7 +227,7 @@ def test_an_observer_that_fails_keeps_nothing_from_coming_back(installation: Pat
         if event.moment == "rollback-started":
             raise RuntimeError("no more")
 
-    with pytest.raises(ZeroDivisionError), gitsnap.guard(installation, observe=observe) as upgrade:
+    with pytest.raises(ZeroDivisionError), guard(installation, observe=observe) as upgrade:
         (installation / "config/shop.ini").unlink()
         raise ZeroDivisionError
     assert isinstance(upgrade.observe_error, RuntimeError)
@@ -152,8 +235,8 @@ def test_an_observer_that_fails_keeps_nothing_from_coming_back(installation: Pat
 
 
 def test_two_at_once_are_refused(installation: Path) -> None:
-    with gitsnap.guard(installation), pytest.raises(gitsnap.GitsnapError, match="under way"):
-        gitsnap.guard(installation).prepare()
+    with guard(installation), pytest.raises(gitsnap.GitsnapError, match="under way"):
+        guard(installation).prepare()
 
 
 def test_importing_it_costs_the_command_line_nothing() -> None:
@@ -196,14 +279,14 @@ class TestTheOrchestratorOfTheDocumentation:
 
 
 def test_a_guard_that_fails_tells_the_hooks(installation: Path, tmp_path: Path) -> None:
-    protected = gitsnap.open(installation)
+    protected = opened(installation)
     config = Path(protected.store) / "gitsnap.toml"
     told = tmp_path / "told"
     config.write_text(
         "".join(f"{line}\n" for line in ("[hooks]", f'after-run = "cat >>{told}"', 'on-failure = "exit 1"'))
     )
     config.chmod(0o600)
-    with pytest.raises(RuntimeError), gitsnap.guard(installation):
+    with pytest.raises(RuntimeError), guard(installation):
         (installation / "bin/shop").write_bytes(b"broken")
         raise RuntimeError("no")
     event = json.loads(told.read_text())
@@ -232,7 +315,7 @@ def versions(three: list[Path]) -> list[str]:
 
 def test_several_directories_are_kept_as_one(three: list[Path]) -> None:
     seen: list[gitsnap.Event] = []
-    with gitsnap.guard(*three, label="v2", checks=["true"], observe=seen.append) as upgrade:
+    with guard(*three, label="v2", checks=["true"], observe=seen.append) as upgrade:
         assert [i.path for i in upgrade.installations] == [*map(str, three)]
         assert upgrade.pre is not None
         upgrade_all(three)
@@ -241,14 +324,14 @@ def test_several_directories_are_kept_as_one(three: list[Path]) -> None:
     assert list(upgrade.result.parts) == [*map(str, three)]
     assert {event.upgrade for event in seen} == {upgrade.id}
     for root in three:
-        assert [s.kind for s in gitsnap.open(root).snapshots()] == ["pre", "post"]
+        assert [s.kind for s in opened(root).snapshots()] == ["pre", "post"]
 
 
 @pytest.mark.parametrize("how", ["raises", "check"])
 def test_several_directories_go_back_as_one(three: list[Path], how: str) -> None:
     checks = [lambda: how != "check"]
     expected = gitsnap.UpgradeFailedError if how == "check" else ZeroDivisionError
-    with pytest.raises(expected), gitsnap.guard(*three, checks=checks) as upgrade:
+    with pytest.raises(expected), guard(*three, checks=checks) as upgrade:
         upgrade_all(three)
         if how == "raises":
             raise ZeroDivisionError
@@ -264,20 +347,20 @@ def test_several_directories_go_back_as_one(three: list[Path], how: str) -> None
 
 
 def test_several_directories_one_of_which_cannot_be_had(three: list[Path]) -> None:
-    with gitsnap.guard(three[2]), pytest.raises(gitsnap.GitsnapError, match="under way"):
-        gitsnap.guard(*three).prepare()
+    with guard(three[2]), pytest.raises(gitsnap.GitsnapError, match="under way"):
+        guard(*three).prepare()
     for root in three[:2]:
-        assert gitsnap.open(root).snapshots() == []
+        assert opened(root).snapshots() == []
     with pytest.raises(gitsnap.GitsnapError, match="named twice"):
-        gitsnap.guard(three[0], three[0])
+        guard(three[0], three[0])
     with pytest.raises(gitsnap.GitsnapError, match="the sidecar of one directory"):
-        gitsnap.guard(*three, store=three[0])
+        guard(*three, store=three[0])
 
 
 def test_a_program_that_is_killed_in_between(three: list[Path]) -> None:
     code = f"""
 import os, gitsnap
-with gitsnap.guard(*{[*map(str, three)]!r}):
+with gitsnap.guard(*{[*map(str, three)]!r}, environ=os.environ):
     for root in {[*map(str, three)]!r}:
         open(root + "/version", "w").write("2")
     os.kill(os.getpid(), 9)
@@ -289,24 +372,24 @@ with gitsnap.guard(*{[*map(str, three)]!r}):
 
 
 def test_a_copy_elsewhere_comes_back(installation: Path, tmp_path: Path) -> None:
-    app = gitsnap.open(installation)
+    app = opened(installation)
     first = app.snapshot("one")
-    done = gitsnap.clone(app.store, tmp_path / "new")
+    done = gitsnap.clone(app.store, tmp_path / "new", environ=os.environ)
     assert done.restored is not None
     assert done.restored.verified
     assert [s.id for s in done.received.whole] == [first.id]
     same_tree(installation, tmp_path / "new")
     (tmp_path / "other").mkdir()
-    adopted = gitsnap.adopt(app.store, tmp_path / "other")
-    assert [s.id for s in gitsnap.open(tmp_path / "other").snapshots()] == [first.id]
+    adopted = gitsnap.adopt(app.store, tmp_path / "other", environ=os.environ)
+    assert [s.id for s in opened(tmp_path / "other").snapshots()] == [first.id]
     assert adopted.restored is None
     second = app.snapshot("two")
-    new = gitsnap.open(tmp_path / "new")
+    new = opened(tmp_path / "new")
     new.add_remote("there", app.store)
     assert [s.id for s in new.pull().snapshots] == [second.id]
     assert [s.id for s in new.snapshots()] == [first.id, second.id]
     with pytest.raises(gitsnap.GitsnapError, match="sidecar already"):
-        gitsnap.clone(app.store, tmp_path / "other")
+        gitsnap.clone(app.store, tmp_path / "other", environ=os.environ)
     actions = [entry["action"] for entry in json.loads(run_gitsnap("-C", new.path, "--json", "audit").stdout)["audit"]]
     assert actions[-2:] == ["remote", "pull"]
     assert "clone" in actions

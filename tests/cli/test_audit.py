@@ -367,12 +367,12 @@ def test_sh_and_sha256sum_follow_the_chain(installation: Path) -> None:
 
 
 def test_the_api_leaves_the_same(installation: Path) -> None:
-    app = gitsnap.open(installation)
+    app = gitsnap.open(installation, create=True, environ=os.environ)
     app.snapshot("one")
     app.verify()
     app.rollback(dry_run=True)
     app.snapshots()
-    with pytest.raises(ValueError, match="mine"), gitsnap.guard(installation, label="two"):
+    with pytest.raises(ValueError, match="mine"), gitsnap.guard(installation, label="two", environ=os.environ):
         (installation / "new").write_text("x")
         raise ValueError("mine")
     with pytest.raises(GitsnapError):

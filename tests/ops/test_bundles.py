@@ -499,7 +499,7 @@ def test_programs_make_bundles_and_check_them(top: Path, gitsnap_home: Path) -> 
 
     app = build_app(top / "shop")
     first = take_snapshot(app)
-    place = gitsnap.open(app)
+    place = gitsnap.open(app, create=True, environ=os.environ)
     assert [s.id for s in place.bundle(top / "one").snapshots] == [first]
     (app / "VERSION").write_text("2")
     second = place.snapshot()

@@ -1,0 +1,16 @@
+"""The handle that a program has of a protected directory."""
+
+from __future__ import annotations
+
+from gitsnap.api.bringing_back import BringingBack
+from gitsnap.api.copying import Copying
+from gitsnap.api.keeping import Keeping
+from gitsnap.api.looking import Looking
+
+
+class Installation(Keeping, BringingBack, Looking, Copying):
+    """A protected directory, as `gitsnap.open` gives it.
+
+    Methods may be called from any thread; each opens the sidecar for itself. A selector names a snapshot as on the
+    command line: an id, the beginning of one, `@12`, `latest`, `latest~2`, a label, `UPGRADE@pre`.
+    """
