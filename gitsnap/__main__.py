@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from gitsnap import supported
-from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
+from gitsnap.core.errors import GitsnapError, NoCommandError, NoSuchSnapshotError, StopRequestedError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -155,13 +155,17 @@ def _dispatch(arguments: list[str]) -> int:
         outcome = command.main(words, prog_name="gitsnap", standalone_mode=False, obj=arguments)
     except ClickException as error:
         where = getattr(error, "ctx", None)
-        name = where.command_path if where else "gitsnap"
+        name = where.command_path if where else " ".join(["gitsnap", *filter(None, [_known(line, command)])])
         if isinstance(error, NoSuchOption):
             # The parser takes words for alike that are not.
             from difflib import get_close_matches
 
             error.possibilities = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
-        raise UsageError(_in_our_words(error.format_message()), hint=f"{name} --help") from None
+        advice = None if isinstance(error, NoSuchOption) else _instead(line, command)
+        raise UsageError(_in_our_words(error.format_message()), hint=advice or f"{name} --help") from None
+    except (NoCommandError, NoSuchSnapshotError) as error:
+        error.hint = _instead(line, command) or error.hint
+        raise
     except typer.Abort:
         raise KeyboardInterrupt from None
     except SystemExit as end:
@@ -173,6 +177,17 @@ def _dispatch(arguments: list[str]) -> int:
         # What typer makes of a KeyboardInterrupt.
         raise KeyboardInterrupt
     return outcome if isinstance(outcome, int) else 0
+
+
+def _known(line: Line, group: Any) -> str | None:
+    return line.name if line.name in group.commands else None
+
+
+def _instead(line: Line, group: Any) -> str | None:
+    """What to type instead, where it can be told."""
+    from gitsnap.cli import meant
+
+    return meant.instead(line, group.commands.get(line.name))
 
 
 def _in_our_words(message: str) -> str:

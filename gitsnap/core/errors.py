@@ -48,6 +48,10 @@ class UsageError(GitsnapError):
     kind = "usage"
 
 
+class NoCommandError(UsageError):
+    """What is to be run is no command. Nothing was done."""
+
+
 class NoSuchSnapshotError(GitsnapError):
     """A selector names no snapshot, or more than one."""
 

@@ -15,7 +15,7 @@ from gitsnap.cli.app import Follows, Group, command
 from gitsnap.cli.parameters import OfSet, RunningDatabases, Takes
 from gitsnap.cli.process import callers_umask
 from gitsnap.cli.render import terminal
-from gitsnap.core.errors import UsageError
+from gitsnap.core.errors import NoCommandError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -316,20 +316,20 @@ def _stop_on_hangup() -> None:
         signal.signal(signal.SIGHUP, stop)
 
 
-def _no_command(word: str, session: Session, where: str | None) -> UsageError:
+def _no_command(word: str, session: Session, where: str | None) -> NoCommandError:
     from gitsnap.cli.render import formatting
     from gitsnap.ops.upgrade.run import findable
 
     name, hint = formatting.name(word), "gitsnap run --help"
     if where is not None and "/" in word and findable(word, session.environ, session.cwd):
         here = os.path.abspath(os.path.join(session.cwd, word))
-        return UsageError(
+        return NoCommandError(
             f"there is no command '{name}' in {formatting.name(where)}, where -C has it run; it is in "
             f"{formatting.name(session.cwd)}, where you stand; nothing was started",
             hint=f"say {formatting.name(here)}",
         )
     at = f" in {formatting.name(where or session.cwd)}" if "/" in word and not word.startswith("/") else ""
-    return UsageError(f"there is no command '{name}'{at}; nothing was started", hint=hint)
+    return NoCommandError(f"there is no command '{name}'{at}; nothing was started", hint=hint)
 
 
 def _events(session: Session, target: str | None, root: str) -> Tell:

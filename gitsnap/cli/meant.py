@@ -1,0 +1,126 @@
+"""What somebody may have meant who typed something like it: the command to type instead."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gitsnap.cli.arguments import Line
+
+# Commands of a snapshot and paths in it.
+_OF_PATHS = frozenset({"cat", "ls", "restore"})
+# What sh does itself, or only a shell can do.
+_BUILTINS = frozenset({".", "alias", "cd", "eval", "exec", "export", "set", "source", "ulimit", "umask", "unset"})
+_FOR_SHELLS = re.compile(r"[|&;<>()$`*?\n]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """The words of a command, options with their values apart from the others."""
+
+    options: list[str]
+    words: list[str]
+
+
+def instead(line: Line, command: Any) -> str | None:
+    """The command that comes close to a line which the parser, or whoever looked for a snapshot, refused."""
+    if line.name is None or command is None:
+        return None
+    typed = _apart(line.own, command)
+    if not typed.words:
+        return None
+    first, *rest = typed.words
+    if line.name == "run":
+        return _of_a_command(typed)
+    if line.name in _OF_PATHS:
+        return path_first(line.name, first, _base(line), typed.options, rest)
+    if line.name == "diff" and _is_path(first, _base(line)):
+        return _gitsnap("diff", *typed.options, "--", *typed.words)
+    if line.name == "rollback" and _is_path(first, _base(line)):
+        return _gitsnap("restore", "latest", *typed.words)
+    takes_none = not any(p.param_type_name == "argument" for p in command.params)
+    if takes_none and not rest and os.path.isdir(first) and os.sep in first:
+        return f"gitsnap -C {shlex.join([first, line.name, *typed.options])}"
+    if line.name == "snapshot":
+        return _with_message(typed)
+    return None
+
+
+def path_first(name: str, word: str, base: str, options: Sequence[str] = (), rest: Sequence[str] = ()) -> str | None:
+    """For a path where a snapshot is to stand, or for both as git writes them; `base` is what -C names."""
+    snapshot, colon, path = word.partition(":")
+    if colon and path:
+        return _gitsnap(name, *options, snapshot or "latest", path, *rest)
+    if _is_path(word, base):
+        return _gitsnap(name, *options, "latest", word, *rest)
+    return None
+
+
+def _of_a_command(typed: _Typed) -> str | None:
+    """For one word that stands for several, or is a line of sh, or that only sh knows."""
+    first, *rest = typed.words
+    if _ASSIGNMENT.match(first):
+        words = ["env", *typed.words] if rest else ["sh", "-c", first]
+    elif not rest and (_FOR_SHELLS.search(first) or " " in first.strip()):
+        words = _split(first) or ["sh", "-c", first]
+    elif first in _BUILTINS:
+        words = ["sh", "-c", shlex.join(typed.words)]
+    else:
+        return None
+    return _gitsnap("run", *typed.options, "--", *words)
+
+
+def _split(word: str) -> list[str] | None:
+    """The words of a line that takes no shell; None for another."""
+    if _FOR_SHELLS.search(word):
+        return None
+    try:
+        words = shlex.split(word)
+    except ValueError:
+        return None
+    return None if words[0] in _BUILTINS or _ASSIGNMENT.match(words[0]) else words
+
+
+def _with_message(typed: _Typed) -> str:
+    options, words = list(typed.options), typed.words
+    for at, option in enumerate(options):
+        if option in ("-m", "--message"):
+            # Somebody left out the quotes.
+            words = [options[at + 1], *words]
+            del options[at : at + 2]
+            break
+    return _gitsnap("snapshot", *options, "-m", " ".join(words))
+
+
+def _is_path(word: str, base: str) -> bool:
+    """Whether a word looks like a path, or is one: no id holds these characters."""
+    return "/" in word or ("." in word and ".." not in word) or os.path.lexists(os.path.join(base, word))
+
+
+def _base(line: Line) -> str:
+    words = line.placing
+    return next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "-C"), "")
+
+
+def _gitsnap(*words: str) -> str:
+    return f"gitsnap {shlex.join(words)}"
+
+
+def _apart(own: list[str], command: Any) -> _Typed:
+    takes_value = {o for p in command.params if not getattr(p, "is_flag", True) for o in p.opts}
+    typed, words = _Typed([], []), iter(own)
+    for word in words:
+        if word == "--":
+            typed.words.extend(words)
+        elif word in takes_value:
+            typed.options.extend([word, *([value] if (value := next(words, None)) is not None else [])])
+        elif word.startswith("-") and word != "-":
+            typed.options.append(word)
+        else:
+            typed.words.append(word)
+    return typed
