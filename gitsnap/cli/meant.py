@@ -39,9 +39,7 @@ def instead(line: Line, command: Any) -> str | None:
         return _of_a_command(typed)
     if line.name in _OF_PATHS:
         return path_first(line.name, first, _base(line), typed.options, rest)
-    if line.name == "diff" and _is_path(first, _base(line)):
-        return _gitsnap("diff", *typed.options, "--", *typed.words)
-    if line.name == "rollback" and _is_path(first, _base(line)):
+    if line.name == "rollback" and is_path(first, _base(line)):
         return _gitsnap("restore", "latest", *typed.words)
     takes_none = not any(p.param_type_name == "argument" for p in command.params)
     if takes_none and not rest and os.path.isdir(first) and os.sep in first:
@@ -56,7 +54,7 @@ def path_first(name: str, word: str, base: str, options: Sequence[str] = (), res
     snapshot, colon, path = word.partition(":")
     if colon and path:
         return _gitsnap(name, *options, snapshot or "latest", path, *rest)
-    if _is_path(word, base):
+    if is_path(word, base):
         return _gitsnap(name, *options, "latest", word, *rest)
     return None
 
@@ -97,9 +95,11 @@ def _with_message(typed: _Typed) -> str:
     return _gitsnap("snapshot", *options, "-m", " ".join(words))
 
 
-def _is_path(word: str, base: str) -> bool:
-    """Whether a word looks like a path, or is one: no id holds these characters."""
-    return "/" in word or ("." in word and ".." not in word) or os.path.lexists(os.path.join(base, word))
+def is_path(word: str, base: str | None = None) -> bool:
+    """Whether a word looks like a path, as no id does, or is one below `base`."""
+    if "/" in word or ("." in word and ".." not in word):
+        return True
+    return base is not None and os.path.lexists(os.path.join(base, word))
 
 
 def _base(line: Line) -> str:

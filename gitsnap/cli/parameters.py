@@ -75,6 +75,14 @@ RunningDatabases = Annotated[
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Show passwords, keys and tokens as they are.", callback=_shows)
 ]
+ShowSecretsOfPatch = Annotated[
+    bool,
+    typer.Option(
+        "--show-secrets",
+        help="Show passwords, keys and tokens as they are. A patch in a pipe has them anyway: it is for programs.",
+        callback=_shows,
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Show no value of a configuration at all, only that it changed.", callback=_strict),

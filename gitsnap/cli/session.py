@@ -25,6 +25,9 @@ from gitsnap.sidecar.repository import Sidecar
 if TYPE_CHECKING:
     from gitsnap.ops.upgrade.timer import Timer
 
+# So many directories inside are named.
+_NAMED = 3
+
 # The invocation that goes on in this process, for whoever writes down how it ended.
 current: Session | None = None
 
@@ -274,6 +277,11 @@ class Session:
         if above is not None:
             inner, outer = formatting.name(place.root), formatting.name(above)
             self.out.remark(f"{outer} is protected already; from now on {inner} has snapshots of its own")
+        below = locate.enclosed(place.root, self.home)
+        if below:
+            named = ", ".join(map(formatting.name, below[:_NAMED])) + ", …" * (len(below) > _NAMED)
+            have = "has snapshots of its own" if len(below) == 1 else "have snapshots of their own"
+            self.out.remark(f"{named} inside {have}, which go on; this one holds all of {formatting.name(place.root)}")
 
     def inside(self, path: str, root: str) -> bytes:
         """A path as a person types it, as one below the installation.

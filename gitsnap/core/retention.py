@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.order import in_order, newest
+from gitsnap.core.outcome import Outcome
 from gitsnap.core.reversal import brought_back, chains
 
 _NO_TIME = timedelta(0)
@@ -201,8 +202,12 @@ class _Unit(NamedTuple):
         return self.snapshots[0].created
 
     @property
-    def safety(self) -> bool:
-        return all(s.kind is Kind.SAFETY for s in self.snapshots)
+    def counted_among(self) -> str:
+        """Safety snapshots and upgrades that failed and were rolled back take no place of what somebody wanted."""
+        if all(s.kind is Kind.SAFETY for s in self.snapshots):
+            return "safety"
+        failed = any(s.ending is not None and s.ending.outcome is Outcome.ROLLED_BACK for s in self.snapshots)
+        return "failed" if failed else "wanted"
 
 
 def _newest_first(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
@@ -267,7 +272,8 @@ def decide(
     the policy says, and the rest of their units with them; they take up a place of a rule only where they would have
     had it anyway. So do safety snapshots by which alone it is known that an upgrade was rolled back. Unlike in restic,
     places that are left over do not keep the oldest snapshot. Safety snapshots are counted among themselves, so that a
-    rollback never pushes out what it might be wanted for. Raises UsageError for a policy with no rule.
+    rollback never pushes out what it might be wanted for; and so are upgrades that were rolled back, so that one which
+    is tried again every night never pushes out the last that went well. Raises UsageError for a policy with no rule.
     """
     if policy.empty:
         raise UsageError("this would keep no snapshot: name at least one rule", hint="for example: --keep-last 10")
@@ -333,11 +339,11 @@ def _keep_evidence(ordered: list[Snapshot], decisions: dict[str, Decision]) -> N
 def _judge(
     units: list[_Unit], policy: Policy, now: datetime, zone: tzinfo
 ) -> Iterator[tuple[_Unit, tuple[_Verdict, ...]]]:
-    """Every rule's verdict on each unit. Safety snapshots are counted among themselves."""
-    groups: tuple[list[_Unit], list[_Unit]] = ([], [])
+    """Every rule's verdict on each unit, within its group."""
+    groups: dict[str, list[_Unit]] = {}
     for unit in units:
-        groups[unit.safety].append(unit)
-    for group in groups:
+        groups.setdefault(unit.counted_among, []).append(unit)
+    for group in groups.values():
         verdicts = [_by_count(group, bucket, count, zone) for bucket in _BUCKETS if (count := bucket.count(policy))]
         if policy.keep_within:
             verdicts.append(_by_age(group, policy.keep_within, now))

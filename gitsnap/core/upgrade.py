@@ -128,6 +128,11 @@ class Stored:
         return given if given != self.pre.label else self.id.rpartition("Z-")[2]
 
     @property
+    def called(self) -> str:
+        """The same in a sentence; where nobody gave it a name it is the upgrade."""
+        return "the upgrade" if self.label == "upgrade" else f"the upgrade {self.label}"
+
+    @property
     def ending(self) -> Ending | None:
         """What is recorded of how it ended; None for an upgrade of before there were records."""
         return self.pre.ending

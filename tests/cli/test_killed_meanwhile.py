@@ -72,6 +72,10 @@ def test_nothing_goes_back_while_its_command_runs(shop: Shop, command: Command, 
     for words in (("rollback", "-y"), ("rollback", "--keep-edits", "-y"), ("undo", "-y")):
         assert "still runs" in shop.gitsnap(*words, check=11).stderr, words
     assert command.file.read_text() == "7\n"
+    # What is refused now is no step to take next.
+    told = shop.gitsnap("list").stderr
+    assert "wait for it or end it first" in told
+    assert not [line for line in told.splitlines() if "to go back:" in line or "to keep what is here" in line]
     # It writes to other paths, perhaps; and a plan touches nothing.
     shop.gitsnap("rollback", "-n")
     shop.gitsnap("restore", f"{upgrade}@pre", "server.py", "-y")

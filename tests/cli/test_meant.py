@@ -35,7 +35,6 @@ def _instead(typed: str) -> str | None:
         ("restore --salvage @3:a", "restore --salvage @3 a"),
         ("restore @2:a/b c", "restore @2 a/b c"),
         ("rollback conf/a", "restore latest conf/a"),
-        ("diff conf/a conf/b", "diff -- conf/a conf/b"),
         ("run -- 'make && make install'", "run -- sh -c 'make && make install'"),
         ("run --check 'test -f a' 'make | tee log'", "run --check 'test -f a' -- sh -c 'make | tee log'"),
         ("run -- 'make install'", "run -- make install"),

@@ -11,6 +11,7 @@ import pytest
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.model import Kind, Snapshot, snapshot_id
+from gitsnap.core.outcome import Ending, Outcome
 from gitsnap.core.retention import DEFAULT, Decision, Policy, decide, describe, parse_duration
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -285,3 +286,23 @@ def test_the_safety_snapshot_of_an_upgrade_counts_among_those_alone() -> None:
     assert kept(found) == [last.id, before.id]
     found = judge([last, again, before, older, alone], Policy(keep_last=2))
     assert kept(found) == [last.id, again.id, before.id, older.id]
+
+
+def test_upgrades_that_failed_are_counted_among_themselves() -> None:
+    """One that is tried again every night pushes out nothing that somebody wanted, and not itself for ever."""
+    wanted = [snap(ago(days=20 + n)) for n in range(2)]
+    tried = [
+        snap(
+            ago(days=n, seconds=side == "post"), side, kind=Kind(side), upgrade=f"u{n}", ending=ending(f"u{n}", outcome)
+        )
+        for n, outcome in ((1, "unknown"), (2, "rolled-back"), (3, "rolled-back"), (4, "rolled-back"), (5, "kept"))
+        for side in ("pre", "post")
+    ]
+    found = judge([*wanted, *tried], Policy(keep_last=3))
+    kept_ones = {d.snapshot.upgrade or d.snapshot.id for d in found if d.keep}
+    assert kept_ones == {"u1", "u5", wanted[0].id, "u2", "u3", "u4"}
+    assert {d.snapshot.upgrade for d in judge(tried, Policy(keep_last=2)) if not d.keep} == {"u4"}
+
+
+def ending(upgrade: str, outcome: str) -> Ending:
+    return Ending(upgrade, Outcome(outcome))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Yes
-from gitsnap.core.errors import StopRequestedError, UsageError
+from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
+    from gitsnap.sidecar.catalog import Living
     from gitsnap.sidecar.repository import Sidecar
 
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def delete(
     context: typer.Context,
     snapshots: Annotated[
-        list[str], typer.Argument(metavar="SNAPSHOT...", help="A..B is all from A to B, and asked first.")
+        list[str], typer.Argument(metavar="SNAPSHOT...", help="A..B is all from A to B; what is no id is asked first.")
     ],
     yes: Yes = False,
 ) -> None:
@@ -28,7 +30,7 @@ def delete(
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        named = _of_ranges(session, sidecar, snapshots, yes=yes)
+        named = _agreed(session, sidecar, snapshots, yes=yes)
         gone = retention.delete(sidecar, named, settings, now=session.now) if named else []
     if session.options.json:
         session.out.document({"deleted": gone})
@@ -40,22 +42,29 @@ def delete(
         session.out.remark(f"for good, with their space: {session.out.command('gc')}")
 
 
-def _of_ranges(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) -> list[str]:
-    """The words, ranges as the ids that they stand for, once somebody has said yes to those."""
-    if not any(".." in word for word in words):
+def _agreed(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) -> list[str]:
+    """The words, those that are no ids as the ids that they stand for, once somebody has said yes to those.
+
+    A range is asked about wherever that is; `latest`, a label or the beginning of an id where there is somebody to ask.
+    """
+    ranges = any(".." in word for word in words)
+    asks = session.out.interactive and not yes
+    if not ranges and not asks:
         return words
     from gitsnap.sidecar import catalog, selectors
 
     known, named, left, asked = catalog.snapshots(sidecar), [], dict[str, str](), 0
     for word in words:
         found = selectors.between(known, word)
-        if found is None:
-            named.append(word)
-        else:
+        if found is not None:
             named += [s.id for s in found[0]]
             asked += len(found[0])
             left |= found[1]
-    if asked and not yes and not session.out.interactive:
+        else:
+            one = _other_name(known, word) if asks else None
+            named.append(one or word)
+            asked += one is not None
+    if ranges and asked and not yes and not session.out.interactive:
         raise UsageError("a range is asked about first, and there is no terminal to ask on", hint="add --yes")
     for name, why in left.items():
         session.out.warn(f"stays: {name}: {why}")
@@ -64,3 +73,14 @@ def _of_ranges(session: Session, sidecar: Sidecar, words: list[str], *, yes: boo
         if not session.out.ask(f"delete {len(named):,} snapshot{'s' * (len(named) != 1)}?"):
             raise StopRequestedError("nothing was deleted")
     return list(dict.fromkeys(named))
+
+
+def _other_name(known: Living, word: str) -> str | None:
+    """The id of the snapshot that a word names which is not its id itself. None for an id, and for what names none, or
+    a damaged one: `delete` knows what to say of these."""
+    from gitsnap.sidecar import selectors
+
+    with suppress(GitsnapError):
+        found = selectors.resolve(known, word).id
+        return found if found != word else None
+    return None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import meant
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes, ShowSecrets, Strict
+from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes, ShowSecretsOfPatch, Strict
 from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def diff(
     no_renames: Annotated[bool, typer.Option("--no-renames", help="Only renames without any change.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 when there are changes.")] = False,
     component: OneComponent = None,
-    show_secrets: ShowSecrets = False,
+    show_secrets: ShowSecretsOfPatch = False,
     strict: Strict = False,
     no_pager: NoPager = False,
     path: PathsAfterDashes = None,
@@ -96,7 +97,8 @@ def _suggest_path(error: NoSuchSnapshotError, sides: list[str], session: Session
     found = []
     for side in sides:
         with suppress(UsageError):
-            if os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root))):
+            there = os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root)))
+            if there or meant.is_path(side):
                 found.append(side)
     if found:
         rest = [side for side in sides if side not in found]

@@ -67,6 +67,7 @@ def _roots(session: Session, name: str, given: list[str]) -> tuple[str, ...]:
 def _change(
     session: Session, known: dict[str, tuple[str, ...]], name: str, roots: tuple[str, ...] | None
 ) -> dict[str, tuple[str, ...]]:
+    from gitsnap.cli.render import formatting
     from gitsnap.config import environment, files
     from gitsnap.ops.store import configuration
 
@@ -74,6 +75,7 @@ def _change(
     if path is None:
         raise UsageError("this user has no place for a configuration: neither HOME nor XDG_CONFIG_HOME is set")
     configuration.change_set(path, name, roots)
+    session.out.remark(f"wrote {formatting.name(path)}")
     found = files.sets(session.environ)
     if roots is None and name in found:
         raise UsageError(f"the set {name} is the system's: /etc/gitsnap/config.toml", hint="change that file")

@@ -118,7 +118,7 @@ def head(log: Changelog, episode: Episode | None, style: Markdown, masker: Maske
     """What was compared, and how much changed."""
     if episode is not None and episode.upgrade is not None:
         of = episode.upgrade
-        yield style.title(f"What the upgrade {of.label} changed")
+        yield style.title(f"What {of.called} changed")
         code = of.exit_code
         told = [formatting.when(of.pre.created), took(of.seconds)]
         told += [f"exit code {code}" if code and not of.failure else "", episode.status]

@@ -120,11 +120,13 @@ def _zero_ended(change: Change) -> bytes:
 
 
 def patch(out: Terminal, result: Difference, contents: Contents, style: Style, *, semantic: bool = False) -> None:
-    """`diff`: a patch as it is for programs; on a terminal in colours, and with control characters made visible."""
+    """`diff`: a patch as it is for programs; on a terminal in colours, with control characters made visible, and as in
+    all that is for reading, without secrets."""
     told = _by_key(out, result, contents) if semantic else set()
     left = [c for c in result.comparison.changes if c.path not in told]
     found = contents.patch(left, style)
-    if out.width is not None:
+    if out.width is not None or semantic or style.words or out.secrets.masker.rules.strict:
+        # No patch that a program could take, or one in which no value is to be.
         from gitsnap.ops.compare import masking
 
         found = masking.pieces(found, contents.read, out.secrets.masker)

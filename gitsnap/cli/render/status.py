@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gitsnap.ops.remote.remotes import Standing
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.:-=+*#"
-_UNKNOWN = "?"
 # As many as leave room for what is said about them.
 _DRAWN = 16
 _LINES = 7
@@ -193,10 +192,11 @@ def _growth(out: Terminal, result: State) -> str:
         return f"{first}, then {formatting.size(known[0])}"
     bars = _BARS if out.draws(_BARS) else _PLAIN_BARS
     top = max(known)
-    line = "".join(_UNKNOWN if size is None else bars[_level(size, top, len(bars))] for size in rest)
+    line = "".join(bars[_level(size, top, len(bars))] for size in known)
+    lost = f" ({len(rest) - len(known)} not known)" if len(known) < len(rest) else ""
     if whole:
-        return f"{first}, then {line} up to {formatting.size(top)} a snapshot"
-    return f"{line} up to {formatting.size(top)} for each of the last {formatting.many(len(rest), 'snapshot')}"
+        return f"{first}, then {line} up to {formatting.size(top)} a snapshot{lost}"
+    return f"{line} up to {formatting.size(top)} for each of the last {formatting.many(len(rest), 'snapshot')}{lost}"
 
 
 def _level(size: int, top: int, levels: int) -> int:

@@ -111,7 +111,14 @@ class Terminal:
         return f"{_STYLE}{_STYLES[style]}m{text}{_STYLE}0m" if self._color else text
 
     def draws(self, text: str) -> bool:
-        """Whether the encoding of the output has these characters."""
+        """Whether the encoding of the output has these characters.
+
+        Python writes UTF-8 where the locale is C. Who has set that by name may have a terminal that shows question
+        marks for it; where nothing is set, most likely nobody thought of it.
+        """
+        named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+        if named in ("C", "POSIX"):
+            return text.isascii()
         try:
             text.encode(sys.stdout.encoding or "ascii")
         except UnicodeEncodeError:

@@ -103,6 +103,9 @@ def pruned(out: Terminal, gone: list[Decision]) -> None:
     """What retention removed along the way, and why."""
     for decision in gone:
         out.remark(f"retention removed {decision.snapshot.id}: {', '.join(decision.reasons)}")
+    if gone:
+        back = out.command(f"undelete {gone[0].snapshot.id}" if len(gone) == 1 else "undelete SNAPSHOT")
+        out.remark(f"  back, until a gc: {back}; what is to stay for good: {out.command('pin SNAPSHOT')}")
 
 
 def held(out: Terminal, found: HeldBack | None) -> None:

@@ -246,6 +246,10 @@ def cut_short(out: Terminal, found: CutShort) -> None:
         out.warn(f"  to see what it did:   {out.command(f'diff --stat {found.upgrade}@pre')}")
         out.warn(f"  to keep what is here: {out.command('recover --give-up')}")
         return
+    if found.running is not None:
+        # What would be refused now, or taken in the middle of it, is no step to take next.
+        out.warn(f"  to see what it did so far: {out.command(f'diff --stat {found.upgrade}@pre')}")
+        return
     out.warn(f"  to go back:           {out.command(f'rollback {found.upgrade}@pre')}")
     out.warn(f"  to see what it did:   {out.command(f'diff --stat {found.upgrade}@pre')}")
     out.warn(f"  to keep what is here: {out.command('snapshot')}")

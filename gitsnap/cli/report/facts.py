@@ -35,7 +35,7 @@ _TITLES = {
 def title(report: Report) -> str:
     """The heading of the page."""
     if report.episode and report.episode.upgrade:
-        return f"What the upgrade {report.episode.upgrade.label} changed"
+        return f"What {report.episode.upgrade.called} changed"
     if report.sides[1].snapshot is None:
         return "What changed since a snapshot"
     return "What changed between two snapshots" if report.sides[0].snapshot else "What a snapshot would change"

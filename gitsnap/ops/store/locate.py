@@ -150,6 +150,13 @@ def enclosing(root: str, home: str | None) -> str | None:
     return next((c for c in _upwards(os.path.dirname(root)) if location.exists(default_store(c, home))), None)
 
 
+def enclosed(root: str, home: str | None) -> list[str]:
+    """The protected directories below `root` (a real path), sorted."""
+    from gitsnap.ops.store import moved
+
+    return [path for path in moved.protected(home) if path.startswith(os.path.join(root, "")) and path != root]
+
+
 def _upwards(path: str) -> list[str]:
     out = [path]
     while path != os.path.dirname(path):

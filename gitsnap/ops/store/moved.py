@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.statcache import StatCache, is_racy, unpack
@@ -15,6 +17,8 @@ from gitsnap.sidecar.repository import Sidecar
 
 # How many files are looked at to tell whether a directory is the one that a sidecar knows.
 _SAMPLE = 64
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,27 +52,35 @@ class Former:
 def former(root: str, home: str | None, but: str | None = None) -> Former | None:
     """What the directory at `root` (a real path) was before, by the sidecars below `home`, `but` for one of its own;
     None where none knows it."""
-    try:
-        names = sorted(os.listdir(home)) if home else []
-    except OSError:
-        return None
     copies = []
-    for name in names:
-        if not name.endswith(".git") or name.startswith("."):
-            continue
-        store = os.path.realpath(os.path.join(home or "", name))
-        if store == but:
-            continue
-        try:
-            with Sidecar(store) as sidecar:
-                found = _compare(root, sidecar)
-        except (GitsnapError, OSError):
-            # Somebody else's, or damaged: `doctor` is for that.
-            continue
+    for found in _of_each(home, lambda sidecar: None if sidecar.path == but else _compare(root, sidecar)):
         if found is not None and found.moved:
             return found
         copies += [found] if found is not None else []
     return copies[0] if copies else None
+
+
+def protected(home: str | None) -> list[str]:
+    """The directories that the sidecars below `home` protect, sorted; those that are there."""
+    return sorted(filter(os.path.isdir, set(_of_each(home, lambda sidecar: sidecar.installation))))
+
+
+def _of_each(home: str | None, look: Callable[[Sidecar], _Found]) -> Iterator[_Found]:
+    """What is to be known of each sidecar below `home`, in the order of their names."""
+    try:
+        names = sorted(os.listdir(home)) if home else []
+    except OSError:
+        return
+    for name in names:
+        if not name.endswith(".git") or name.startswith("."):
+            continue
+        try:
+            with Sidecar(os.path.realpath(os.path.join(home or "", name))) as sidecar:
+                found = look(sidecar)
+        except (GitsnapError, OSError):
+            # Somebody else's, or damaged: `doctor` is for that.
+            continue
+        yield found
 
 
 def _compare(root: str, sidecar: Sidecar) -> Former | None:

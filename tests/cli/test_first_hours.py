@@ -1,0 +1,94 @@
+"""What stopped people who saw gitsnap for the first time: said, asked or hidden where they were."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from gitsnap.cli.render.terminal import Terminal
+from gitsnap.config.environment import Options
+from tests.support.installation import run_gitsnap, take_snapshot
+from tests.support.terminal import on_terminal
+
+
+@pytest.mark.parametrize("name", ["latest", "manual"])
+def test_what_is_no_id_is_asked_about_on_a_terminal(installation: Path, name: str) -> None:
+    there = take_snapshot(installation)
+    command = [sys.executable, "-m", "gitsnap", "delete"]
+    code, shown = on_terminal([*command, name], cwd=installation, env=os.environ, answer="n")
+    assert (code, there in shown, "delete 1 snapshot?" in shown) == (130, True, True)
+    assert there in run_gitsnap("-C", installation, "list").stdout
+    # Its id says what is meant, and where nobody is there to ask, the words do.
+    code, shown = on_terminal([*command, there], cwd=installation, env=os.environ)
+    assert (code, "?" in shown) == (0, False)
+    again = take_snapshot(installation)
+    assert run_gitsnap("-C", installation, "delete", name).stdout == f"deleted {again}\n"
+
+
+@pytest.mark.parametrize("option", ["--strict", "--semantic", "--word-diff"])
+def test_what_is_no_patch_hides_secrets_in_a_pipe(installation: Path, option: str) -> None:
+    secret, other = "password = hunter2-of-before\n", "password = hunter2-of-after\n"
+    (installation / "notes.conf").write_text(secret)
+    take_snapshot(installation)
+    (installation / "notes.conf").write_text(other)
+    assert "hunter2-of-after" in run_gitsnap("-C", installation, "diff").stdout
+    told = run_gitsnap("-C", installation, "diff", option).stdout
+    assert "notes.conf" in told
+    assert "hunter2" not in told
+    if option != "--strict":
+        assert "hunter2-of-after" in run_gitsnap("-C", installation, "diff", option, "--show-secrets").stdout
+
+
+def test_the_help_says_what_a_patch_holds(gitsnap_home: Path) -> None:
+    assert "A patch in a pipe has them anyway" in " ".join(run_gitsnap("diff", "--help").stdout.split())
+
+
+def test_what_retention_removed_can_come_back(installation: Path) -> None:
+    (installation / ".gitsnap.toml").write_text("")
+    home = run_gitsnap("-C", installation, "snapshot")
+    for _ in range(10):
+        (installation / "counter").write_text(os.urandom(4).hex())
+        home = run_gitsnap("-C", installation, "snapshot")
+    removed, back = [line for line in home.stderr.splitlines() if "retention removed" in line or "until a gc" in line]
+    gone = removed.split()[2].rstrip(":")
+    assert back == (
+        f"  back, until a gc: gitsnap -C {installation} undelete {gone}; "
+        f"what is to stay for good: gitsnap -C {installation} pin SNAPSHOT"
+    )
+    assert gone in run_gitsnap("-C", installation, "undelete", gone).stdout
+
+
+def test_a_set_says_where_it_is_written(tmp_path: Path, gitsnap_home: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    done = run_gitsnap("set", "create", "shop", tmp_path / "a", tmp_path / "b")
+    (written,) = [line for line in done.stderr.splitlines() if line.startswith("wrote ")]
+    assert "shop" in Path(written.removeprefix("wrote ")).read_text()
+
+
+def test_a_directory_around_a_protected_one(tmp_path: Path, gitsnap_home: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "srv" / name).mkdir(parents=True)
+    take_snapshot(tmp_path / "srv/one")
+    first = run_gitsnap("-C", tmp_path / "srv", "snapshot").stderr
+    assert (
+        f"{tmp_path}/srv/one inside has snapshots of its own, which go on; this one holds all of {tmp_path}/srv"
+        in first
+    )
+    assert "snapshots of its own" not in run_gitsnap("-C", tmp_path / "srv", "snapshot").stderr
+    # Beside it is not below it.
+    (tmp_path / "srv/on").mkdir()
+    assert "inside" not in run_gitsnap("-C", tmp_path / "srv/on", "snapshot").stderr
+
+
+@pytest.mark.parametrize(("locale", "drawn"), [("C", False), ("POSIX", False), ("C.UTF-8", True), ("", True)])
+def test_what_is_drawn_where_the_locale_is_none(locale: str, drawn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LC_ALL", locale), ("LC_CTYPE", ""), ("LANG", "")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert Terminal(Options()).draws("\u2587") == drawn
+    assert Terminal(Options()).draws("#")
