@@ -76,7 +76,8 @@ def read(path: str, most: int = limits.SMALL_FILE) -> bytes | None:
 
 
 class Pieces:
-    """A regular file that is read piece by piece, for as long as somebody holds this: whatever replaces it meanwhile.
+    """A regular file that is read piece by piece, until it is closed or nobody holds this: whatever replaces it
+    meanwhile.
 
     Raises what opened() does.
     """
@@ -88,15 +89,20 @@ class Pieces:
         self.size = os.fstat(self._fd).st_size
 
     def read(self, at: int, size: int) -> bytes:
-        """So many bytes from an offset on, fewer where the file ends. Raises OSError."""
+        """So many bytes from an offset on, fewer where the file ends. Raises OSError, also when it is closed."""
         data = os.pread(self._fd, size, at)
         while data and len(data) < size and (more := os.pread(self._fd, size - len(data), at + len(data))):
             data += more
         return data
 
+    def close(self) -> None:
+        """Let go of it, unless that was done."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
     def __del__(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
+        self.close()
 
 
 def walk(top: AnyStr) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from weakref import WeakSet
 
 from gitsnap.core import statcache_file
 from gitsnap.core.audit import Noted
@@ -68,12 +69,16 @@ class Sidecar(Repository):
         self._inherited: tuple[int, ...] = ()
         # The snapshots that were read already, by commit (catalog.load).
         self.catalog: dict[str, Snapshot] = {}
+        # What stat caches that somebody holds are read from.
+        self._caches: WeakSet[files.Pieces] = WeakSet()
         # What is done with it, for the audit log.
         self.noted = Noted()
 
     def close(self) -> None:
-        """Release descriptors, and forget what was read."""
+        """Release descriptors, and forget what was read: a stat cache has no rows any more but those that it holds."""
         self.catalog.clear()
+        for file in list(self._caches):
+            file.close()
         super().close()
         self._opened = False
 
@@ -218,6 +223,7 @@ class Sidecar(Repository):
             file = files.Pieces(self.own("stat-cache"))
             if file.size > limits.PER_PATH_FILE:
                 raise IntegrityError(f"{file.path} has more bytes than gitsnap ever writes there", path=file.path)
+            self._caches.add(file)
             with suppress(OSError):
                 return statcache_file.opened(file.read, file.size) or StatCache()
         return StatCache()

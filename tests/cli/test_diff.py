@@ -131,7 +131,7 @@ def test_the_pager(app: Path, tmp_path: Path) -> None:
 
 
 def test_a_pager_that_is_left_early(app: Path) -> None:
-    (app / "long").write_text("line\n" * 200_000)
+    (app / "long").write_text("line\n" * 20_000)
     for pager in ("true", "head -n 2", "exit 3"):
         code, shown = show(app, "gitsnap diff; echo code $?; gitsnap diff --exit-code; echo code $?", PAGER=pager)
         assert code == 0

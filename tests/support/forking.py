@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import termios
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -92,12 +93,19 @@ def serving() -> bool:
 _patching: WeakSet[pytest.MonkeyPatch] = WeakSet()
 # Forks what we would have to fork, and has loaded nothing else.
 _server: ForkServer | None = None
+_threads = 0
+
+
+def threads() -> int:
+    """How many threads this process has beside those that a test starts."""
+    return _threads
 
 
 def prepare() -> Callable[[], None]:
     """Load the program, before any test has replaced a part of it, and take note of whoever does; how to end it."""
-    global _server
+    global _server, _threads
     _program()
+    _threads = threading.active_count()
     for method in ("setattr", "delattr"):
         setattr(pytest.MonkeyPatch, method, _noted(getattr(pytest.MonkeyPatch, method)))
     with suppress(OSError):
@@ -108,7 +116,9 @@ def prepare() -> Callable[[], None]:
 def _noted(replace: Callable[..., None]) -> Callable[..., None]:
     @wraps(replace)
     def noting(patch: pytest.MonkeyPatch, *arguments: object, **more: object) -> None:
-        _patching.add(patch)
+        # pytest's own is not about the program.
+        if not type(arguments[0]).__module__.startswith("_pytest"):
+            _patching.add(patch)
         replace(patch, *arguments, **more)
 
     return noting
@@ -143,7 +153,7 @@ def run(
     with tempfile.TemporaryFile() as given:
         os.pwrite(given.fileno(), stdin.encode("utf-8", "surrogateescape"), 0)
         code, out, err = _ran(begun, given.fileno())
-    return CompletedProcess(begun.words, code, _text(out), _text(err))
+    return CompletedProcess(begun.words, code, text(out), text(err))
 
 
 def faulty(begun: Start, seconds: float) -> tuple[int, str, str] | None:
@@ -208,7 +218,8 @@ def _read(pipes: Sequence[int], seconds: float | None) -> list[bytes]:
     return list(map(bytes, found.values()))
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
+    """What was written, with the ends of lines that Python's are."""
     return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -243,7 +254,7 @@ def _run(begun: Start) -> NoReturn:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    sys.setrecursionlimit(_FRAMES + _depth())
+    sys.setrecursionlimit(_FRAMES + depth())
     os.chdir(begun.cwd or ".")
     os.environ.clear()
     os.environ.update(begun.env)
@@ -266,7 +277,7 @@ def _run(begun: Start) -> NoReturn:
     os._exit(code)
 
 
-def _depth() -> int:
+def depth() -> int:
     """How many frames there are below. What `traceback` knows of them it would read from their source files."""
     frame, depth = sys._getframe(), 0
     while frame.f_back is not None:

@@ -47,14 +47,15 @@ def run_gitsnap(
     fresh: bool = False,
     limits: Mapping[int, int] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run gitsnap as a process of its own. Bytes that are not UTF-8 are surrogates in what it prints.
+    """Run gitsnap as if in a process of its own. Bytes that are not UTF-8 are surrogates in what it prints.
 
     `check`: True wants exit code 0, a number wants that exit code, False takes any.
     `home` is where its sidecars go; without it the fixture `gitsnap_home` must have set it. `env` is added.
     `limits` are what it may have of the system, by their numbers in `resource`.
-    The process is a fork of one that has loaded it unless it is to be `fresh`, or `env` says how an interpreter starts.
+    The process is a fork of one that has loaded it unless it is to be `fresh`, or `env` says how an interpreter starts;
+    what only looks is called in this process.
     """
-    from tests.support import forking
+    from tests.support import calling, forking
 
     where = home or os.environ.get("GITSNAP_HOME")
     assert where, "the test needs the fixture gitsnap_home, or a home of its own"
@@ -62,7 +63,9 @@ def run_gitsnap(
     clean["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), clean.get("PYTHONPATH")]))
     sys.audit(STARTING_GITSNAP)
     environment = clean | {"GITSNAP_HOME": str(where)} | dict(env or {})
-    if not fresh and forking.possible(environment):
+    if not fresh and not limits and calling.possible(args, environment):
+        done = calling.run(args, cwd=cwd, env=environment, stdin=stdin or "")
+    elif not fresh and forking.possible(environment):
         done = forking.run(args, cwd=cwd, env=environment, stdin=stdin or "", limits=limits or {})
     else:
         done = subprocess.run(
