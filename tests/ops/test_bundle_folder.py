@@ -109,6 +109,16 @@ def test_an_old_bundle_in_the_place_of_a_newer_one_is_told(
         receive_all(place, disk)
 
 
+@pytest.mark.parametrize(("at", "cut"), [(1, -20), (1, 10), (2, -20), (2, 10)])
+def test_of_many_bundles_the_one_that_is_damaged_is_named(place: Protected, disk: Path, at: int, cut: int) -> None:
+    links = chain_of(place, disk, 3)
+    links[at].write_bytes(links[at].read_bytes()[:cut])
+    with pytest.raises(IntegrityError) as told:
+        receive_all(place, disk)
+    assert told.value.message.startswith(f"{links[at]}: ")
+    assert told.value.hint != IntegrityError.advice
+
+
 def test_a_heading_that_names_less_is_told(place: Protected, disk: Path) -> None:
     links = chain_of(place, disk, 2)
     head, _, pack = links[-1].read_bytes().partition(b"\n\n")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gitsnap.core.audit import NOTHING
-from gitsnap.core.errors import IntegrityError, NoSidecarError, RemoteError
+from gitsnap.core.errors import GitsnapError, IntegrityError, NoSidecarError, RemoteError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
@@ -133,17 +133,36 @@ def fetch(
     known = list(haves)
     try:
         for part in source.parts():
-            try:
-                keeps |= dict.fromkeys(_take(sidecar, part, wants, known, observer))
-            except RemoteError as error:
-                keeps |= dict.fromkeys(_one_by_one(sidecar, part, wants, known, observer, error))
-            part.settle(sidecar.objects)
+            with naming(part.name):
+                try:
+                    keeps |= dict.fromkeys(_take(sidecar, part, wants, known, observer))
+                except RemoteError as error:
+                    keeps |= dict.fromkeys(_one_by_one(sidecar, part, wants, known, observer, error))
+                part.settle(sidecar.objects)
             known += part.refs.values()
     except BaseException:
         for keep in keeps:
             os.unlink(keep)
         raise
     return tuple(keeps)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Whatever is wrong with what comes is said of what is called so: there may be many."""
+    try:
+        yield
+    except GitsnapError as error:
+        if type(error) not in (GitsnapError, IntegrityError) or name in error.message:
+            raise
+        # What a sidecar's damage would want.
+        hint = None if error.hint == error.advice else error.hint
+        raise type(error)(
+            f"{name}: {error.message}",
+            kind=error.kind,
+            path=error.path or name,
+            hint=hint or "another copy of it may be whole",
+        ) from error
 
 
 def _take(

@@ -13,6 +13,7 @@ from gitsnap.core.bundle import Heading, Label
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.ops.remote import bundle, bundle_folder
+from gitsnap.ops.remote.receive import naming
 from gitsnap.sidecar import files, location
 from gitsnap.sidecar.git import commits
 from gitsnap.sidecar.git.fetch import source as plain
@@ -43,7 +44,7 @@ class Chain:
     _links: list[_Link] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        with _Link(self.files[-1], self.key).open() as (heading, _):
+        with naming(self.files[-1]), _Link(self.files[-1], self.key).open() as (heading, _):
             self.refs = {ref: oid for ref, oid in heading.refs.items() if ref != "HEAD"}
         before: _Link | None = None
         for file in self.files:
@@ -82,6 +83,11 @@ class _Link:
     refs: Mapping[str, str] = field(default_factory=dict)
     label: Label | None = None
     heading: Heading = field(default_factory=Heading)
+
+    @property
+    def name(self) -> str:
+        """Its file."""
+        return self.path
 
     @contextmanager
     def open(self) -> Iterator[tuple[form.Heading, Reading]]:

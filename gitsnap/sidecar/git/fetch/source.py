@@ -22,6 +22,10 @@ class Part(Protocol):
     """One pack to receive, and the refs that it leads to, by full names."""
 
     @property
+    def name(self) -> str:
+        """How it is shown."""
+
+    @property
     def refs(self) -> Mapping[str, str]:
         """Hex ids."""
 
