@@ -163,3 +163,13 @@ def test_a_folder_of_bundles_is_none_to_read_back(scene: Scene) -> None:
             scene.here.settings,
             PushOptions(scene.here.now, read_back=ReadBackOptions()),
         )
+
+
+def test_a_push_that_needs_what_was_lost_is_told_what_to_do(scene: Scene) -> None:
+    name = scene.take(0)
+    scene.push(verify=False)
+    scene.drop(f"refs/gitsnap/snapshots/{name}:dir/f1")
+    scene.take(3)
+    with pytest.raises(GitsnapError, match="missing necessary objects") as told:
+        scene.push(verify=False)
+    assert "the copy there is not whole" in (told.value.hint or "")

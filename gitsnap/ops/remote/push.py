@@ -315,8 +315,8 @@ class _Push:
     def _notice_lost(self, theirs: Mapping[str, str]) -> None:
         """What went there before and is not there any more goes again; what has gone just now and is not there was not
         taken, whatever was answered."""
-        before = outgoing.snapshots_there(self._seen.refs, self._remote.layout)
-        lost = sorted(before.keys() - outgoing.snapshots_there(theirs, self._remote.layout))
+        gone = {name: value for name, value in self._seen.refs.items() if name not in theirs}
+        lost = sorted(outgoing.snapshots_there(gone, self._remote.layout))
         just_now = [name for name in lost if name in self._done.snapshots]
         if just_now:
             self._seen.local = ""
