@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -18,16 +19,16 @@ from gitsnap.ops.check import verify
 from gitsnap.ops.query import log
 from gitsnap.ops.query.listing import Filter
 from gitsnap.ops.query.search import Searched, matcher, search
-from gitsnap.ops.remote import adopt, bundle, receive
+from gitsnap.ops.remote import adopt, bundle, bundle_folder, receive
 from gitsnap.ops.remote.bundle import Wanted
 from gitsnap.ops.remote.pull import PullOptions, pull
 from gitsnap.ops.remote.push import PushOptions, push
+from gitsnap.ops.remote.sources import open_source
 from gitsnap.ops.store import collect, deleted, locate, purge, retention
 from gitsnap.ops.store.describe import Wording, describe
-from gitsnap.sidecar import catalog
+from gitsnap.sidecar import catalog, descriptions
 from gitsnap.sidecar.footprint import Footprint
 from gitsnap.sidecar.git import refs
-from gitsnap.sidecar.git.fetch.source import open_source
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import SETTINGS, Protected, bare_git, workspace
 
@@ -115,16 +116,47 @@ def test_it_stays_in_the_bin_and_goes_for_good(place: Protected) -> None:
     assert (binned.snapshot.message, binned.snapshot.tags) == SAID
     deleted.undelete(place.sidecar, [name], SETTINGS, now=place.now)
     assert told(place.sidecar) == [SAID, OTHER]
-    Footprint(place.sidecar)
     collect.collect(place.sidecar, SETTINGS, now=place.now)
     place.reopen()
     assert told(place.sidecar) == [SAID, OTHER]
     retention.delete(place.sidecar, [name], SETTINGS, now=place.now)
     collect.collect(place.sidecar, SETTINGS, now=place.now)
-    assert not place.sidecar.refs.below(refs.DESCRIPTIONS, {})
+    assert not descriptions.load(place.sidecar)
     objects = bare_git(place.store, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
     contents = [bare_git(place.store, "cat-file", "-p", o.decode()) for o in objects]
     assert not any(b"the storm" in c for c in contents)
+
+
+def test_it_holds_nothing_that_goes(place: Protected) -> None:
+    (place.root / "big").write_bytes(os.urandom(50_000))
+    going = place.take().snapshot
+    (place.root / "big").unlink()
+    place.take()
+    kept = [s for s in catalog.snapshots(place.sidecar) if s.id != going.id]
+    before = Footprint(place.sidecar).weigh([[going]], kept).alone
+    say(place, going.id)
+    assert Footprint(place.sidecar).weigh([[going]], kept).alone == before
+    assert before[0] > 50_000
+
+
+def test_one_that_is_damaged_goes_with_it(place: Protected) -> None:
+    name = say(place).id
+    bare_git(place.store, "update-ref", "-d", refs.SNAPSHOTS + name)
+    place.reopen()
+    retention.delete(place.sidecar, [name], SETTINGS, now=place.now)
+    assert not descriptions.load(place.sidecar)
+
+
+def test_a_folder_of_bundles_gets_it(place: Protected) -> None:
+    folder = place.root.parent / "folder"
+    folder.mkdir()
+    options = bundle_folder.FolderOptions(place.now)
+    assert bundle_folder.push(place.sidecar, str(folder), SETTINGS, options).written is not None
+    assert bundle_folder.push(place.sidecar, str(folder), SETTINGS, options).written is None
+    say(place)
+    assert bundle_folder.push(place.sidecar, str(folder), SETTINGS, options).written is not None
+    with _adopted(place, Remote("b", f"bundles:{folder}"), "opened") as opened:
+        assert told(opened) == [SAID, OTHER]
 
 
 def test_purging_a_path_leaves_what_was_said_when(place: Protected) -> None:
@@ -151,6 +183,21 @@ def test_what_is_lost_or_another_s_says_nothing(place: Protected) -> None:
         assert told(place.sidecar)[0] == ("as it was", ("v1", "v2"))
         [problems] = [v for v in verify.verify(place.sidecar, [], SETTINGS, now=place.now, everything=True) if not v.ok]
         assert ref in problems.problems[0].problem
+
+
+def test_neither_an_older_record_nor_another_snapshot_s_counts(place: Protected) -> None:
+    first = say(place)
+    assert first.taken is not None
+    say(place, wanted=Wording("later"))
+    bare_git(place.store, "update-ref", refs.DESCRIPTIONS + first.id, first.taken.record)
+    place.reopen()
+    assert told(place.sidecar)[0][0] == "as it was"
+    second = say(place, "latest")
+    assert second.taken is not None
+    (place.store / "gitsnap/seal").unlink()
+    bare_git(place.store, "update-ref", refs.DESCRIPTIONS + first.id, second.taken.record)
+    place.reopen()
+    assert [message for message, _ in told(place.sidecar)] == ["as it was", second.message]
 
 
 @pytest.mark.parametrize("refspec", [PLAIN, HEADS])
@@ -219,7 +266,7 @@ class _adopted:  # noqa: N801 - as a context manager is called
         top = place.root.parent
         (top / name).mkdir()
         self._place = locate.place_for(str(top / name), None, str(top / "home"), "/", "")
-        with open_source(remote.url, "/") as source:
+        with open_source(remote.url, "/", None) as source:
             adopt.adopt(source, self._place, None, receive.Asked(SETTINGS, place.now, remote.installation))
 
     def __enter__(self) -> Sidecar:
