@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,7 @@ def tell(session: Session, result: Adopted, back: str | None = None) -> None:
             render_restore.restored(session.out, result.restored, (), result.place.root)
         if not result.dry_run:
             _mention_above(session, result.place)
+            _mention_leaving(session, result.place)
             received.no_copy(session.out, result, back)
     made = result.restored
     if made is not None and not made.verified:
@@ -89,6 +90,17 @@ def _mention_above(session: Session, place: Place) -> None:
     if above is not None:
         inner, outer = formatting.name(place.root), formatting.name(above)
         session.out.remark(f"{outer} is protected, too; {inner} has snapshots of its own")
+
+
+def _mention_leaving(session: Session, place: Place) -> None:
+    """The rules that the snapshots were kept by may not be those here."""
+    from gitsnap.cli.render import received
+    from gitsnap.ops.store import locate, retention
+    from gitsnap.sidecar import catalog
+
+    with suppress(GitsnapError), locate.open_sidecar(place) as sidecar:
+        found = retention.foresee(sidecar, catalog.snapshots(sidecar), session.settings(place), now=session.now)
+        received.leaving(session.out, place.root, found)
 
 
 def real_path(directory: str, cwd: str, error: GitsnapError) -> str:

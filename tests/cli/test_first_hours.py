@@ -11,7 +11,7 @@ import pytest
 
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.config.environment import Options
-from tests.support.installation import run_gitsnap, take_snapshot
+from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
 from tests.support.terminal import on_terminal
 
 
@@ -92,3 +92,18 @@ def test_what_is_drawn_where_the_locale_is_none(locale: str, drawn: bool, monkey
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
     assert Terminal(Options()).draws("\u2587") == drawn
     assert Terminal(Options()).draws("#")
+
+
+def test_what_waits_for_prune_after_a_clone(installation: Path, tmp_path: Path) -> None:
+    run_gitsnap("-C", installation, "init")
+    store = sidecar_of(installation)
+    (store / "gitsnap.toml").write_text("[retention]\nkeep-last = 20\n")
+    for n in range(13):
+        (installation / "counter").write_text(str(n))
+        take_snapshot(installation)
+    new = tmp_path / "new"
+    told = run_gitsnap("clone", store, new, home=tmp_path / "home-of-another").stderr
+    (line,) = [line for line in told.splitlines() if "wait for `prune`" in line]
+    assert line.startswith("4 snapshots wait for `prune`, as it is not known here by which rules they were kept:")
+    assert f"gitsnap -C {new} prune -n shows them" in line
+    assert "3 snapshots" in run_gitsnap("-C", new, "prune", check=1, home=tmp_path / "home-of-another").stderr

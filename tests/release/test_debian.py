@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from packages import deb
 from packages.deb import debian_version
 from tests.release.debian_root import DebianRoot, debian_root
 
@@ -47,6 +50,20 @@ def a_package(into: Path, version: str, *, postinst: str = "") -> Path:
     made = into / f"settings_{version}.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, made], check=True, capture_output=True)
     return made
+
+
+def test_the_same_bytes_when_they_are_built_again(debs: tuple[Path, Path], distributions: Path, tmp_path: Path) -> None:
+    """At another place, at another time, and for somebody with another umask."""
+    place = tmp_path / "at another place"
+    place.mkdir()
+    shutil.copy(next(distributions.glob("*.whl")), place)
+    before = os.umask(0o077)
+    try:
+        again = deb.build(place)
+    finally:
+        os.umask(before)
+    digests = [[hashlib.sha256(f.read_bytes()).hexdigest() for f in found] for found in (debs, again)]
+    assert digests[0] == digests[1]
 
 
 def test_installed_used_and_purged(root: DebianRoot, debs: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitsnap.ops.remote.adopt import Adopted
     from gitsnap.ops.remote.pull import Pulled
     from gitsnap.ops.remote.receive import Received
+    from gitsnap.ops.store.retention import Pruned
     from gitsnap.sidecar.state.clone_mark import Cloning
 
 
@@ -51,6 +52,20 @@ def no_copy(out: Terminal, result: Adopted, url: str | None) -> None:
     if url is not None and result.received.installation is not None:
         words += ["--installation", result.received.installation]
     out.remark(f"nothing goes elsewhere from here yet; for that:  {formatting.name(shlex.join(words))}")
+
+
+def leaving(out: Terminal, root: str, found: Pruned) -> None:
+    """What of that which came will not stay for ever, and how to look at it and to keep it."""
+    here = f"gitsnap -C {formatting.name(shlex.quote(root))}"
+    if found.held:
+        count = formatting.many(len(found.held.snapshots), "snapshot")
+        out.remark(
+            f"{count} wait for `prune`, as it is not known here by which rules they were kept: "
+            f"{here} prune -n shows them, {here} pin SNAPSHOT keeps one"
+        )
+    elif found.gone:
+        ids = [d.snapshot.id for d in found.gone]
+        out.remark(f"retention removes {', '.join(ids)} with the next snapshot; to keep: {here} pin {' '.join(ids)}")
 
 
 def cut_short(out: Terminal, root: str, mark: Cloning | None) -> None:
