@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import inspect
 import runpy
@@ -55,6 +56,19 @@ def test_every_name_is_on_the_page() -> None:
     assert lacking == ["Environment"]
     assert set(gitsnap.__all__) <= set(dir(gitsnap))
     assert (ROOT / "gitsnap/py.typed").exists()
+
+
+def test_the_api_neither_prints_nor_asks_nor_reads_the_environment() -> None:
+    for file in (ROOT / "gitsnap/api").glob("*.py"):
+        tree = ast.parse(file.read_text())
+        names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        of_os = {
+            n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) in ("os", "sys")
+        }
+        imported = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert not names & {"print", "input"}, file
+        assert not of_os & {"environ", "getenv", "environb", "stdin", "stdout", "stderr"}, file
+        assert not any(m.startswith(("gitsnap.cli", "typer", "rich")) for m in imported), file
 
 
 def test_errors_know_their_exit_codes() -> None:

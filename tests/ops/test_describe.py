@@ -28,7 +28,7 @@ from gitsnap.ops.store import collect, deleted, locate, purge, retention
 from gitsnap.ops.store.describe import Wording, describe
 from gitsnap.sidecar import catalog, descriptions
 from gitsnap.sidecar.footprint import Footprint
-from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.git import refs, stock_git
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import SETTINGS, Protected, bare_git, workspace
 
@@ -69,6 +69,9 @@ def test_a_snapshot_says_something_else_and_is_the_same(place: Protected) -> Non
     assert told(place.sidecar) == [SAID, OTHER]
     assert (now.commit, now.message_taken, now.tags_taken) == (before.commit, "as it was", ("v1", "v2"))
     assert now.taken is not None
+    asked = stock_git.at_home(os.environ, str(place.store))
+    listed = subprocess.run(["git", "descriptions"], env=asked, capture_output=True, text=True, check=True)
+    assert listed.stdout.splitlines() == [f"{now.id}  described: the storm v2 good-one"]
     shown = bare_git(place.store, "log", "-1", "--format=%B", f"refs/gitsnap/descriptions/{now.id}")
     assert shown.startswith(b"described: the storm\n\nwas over\n\nGitsnap-Describes: ")
     assert not subprocess.run(
