@@ -563,7 +563,7 @@ def test_a_clone_that_leaves_no_word(scene: Scene, monkeypatch: pytest.MonkeyPat
             "def target(file, out):\n"
             "    fd = os.open(file, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)\n"
             "    yield fd\n"
-            "b._target = target",
+            "b.whole_file = target",
             "write",
             "there/000001-000002",
         ),

@@ -19,6 +19,7 @@ from gitsnap.ops.remote import bundle, bundle_folder, receive, sources
 from gitsnap.ops.remote.bundle_folder import FolderOptions, FolderPush
 from gitsnap.ops.store import retention
 from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.state import bundles_written
 from tests.support.inprocess import Protected, bare_git, workspace
 
 
@@ -137,6 +138,20 @@ def test_what_is_no_file_is_no_bundle_that_is_left_out(place: Protected, disk: P
     take(place, "more")
     with pytest.raises(IntegrityError, match=r"000001-000002-more\.bundle is no file"):
         push(place, disk)
+
+
+def test_what_a_killed_push_has_left_is_in_the_sums_too(place: Protected, disk: Path) -> None:
+    links = chain_of(place, disk, 2)
+    sums, left = disk / "SHA256SUMS", disk / ".SHA256SUMS.gitsnap-part-0123456789ab"
+    # Killed when the bundle had its name, and nothing else knew of it.
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if links[-1].name not in line))
+    left.touch()
+    bundles_written.forget(place.sidecar, str(disk))
+    take(place, "more")
+    push(place, disk)
+    assert [line.split()[1] for line in sums.read_text().splitlines()] == names(disk)
+    subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=disk, check=True)
+    assert len(names(disk)) == 3 and not left.exists()
 
 
 def test_the_last_number_is_not_passed(place: Protected, disk: Path) -> None:

@@ -107,7 +107,7 @@ def create(
         if not wanted.recipients:
             guard.look(sent, composed.stored | composed.fresh.keys(), [*there, *sent])
         permitted = guard.settle(f"would be in {file or 'the bundle'}, and it was not written", _WAYS_ON)
-        with _target(file, out) as fd:
+        with whole_file(file, out) as fd:
             observer.started("bundling", composed.objects)
             if wanted.recipients:
                 with age.encrypting(wanted.recipients, fd, sidecar.installation) as put:
@@ -116,7 +116,7 @@ def create(
             else:
                 checked, digest = _write(sidecar, composed, lambda data: _write_all(fd, data), observer)
                 size = checked.plain_size
-                if file is not None and _digest(fd) != (size, digest):
+                if file is not None and digest_of(fd) != (size, digest):
                     raise IntegrityError("the disk does not give back what was written to it", path=file)
             observer.finished()
     sidecar.noted.counts["snapshots"] = len(sent)
@@ -208,7 +208,8 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _digest(fd: int) -> tuple[int, str]:
+def digest_of(fd: int) -> tuple[int, str]:
+    """The size of an open file, and its SHA-256."""
     sha256, at = hashlib.sha256(), 0
     while data := os.pread(fd, CHUNK, at):
         sha256.update(data)
@@ -228,7 +229,7 @@ def _enciphered(fd: int, plain: int) -> tuple[int, str]:
 
     reading = Reading(take)
     bundle.read_cover(reading.line)
-    size, digest = _digest(fd)
+    size, digest = digest_of(fd)
     if size != age.cover_size(reading.position, plain):
         raise IntegrityError("what age has written is not as long as it has to be")
     return size, digest
@@ -252,8 +253,8 @@ def is_bundle(file: str) -> bool:
 
 
 @contextmanager
-def _target(file: str | None, out: int) -> Iterator[int]:
-    """A descriptor to write a bundle to. Once all is well it is at `file`, durable; else nothing is."""
+def whole_file(file: str | None, out: int) -> Iterator[int]:
+    """A descriptor to write a file to. Once all is well it is at `file`, durable; else nothing is."""
     if file is None:
         yield out
         return
@@ -333,7 +334,7 @@ def _look(path: str, identity: str | None, check: BundleCheck, observer: Observe
     except OSError as error:
         raise GitsnapError(f"{path} cannot be read: {error.strerror}", path=path, kind="io") from None
     with open(fd, "rb") as file:
-        looked = Looked(path, *_digest(fd))
+        looked = Looked(path, *digest_of(fd))
         observer.started("reading the bundle", None, None)
         try:
             if not file.peek(64).startswith(bundle.AGE):

@@ -84,7 +84,7 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
             done.written = made = bundle.create(
                 sidecar, file, wanted, settings, now=options.now, observer=options.observer
             )
-            _sum(sidecar, folder, place.name, made.sha256)
+            _sum(folder, place.name, made.sha256)
             last = Last(place.name, made.size, made.label.name, made.heading.refs, _words(options.recipients))
             bundles_written.save(sidecar, folder, last)
             sizes[place] = made.size
@@ -98,7 +98,7 @@ def push(sidecar: Sidecar, folder: str, settings: Settings, options: FolderOptio
                     os.unlink(os.path.join(folder, gone.name))
                 done.removed.append(gone.name)
             if done.removed:
-                _sum(sidecar, folder)
+                _sum(folder)
         if options.recipients:
             done.plain = [p.name for p in sorted(sizes) if not p.encrypted and p.name not in done.removed]
         done.refs = last.refs if last is not None else {}
@@ -180,8 +180,9 @@ def _state(sidecar: Sidecar) -> dict[str, str]:
     return found | ({refs.TIMELINE: tip} if tip else {})
 
 
-def _sum(sidecar: Sidecar, folder: str, name: str | None = None, digest: str = "") -> None:
-    """Write SHA256SUMS anew: what is there, and the one that came."""
+def _sum(folder: str, name: str | None = None, digest: str = "") -> None:
+    """Write SHA256SUMS anew: what is there, and the one that came. Of what a killed push has left there is no line yet,
+    and it is read for that."""
     path = os.path.join(folder, _SUMS)
     held: dict[str, str] = {}
     for line in (files.read(path) or b"").decode("utf-8", "replace").splitlines():
@@ -190,5 +191,10 @@ def _sum(sidecar: Sidecar, folder: str, name: str | None = None, digest: str = "
             held[of] = each
     if name is not None:
         held[name] = digest
+    for place in look(folder):
+        if place.name not in held:
+            with open(files.opened(os.path.join(folder, place.name)), "rb") as file:
+                held[place.name] = bundle.digest_of(file.fileno())[1]
     text = "".join(f"{each}  {of}\n" for of, each in sorted(held.items()))
-    files.replace(path, text.encode(), folder)
+    with bundle.whole_file(path, 1) as fd, open(fd, "wb", closefd=False) as file:
+        file.write(text.encode())
