@@ -9,7 +9,9 @@ import pytest
 from gitsnap.core.keys import changes
 from gitsnap.core.keys import masked as masked_change
 from gitsnap.core.secrets import pairs
+from gitsnap.core.secrets.hints import Sieve
 from gitsnap.core.secrets.masker import DOTS, Masker
+from gitsnap.core.secrets.rules import PLAIN
 from tests.secrets.measure import _parsed
 
 PAIRS = [
@@ -117,7 +119,7 @@ def test_many_pairs_and_many_brackets_take_linear_time() -> None:
         before = sys.getprofile()
         sys.setprofile(count)
         try:
-            pairs.found(lines)
+            pairs.found(lines, PLAIN, Sieve("\n".join(lines)))
         finally:
             sys.setprofile(before)
         return calls

@@ -27,7 +27,7 @@ class Kind(Enum):
 
 _PROGRAMS = frozenset(
     b"js mjs cjs jsx ts mts tsx py rb go rs c h cc cpp hpp cs java kt swift php phtml pl pm lua sql vue svelte"
-    b" css scss less gradle groovy scala ex exs erl ps1".split()
+    b" css scss less gradle groovy scala ex exs erl ps1 s asm lds dts dtsi dtso cocci inc y l awk".split()
 )
 _PROSE = frozenset(b"md markdown rst adoc txt log html htm map".split())
 _SHELL = frozenset(b"sh bash zsh ksh fish service socket timer dockerfile cron mk".split())

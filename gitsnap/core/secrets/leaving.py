@@ -31,10 +31,17 @@ _OWN_KINDS = (Kind.ACCOUNTS, Kind.NETRC, Kind.SECRETS, Kind.WHOLE)
 # What stands between a key and its value.
 _KEY = re.compile(r"""([A-Za-z_][\w.-]{0,80})["'\])>]{0,4}\s{0,20}(?:=>|[:=,])?\s{0,20}(?:[|>][+-]?)?["'`(\[{]{0,4}$""")
 _NEAR = 200
-# Letters and digits side by side, in quotes or in something that is long enough.
-_DRAWN = re.compile(
-    r"""(?=[^\s"'`()<>,;]{8})[^\s"'`()<>,;]*?(?:[A-Za-z][^\s"'`()<>,;A-Za-z]*\d|\d[^\s"'`()<>,;\d]*[A-Za-z])"""
-)
+# What is long enough, and letters and digits in it, side by side but for other characters.
+_RUN = re.compile(r"""[^\x00-\x20"'`()<>,;]{8,}+""")
+_DRAWN = re.compile(r"[A-Za-z][^A-Za-z\d]*+\d|\d[^A-Za-z\d]*+[A-Za-z]")
+# What of a line in a program is no code, or may be none, with the rest of the line: quotes, elements, options, a login,
+# and what nothing ends, in a text of many lines. Several, as each is quick by itself.
+_LITERAL = tuple(re.compile(begin + ".*+") for begin in ('"', "'", "`", "</", " --?[a-zDP]", "asic "))
+_ENDS = re.compile(r"[=:][ \t]{0,9}[\w+/=.@-]{8,}+[ \t\r]*+$", re.MULTILINE)
+# Languages whose literals end with their line.
+_OF_ONE_LINE = (b".c", b".h", b".cc", b".cpp", b".cs", b".S", b".s", b".dts", b".dtsi", b".dtso", b".lds")
+# No form is shorter, with what goes before it.
+_LEAST = 12
 
 
 class Leaving(NamedTuple):
@@ -58,26 +65,65 @@ def found(path: bytes, text: str, parsed: object, rules: Rules) -> list[Leaving]
     rules = rules_of(path, rules)
     kind = kind_of(path)
     whole = kind is Kind.WHOLE or rules.holds_secrets(path)
-    if not whole and kind not in _OWN_KINDS and not rules.names and not _may_hold(text):
+    name = path.rpartition(b"/")[2]
+    # Files of patterns have names of secrets in them, and words behind.
+    plain = is_configuration(path) and name != b".gitattributes" and not name.endswith(b"ignore")
+    if plain and not whole and kind not in _OWN_KINDS and not rules.names and not _may_hold(text):
         return []
     if kind is Kind.WHOLE:
         content = text.strip()
         none = is_harmless(content, password=True) or not is_distinct(content)
         return [] if none else [Leaving(WHOLE_FILE, content)]
     told: dict[str, Leaving] = {}
-    rows = split(text)
-    name = path.rpartition(b"/")[2]
-    # Files of patterns have names of secrets in them, and words behind.
-    plain = is_configuration(path) and name != b".gitattributes" and not name.endswith(b"ignore")
-    if not plain and "PRIVATE KEY" not in text:
-        # Most lines of a program cannot hold what looks drawn, and reading them is what takes the time.
-        rows = [row if _DRAWN.search(row[: lines.READ]) and _may_hold(row) else "" for row in rows]
-        if not any(rows):
-            return []
+    if plain or "PRIVATE KEY" in text:
+        rows = split(text)
+    elif not (rows := _drawn(path, text, rules)):
+        return []
     for one in (*_in_lines(path, rows, rules), *_in_data(text, parsed, rules, whole or kind is Kind.SECRETS)):
         if is_distinct(one.value) and (plain or one.key == PRIVATE_KEY or _looks_drawn(one.value)):
             told.setdefault(one.value, one)
     return [*told.values()]
+
+
+def _drawn(path: bytes, text: str, rules: Rules) -> list[str]:
+    """The rows of a text, but for those that cannot hold what looks drawn beside a hint: most of a program, and reading
+    them is what takes the time. None where there is no other."""
+    drawn: dict[int, str] = {}
+    end = -1
+    code = kind_of(path) is Kind.PROGRAM
+    for at in sorted(_code(text, whole=path.endswith(_OF_ONE_LINE)) if code else _runs(text)):
+        if at > end:
+            begin, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+            end = end if end >= 0 else len(text)
+            row = text[begin:end]
+            if any(map(_DRAWN.search, _RUN.findall(row))):
+                drawn[begin] = row
+    sieve = hints.Sieve("\n".join(drawn.values()))
+    kept = {begin: row for begin, row in drawn.items() if rules.names or sieve.may_hold(row)}
+    rows = [""] * (text.count("\n") + 1) if kept else []
+    number = at = 0
+    for begin, row in kept.items():
+        number, at = number + text.count("\n", at, begin), begin
+        rows[number] = row
+    return rows
+
+
+def _runs(text: str) -> Iterator[int]:
+    return (run.start() for run in _RUN.finditer(text))
+
+
+def _code(text: str, *, whole: bool) -> Iterator[int]:
+    """Where in a program a value can be that is no word of its: in quotes, between elements, behind an option, or of
+    a form that tells it. With `whole` no literal has more than one line."""
+    for pattern in _LITERAL if whole else (*_LITERAL, _ENDS):
+        yield from (found.start() for found in pattern.finditer(text))
+    long = {word for word in text.split() if len(word) >= _LEAST}
+    sieve = hints.Sieve("\n".join(long))
+    for word in filter(sieve.has_form, long if sieve.has_forms() else ()):
+        at = text.find(word)
+        while at >= 0:
+            yield at
+            at = text.find(word, at + len(word))
 
 
 def _may_hold(text: str) -> bool:
@@ -87,7 +133,9 @@ def _may_hold(text: str) -> bool:
 def _in_lines(path: bytes, rows: list[str], rules: Rules) -> Iterator[Leaving]:
     within: list[str] = []
     spans = lines.found(path, rows, rules)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows) if spans else ():
+        if not within and number not in spans:
+            continue
         here = sorted(spans.get(number, ()))
         if within:
             # A key of many lines is one secret.

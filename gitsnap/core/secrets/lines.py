@@ -45,6 +45,9 @@ _USER = re.compile(r'\s*+"[^"]*+"\s++"([^"]++)"')
 _ACL = re.compile(r"(?<=\s)[><#!]\S{1,400}")
 _ACCOUNT = re.compile(r"(?i)\s*+(?:user|account)\s++\S++\s++(?:(?:insecure-)?password)\s++(?P<value>\S++)")
 
+# Kinds of files in which a value's place tells that it is secret.
+_BY_PLACE = (Kind.WHOLE, Kind.ACCOUNTS, Kind.NETRC, Kind.SECRETS)
+
 
 @dataclass(slots=True)
 class _State:
@@ -62,25 +65,48 @@ class _State:
 def found(path: bytes, lines: Sequence[str], rules: Rules = PLAIN) -> dict[int, list[Span]]:
     """Where the secrets are in each line that has any, by its number from 0; parts of a line may overlap."""
     rules = rules_of(path, rules)
-    reader = _Reader(path, rules)
+    lines = [line[:READ] for line in lines]
+    sieve = hints.Sieve("\n".join(lines))
+    reader = _Reader(path, rules, sieve)
     out = {}
-    beside = {} if rules.wording else pairs.found([line[:READ] for line in lines], rules)
+    beside = {} if rules.wording else pairs.found(lines, rules, sieve)
     for number, line in enumerate(lines):
-        spans = [s for s in (*reader.read(line[:READ]), *beside.get(number, ())) if s[1] > s[0]]
+        if not line:
+            reader.blank()
+            continue
+        if number not in beside and reader.passes(line):
+            continue
+        spans = [s for s in (*reader.read(line), *beside.get(number, ())) if s[1] > s[0]]
         if spans:
             out[number] = spans
     return out
 
 
 class _Reader:
-    def __init__(self, path: bytes, rules: Rules) -> None:
-        self._path, self._rules = path, rules
+    def __init__(self, path: bytes, rules: Rules, sieve: hints.Sieve) -> None:
+        self._path, self._rules, self._sieve = path, rules, sieve
         self._kind = Kind.SECRETS if rules.holds_secrets(path) else kind_of(path)
         self._suffix = path.rpartition(b"/")[2].rpartition(b".")[2].lower()
         self._sectioned = self._suffix in (b"toml", b"ini", b"cfg", b"conf", b"cnf") or not self._suffix
         self._environment = is_environment(path)
         self._own = bool(rules.names)
+        # What a line holds is told by names and forms alone.
+        self._usual = not self._own and not self._environment and self._kind not in _BY_PLACE
+        self._usual = self._usual and not path.endswith((b"sasl_passwd", b"userlist.txt"))
         self._state = _State()
+
+    def passes(self, line: str) -> bool:
+        """Whether the next line, like most, has nothing that read() would see, and changes nothing for those after."""
+        state = self._state
+        if not self._usual or state.key or state.until or state.option or state.section or state.element:
+            return False
+        if state.block is not None or (self._sectioned and "[" in line):
+            return False
+        return not self._sieve.is_named(line) and not self._sieve.has_form(line)
+
+    def blank(self) -> None:
+        """The next line is empty: nothing begins or ends with it but an option that waits for its value."""
+        self._state.option = ""
 
     def read(self, line: str) -> Iterator[Span]:
         """The secrets of the next line."""
@@ -96,7 +122,7 @@ class _Reader:
             state.key = end < 0
             yield begin.start(), max(stop, begin.end())
         yield from self._by_kind(line)
-        if hints.has_form(line):
+        if self._sieve.has_form(line):
             yield from forms.found(line)
 
     def _by_kind(self, line: str) -> Iterator[Span]:
@@ -163,7 +189,7 @@ class _Reader:
             return
         if self._environment:
             yield from _random_value(line)
-        elif self._own is False and not hints.is_named(line) and not (state.element and "<" in line):
+        elif self._own is False and not self._sieve.is_named(line) and not (state.element and "<" in line):
             return
         yield from self._named(line)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from gitsnap.core.secrets import hints
 from gitsnap.core.secrets.quotes import Span
-from gitsnap.core.secrets.rules import PLAIN, Rules
+from gitsnap.core.secrets.rules import Rules
 from gitsnap.core.secrets.values import is_harmless
 
 _OF = r"(?:option|param|parameter|setting|config|meta|var|variable|attr|attribute|prop|property|field|env|header)"
@@ -85,9 +85,9 @@ class _Scope:
     values: list[tuple[int, Span]] = field(default_factory=list)
 
 
-def found(lines: Sequence[str], rules: Rules = PLAIN) -> dict[int, list[Span]]:
+def found(lines: Sequence[str], rules: Rules, sieve: hints.Sieve) -> dict[int, list[Span]]:
     """Where the values are whose names beside them say that they are secret, by the number of the line from 0."""
-    if not any(_may_name(line, rules) for line in lines):
+    if not any(line and _may_name(line, rules, sieve) for line in lines):
         return {}
     reader = _Reader(rules)
     for number, line in enumerate(lines):
@@ -96,8 +96,8 @@ def found(lines: Sequence[str], rules: Rules = PLAIN) -> dict[int, list[Span]]:
     return reader.out
 
 
-def _may_name(line: str, rules: Rules) -> bool:
-    if not rules.names and not hints.is_named(line) and "ensitive" not in line and "SecureString" not in line:
+def _may_name(line: str, rules: Rules, sieve: hints.Sieve) -> bool:
+    if not rules.names and not sieve.is_named(line) and "ensitive" not in line and "SecureString" not in line:
         return False
     if _LABELS.match(line):
         return True
