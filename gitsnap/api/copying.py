@@ -51,6 +51,7 @@ class Copying(Protected):
         dry_run: bool = False,
         allow_secrets: Sequence[Path] = (),
         verify: bool = False,
+        take_over: bool = False,
         observer: Observer = SILENT,
     ) -> Pushed:
         """Send to a remote what it lacks.
@@ -61,6 +62,7 @@ class Copying(Protected):
             dry_run: Only say what would go.
             allow_secrets: Secrets that may go, as PATH or PATH:KEY.
             verify: Read back what is new over there.
+            take_over: Go on as the machine that has pushed under this name before.
             observer: Is told of the progress.
 
         Returns:
@@ -76,12 +78,24 @@ class Copying(Protected):
             allow = tuple(map(os.fsencode, allow_secrets))
             back = ReadBackOptions(observer=observer) if verify else None
             options = push.PushOptions(
-                now(), prune=prune, dry_run=dry_run, allow=allow, read_back=back, observer=observer
+                now(),
+                prune=prune,
+                dry_run=dry_run,
+                take_over=take_over,
+                allow=allow,
+                read_back=back,
+                observer=observer,
             )
             return push.push(sidecar, push.chosen(settings, name), settings, options)
 
     def pull(
-        self, name: str | None = None, *, removed: bool = False, dry_run: bool = False, observer: Observer = SILENT
+        self,
+        name: str | None = None,
+        *,
+        removed: bool = False,
+        dry_run: bool = False,
+        identity: Path | None = None,
+        observer: Observer = SILENT,
     ) -> Pulled:
         """Bring what a remote has and is not here, each snapshot verified. Nothing here is changed for it.
 
@@ -89,6 +103,7 @@ class Copying(Protected):
             name: Which one; None where there is one alone.
             removed: Also what was removed here.
             dry_run: Only say what would come.
+            identity: The file with the key that opens encrypted bundles.
             observer: Is told of the progress.
 
         Returns:
@@ -100,7 +115,8 @@ class Copying(Protected):
             NoSidecarError: There are no snapshots over there.
         """
         with self._acting("pull", looks=dry_run) as (sidecar, settings):
-            options = pull.PullOptions(now(), removed=removed, dry_run=dry_run, observer=observer)
+            key = os.path.abspath(identity) if identity is not None else None
+            options = pull.PullOptions(now(), removed=removed, dry_run=dry_run, observer=observer, identity=key)
             return pull.pull(sidecar, push.chosen(settings, name), settings, options)
 
     def bundle(

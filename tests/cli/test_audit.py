@@ -385,3 +385,11 @@ def test_the_api_leaves_the_same(installation: Path) -> None:
         ("guard", "ended", "rolled-back"),
         ("rollback", "ended", "failed"),
     ]
+
+
+def test_a_token_in_an_address_is_not_written_down_however_short(installation: Path) -> None:
+    take_snapshot(installation)
+    run_gitsnap("-C", installation, "remote", "add", "there", "https://tok12@git.example.org/x.git")
+    told = run_gitsnap("-C", installation, "audit", "--json").stdout
+    assert "https://git.example.org/x.git" in told
+    assert "tok12" not in told

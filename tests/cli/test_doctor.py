@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import run_gitsnap, sidecar_of, take_snapshot
+from tests.support.signing import new_key
 
 
 def advice(app: Path, name: str) -> str:
@@ -59,3 +60,26 @@ def test_a_damaged_timeline_damages_no_snapshot(installation: Path) -> None:
     take_snapshot(installation, "--label", "three")
     run_gitsnap("-C", installation, "verify", "--all")
     run_gitsnap("-C", installation, "doctor")
+
+
+def test_what_a_killed_clone_left_is_named(installation: Path, gitsnap_home: Path) -> None:
+    take_snapshot(installation)
+    left = sidecar_of(installation).parent / ".gitsnap-0123456789abcdef.new"
+    left.mkdir()
+    told = run_gitsnap("-C", installation, "doctor").stdout
+    assert f"{left} was left by a clone or an adopt that was killed" in told
+
+
+def test_a_key_that_does_not_sign_is_told_before_it_is_needed(
+    installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_snapshot(installation)
+    key = new_key(tmp_path / "key")
+    (tmp_path / "config/gitsnap").mkdir(parents=True)
+    (tmp_path / "config/gitsnap/config.toml").write_text(f'[signing]\nkey = "{key.path}"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert f"{key.path} signs: SHA256:" in run_gitsnap("-C", installation, "doctor").stdout
+    key.path.chmod(0o644)
+    assert advice(installation, "signing key") == f"chmod 600 {key.path}"
+    key.path.unlink()
+    assert "cannot be read" in run_gitsnap("-C", installation, "doctor", check=1).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -99,3 +100,53 @@ def test_a_secret_is_named_by_path_or_key(named: bytes, allowed: bool) -> None:
     if named:
         assert leaving.is_allowed(b"config/db.env", "KEY", [named]) is allowed
     assert not leaving.is_allowed(b"config/db.env", "KEY", [])
+
+
+_TREES = (
+    (b"drivers/hash.c", "\t.copy_hash = omap_sham_copy_hash_omap2,\n\tsess->key_fn = aes128_set_key_v2;\n"),
+    (b"drivers/udc.c", "\tudc.vbus_session = s3c2410_udc_vbus_session;\n#define KEY_REG_2 0x0001f000u\n"),
+    (b"boot/dts/board.dts", '\tkeys { linux,code = <KEY_F12>; label = "ac98:key"; hook-gpios = <&gpio1 27 0>; };\n'),
+    (b"boot/dts/soc.dtsi", "\tpinctrl-0 = <&uart2_pins_a1>;\n\tauth-reg = <0x12345678 0xabcdef01>;\n"),
+    (b"kernel/vdso.lds", "\t.hash\t\t: { *(.gnu.hash2) }\n\tkey_table_2 = aesni_key_table_x86_64;\n"),
+    (b"crypto/aes.S", "\t.set key_len_256, rk_round_key_x14\n\tkeyp = aes_ctx_key_ptr_64\n"),
+)
+
+
+@pytest.mark.parametrize(("path", "text"), _TREES, ids=[path.decode() for path, _ in _TREES])
+def test_what_is_code_in_a_source_tree_is_no_secret(path: bytes, text: str) -> None:
+    assert keys(path.decode(), text) == []
+
+
+_WITHIN = (
+    (b"a.c", '\tconst char *api_key = "Zx81kTq9Lm02";\n', "Zx81kTq9Lm02"),
+    (b"a.c", " * see https://me:Zx81kTq9Lm02@host.example/x\n", "Zx81kTq9Lm02"),
+    (b"a.c", " * curl -u me:Zx81kTq9Lm02 host\n", "Zx81kTq9Lm02"),
+    (b"a.h", "/* token ghp_0123456789abcdefABCDEF0123456789abcd */\n", "ghp_0123456789abcdefABCDEF0123456789abcd"),
+    (b"a.S", "# Authorization: Basic bWU6Wng4MWtUcTlMbTAy\n", "bWU6Wng4MWtUcTlMbTAy"),
+    (b"a.dts", '\tpassword = "Zx81kTq9Lm02";\n', "Zx81kTq9Lm02"),
+    (b"a.js", "const env = `\nAPI_KEY=Zx81kTq9Lm02\n`\n", "Zx81kTq9Lm02"),
+    (b"a.php", "<name>api_token</name><value>Zx81kTq9Lm02</value>\n", "Zx81kTq9Lm02"),
+)
+
+
+@pytest.mark.parametrize(("path", "text", "value"), _WITHIN, ids=[text[:20] for _, text, _ in _WITHIN])
+def test_what_is_a_secret_in_a_program_is_found_wherever_it_stands(path: bytes, text: str, value: str) -> None:
+    before = "static int x2_key(struct a_1234567 *p)\n" * 50
+    assert [one.value for one in leaving.found(path, before + text + before, None, PLAIN)] == [value]
+
+
+def test_lines_that_can_hold_none_are_not_read_one_by_one() -> None:
+    text = "\tregmap_write(dev->map2, KEY_CTRL_REG_0x12, auth_code_v2 | 0x0001f000);\n" * 5_000
+    calls = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        assert keys("a.c", text) == []
+    finally:
+        sys.setprofile(before)
+    assert calls < 500

@@ -13,10 +13,13 @@ import pytest
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Snapshot
+from gitsnap.core.remote import ENCRYPT, Remote
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.process import age
 from gitsnap.ops.remote import bundle, bundle_folder, receive, sources
+from gitsnap.ops.remote import push as to_disk
 from gitsnap.ops.remote.bundle_folder import FolderOptions, FolderPush
+from gitsnap.ops.remote.pull import PullOptions, pull
 from gitsnap.ops.store import retention
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import bundles_written
@@ -317,3 +320,22 @@ def test_what_goes_back_to_an_older_state_is_compared_in_a_chain(place: Protecte
     push(place, disk)
     assert all(each.ok and each.complete for each in bundle.verify(bundle_folder.chain(str(disk))))
     same_as_here(place, mirror(disk, disk.parent / "m.git"))
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
+def test_what_is_encrypted_is_pulled_by_its_key(place: Protected, disk: Path) -> None:
+    key = place.root.parent / "key"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    mine = subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True).stdout.strip()
+    take(place, "one")
+    remote = Remote("disk", f"bundles:{disk}", secrets=ENCRYPT, recipients=(mine,))
+    to_disk.push(place.sidecar, remote, place.settings, to_disk.PushOptions(place.now))
+    second = take(place, "two")
+    to_disk.push(place.sidecar, remote, place.settings, to_disk.PushOptions(place.now))
+    place.delete(second.id)
+    place.collect()
+    with pytest.raises(GitsnapError, match="is encrypted"):
+        pull(place.sidecar, remote, place.settings, PullOptions(place.now, removed=True))
+    done = pull(place.sidecar, remote, place.settings, PullOptions(place.now, removed=True, identity=str(key)))
+    assert [s.id for s in done.snapshots] == [second.id]
+    place.assert_sound()

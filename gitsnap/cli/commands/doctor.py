@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ def doctor(
     from gitsnap.cli.render import json_store, text
     from gitsnap.core.errors import GitsnapError, NoSidecarError, NotASidecarError, UsageError
     from gitsnap.ops.check.doctor import Check, examine
+    from gitsnap.ops.remote import remotes
 
     session: Session = context.obj
     if before_upgrade:
@@ -42,9 +44,9 @@ def doctor(
     except UsageError as error:
         wrong.append(Check("configuration", False, error.message, error.hint))
     found = [*examine(place, settings, session.now), *wrong]
+    homes = [session.home, os.path.dirname(place.store) if place else None]
+    found += remotes.unfinished(filter(None, homes))
     if place is not None and settings is not None and settings.remotes:
-        from gitsnap.ops.remote import remotes
-
         # What is wrong with the sidecar itself is told above.
         with suppress(GitsnapError, OSError), session.using(place) as sidecar:
             found += remotes.examine(sidecar, settings)

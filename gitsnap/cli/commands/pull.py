@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import OnlyTell, Takes
+from gitsnap.cli.parameters import Identity, OnlyTell, Takes
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -20,6 +21,7 @@ def pull(
         str | None, typer.Argument(metavar="[NAME]", help="Default: the only remote."), Takes("REMOTE")
     ] = None,
     removed: Annotated[bool, typer.Option("--removed", help="Also what was removed here.")] = False,
+    identity: Identity = None,
     dry_run: OnlyTell = False,
 ) -> None:
     """Fetch the snapshots that only a remote has. What is here stays as it is."""
@@ -36,6 +38,7 @@ def pull(
             dry_run=dry_run,
             asks=session.out.interactive,
             observer=session.out.progress(),
+            identity=os.path.join(session.cwd, identity) if identity is not None else None,
         )
         done = operation(sidecar, chosen(settings, name), settings, options)
     if session.options.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -181,14 +182,18 @@ class Act:
         }
 
 
+_WEB_USER = re.compile(r"(https?://)[^\s/?#@\"'<>]{1,400}@", re.IGNORECASE)
+
+
 def _shown(text: str) -> str:
     """Text as it is written down: the one place where what looks secret is taken out of it."""
-    shown = text
+    # Of http a user may be a token, of any length.
+    shown = _WEB_USER.sub(r"\1", text)
     if hints.may_hold(text):
         # Loads much that most commands do not need.
         from gitsnap.core.secrets.masker import Masker
 
-        shown = Masker().text(text)
+        shown = Masker().text(shown)
     return _text(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…")
 
 

@@ -22,8 +22,9 @@ from gitsnap.ops.store import purge
 from gitsnap.ops.store.locate import Place, open_sidecar
 from gitsnap.sidecar import catalog, integrity, lost_refs, scratch_place
 from gitsnap.sidecar.files import walk
-from gitsnap.sidecar.git import config, refs, stock_git
+from gitsnap.sidecar.git import config, refs, ssh_keygen, stock_git
 from gitsnap.sidecar.git.config import FORMAT_VERSION
+from gitsnap.sidecar.git.ssh_keygen import SigningError
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import audit, drills, verifications
 
@@ -46,6 +47,8 @@ class Check:
 def examine(place: Place | None, settings: Settings | None = None, now: datetime | None = None) -> list[Check]:
     """All checks; those on the sidecar only where there is one, and what depends on the time only with `settings`."""
     checks = [_python(), _git(place)]
+    if settings is not None and settings.signing.key:
+        checks.append(_signing_key(settings.signing.key, place.root if place else ""))
     if place is None:
         return [*checks, Check("installation", None, "nothing is protected here", "gitsnap init DIR")]
     checks += list(_installation(place))
@@ -71,6 +74,14 @@ def _git(place: Place | None) -> Check:
     version = words[2] if len(words) > 2 else "unknown"
     numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
     return Check("git", numbers >= (2, 30), version, None if numbers >= (2, 30) else "install git 2.30 or newer")
+
+
+def _signing_key(key: str, installation: str) -> Check:
+    try:
+        return Check("signing key", True, f"{key} signs: {ssh_keygen.examine(key, installation)}")
+    except SigningError as error:
+        # Whoever is there can be asked for a passphrase.
+        return Check("signing key", None if "passphrase" in error.message else False, error.message, error.hint)
 
 
 def _installation(place: Place) -> Iterator[Check]:

@@ -19,6 +19,7 @@ from gitsnap.sidecar import creation
 from gitsnap.sidecar.files import sync_directory
 
 _POLL = 0.05
+_BEGINS, _ENDS = ".gitsnap-", ".new"
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def building(store: str, installation: str, wait: float) -> Iterator[str]:
     parent = os.path.dirname(store)
     os.makedirs(parent, mode=0o700, exist_ok=True)
     name = hashlib.sha256(os.fsencode(store)).hexdigest()[:16]
-    path = os.path.join(parent, f".gitsnap-{name}.new")
+    path = os.path.join(parent, f"{_BEGINS}{name}{_ENDS}")
     fd = _alone(path, store, wait)
     try:
         _empty(path)
@@ -42,6 +43,21 @@ def building(store: str, installation: str, wait: float) -> Iterator[str]:
             if os.fstat(fd).st_ino == os.lstat(path).st_ino:
                 shutil.rmtree(path, ignore_errors=True)
         os.close(fd)
+
+
+def left(parent: str) -> Iterator[str]:
+    """What those that were killed have left in the directory `parent`."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(parent)):
+            if name.startswith(_BEGINS) and name.endswith(_ENDS):
+                with suppress(OSError):
+                    path = os.path.join(parent, name)
+                    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    try:
+                        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        yield path
+                    finally:
+                        os.close(fd)
 
 
 def appear(path: str, store: str) -> str | None:

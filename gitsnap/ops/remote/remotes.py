@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from gitsnap.core.remote import FOLDER, Remote, from_table, installation_name, i
 from gitsnap.core.settings import Settings
 from gitsnap.ops.check.doctor import Check
 from gitsnap.ops.process.age import recipients
+from gitsnap.ops.remote import building
 from gitsnap.ops.remote.push import require_elsewhere
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
@@ -67,6 +68,16 @@ def examine(sidecar: Sidecar, settings: Settings) -> list[Check]:
         answer = f"{each.remote.name}: {each.problem or lacks}"
         found.append(Check("remote", ok, answer, None if ok else f"gitsnap push {each.remote.name}"))
     return found
+
+
+def unfinished(parents: Iterable[str]) -> list[Check]:
+    """What `doctor` says of sidecars in these directories that a clone or an adopt has not finished."""
+    advice = "the same command again goes on; or remove it"
+    return [
+        Check("clone", None, f"{path} was left by a clone or an adopt that was killed", advice)
+        for parent in sorted({*parents})
+        for path in building.left(parent)
+    ]
 
 
 def default_installation(root: str) -> str:

@@ -64,6 +64,21 @@ def sign(text: bytes, key: str, *, ask: bool, installation: str) -> bytes:
     return armor
 
 
+def examine(key: str, installation: str) -> str:
+    """The fingerprint and type of the key at a path, which signs now; SigningError. One that is to be touched for it is
+    not tried."""
+    _require_key(key, installation)
+    done = _run(["-l", "-f", key], installation, alone=True)
+    if done.returncode:
+        raise _refused(done.stderr.decode("utf-8", "replace"), key)
+    # `256 SHA256:... whose it is (ED25519)`
+    words = done.stdout.decode("utf-8", "replace").split()
+    kind = words[-1].strip("()")
+    if not kind.endswith("-SK"):
+        sign(b"", key, ask=False, installation=installation)
+    return f"{words[1]} ({kind})"
+
+
 def _require_key(key: str, installation: str) -> None:
     if is_within(key, installation):
         raise SigningError(f"the key {key} lies in the installation: what is there is never used to sign", path=key)
