@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gitsnap.core.content import Digesting
 from gitsnap.core.model import Inventory
+from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.ops.live import exclusions
 from tests.support.inprocess import Protected, workspace
@@ -130,3 +134,16 @@ def test_names_of_owners_that_changed_are_noticed(place: Protected, monkeypatch:
 
     monkeypatch.setattr(unchanged, "user_name", lambda uid: "somebody-else")
     assert look(place) is None
+
+
+def test_what_a_scan_found_goes_with_whoever_needed_it(place: Protected) -> None:
+    """There may be a million entries, and cycles are looked for seldom."""
+    scanner = Scanner(str(place.root), Digesting())
+    found = weakref.ref(scanner)
+    assert scanner.run().inventory.entries
+    gc.disable()
+    try:
+        del scanner
+        assert found() is None
+    finally:
+        gc.enable()

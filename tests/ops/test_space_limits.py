@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.events import SILENT
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.retention import Policy
 from gitsnap.core.space import Kept, Limits, told
 from gitsnap.ops.capture import room
-from gitsnap.ops.capture.request import Captured, Request
+from gitsnap.ops.capture.request import Capture, Captured, Request
+from gitsnap.ops.live import exclusions
 from gitsnap.ops.store import limits, retention
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.state import limits_followed
@@ -217,8 +220,7 @@ def test_before_the_first_snapshot_nobody_looks_where_all_of_the_file_system_wou
     place: Protected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[object] = []
-    monkeypatch.setattr(room, "_scan", lambda *of: looked.append(of) or 0)
-    monkeypatch.setattr(room, "_Counting", lambda: type("Nothing", (), {"bytes": 0}))
+    monkeypatch.setattr(room, "_count", lambda *of: looked.append(of) or (0, 0))
     for used, looks in ((1 << 60, True), (None, True), (1, False)):
         monkeypatch.setattr(room, "used", lambda _, used=used: used)
         looked.clear()
@@ -226,3 +228,24 @@ def test_before_the_first_snapshot_nobody_looks_where_all_of_the_file_system_wou
         place.take()
         assert bool(looked) is looks, used
         place.delete(*ids(place))
+
+
+def test_what_would_have_to_be_read_is_added_up_without_reading(place: Protected) -> None:
+    root = place.root
+    version(place)
+    count = len(place.inventory(place.snapshots()[-1]).entries)
+    # What had just been written has a row that does not hold.
+    time.sleep(0.07)
+    place.take()
+    rules = exclusions.current(str(root), place.settings)
+    excludes = exclusions.as_predicate(rules)
+    capture = Capture(place.sidecar, Request(), place.settings, place.now, SILENT, [], excludes)
+    assert room._count(capture) == (count, 0)
+    (root / "small").write_bytes(bytes(1000))
+    (root / "large").write_bytes(bytes(5 << 20))
+    os.link(root / "large", root / "again")
+    (root / "deeper").mkdir()
+    (root / "deeper/f").write_bytes(bytes(7))
+    os.mkfifo(root / "deeper/pipe")
+    os.chmod(root / "small", 0)
+    assert room._count(capture) == (count + 6, 1007 + (5 << 20))

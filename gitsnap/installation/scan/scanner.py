@@ -184,6 +184,8 @@ class Scanner:
 
     def _finished(self) -> Scan:
         scan = self.scan
+        # It leads back here: what was found goes when nobody needs it, and not when somebody looks for cycles.
+        del self._fast_path
         inventory = scan.inventory
         drop_what_images_hold(inventory, self.links.values())
         inventory.entries.sort(key=lambda e: e.path)

@@ -7,19 +7,26 @@ more than what is free is it read, to see what of it is stored already, and how 
 from __future__ import annotations
 
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from gitsnap.core.content import Digesting, Digests, Discarding
+from gitsnap.core.content import Digesting, Digests, Look
 from gitsnap.core.errors import GitsnapError
+from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Kind
 from gitsnap.core.order import newest
 from gitsnap.core.quantity import size as words
+from gitsnap.installation.directories import Directories
 from gitsnap.installation.mounts import mount_point, used
+from gitsnap.installation.scan.fast_path import FastPath, WalkRules
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
+from gitsnap.installation.stable_read import key
 from gitsnap.ops.capture.request import Capture
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.repository import Sidecar
 
 # So much is plenty, or twice of all that the last snapshot holds, if that is more; before the first, of all that its
 # file system holds. What lies there in holes or compressed deflates.
@@ -28,18 +35,6 @@ _PLENTY, _TIMES = 1 << 30, 2
 _SAMPLE = 1 << 14
 # For trees, notes and refs: of each entry, of the estimate, and at the least.
 _ENTRY, _SHARE, _LEAST = 150, 0.02, 1 << 16
-
-
-class _Counting(Discarding):
-    """Adds up what would have to be read."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-    def add_blob(self, size: int, chunks: object) -> Digests:
-        """Count one blob."""
-        self.bytes += size
-        return super().add_blob(size, chunks)
 
 
 class _Weighing(Digesting):
@@ -67,21 +62,30 @@ class _Weighing(Digesting):
         return found
 
 
+def fits(sidecar: Sidecar, size: int, entries: int) -> bool:
+    """Whether a snapshot of so many entries, of which files of `size` bytes are new, fits whatever they hold."""
+    return _with_margin(size, entries) <= _free(sidecar)
+
+
+def _free(sidecar: Sidecar) -> int:
+    found = os.statvfs(sidecar.path)
+    return int(found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree))
+
+
 def require(capture: Capture) -> None:
     """Raise GitsnapError where the snapshot will not fit; nothing was written then."""
     sidecar = capture.sidecar
-    found = os.statvfs(sidecar.path)
-    free = found.f_frsize * (found.f_bavail if os.geteuid() else found.f_bfree)
+    free = _free(sidecar)
     last = newest(catalog.snapshots(sidecar))
     most = last.bytes if last is not None else used(sidecar.installation)
     if most is not None and free >= max(_PLENTY, _TIMES * most):
         return
-    counting = _Counting()
-    entries = _scan(capture, counting)
-    if _with_margin(counting.bytes, entries) <= free:
+    entries, unread = _count(capture)
+    if _with_margin(unread, entries) <= free:
         return
     weighing = _Weighing(sidecar.objects)
-    _scan(capture, weighing)
+    options = ScanOptions(cache=sidecar.load_cache(), excludes=capture.excludes)
+    Scanner(sidecar.installation, weighing, options).run()
     needed = _with_margin(weighing.bytes, entries)
     if needed <= free:
         return
@@ -99,7 +103,34 @@ def _with_margin(count: float, entries: int) -> int:
     return int(count * (1 + _SHARE)) + entries * _ENTRY + _LEAST
 
 
-def _scan(capture: Capture, sink: _Counting | _Weighing) -> int:
-    """Walk the directory; how many entries there are."""
-    options = ScanOptions(cache=capture.sidecar.load_cache(), excludes=capture.excludes)
-    return len(Scanner(capture.sidecar.installation, sink, options).run().inventory.entries)
+def _count(capture: Capture) -> tuple[int, int]:
+    """How many entries there are in the directory, and the bytes of the files that would have to be read.
+
+    Nothing is kept of it: there may be a million.
+    """
+    cache, count, unread = capture.sidecar.load_cache(), 1, 0
+    excludes = None if capture.excludes is nothing_excluded else capture.excludes
+
+    def read(look: Look, _found: os.stat_result, _started: int) -> None:
+        nonlocal count, unread
+        count += 1
+        unread += look.size
+
+    seen = set[tuple[int, int]]()
+    with Directories(capture.sidecar.installation) as dirs:
+        fast_path = FastPath(dirs, WalkRules(cache.rows, cache.xattrs, None, excludes, (), databases=False), read)
+        folders = [(b"", os.fstat(dirs.root).st_dev)]
+        while folders:
+            found = fast_path.look([folders.pop()])
+            count += len(found.paths) + len(found.left)
+            for path, _ in found.left:
+                # Whatever has several names, or is large.
+                with suppress(OSError):
+                    parent, name = dirs.parent(path)
+                    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                    inode, row = (status.st_dev, status.st_ino), cache.rows.get(path, b"")
+                    if stat.S_ISREG(status.st_mode) and inode not in seen and not row.startswith(key(status)):
+                        unread += status.st_size
+                    seen.add(inode)
+            folders += found.deeper
+    return count, unread
