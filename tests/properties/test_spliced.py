@@ -92,7 +92,9 @@ def tree(*names: bytes, at: int = 1) -> Inventory:
 def test_what_lines_do_not_tell_is_left_to_the_whole() -> None:
     old, new = tree(b"a", b"b", b"c"), tree(b"a", b"b", b"c", b"d")
     assert spliced(old, new) is not None
-    assert spliced(tree(b"a*"), tree(b"a*", b"b")) is not None
+    behind = spliced(tree(b"a*", b"b?", b"c"), new_one := tree(b"a*", b"b?", b"c", b"d"))
+    assert behind is not None
+    assert behind.texts == texts(new_one)
     assert spliced(tree(b"a"), tree(b"a", b"b*")) is None
     linked = replace(old, hardlinks=[(b"a", b"b")])
     assert spliced(linked, replace(new, hardlinks=[(b"a", b"b")])) is not None
