@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -142,6 +143,14 @@ def test_what_was_read_back_and_lost_since_is_missed_when_everything_is_read(sce
     scene.push()
     with pytest.raises(GitsnapError, match="said to have taken"):
         scene.push(everything=True)
+    # It stays known, and what was read back before counts no more.
+    assert "said to have taken" in scene.push(verify=False).doubt
+    with pytest.raises(GitsnapError, match="said to have taken"):
+        scene.push()
+    for path in (scene.there / "objects").iterdir():
+        shutil.rmtree(path)
+    shutil.copytree(Path(scene.here.sidecar.path) / "objects", scene.there / "objects", dirs_exist_ok=True)
+    assert scene.push().read_back and not scene.push(verify=False).doubt
 
 
 def test_a_manifest_that_was_lost_is_missed(scene: Scene) -> None:

@@ -63,6 +63,7 @@ def pushed(done: Pushed) -> Document:
         "not_encrypted": done.plain,
         "by_git": done.by_git or None,
         "lost": done.lost,
+        "doubt": done.doubt or None,
         "read_back": None
         if done.read_back is None
         else {

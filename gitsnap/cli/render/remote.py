@@ -78,6 +78,9 @@ def pushed(out: Terminal, done: Pushed) -> None:
         out.remark(f"{formatting.many(done.there, 'snapshot')} at {where} now; {formatting.size(done.bytes)} sent")
     else:
         out.remark(f"{where} has everything: {formatting.many(done.there, 'snapshot')}")
+    if done.doubt:
+        again = out.command(f"push {done.remote} --verify")
+        out.warn(f"warning: what is there did not come back as it is here ({formatting.name(done.doubt)}); {again}")
     if done.read_back is not None:
         back = done.read_back
         count = f"{formatting.many(len(back.snapshots), 'snapshot')}, {formatting.many(back.objects, 'object')}"

@@ -66,7 +66,8 @@ class Pushed:
     `timeline` what became of it: `pushed`, `unchanged`, or why it was refused. `audit` says
     why the audit log did not go (empty: it did, or is there). `inspected` is what was looked through for secrets, of
     which those `allowed` went since somebody said so. `lost` are snapshots that had gone there and were not there any
-    more. `read_back` is what came back again, None where nobody asked for that. `plain` are bundles there that are not
+    more. `read_back` is what came back again, None where nobody asked for that, `doubt` what was wrong when
+    it was last asked for (empty: nothing). `plain` are bundles there that are not
     encrypted, though what goes now is."""
 
     remote: str
@@ -85,6 +86,7 @@ class Pushed:
     by_git: str = ""
     lost: list[str] = field(default_factory=list)
     read_back: ReadBack | None = None
+    doubt: str = ""
     duration: float = 0.0
     inspected: Inspected = field(default_factory=Inspected)
     allowed: list[Allowed] = field(default_factory=list)
@@ -145,6 +147,7 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
             if options.read_back is not None and not options.dry_run:
                 done.read_back = read_back.read_back(sidecar, remote, seen, options.read_back)
         seen.problem, seen.when = "", options.now
+        done.doubt = seen.doubt
     except (GitsnapError, OSError) as error:
         seen.problem = str(error)
         if isinstance(error, RemoteError) and _is_missing(remote, error):

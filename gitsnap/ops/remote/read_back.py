@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from gitsnap.core.errors import IntegrityError, RemoteError
+from gitsnap.core.errors import GitsnapError, IntegrityError, RemoteError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
 from gitsnap.core.remote import Remote, there
@@ -45,8 +45,20 @@ class ReadBackOptions:
 def read_back(sidecar: Sidecar, remote: Remote, seen: Seen, options: ReadBackOptions) -> ReadBack:
     """Read what is over there and here, and was not read back before; `seen` knows of it afterwards.
 
-    Raises IntegrityError where it is not what was pushed, RemoteError where the remote cannot be reached.
+    Raises IntegrityError where it is not what was pushed, RemoteError where the remote does not give it, or cannot be
+    reached. After what casts a doubt nothing counts as read back, and the doubt stays until all of it was.
     """
+    try:
+        result = _read(sidecar, remote, seen, options)
+    except GitsnapError as error:
+        if error.hint == HINT:
+            seen.read, seen.doubt = [], error.message
+        raise
+    seen.doubt = ""
+    return result
+
+
+def _read(sidecar: Sidecar, remote: Remote, seen: Seen, options: ReadBackOptions) -> ReadBack:
     with open_source(remote.url, "/", asks=options.asks) as source:
         _require_refs(remote, seen, source)
         # What refs named then and do not name now, as notes do, tells a server what it need not send.

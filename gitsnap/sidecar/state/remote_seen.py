@@ -26,7 +26,8 @@ class Seen:
     the ref's name here, `notes_at` the value that ref had, `trees` its tree. `when` is the last exchange that went
     well, `tried` the last one at all, `problem` why it failed (empty: it did not). `audited` is the last
     line of the audit log then, `local` the digest of what was here when all of it was there (empty: not all was).
-    `read` are commits and tags that were read back from there, with all that they lead to."""
+    `read` are commits and tags that were read back from there, with all that they lead to, `doubt` what was wrong with
+    that the last time (empty: nothing)."""
 
     url: str = ""
     refs: dict[str, str] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Seen:
     machine: str = ""
     recipients: tuple[str, ...] = ()
     read: list[str] = field(default_factory=list)
+    doubt: str = ""
 
 
 def load(sidecar: Sidecar, remote: Remote) -> Seen:
@@ -64,6 +66,7 @@ def load(sidecar: Sidecar, remote: Remote) -> Seen:
             str(row.get("machine", "")),
             tuple(map(str, row.get("recipients", ()))),
             [oid for oid in map(str, row.get("read", ())) if _OBJECT.fullmatch(oid)],
+            str(row.get("doubt", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Seen(remote.url)
