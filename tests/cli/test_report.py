@@ -259,11 +259,11 @@ class TestSize:
         for n in range(24):
             deep = deep / (f"{n}" + "&" * 50)
             deep.mkdir()
-            for m in range(5):
-                (deep / ("\u202e&<" * 15 + str(m))).write_bytes(b"&" * 300_000)
+            for m in range(3):
+                (deep / ("\u202e&<" * 15 + str(m))).write_bytes(b"&" * 100_000)
         first = take_snapshot(installation)
         for path in installation.glob("**/*&<*"):
-            path.write_bytes(b"\x01" * 300_000 + b"\n" + b"<\x02\xff" * 1_000 + b"\n" * 3_000)
+            path.write_bytes(b"\x01" * 100_000 + b"\n" + b"<\x02\xff" * 1_000 + b"\n" * 3_000)
         target = tmp_path / "page.html"
         run_gitsnap("-C", installation, "report", first, "now", "-o", target)
         assert target.stat().st_size <= 2_000_000

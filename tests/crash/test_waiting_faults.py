@@ -96,7 +96,7 @@ def test_killed_at_every_moment(place: Place, fails: bool) -> None:
     argv += ["--", "sh", "-c", _SCRIPT]
     points = calls(argv, place.env, check=False)
     begun = next(n for n, call in enumerate(points) if call.path.endswith("/app/f0"))
-    for point in sample(points[begun + 1 :], 6):
+    for point in sample(points[begun + 1 :], 3):
         place.anew()
         outcome = run_with_fault(argv, Mode.KILL, point.number, None, place.env, must_fire=False)
         became = place.settled(f"{point}: {outcome.told}")
@@ -130,7 +130,7 @@ def test_killed_while_it_is_kept_or_brought_back(place: Place, words: tuple[str,
     place.keep_as_seed()
     argv = gitsnap("-C", place.app, *words)
     points = calls(argv, place.env, check=False)
-    for point in sample(points, 6):
+    for point in sample(points, 3):
         place.anew()
         outcome = run_with_fault(argv, Mode.KILL, point.number, None, place.env, must_fire=False)
         if words == ("keep",):
@@ -228,7 +228,7 @@ def test_several_killed_at_every_moment(three: PlaceOfThree, fails: bool) -> Non
     three.anew()
     points = calls(argv, three.env, check=False)
     begun = next(n for n, call in enumerate(points) if call.path.endswith("/app/version"))
-    for number, point in enumerate(sample(points[begun + 1 :], 8)):
+    for number, point in enumerate(sample(points[begun + 1 :], 3)):
         three.anew()
         outcome = run_with_fault(argv, Mode.KILL, point.number, None, three.env, must_fire=False)
         became = three.settled(f"{point}: {outcome.told}", number % 3)
@@ -261,7 +261,7 @@ def test_several_killed_while_kept_or_brought_back(three: PlaceOfThree, words: t
     three.keep_as_seed()
     argv = gitsnap("-C", three.roots[2], *words)
     points = calls(argv, three.env, check=False)
-    for number, point in enumerate(sample(points, 8)):
+    for number, point in enumerate(sample(points, 3)):
         three.anew()
         outcome = run_with_fault(argv, Mode.KILL, point.number, None, three.env, must_fire=False)
         if words == ("keep",):
