@@ -79,8 +79,11 @@ def _named(find: Callable[[str], object], name: str) -> object | None:
         return None
 
 
-def localise(inventory: Inventory) -> None:
-    """Replace the numbers by this system's, where it knows the names."""
+def localise(inventory: Inventory) -> bool:
+    """Replace the numbers by this system's, where it knows the names; whether any was another one."""
+    renumbered = False
     for entry in inventory.entries:
-        entry.uid = _uid(entry.uname, entry.uid)
-        entry.gid = _gid(entry.gname, entry.gid)
+        uid, gid = _uid(entry.uname, entry.uid), _gid(entry.gname, entry.gid)
+        if (uid, gid) != (entry.uid, entry.gid):
+            entry.uid, entry.gid, renumbered = uid, gid, True
+    return renumbered

@@ -140,12 +140,18 @@ def inventory(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:
 
     File contents are not read here; that is what verify does.
     """
+    return whole(sidecar, snapshot)[0]
+
+
+def whole(sidecar: Sidecar, snapshot: Snapshot) -> tuple[Inventory, list[bytes]]:
+    """inventory(), and the ids of all trees."""
     found, listed = metadata(sidecar, snapshot), manifest(sidecar, snapshot)
     with _named(snapshot):
-        for problem_path, message in disagreements(sidecar, snapshot, found, listed):
+        tree = leaves(sidecar, snapshot, len(found.entries))
+        for problem_path, message in disagreements(sidecar, snapshot, found, listed, tree):
             raise IntegrityError(message, path=problem_path)
     found.rules, found.excluded = listed.rules, listed.excluded
-    return found
+    return found, [bytes.fromhex(snapshot.tree), *(leaf.oid for leaf in tree if leaf.mode == trees.DIRECTORY)]
 
 
 def leaves(sidecar: Sidecar, snapshot: Snapshot, limit: int) -> list[Leaf]:

@@ -19,11 +19,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from gitsnap.core.model import Xattrs
-from gitsnap.core.statcache import FLAGS, Row, fits, same_but_for_times
+from gitsnap.core.entry_comparison import same_metadata
+from gitsnap.core.model import Entry, Type, Xattrs
+from gitsnap.core.statcache import FLAGS, Row, fits, row, same_but_for_times
 from gitsnap.installation import attributes
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
+from gitsnap.installation.entries import entry_of
 from gitsnap.installation.stable_read import key, open_file
 
 _COARSE = 5  # CLOCK_REALTIME_COARSE of clock_gettime(2), which the time module does not name
@@ -162,6 +164,19 @@ def _proven(held: _Held) -> Row | None:
     if found.st_mtime_ns != held.mtime_ns or not fits(after) or not same_but_for_times(after, held.known):
         return None
     return Row(after + held.known[FLAGS:])
+
+
+def settled(folder: int, entry: Entry) -> Row | None:
+    """A row for an open directory that is as its entry says, so late that what happens to it now shows in its time of
+    change; None where it is not, or that cannot be told."""
+    if not _ticked(os.fstat(folder).st_ctime_ns):
+        return None
+    found = os.fstat(folder)
+    now = entry_of(entry.path, found, Type.DIR)
+    now.xattrs = attributes.read_at(folder)
+    if not same_metadata(entry, now) or not fits(key(found)) or found.st_ctime_ns % _WHOLE_SECOND == 0:
+        return None
+    return row(key(found), content=None, sparse=False, xattrs=bool(now.xattrs))
 
 
 def _ticked(moment: int) -> bool:

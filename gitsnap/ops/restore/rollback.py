@@ -17,11 +17,15 @@ from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
 from gitsnap.core.plan import RestorePlan
 from gitsnap.core.settings import Settings
+from gitsnap.core.sqlite import LIVE
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.upgrade import undone_again
 from gitsnap.installation import root as directory
 from gitsnap.installation.apply.executor import refused
+from gitsnap.installation.apply.times import settled
+from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
+from gitsnap.installation.scan.unchanged import all_rows, seal
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
@@ -295,12 +299,24 @@ class Rollback:
         result.applied = self._finished = True
         known = self.target.whole and not self.target.lacking
         if result.verified and known and not result.incomplete:
-            commit = bytes.fromhex(self.target.snapshot.commit)
-            # What the target leaves out was looked at as well, but no snapshot need keep it.
-            rows = {path: row for path, row in after.rows.items() if path in self.target.held}
-            images = {path: held for path, held in after.images.items() if path in self.target.held}
-            self._sidecar.save_cache(StatCache(commit, rows, after.xattrs, images=images))
+            self._vouch(after)
         return after
+
+    def _vouch(self, after: Scan) -> None:
+        """The directory is the target, by these rows: the next snapshot need not read what came back, nor look closely
+        where nothing has changed since."""
+        target = self.target
+        # What the target leaves out was looked at as well, but no snapshot need keep it.
+        rows = {path: row for path, row in after.rows.items() if path in target.held}
+        images = {path: held for path, held in after.images.items() if path in target.held}
+        scan = Scan(target.wanted, rows, after.xattrs, mounts=after.mounts, databases=self._settings.sqlite)
+        whole = b""
+        # Of a database at work, and of numbers of another system, the target's texts do not say what is here.
+        if not (images or target.renumbered or any(path.endswith(LIVE) for path in target.held)):
+            scan.rows = all_rows(scan)
+            whole = seal(scan)
+        commit = bytes.fromhex(target.snapshot.commit)
+        self._sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, target.trees, whole, images))
 
     def _apply(self, result: Restored, safety: Snapshot, scan: Scan, cache: StatCache) -> Scan:
         options, sidecar = self._options, self._sidecar
@@ -335,6 +351,7 @@ class Rollback:
             result.incomplete += [*meanwhile, *self.target.unlooked(after.inventory)]
             result.left_alone = sorted({*result.left_alone, *(p.path for p in meanwhile)})
             result.incomplete += (p for p in transaction.finish(forward=True) if not (p.path in kept and refused(p)))
+        _look_at_directories(record, after)
         result.conclude(wrong, self._explained)
         return after
 
@@ -367,3 +384,16 @@ def open_transaction(sidecar: Sidecar, record: Record, options: RollbackOptions)
     """The transaction of a record, with its journal in the sidecar."""
     beside = os.path.join(os.path.dirname(sidecar.path), f"gitsnap-conflicts-{record.transaction}")
     return Transaction(record, JournalFile(sidecar), options.disk, beside, options.observer)
+
+
+def _look_at_directories(record: Record, after: Scan) -> None:
+    """Give those a row that were set right a moment before the last look, or again when the stages in them went."""
+    for stage in record.stages:
+        after.rows.pop(stage.holder, None)
+    with suppress(OSError), Directories(os.fsdecode(record.root)) as dirs:
+        for entry in after.inventory.entries:
+            if entry.type is Type.DIR and entry.path not in after.rows:
+                row = settled(dirs.fd(entry.path), entry)
+                if row is not None:
+                    after.rows[entry.path] = row
+                    after.xattrs |= {entry.path: entry.xattrs} if entry.xattrs else {}

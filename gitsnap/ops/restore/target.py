@@ -87,8 +87,8 @@ class Target:
         # The directory itself was gone, and is made again whatever the paths are.
         self.remade = False
         self._root, self._store = sidecar.installation, sidecar.path
-        self.wanted = contents.inventory(sidecar, snapshot)
-        localise(self.wanted)
+        self.wanted, self.trees = contents.whole(sidecar, snapshot)
+        self.renumbered = localise(self.wanted)
         self.held = {e.path for e in self.wanted.entries}
         # Then the directory is not what the snapshot says even where it is as it shall be.
         self.unrecorded, self.beyond = unrecorded(self.wanted), list[bytes]()
