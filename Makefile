@@ -19,7 +19,7 @@ VERSION ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check test-mcp upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
+.PHONY: help demo test quick torture check test-mcp test-ansible upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,11 @@ bench-full: $(VENV)/.installed ## The same with 78,600 files, with one of 2 GB, 
 
 test-mcp: $(VENV)/.installed-dev ## Tests of the server for agents, with the SDK, which other targets do without
 	@$(PIP) $(EDITABLE) '.[dev,mcp]' && $(BIN)/python -m pytest tests/cli/test_agents.py $(ARGS)
+
+test-ansible: $(VENV)/.installed-dev ## The Ansible role, by a real ansible-core, which goes to build/ansible
+	@test -x build/ansible/bin/ansible-playbook || { $(PYTHON) -m venv build/ansible && \
+		build/ansible/bin/python -m pip --disable-pip-version-check -qq install 'ansible-core>=2.15'; }
+	@GITSNAP_TEST_ANSIBLE="$(CURDIR)/build/ansible/bin" $(BIN)/python -m pytest tests/release/test_ansible.py $(ARGS)
 
 upgrades: $(VENV)/.installed-dev ## Real upgrades from the package registries: whether `changelog` tells each version rightly
 	@$(BIN)/python -m tests.compat.upgrades $(ARGS)

@@ -70,7 +70,10 @@ def _main_tree(tree: Path, wheel: Path, moment: int) -> None:
     # Unchecked, so that Python never writes one of its own, which no purge would find.
     python("-m", "compileall", "-q", "-j1", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/", site,
            moment=moment)  # fmt: skip
+    for script in ("postinst", "prerm", "postrm"):
+        _copy(OURS / f"gitsnap.{script}", tree / "DEBIAN" / script, 0o755)
     _copy(OURS / "gitsnap-recover@.service", tree / "usr/lib/systemd/system/gitsnap-recover@.service")
+    _copy(ROOT / "packages/compose/compose-upgrade", tree / "usr/share/gitsnap/compose-upgrade", 0o755)
     _manual(tree, site)
     _completions(tree, site, moment)
     _copy(ROOT / "README.md", doc / "README.md")

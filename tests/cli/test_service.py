@@ -109,6 +109,15 @@ def test_where_it_cannot_be_started_the_upgrade_has_failed(shop: Shop) -> None:
     assert (shop.serves, shop.document("status")["service_stopped"]) == ("1", False)
 
 
+def test_at_boot_it_is_left_to_what_starts_everything(shop: Shop) -> None:
+    """A unit that the service waits for would wait for itself."""
+    shop.gitsnap(*around(shop), "sh", "-c", f"echo 2 >version; touch {shop.state}/cannot-start", check=20)
+    (shop.state / "cannot-start").unlink()
+    said = shop.said()
+    shop.gitsnap("recover", "--at-boot")
+    assert (shop.said(), shop.document("status")["service_stopped"]) == (said, False)
+
+
 def test_a_broken_version_that_cannot_be_stopped_goes_back_all_the_same(shop: Shop) -> None:
     """What fails to stop may have broken down, and nobody is there to look."""
     shop.fail()

@@ -55,6 +55,9 @@ def test_killed_and_what_the_timer_runs_brings_it_back(shop: Timed) -> None:
         running.wait_for("confirm-started")
         running.kill()
     assert "enable --now gitsnap-recover-" in shop.told.read_text()
+    # Before the service starts it is not waited for, nor decided.
+    shop.gitsnap("recover", "--at-boot")
+    assert (shop.version, shop.last["status"]) == ("2", "unknown")
     edit(shop.record, lambda r: r["wait"]["term"]["began"].update(ticks=0))
     command = next(x for x in shop.unit("service").read_text().splitlines() if x.startswith("ExecStart="))
     words = shlex.split(command.removeprefix("ExecStart="))

@@ -14,13 +14,13 @@ import pytest
 
 from tests.support.installation import run_gitsnap
 
-# Answers as systemctl does: `show` for one that went off at 1700000000, ended with 3, and comes again a day later.
+# Answers as systemctl does, `show` for one that has ended with 3.
 _SYSTEMCTL = """#!/bin/sh
 echo "$@" >>"$TOLD"
 if test -e "$TOLD.no"; then echo 'no bus' >&2; exit 1; fi
 case "$*" in *show*)
-    printf 'ActiveState=active\\nNextElapseUSecRealtime=@1700086400\\nLastTriggerUSec=@1699999990\\n\\n'
-    printf 'ActiveState=inactive\\nExecMainStatus=3\\nExecMainExitTimestamp=@1700000000\\n' ;;
+    printf 'ActiveState=active\\nNextElapseUSecRealtime=Wed 2023-11-15 22:13:20 UTC\\nLastTriggerUSec=\\n\\n'
+    printf 'ActiveState=inactive\\nExecMainStatus=3\\nExecMainExitTimestamp=Tue 2023-11-14 22:13:20 UTC\\n' ;;
 esac
 """
 _CRONTAB = """#!/bin/sh

@@ -29,6 +29,10 @@ def recover(
             "--give-up", help="Leave the directory as it is, between two states perhaps, and keep what is staged."
         ),
     ] = False,
+    at_boot: Annotated[
+        bool,
+        typer.Option("--at-boot", help="Before the service starts: wait for no upgrade, and start nothing."),
+    ] = False,
     set_name: OfSet = None,
 ) -> None:
     """Settle an interrupted rollback, or an upgrade that waits.
@@ -65,11 +69,11 @@ def recover(
         if settled and not session.options.json:
             restore.recovered(session.out, result)
         # A rollback that had moved nothing yet was taken back; that of an upgrade is still to be done.
-        goes_on = direction is None and result.direction is not Direction.FINISH
+        goes_on = direction is None and result.direction is not Direction.FINISH and not at_boot
         upgraded = _go_on(session, sidecar, settings) if goes_on else None
         if (upgraded is not None and not upgraded.left) or not sidecar.upgrading:
             session.remove_timer(sidecar)
-        well = _bring_up(session, sidecar, settings)
+        well = _leave_it_to_init(sidecar) if at_boot else _bring_up(session, sidecar, settings)
         cut_short = _cut_short(sidecar)
     if session.options.json:
         session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})
@@ -143,6 +147,15 @@ def _bring_up(session: Session, sidecar: Sidecar, settings: Settings) -> bool:
     else:
         session.out.warn(f"WARNING: {session.out.told(done.told)}")
     return done.ok
+
+
+def _leave_it_to_init(sidecar: Sidecar) -> bool:
+    """What was stopped before this boot is started by what starts everything: it waits until this is over."""
+    from gitsnap.ops.live import service
+
+    if sidecar.service_marked and service.left_stopped(sidecar) and sidecar.pending is None:
+        service.forget(sidecar)
+    return True
 
 
 def _end(session: Session, result: Upgraded) -> None:

@@ -118,6 +118,11 @@ def left_stopped(sidecar: Sidecar) -> bool:
     return mark is not None and not processes.alive(mark.by)
 
 
+def forget(sidecar: Sidecar) -> None:
+    """Nobody has to start it any more."""
+    service_mark.clear(sidecar)
+
+
 def known(sidecar: Sidecar, service: Service | None, environ: dict[str, str]) -> Service | None:
     """By what it is started again after somebody was killed: the configuration, or what was written down then."""
     mark = service_mark.load(sidecar)

@@ -23,7 +23,7 @@ def systemctl(words: Sequence[str], *, user: bool, environ: Mapping[str, str]) -
 
 
 def ask(command: Sequence[str], environ: Mapping[str, str], name: str, text: str | None = None) -> str:
-    """What a program prints that is given `text`. GitsnapError with its last line where it fails, or is not there."""
+    """What a program prints, in English and UTC, that is given `text`. GitsnapError where it fails, or is not there."""
     try:
         done = subprocess.run(
             command,
@@ -31,7 +31,7 @@ def ask(command: Sequence[str], environ: Mapping[str, str], name: str, text: str
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
             timeout=_PATIENCE,
-            env={**environ, "LC_ALL": "C.UTF-8"},
+            env={**environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         )
     except OSError as error:
         raise GitsnapError(f"{name}: {error.strerror}") from None

@@ -125,7 +125,7 @@ class Units:
         name = os.path.basename(path).removesuffix(".timer")
         bare = Standing(timed, self.scheduler, path)
         try:
-            said = self._systemctl("show", "--timestamp=unix", f"-p{_ASKED}", f"{name}.timer", f"{name}.service")
+            said = self._systemctl("show", f"-p{_ASKED}", f"{name}.timer", f"{name}.service")
         except GitsnapError:
             return bare
         timer, _, service = said.partition("\n\n")
@@ -144,8 +144,11 @@ class Units:
 
 
 def _moment(text: str) -> datetime | None:
-    """@ and seconds since the epoch."""
-    return datetime.fromtimestamp(int(text[1:]), UTC) if text[1:].isdecimal() else None
+    """As systemctl tells a time: `Mon 2026-11-30 21:07:58 UTC`; nothing, or n/a, where there is none."""
+    try:
+        return datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _read(path: str) -> str | None:
