@@ -57,9 +57,10 @@ def clear(path: str) -> None:
 
 
 def _remove_incoming(path: str) -> None:
-    """Remove a pack that nobody receives any more, or the index of one that is not there."""
-    if path.endswith(".idx"):
-        if not os.path.exists(path.removesuffix(".idx")):
+    """Remove a pack that nobody receives any more, or the index or the `.keep` of one that is not there."""
+    pack, end = os.path.splitext(path)
+    if end in (".idx", ".keep"):
+        if not os.path.exists(pack):
             with suppress(OSError):
                 os.unlink(path)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from dulwich.object_format import SHA1
 from dulwich.pack import Pack as DulwichPack
 
 from gitsnap.core.content import WHOLE, SizeChanged
-from gitsnap.sidecar.git import pack_write
+from gitsnap.sidecar.git import pack_file, pack_write
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_write import BLOB, TREE, PackWriter, object_id
 
@@ -162,3 +163,27 @@ def test_the_same_pack_twice(place: Place) -> None:
     assert len(place.packs()) == 3
     with read(place, written.names[0]) as pack:
         pack.check()
+
+
+def test_no_keep_is_there_that_does_not_say_whose_it_is(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gc leaves an empty one alone: git's users make those."""
+    real = pack_file._write_synced
+
+    def full(path: str, data: bytes) -> None:
+        if path.endswith(".keep"):
+            Path(path).touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        real(path, data)
+
+    monkeypatch.setattr(pack_file, "_write_synced", full)
+    writer = place.writer()
+    writer.add_blob(3, [b"abc"])
+    with pytest.raises(OSError, match="No space"):
+        writer.finish()
+    writer.abandon()
+    assert place.packs() == [] and list(place.scratch.iterdir()) == []
+    monkeypatch.undo()
+    writer = place.writer()
+    writer.add_blob(3, [b"abc"])
+    written = writer.finish()
+    assert written is not None and Path(written.keeps[0]).read_bytes().startswith(b"gitsnap: ")

@@ -166,17 +166,20 @@ def place(path: str, entries: Mapping[bytes, tuple[int, int]], trailer: bytes, o
     name = trailer.hex()
     base = os.path.join(objects, "pack", f"pack-{name}")
     os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
-    index, out = path + ".idx", io.BytesIO()
+    index, keep, out = path + ".idx", path + ".keep", io.BytesIO()
     write_pack_index_v2(out, [(oid, at, crc) for oid, (crc, at) in sorted(entries.items())], trailer)
     try:
         _write_synced(index, out.getvalue())
         if not os.path.exists(base + ".keep"):
-            _write_synced(base + ".keep", b"gitsnap: a snapshot is being written\n")
+            # By a rename: one that is empty could be anybody's, and gc would leave it for good.
+            _write_synced(keep, b"gitsnap: a snapshot is being written\n")
+            os.rename(keep, base + ".keep")
         os.rename(path, base + ".pack")
         os.rename(index, base + ".idx")
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(index)
+        for left in (index, keep):
+            with suppress(FileNotFoundError):
+                os.unlink(left)
         raise
     return name
 
