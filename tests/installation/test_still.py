@@ -11,11 +11,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gitsnap.core.content import Digesting
 from gitsnap.core.model import Inventory
+from gitsnap.installation.scan import unchanged as still
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.ops.live import exclusions
@@ -147,3 +149,24 @@ def test_what_a_scan_found_goes_with_whoever_needed_it(place: Protected) -> None
         assert found() is None
     finally:
         gc.enable()
+
+
+def test_a_directory_with_a_device_of_its_own_is_left_to_a_scan(
+    place: Protected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subvolume is in no list of mounts."""
+
+    class Elsewhere:
+        def __getattr__(self, name: str) -> object:
+            return getattr(os, name)
+
+        def fstat(self, fd: int) -> object:
+            found = os.fstat(fd)
+            return SimpleNamespace(**{n: getattr(found, n) for n in dir(found) if n.startswith("st_")} | {"st_dev": -1})
+
+    (place.root / "d/new").mkdir()
+    cache, seen = place.sidecar.load_cache(), still.Seen(tolerant=True)
+    assert still.looked(str(place.root), cache, None, seen)
+    assert b"d/new" in seen.folders
+    monkeypatch.setattr(still, "os", Elsewhere())
+    assert not still.looked(str(place.root), cache, None, still.Seen(tolerant=True))

@@ -204,7 +204,8 @@ def look(
     there: list[bytes] = []
     before = len(seen.changed)
     try:
-        with os.scandir(present(dirs.fd(folder))) as names:
+        fd = dirs.fd(folder)
+        with os.scandir(present(fd)) as names:
             for item in names:
                 name = item.name.encode(_ENCODING, _ENCODING_ERRORS)
                 path = prefix + name
@@ -230,6 +231,9 @@ def look(
                     seen.skipped.append(path)
                     continue
                 elif not seen.tolerant or stat.S_ISSOCK(mode) or len(seen.changed) - before > _FEW + count // _SHARE:
+                    return -1
+                elif stat.S_ISDIR(mode) and found.st_dev != os.fstat(fd).st_dev:
+                    # A file system of its own, if only a subvolume: a scan says so.
                     return -1
                 else:
                     others += _note(seen, path, found, None if at is None else data[at : at + ROW_BYTES])
