@@ -16,6 +16,7 @@ import pytest
 from gitsnap.config import environment, files
 from gitsnap.core.errors import GitsnapError, NoSidecarError, UsageError
 from gitsnap.core.settings import Settings
+from gitsnap.core.statcache import is_racy
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.restore import rollback
 from gitsnap.ops.restore.rollback import RollbackOptions
@@ -32,7 +33,8 @@ def remembered(app: Path, home: Path) -> str:
     first = take_snapshot(app, "--label", "first", home=home)
     for _ in range(1000):
         with Sidecar(os.path.realpath(store)) as sidecar:
-            if {b"", *(os.fsencode(n) for n in os.listdir(app))} <= set(sidecar.load_cache().rows):
+            known = {path for path, row in sidecar.load_cache().rows.items() if not is_racy(row)}
+            if {b"", *(os.fsencode(p.relative_to(app)) for p in app.rglob("*"))} <= known:
                 return first
         time.sleep(0.01)
         run_gitsnap("-C", app, "snapshot", "--label", "again", home=home)
