@@ -25,6 +25,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from gitsnap.core.errors import UsageError
 
+# What to do about a remote that has not all of what it names.
+NOT_WHOLE = "the copy there is not whole: have that repository looked after (git fsck), or push to another one"
+
 AFTER_SNAPSHOT, MANUAL = "after-snapshot", "manual"
 PLAIN, HEADS = "plain", "heads"
 ENCRYPT = "encrypt"

@@ -1,4 +1,5 @@
-"""What a push costs: the first one, one after a change of one line, and one with nothing new beside git's."""
+"""What a push costs: the first one, one after a change of one line, and one with nothing new beside git's; and what a
+clone of it does, which verifies and brings back all of it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from tests.bench.report import table
 from tests.bench.tools import Gitsnap
 
-# What is pushed after a change of one line, in bytes; the memory that the first push takes, in MB.
+# What is pushed after a change of one line, in bytes; the memory that the first push takes, and a clone, in MB.
 LINE = {"nodered": 15_000, "mini": 15_000, "linux": 200_000, "patched": 200_000}
 MEMORY = 200
 # Times git's processor time, with nothing new in a thousand snapshots.
@@ -47,6 +48,7 @@ def measure(name: str, place: Path, base: Path) -> list[Row]:
     own, git = nothing_new(tool, there[1])
     rows += [Row("nothing new, CPU s", own), Row("nothing new by git, CPU s", git)]
     subprocess.run(["git", "--git-dir", there[0], "fsck", "--full", "--strict", "--no-dangling"], check=True)
+    rows += _cloned(tool, there[0])
     subprocess.run(["rm", "-rf", base], check=True)
     return rows
 
@@ -66,6 +68,15 @@ def nothing_new(tool: Gitsnap, mirror: Path) -> tuple[float, float]:
     words = ["git", "--git-dir", tool.repo, "push", "-q", "--mirror", mirror]
     tool.run(*words)
     return own, _least(tool, lambda: tool.run(*words))
+
+
+def _cloned(tool: Gitsnap, there: Path) -> list[Row]:
+    """A clone of the remote, which is compared with what was pushed."""
+    new = tool.base / "clone"
+    tool.reset()
+    tool.run(tool.program, "-q", "--store", tool.base / "clone.git", "clone", there, new)
+    subprocess.run(["diff", "-rq", "--no-dereference", tool.dir, new], check=True)
+    return [Row("clone, CPU s", tool.cpu), Row("clone, MB", tool.rss, MEMORY)]
 
 
 def _pushed(tool: Gitsnap) -> Any:

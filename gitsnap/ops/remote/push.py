@@ -8,17 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.remote import ALLOW, HEADS, MACHINE, Remote, making, there
+from gitsnap.core.remote import ALLOW, HEADS, MACHINE, NOT_WHOLE, Remote, making, there
 from gitsnap.core.settings import Settings
-from gitsnap.ops.audit.publication import publish_audit
-from gitsnap.ops.process import age
-from gitsnap.ops.remote import bundle_folder, machine, read_back
-from gitsnap.ops.remote.bundle_folder import FolderOptions
-from gitsnap.ops.remote.read_back import ReadBack, ReadBackOptions
 from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
 from gitsnap.sidecar import exchange, location, outgoing
 from gitsnap.sidecar.exchange import Answer
@@ -30,6 +26,10 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import allowed_secrets, audit, remote_seen
 from gitsnap.sidecar.state.allowed_secrets import Allowed
 from gitsnap.sidecar.state.remote_seen import Seen
+
+# With nothing new a push is the start of a program: what few need is loaded where they do.
+if TYPE_CHECKING:
+    from gitsnap.ops.remote.read_back import ReadBack, ReadBackOptions
 
 # How often it is tried again where somebody else was quicker, or something here turns out to be damaged.
 _TRIES, _PAUSE = 5, 0.2
@@ -145,6 +145,8 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
         with sidecar.using_objects(settings.lock_wait):
             _Push(sidecar, remote, settings, options, (seen, done)).run()
             if options.read_back is not None and not options.dry_run:
+                from gitsnap.ops.remote import read_back
+
                 done.read_back = read_back.read_back(sidecar, remote, seen, options.read_back)
         seen.problem, seen.when = "", options.now
         done.doubt = seen.doubt
@@ -182,6 +184,10 @@ def _into_folder(
     sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions, told: tuple[Seen, Pushed]
 ) -> None:
     """The next bundle, where there is anything new."""
+    from gitsnap.ops.process import age
+    from gitsnap.ops.remote import bundle_folder
+    from gitsnap.ops.remote.bundle_folder import FolderOptions
+
     seen, done = told
     wanted = FolderOptions(
         options.now,
@@ -231,6 +237,8 @@ def _publish_audit(sidecar: Sidecar, settings: Settings, seen: Seen, now: dateti
     known, seen.audited = seen.audited, last + 1
     if last <= known:
         return ""
+    from gitsnap.ops.audit.publication import publish_audit
+
     try:
         return publish_audit(sidecar, now, min(settings.lock_wait, _WAIT)).problem
     except LockedError:
@@ -267,6 +275,8 @@ class _Push:
         if self._known is None:
             self._known = outgoing.local(self._sidecar, self._remote.keep)
             if self._remote.installation is not None:
+                from gitsnap.ops.remote import machine
+
                 self._known.machine = machine.here(self._sidecar, self._known.living)
         return self._known
 
@@ -325,7 +335,7 @@ class _Push:
             self._seen.local = ""
             raise IntegrityError(
                 f"{self._remote.shown} has said to have taken snapshot {just_now[0]}, and does not have it",
-                hint=read_back.HINT,
+                hint=NOT_WHOLE,
             )
         self._done.lost += lost
 
@@ -405,7 +415,7 @@ class _Push:
         return RemoteError(
             f"{self._remote.shown} refused {name}: {why}" + (f" ({told[-300:]})" if told else ""),
             kind="remote-refused",
-            hint=read_back.HINT
+            hint=NOT_WHOLE
             if _UNFOUND in why
             else None
             if self._remote.refspec == HEADS
@@ -435,6 +445,8 @@ class _Push:
             return
         if at == self._seen.refs.get(name) and self._seen.machine == here.identity:
             return
+        from gitsnap.ops.remote import machine
+
         found = machine.there(self._target, at)
         if found is not None and found.identity != here.identity:
             raise RemoteError(
@@ -474,7 +486,7 @@ class _Push:
             self._seen.local = ""
             raise IntegrityError(
                 f"{self._remote.shown} does not have all that it said to have taken: it refuses the timeline, {why}",
-                hint=read_back.HINT,
+                hint=NOT_WHOLE,
             )
         self._done.timeline = f"refused: {why}" if why else "pushed"
         self._account(answer)

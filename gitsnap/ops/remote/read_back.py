@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gitsnap.core.errors import GitsnapError, IntegrityError, RemoteError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
-from gitsnap.core.remote import Remote, there
+from gitsnap.core.remote import NOT_WHOLE, Remote, there
 from gitsnap.sidecar import catalog, incoming, outgoing
 from gitsnap.sidecar.git import notes, refs, trees
 from gitsnap.sidecar.git.fetch.incoming_pack import IncomingPack
@@ -20,8 +20,6 @@ from gitsnap.sidecar.git.fetch.source import Source, open_source
 from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.remote_seen import Seen
-
-HINT = "the copy there is not whole: have that repository looked after (git fsck), or push to another one"
 
 
 @dataclass(slots=True)
@@ -51,7 +49,7 @@ def read_back(sidecar: Sidecar, remote: Remote, seen: Seen, options: ReadBackOpt
     try:
         result = _read(sidecar, remote, seen, options)
     except GitsnapError as error:
-        if error.hint == HINT:
+        if error.hint == NOT_WHOLE:
             seen.read, seen.doubt = [], error.message
         raise
     seen.doubt = ""
@@ -86,7 +84,7 @@ def _require_refs(remote: Remote, seen: Seen, source: Source) -> None:
     if lost:
         raise IntegrityError(
             f"{remote.shown} has said to have taken {lost[0]}, and does not have it ({len(lost):,} refs in all)",
-            hint=HINT,
+            hint=NOT_WHOLE,
         )
 
 
@@ -109,10 +107,10 @@ def _fetch(
         raise RemoteError(
             f"{remote.shown} does not give back what it has said to have taken: {error.message}",
             kind=error.kind,
-            hint=HINT,
+            hint=NOT_WHOLE,
         ) from None
     except IntegrityError as error:
-        raise IntegrityError(f"{remote.shown} gives back something else: {error.message}", hint=HINT) from None
+        raise IntegrityError(f"{remote.shown} gives back something else: {error.message}", hint=NOT_WHOLE) from None
     finally:
         pack.abandon()
 
@@ -142,7 +140,7 @@ def _require_all(
         one = min(lacking).hex()
         raise IntegrityError(
             f"{remote.shown} has said to have taken object {one}, and does not give it back ({len(lacking):,} in all)",
-            hint=HINT,
+            hint=NOT_WHOLE,
         )
 
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import SecretsError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.paths import decode_component
-from gitsnap.core.secrets import leaving
 from gitsnap.core.secrets.rules import Rules
-from gitsnap.ops.compare import structured
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import allowed_secrets
 from gitsnap.sidecar.state.allowed_secrets import Allowed
+
+if TYPE_CHECKING:
+    from gitsnap.core.secrets import leaving
 
 # In bytes: nobody writes larger ones by hand, and looking through them takes seconds.
 LARGEST = 4 << 20
@@ -83,6 +84,9 @@ class SecretGuard:
     def _text(self, what: str, text: str) -> None:
         name = what.encode()
         if text and (name, b"") not in self._seen:
+            # Loads much, which is not needed where nothing is new.
+            from gitsnap.core.secrets import leaving
+
             self._seen.add((name, b""))
             self._keep(name, leaving.found(b"", text, None, self._rules))
 
@@ -103,6 +107,9 @@ class SecretGuard:
                     yield path, oid
 
     def _file(self, path: bytes, oid: bytes) -> None:
+        from gitsnap.core.secrets import leaving
+        from gitsnap.ops.compare import structured
+
         if leaving.is_brought(path):
             self.inspected.brought += 1
             return
@@ -136,6 +143,8 @@ class SecretGuard:
         """
         if not self.inspected.found:
             return []
+        from gitsnap.core.secrets import leaving
+
         may: list[tuple[bytes, Allowed]] = []
         stopped: list[tuple[bytes, Allowed]] = []
         for path, one in self.inspected.found:
