@@ -440,6 +440,7 @@ def test_mtree_makes_missing_directories_and_links_by_their_right_names(tmp_path
     assert {e.path for e in observe(root).entries if e.path.startswith((b"dirs", b"links"))} == wanted
 
 
+@pytest.mark.long
 def test_eighty_five_thousand_entries_are_quick() -> None:
     names = {b"directory-%02d" % (n // 2000) for n in range(80_000)}
     names |= {b"directory-%02d/module-%04d" % (n // 2000, n // 16) for n in range(80_000)}

@@ -31,6 +31,7 @@ def take(place: Protected, times: int) -> None:
         place.take()
 
 
+@pytest.mark.long
 def test_packs_stay_few_and_whole(place: Protected) -> None:
     take(place, 80)
     assert len(packs(place)) <= 33

@@ -92,6 +92,7 @@ def test_each_commit_has_the_one_before_as_its_parent(protected: Protected) -> N
         assert published.last.sequence == 2 * (at + 1)
 
 
+@pytest.mark.long
 def test_it_costs_what_is_new(protected: Protected) -> None:
     """A thousand publications: the parts stay few, and what was written for all of them is a few times the log."""
     for _ in range(300):
