@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +102,11 @@ def booted(root: DebianRoot, log: Path) -> Iterator[Booted]:
     finally:
         process.kill()
         process.wait()
+        own = group / _OWN_GROUP
+        for path in [*sorted((p for p in own.rglob("*") if p.is_dir()), reverse=True), own]:
+            # Those of the last to end may take a moment longer, and are used again.
+            with suppress(OSError):
+                path.rmdir()
 
 
 def bootable(root: DebianRoot) -> None:
