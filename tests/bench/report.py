@@ -68,7 +68,9 @@ def _value(found: Any) -> float | None:
 def _shown(operation: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value / 1e6:.1f} MB" if operation in SIZES else f"{value:.3f}" if value < 1 else f"{value:.2f}"
+    if operation in SIZES:
+        return f"{value / 1e3:.0f} KB" if value < 1e6 else f"{value / 1e6:.1f} MB"
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
 
 
 def _ratio(mine: float | None, other: float | None, bound: float | None) -> str:

@@ -1,8 +1,9 @@
 """Measure: `python -m tests.bench.run [--rounds N] [--growth] CORPUS...`; tables, and JSON in $BENCH_ROOT/results.
 
 Every tool goes through the same life on a copy of its own: first snapshot, one with nothing changed, the upgrade in
-place and a snapshot after it, verify, rollback, gc. Rounds are interleaved. After gitsnap's rollback rsync must find no
-difference to the original, in content, owners, modes, times, links and attributes; otherwise the run fails.
+place and a snapshot after it, verify, rollback, thirty snapshots of one changed line each, gc. Rounds are interleaved.
+After gitsnap's rollback rsync must find no difference to the original, in content, owners, modes, times, links and
+attributes; otherwise the run fails.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import Any
 from tests.bench import corpora, growth, pushes
 from tests.bench.report import machine, report
 from tests.bench.tools import TOOLS, FailedError, Gitsnap, Tool
+
+SMALL_ONES = 30
 
 ROOT = Path(os.environ.get("BENCH_ROOT", "build/bench")).resolve()
 
@@ -87,6 +90,14 @@ def measure(name: str, place: Path, tools: list[type[Tool]], rounds: int, wrong:
     return found
 
 
+def edit(folder: Path, number: int) -> None:
+    """One more line in the first file that people write."""
+    texts = [path for path in folder.rglob("*") if path.suffix in (".js", ".py", ".c", ".md") and path.is_file()]
+    file = min(texts, default=folder / "notes.md")
+    with open(file, "a") as text:
+        text.write(f"// {number}\n")
+
+
 def life(tool: Tool, place: Path, wrong: list[str], *, last: bool) -> dict[str, Any]:
     """One tool's way through everything."""
     out: dict[str, Any] = {}
@@ -114,9 +125,20 @@ def life(tool: Tool, place: Path, wrong: list[str], *, last: bool) -> dict[str, 
         if different and isinstance(tool, Gitsnap):
             wrong.append(f"{place.name}: {len(different)} paths differ after the rollback: {different[:3]}")
         if last:
+            before = size(tool.repo)
+            edit(tool.dir, 0)
+            timed("one line", tool.snapshot)
+            out["size one line"] = size(tool.repo) - before
+            for number in range(1, SMALL_ONES):
+                edit(tool.dir, number)
+                tool.snapshot()
+            out["size 30 lines"] = size(tool.repo) - before
             timed("gc", tool.gc)
             out["size gc"] = size(tool.repo)
+            out["gc --full"], out["size gc --full"] = out["gc"], out["size gc"]
             if isinstance(tool, Gitsnap):
+                timed("gc --full", tool.gc_in_full)
+                out["size gc --full"] = size(tool.repo)
                 check_with_git(tool, wrong)
     except FailedError as why:
         print(f"    {why}", flush=True)

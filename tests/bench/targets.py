@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-OPERATIONS = ("first", "nochange", "upgrade", "verify", "rollback", "gc")
-SIZES = ("size upgrade", "size gc")
+OPERATIONS = ("first", "nochange", "upgrade", "verify", "rollback", "one line", "gc", "gc --full")
+SIZES = ("size upgrade", "size one line", "size 30 lines", "size gc", "size gc --full")
 
 
 class Target(NamedTuple):
@@ -24,7 +24,9 @@ TARGETS: dict[str, dict[str, Target]] = {
         "verify": Target(0.6, 0.65),
         "rollback": Target(2.0, 0.8),
         "size upgrade": Target(0.75, 1.25),
-        "size gc": Target(1.1, 0.8),
+        "size one line": Target(None, 1.2),
+        "size 30 lines": Target(None, 1.1),
+        "size gc --full": Target(1.1, 0.8),
     },
     "linux": {
         "first": Target(0.25, 0.6, 150),
@@ -33,7 +35,9 @@ TARGETS: dict[str, dict[str, Target]] = {
         "verify": Target(0.6, 0.65),
         "rollback": Target(2.0, 0.4),
         "size upgrade": Target(0.75, 1.25),
-        "size gc": Target(1.1, 0.8),
+        "size one line": Target(None, 1.2),
+        "size 30 lines": Target(None, 1.1),
+        "size gc --full": Target(1.1, 0.8),
     },
     # The same, but few times change: git reads few files then, so the upgrade and the way back are held to the others.
     "patched": {
@@ -43,7 +47,9 @@ TARGETS: dict[str, dict[str, Target]] = {
         "verify": Target(0.6, 0.65),
         "rollback": Target(None, 0.4),
         "size upgrade": Target(0.75, 1.25),
-        "size gc": Target(1.1, 0.8),
+        "size one line": Target(None, 1.2),
+        "size 30 lines": Target(None, 1.1),
+        "size gc --full": Target(1.1, 0.8),
     },
     "bigfile": {
         "first": Target(0.2, 1.0, 200),

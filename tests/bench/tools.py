@@ -119,6 +119,9 @@ class Gitsnap(Tool):
     def gc(self) -> None:
         self.call("gc")
 
+    def gc_in_full(self) -> None:
+        self.call("gc", "--full")
+
 
 class Git(Tool):
     """Plain git with a bare repository beside the directory, everything added, nothing converted."""
