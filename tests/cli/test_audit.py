@@ -82,7 +82,7 @@ def test_each_command_leaves_a_line(installation: Path, tmp_path: Path) -> None:
 
 
 def test_who_and_where(installation: Path) -> None:
-    run_gitsnap("-C", installation, "snapshot", "-m", "hello", env={"SUDO_USER": "anna"})
+    run_gitsnap("-C", installation, "snapshot", "-m", "hello", env={"SUDO_USER": "anna"}, fresh=True)
     line = last(installation)
     assert line["user"]["uid"] == os.geteuid()
     assert line["user"]["sudo_user"] == "anna"
