@@ -127,6 +127,9 @@ def _pack(tree: Path, out: Path, version: str, moment: int) -> Path:
     if conffiles:
         _write(control / "conffiles", "".join(conffiles))
     for path in tree.rglob("*"):
+        if not path.is_symlink():
+            # Whatever the umask was when the sources were checked out.
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         os.utime(path, (moment, moment), follow_symlinks=False)
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--threads-max=1", "--build", tree, out],

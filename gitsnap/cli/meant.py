@@ -11,8 +11,6 @@ from typing import Any
 
 from gitsnap.cli.arguments import Line
 
-# Commands of a snapshot and paths in it.
-_OF_PATHS = frozenset({"cat", "ls", "restore"})
 # What sh does itself, or only a shell can do.
 _BUILTINS = frozenset({".", "alias", "cd", "eval", "exec", "export", "set", "source", "ulimit", "umask", "unset"})
 _FOR_SHELLS = re.compile(r"[|&;<>()$`*?\n]")
@@ -37,7 +35,7 @@ def instead(line: Line, command: Any) -> str | None:
     first, *rest = typed.words
     if line.name == "run":
         return _of_a_command(typed)
-    if line.name in _OF_PATHS:
+    if _of_paths(command):
         return path_first(line.name, first, _base(line), typed.options, rest)
     if line.name == "rollback" and is_path(first, _base(line)):
         return _gitsnap("restore", "latest", *typed.words)
@@ -47,6 +45,12 @@ def instead(line: Line, command: Any) -> str | None:
     if line.name == "snapshot":
         return _with_message(typed)
     return None
+
+
+def _of_paths(command: Any) -> bool:
+    """Whether a command takes a snapshot and then paths in it."""
+    shown = [p.metavar or "" for p in command.params if p.param_type_name == "argument"]
+    return len(shown) > 1 and "SNAPSHOT" in shown[0] and "PATH" in shown[1]
 
 
 def path_first(name: str, word: str, base: str, options: Sequence[str] = (), rest: Sequence[str] = ()) -> str | None:

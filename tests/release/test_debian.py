@@ -66,6 +66,23 @@ def test_the_same_bytes_when_they_are_built_again(debs: tuple[Path, Path], distr
     assert digests[0] == digests[1]
 
 
+def test_modes_are_those_of_a_package_whatever_the_checkout_has(tmp_path: Path) -> None:
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("no dpkg-deb")
+    tree = tmp_path / "gitsnap-apt"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "usr/private").mkdir(parents=True, mode=0o700)
+    for name, mode in (("text", 0o600), ("program", 0o700), ("open", 0o666)):
+        (tree / "usr/private" / name).touch()
+        (tree / "usr/private" / name).chmod(mode)
+    told = subprocess.run(
+        ["dpkg-deb", "-c", deb._pack(tree, tmp_path, "1.0", 0)], check=True, capture_output=True, text=True
+    )
+    rows = [line.split() for line in told.stdout.splitlines()]
+    modes = {row[-1].partition("/usr/private")[2]: row[0] for row in rows if "/usr/private" in row[-1]}
+    assert modes == {"/": "drwxr-xr-x", "/text": "-rw-r--r--", "/program": "-rwxr-xr-x", "/open": "-rw-r--r--"}
+
+
 def test_installed_used_and_purged(root: DebianRoot, debs: tuple[Path, Path]) -> None:
     # What it depends on comes first and stays, so that what it leaves behind can be told.
     root.run(f"{_INSTALL} python3 git man-db")
