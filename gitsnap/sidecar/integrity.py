@@ -138,11 +138,11 @@ def _reflog(sidecar: Sidecar) -> Iterator[Flaw]:
     """Its entries keep objects from git's complaints, and nothing else depends on them.
 
     One may name what is not there: a git that cleans up expires them first and removes afterwards, and a removal of
-    ours may come between.
+    ours may come between. The last line may be torn, by a kill: the next writer cuts that off.
     """
     name = f"logs/{refs.MANIFESTS}"
-    *lines, last = (_read(sidecar, name) or b"").split(b"\n")
-    if last or not all(map(_REFLOG.fullmatch, lines)):
+    *lines, _ = (_read(sidecar, name) or b"").split(b"\n")
+    if not all(map(_REFLOG.fullmatch, lines)):
         yield Flaw(f"{name} is damaged; a gc empties it")
 
 

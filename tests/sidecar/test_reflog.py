@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gitsnap.sidecar import integrity
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import reflog
 from tests.support.inprocess import START, Protected
@@ -46,3 +47,20 @@ def test_forgetting_follows_no_link(protected: Protected) -> None:
     os.mkfifo(link.with_name("fifo"))
     reflog.forget(protected.sidecar)
     assert other.read_text() == "keep\n"
+
+
+def test_a_line_that_a_kill_has_torn_is_no_damage_and_loses_no_other(protected: Protected) -> None:
+    sidecar = protected.sidecar
+    first, second = (protected.take().snapshot.commit for _ in range(2))
+    reflog.forget(sidecar)
+    reflog.remember(sidecar, [first], START)
+    log = protected.store / "logs" / refs.MANIFESTS
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:50])
+    assert not integrity.flaws(sidecar)
+    reflog.remember(sidecar, [second], START)
+    assert log.read_bytes().startswith(whole) and len(log.read_bytes().splitlines()) == 2
+    assert reflog.ids(sidecar) == [second, first]
+    log.write_bytes(whole[:50])
+    reflog.remember(sidecar, [second], START)
+    assert reflog.ids(sidecar) == [second]

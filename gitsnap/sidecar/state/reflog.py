@@ -18,6 +18,8 @@ from gitsnap.sidecar.repository import Sidecar
 
 # Not waiting for whoever reads what is no file.
 _AT_ONCE = os.O_NONBLOCK | os.O_CLOEXEC
+# A line with a long name is far shorter.
+_LONGEST = 8192
 _FIRST = re.compile(rb"[0-9a-f]{40}(?= )")
 
 
@@ -52,8 +54,18 @@ def forget(sidecar: Sidecar) -> None:
 
 def _append(path: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _AT_ONCE, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | _AT_ONCE, 0o600)
     try:
+        _cut_torn(fd)
         os.write(fd, data)
     finally:
         os.close(fd)
+
+
+def _cut_torn(fd: int) -> None:
+    """What a killed writer, or a full disk, has left of a line goes: what follows would be lost in it."""
+    size = os.fstat(fd).st_size
+    start = max(0, size - _LONGEST)
+    tail = os.pread(fd, _LONGEST, start)
+    if tail and not tail.endswith(b"\n"):
+        os.ftruncate(fd, start + tail.rfind(b"\n") + 1)
