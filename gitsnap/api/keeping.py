@@ -225,8 +225,11 @@ class Keeping(Protected):
         with self._acting("undelete") as (sidecar, settings):
             return deleted.undelete(sidecar, selectors, settings, now=now())
 
-    def gc(self) -> Collected:
+    def gc(self, *, full: bool = False) -> Collected:
         """Make deletions final, and give back the space of what nothing reaches. Runs stock git.
+
+        Args:
+            full: Pack all that is left anew, too, as small as git can, which takes minutes where there is much.
 
         Returns:
             The sidecar's size before and after, in bytes; which snapshots went for good.
@@ -236,4 +239,4 @@ class Keeping(Protected):
             LockedError: Others are at work in the sidecar.
         """
         with self._acting("gc") as (sidecar, settings):
-            return collect.collect(sidecar, settings, now=now())
+            return collect.collect(sidecar, settings, now=now(), full=full)
