@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.sidecar.git import pack_exchange, pack_stream
+from gitsnap.sidecar.git import pack_exchange, pack_stream, stock_git
 from gitsnap.sidecar.git.new_objects import NewObjects
 from gitsnap.sidecar.git.transport import Target
 from gitsnap.sidecar.outgoing import NotesThere, Outgoing
@@ -114,9 +112,6 @@ def fetch_notes(sidecar: Sidecar, target: Target, value: str) -> NotesThere:
 
     Raises RemoteError.
     """
-    folder = tempfile.mkdtemp(prefix="fetched-", dir=sidecar.scratch)
-    try:
+    with stock_git.locked_folder(sidecar.scratch) as folder:
         found, tree = pack_exchange.notes_at(target, value, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return NotesThere({commit: blob.hex() for commit, blob in found.items()}, tree)

@@ -652,8 +652,7 @@ class TestAliases:
         fields(document("-C", installation, "create-backup")["snapshot"], SNAPSHOT)
         assert document("-C", installation, "validate-backup", taken.strip())["results"][0]["ok"] is True
         refused("-C", installation, "validate-backup", "nothing", code=1)
-        listed = run_gitsnap("-C", installation, "list-backups").stdout
-        assert listed == run_gitsnap("-C", installation, "list").stdout
+        assert document("-C", installation, "list-backups") == document("-C", installation, "list")
         found = document("-C", installation, "cleanup")
         assert (len(found["kept"]), found["removed"], found["dry_run"]) == (2, [], False)
 

@@ -21,8 +21,9 @@ from gitsnap.ops.remote.pull import PullOptions, pull
 from gitsnap.ops.remote.push import Pushed, PushOptions, push
 from gitsnap.ops.remote.sources import open_source
 from gitsnap.ops.store import locate
-from gitsnap.sidecar import stale_files
-from gitsnap.sidecar.git import stock_exchange, stock_git
+from gitsnap.sidecar import exchange, stale_files
+from gitsnap.sidecar.git import pack_exchange, stock_exchange, stock_git
+from gitsnap.sidecar.git.transport import Target
 from tests.ops.test_push import There
 from tests.support.git_http import PASSWORD, USER, proxy, served
 from tests.support.inprocess import SETTINGS, Protected, bare_git, workspace
@@ -248,6 +249,26 @@ def test_nothing_of_the_installation_or_the_sidecar_is_run(top: Path, there: The
             pull(empty.sidecar, Remote("there", url, installation="web/shop"), SETTINGS, PullOptions(place.now))
             assert len(empty.snapshots()) == 1
     assert not marker.exists()
+
+
+def test_notes_are_fetched_into_a_folder_that_the_next_writer_removes_when_its_owner_is_dead(
+    place: Protected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def notes_at(target: object, value: str, folder: str) -> tuple[dict[str, bytes], str]:
+        stale_files.clear(place.sidecar.path)
+        folders.append(folder)
+        assert os.path.isdir(folder)
+        return {}, value
+
+    monkeypatch.setattr(pack_exchange, "notes_at", notes_at)
+    exchange.fetch_notes(place.sidecar, Target("file:///nowhere", "/nowhere"), "0" * 40)
+    (folder,) = folders
+    assert not os.path.exists(folder)
+    os.mkdir(folder)
+    stale_files.clear(place.sidecar.path)
+    assert not os.path.exists(folder)
 
 
 def test_what_a_dead_one_fetched_goes_and_what_a_living_one_fetches_stays(place: Protected) -> None:

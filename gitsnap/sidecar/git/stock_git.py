@@ -225,6 +225,17 @@ def workshop(store: str | None, settings: bytes, *, within: str | None = None) -
 
 @contextmanager
 def _folder(head: bytes, settings: bytes, within: str | None = None) -> Iterator[str]:
+    with locked_folder(within) as folder:
+        os.mkdir(os.path.join(folder, "info"))
+        for name, data in (("HEAD", head), ("config", settings), ("info/attributes", config.ATTRIBUTES)):
+            with open(os.path.join(folder, name), "xb") as file:
+                file.write(data)
+        yield folder
+
+
+@contextmanager
+def locked_folder(within: str | None = None) -> Iterator[str]:
+    """An empty private directory for the moment; what a killed owner leaves goes with the next writer."""
     # Loads random numbers and hashes that nothing else needs.
     import tempfile
 
@@ -232,10 +243,6 @@ def _folder(head: bytes, settings: bytes, within: str | None = None) -> Iterator
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        os.mkdir(os.path.join(folder, "info"))
-        for name, data in (("HEAD", head), ("config", settings), ("info/attributes", config.ATTRIBUTES)):
-            with open(os.path.join(folder, name), "xb") as file:
-                file.write(data)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
