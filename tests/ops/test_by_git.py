@@ -121,9 +121,9 @@ def reached(way: Way) -> Iterator[str]:
         yield f"{way.url or url}/there.git"
 
 
-def send(place: Protected, url: str, **options: bool) -> tuple[Pushed, list[str]]:
+def send(place: Protected, url: str) -> tuple[Pushed, list[str]]:
     heard = Heard()
-    wanted = PushOptions(place.now, observer=heard, **options)
+    wanted = PushOptions(place.now, observer=heard)
     return push(place.sidecar, Remote("there", url, installation="web/shop"), place.settings, wanted), heard.lines
 
 
