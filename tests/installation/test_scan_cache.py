@@ -268,3 +268,24 @@ def test_a_cache_that_promises_what_is_not_stored_is_found_out(place: Protected)
     assert [v.problems for v in place.verify() if v.problems] == []
     place.collect()
     place.assert_sound()
+
+
+def test_a_row_whose_attributes_are_missing_is_not_believed(place: Protected) -> None:
+    """In the walk, for a directory and a file, and of another name of an inode, which is looked at more closely."""
+    names = ["f", "d", "linked"]
+    (place.root / "d").mkdir()
+    for name in ("f", "linked"):
+        (place.root / name).write_bytes(b"content")
+    for name in names:
+        os.setxattr(place.root / name, "user.note", b"x")
+    os.link(place.root / "linked", place.root / "other name")
+    settle(*(place.root / name for name in names))
+    place.take()
+    cache = place.sidecar.load_cache()
+    assert len(cache.xattrs) == 4
+    forged = StatCache(cache.commit, dict(cache.rows.items()), {}, cache.trees)
+    place.sidecar.save_cache(forged)
+    place.reopen()
+    (place.root / "new").write_bytes(b"new")
+    found = place.inventory(place.take().snapshot).by_path()
+    assert {path for path, entry in found.items() if entry.xattrs} == {b"f", b"d", b"linked", b"other name"}

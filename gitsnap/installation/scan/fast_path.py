@@ -164,11 +164,11 @@ class FastPath:
             out.left.append((path, False))
             return
         cached = self._known.get(path)
-        if cached is not None and cached.startswith(expected) and (is_dir or self._vouches(cached)):
+        if cached is not None and cached.startswith(expected) and self._vouches(path, cached, is_dir):
             out.paths.append(path)
             out.rows.append(cached)
             if cached[FLAGS] & XATTRS:
-                out.xattrs[path] = self._xattrs.get(path, ())
+                out.xattrs[path] = self._xattrs[path]
             if is_dir:
                 out.deeper.append((path, found.st_dev))
             else:
@@ -181,8 +181,10 @@ class FastPath:
         else:
             self._file(out, look, path, found, started)
 
-    def _vouches(self, cached: Row) -> bool:
-        return bool(cached[FLAGS] & CONTENT) and (self._stored is None or self._stored(cached[OID:SHA256]))
+    def _vouches(self, path: bytes, cached: Row, is_dir: bool) -> bool:
+        if cached[FLAGS] & XATTRS and path not in self._xattrs:
+            return False
+        return is_dir or (bool(cached[FLAGS] & CONTENT) and (self._stored is None or self._stored(cached[OID:SHA256])))
 
     def _directory(self, out: DirectoryScan, fd: int, look: Look, found: os.stat_result, started: int) -> None:
         path = look.folder + b"/" + look.name if look.folder else look.name

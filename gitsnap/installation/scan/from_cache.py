@@ -32,7 +32,9 @@ def remembered(root: str, cache: StatCache, left_out: Inventory, *, databases: b
     entries, inodes, links = [], set(), []
     for (path, row), fields in zip(scan.rows.items(), unpack(scan.rows.values()), strict=True):
         inode, flags = fields[3], row[FLAGS]
-        entry = entry_from(path, fields, cache.xattrs.get(path, ()) if flags & XATTRS else ())
+        if flags & XATTRS and path not in cache.xattrs:
+            return None
+        entry = entry_from(path, fields, cache.xattrs[path] if flags & XATTRS else ())
         kind = entry.type
         if kind not in _TOLD or (kind is _FILE and not flags & CONTENT):
             return None

@@ -98,7 +98,7 @@ class SlowPath:
         entry = entry_of(path, found, kind)
         cached, refused = self._cached(path, found), None
         if cached is not None:
-            entry.xattrs = self._cache.xattrs.get(path, ()) if cached.has_xattrs else ()
+            entry.xattrs = self._cache.xattrs[path] if cached.has_xattrs else ()
         else:
             refused = set_xattrs(entry, fd, name)
         content, settled = None, _settled(found, started)
@@ -129,4 +129,7 @@ class SlowPath:
 
     def _cached(self, path: bytes, found: os.stat_result) -> Row | None:
         cached = self._cache.rows.get(path)
-        return cached if cached is not None and cached.startswith(key(found)) else None
+        if cached is None or not cached.startswith(key(found)):
+            return None
+        # A row whose attributes are missing tells less than there is.
+        return None if cached.has_xattrs and path not in self._cache.xattrs else cached
