@@ -165,7 +165,7 @@ def measure(top: Path, installations: int) -> None:
     app.mkdir()
     for number in range(_FILES):
         (app / f"f{number}").write_text(f"mine {number}\n" * 40)
-    mine = api.open(app, store=top / "store.git")
+    mine = api.open(app, store=top / "store.git", create=True)
     url = f"ssh://anyone@anywhere{path}"
     mine.snapshot()
     mine.add_remote("there", url, installation="measured/app")

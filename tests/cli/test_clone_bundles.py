@@ -70,7 +70,7 @@ def _folder(app: Path, disk: Path, count: int) -> None:
     for number in range(count):
         if number:
             change(app, f"{number}")
-        place = api.open(app)
+        place = api.open(app, environ=os.environ, create=True)
         with place.sidecar() as sidecar:
             bundle_folder.push(sidecar, str(disk), place.settings, FolderOptions(_now()))
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.__main__ import run
 from gitsnap.cli import meant
 from gitsnap.cli.app import parse
-from tests.support.installation import take_snapshot
+from tests.support.installation import run_gitsnap, take_snapshot
 
 
 def _instead(typed: str) -> str | None:
@@ -61,15 +60,15 @@ def test_a_directory_where_none_is_taken(command: str, tmp_path: Path) -> None:
     assert _instead(f"{command} {tmp_path}") == f"gitsnap -C {tmp_path} {command}"
 
 
-def test_what_is_told(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_told(installation: Path) -> None:
     """The sentence stays; what is typed next is in the place that was named."""
     take_snapshot(installation)
     (installation / "modules").mkdir(exist_ok=True)
-    place = ["-C", str(installation)]
     told = {}
     for typed in (["ls", "modules"], ["restore", "modules"], ["snapshot", "hello"], ["run", "--", "a && b"]):
-        assert run([*place, *typed]) in (1, 2)
-        told[typed[0]] = capsys.readouterr().err.splitlines()
+        done = run_gitsnap("-C", installation, *typed, check=False)
+        assert done.returncode in (1, 2)
+        told[typed[0]] = done.stderr.splitlines()
     at = f"  gitsnap -C {installation}"
     assert told["ls"] == ["gitsnap: there is no snapshot 'modules'", f"{at} ls latest modules"]
     assert told["restore"][1] == f"{at} restore latest modules"
@@ -78,8 +77,6 @@ def test_what_is_told(installation: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("typed", ["drill --check", "snapshot -m", "run --label", "list --last x"])
-def test_a_mistake_in_an_option_leads_to_the_help_of_its_command(
-    typed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(shlex.split(typed)) == 2
-    assert capsys.readouterr().err.splitlines()[1] == f"  gitsnap {typed.split()[0]} --help"
+def test_a_mistake_in_an_option_leads_to_the_help_of_its_command(typed: str, gitsnap_home: Path) -> None:
+    done = run_gitsnap(*shlex.split(typed), check=2)
+    assert done.stderr.splitlines()[1] == f"  gitsnap {typed.split()[0]} --help"

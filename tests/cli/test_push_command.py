@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def test_an_installation_among_others(app: Path, there: Path) -> None:
 
 
 def test_from_python(app: Path, there: Path, gitsnap_home: Path) -> None:
-    found = api.open(app)
+    found = api.open(app, environ=os.environ, create=True)
     taken = found.snapshot("one")
     found.add_remote("backup", there)
     assert found.push().snapshots == [taken.id]

@@ -110,7 +110,7 @@ def machine(rules: Rules) -> Machine:
         folder = rules.top / f"{host}-{name.replace('/', '-')}"
         folder.mkdir()
         (folder / "f").write_text(f"{host} {name}\n" * 20)
-        found = api.open(folder, store=rules.top / f"{folder.name}.git")
+        found = api.open(folder, store=rules.top / f"{folder.name}.git", create=True)
         found.snapshot()
         found.add_remote("fleet", rules.url, installation=name)
         rules.become(host)

@@ -69,7 +69,7 @@ def test_git_and_the_reader_find_what_was_sent(protected: Protected, tmp_path: P
 def test_what_git_has_made_small_stays_small(protected: Protected) -> None:
     _grow(protected, 8)
     plain = len(_packed(protected, _all(protected)))
-    protected.collect()
+    protected.collect(full=True)
     assert len(_packed(protected, _all(protected))) < 0.8 * plain
 
 

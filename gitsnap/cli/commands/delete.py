@@ -76,11 +76,11 @@ def _agreed(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) 
 
 
 def _other_name(known: Living, word: str) -> str | None:
-    """The id of the snapshot that a word names which is not its id itself. None for an id, and for what names none, or
-    a damaged one: `delete` knows what to say of these."""
+    """The id of the snapshot that a word names which is not its id itself. None for an id, and for what names none, a
+    damaged one or a pinned one: `delete` knows what to say of these."""
     from gitsnap.sidecar import selectors
 
     with suppress(GitsnapError):
-        found = selectors.resolve(known, word).id
-        return found if found != word else None
+        found = selectors.resolve(known, word)
+        return found.id if found.id != word and not found.pinned else None
     return None
