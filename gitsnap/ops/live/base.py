@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gitsnap.core.exclusion import Excludes, nothing_excluded
 from gitsnap.core.model import Snapshot
 from gitsnap.core.paths import STAGE_PREFIX
-from gitsnap.core.spliced import Differing, Spliced, left_out, splice
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.statcache import StatCache
-from gitsnap.core.stored_difference import Texts
 from gitsnap.installation.scan.unchanged import Seen, looked, owners_in, sealed
-from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.parallel.walk import ParallelWalk
 from gitsnap.sidecar import contents
 from gitsnap.sidecar.repository import Sidecar
+
+# What reads and edits texts is loaded where something has changed.
+if TYPE_CHECKING:
+    from gitsnap.core.spliced import Spliced
+    from gitsnap.installation.scan_result import Scan
 
 
 def look(sidecar: Sidecar, cache: StatCache, excludes: Excludes) -> Seen | None:
@@ -29,6 +33,9 @@ class Base:
 
     def __init__(self, sidecar: Sidecar, prior: Snapshot) -> None:
         """Raises IntegrityError where a text is missing or damaged."""
+        from gitsnap.core.spliced import left_out
+        from gitsnap.core.stored_difference import Texts
+
         self.prior = prior
         (self.manifest_oid, manifest), (self.metadata_oid, metadata) = contents.found_texts(sidecar, prior)
         self.texts = Texts(manifest, metadata)
@@ -44,5 +51,7 @@ class Base:
 
     def with_changes(self, scan: Scan, seen: Seen) -> Spliced | None:
         """The state that was seen, of which `scan` has what is new or differs; None where lines do not tell it."""
+        from gitsnap.core.spliced import Differing, splice
+
         differing = Differing(scan.inventory.entries, seen.gone, seen.excluded, seen.skipped)
         return splice(self.texts, self._left_out.rules, differing)
