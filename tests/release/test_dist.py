@@ -113,12 +113,11 @@ def test_the_metadata_is_valid_and_its_text_leads_nowhere_wrong(distributions: P
 
 
 def test_the_program_tells_the_version_without_asking_git(tmp_path: Path) -> None:
-    # As the file has it now: a build in this checkout writes it anew, which this process does not see.
-    code = "import gitsnap, sys; from gitsnap._version import version; "
-    code += "print(gitsnap.__version__ == version != '', 'subprocess' in sys.modules)"
+    code = "import gitsnap, sys; print(gitsnap.__version__[:1].isdigit(), gitsnap.__version__ == '0+unknown', "
+    code += "'subprocess' in sys.modules)"
     environment = {**os.environ, "PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert done.stdout == "True False\n"
+    assert done.stdout == "True False False\n"
 
 
 def test_a_source_distribution_can_be_worked_with(distributions: Path, tmp_path: Path) -> None:
