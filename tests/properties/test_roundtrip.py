@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from tests.support.examples import examples
@@ -352,6 +352,12 @@ def short(found: dict[bytes, object], path: bytes) -> object:
 
 @relaxed
 @given(TREES, CHANGES_OR_ALL)
+# A name that has to make way, and cannot, of a file with another name.
+@example([("file", 0, b"a", b""), ("link", 0, 0, b".git")], [("retype", 0, 0, b""), ("file", 1, b"b", b"")])
+@example(
+    [*[("file", 0, b"a", b"")] * 5, ("file", 0, b".git", b""), ("link", 0, 0, b"a")],
+    [("retype", 0, 0, b""), ("file", 0, b"a", b""), ("file", 1, b"b", b"")],
+)
 def test_what_is_excluded_stays(tree: list[tuple[object, ...]], changes: list[tuple[object, ...]]) -> None:
     with workspace() as where:
         app = where / "app"

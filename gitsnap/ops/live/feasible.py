@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from gitsnap.core.entry_comparison import same_metadata
 from gitsnap.core.errors import GitsnapError
@@ -213,8 +213,11 @@ def in_the_way(root: str, paths: Iterable[bytes]) -> list[Problem]:
         return [Problem(path, reason) for path, reason in found if reason is not None]
 
 
-def explained(root: str, wrong: Iterable[Problem], hardlinks: Iterable[tuple[bytes, ...]]) -> list[Problem]:
-    """Those of the differences that an obstacle accounts for, with the obstacle as the reason."""
+def explained(
+    root: str, wrong: Iterable[Problem], hardlinks: Iterable[tuple[bytes, ...]], stayed: Set[bytes]
+) -> list[Problem]:
+    """Those of the differences that an obstacle accounts for, with the obstacle as the reason, or a file's other name
+    that `stayed` as it was."""
     found = []
     with Obstacles(root) as obstacles:
         for problem in wrong:
@@ -222,6 +225,8 @@ def explained(root: str, wrong: Iterable[Problem], hardlinks: Iterable[tuple[byt
             if problem.reason == "other hard links":
                 names += [p for group in hardlinks if problem.path in group for p in group]
             reason = next((r for name in names if (r := obstacles.differing(name, problem.reason))), None)
+            if reason is None and not stayed.isdisjoint(names):
+                reason = "another name of it stays as it is"
             if reason is not None:
                 found.append(Problem(problem.path, reason))
     return found

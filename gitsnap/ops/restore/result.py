@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,7 +13,8 @@ from gitsnap.core.retention import Decision, HeldBack
 from gitsnap.ops.live.service import Turns
 
 # Those of some differences that nothing could have been done about, with the reason for each.
-Explain = Callable[[list[Problem]], list[Problem]]
+# What differs, and the paths of what is known to stay as it is.
+Explain = Callable[[list[Problem], Set[bytes]], list[Problem]]
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Restored:
         """The plan's: by it, somebody agrees to this one and no other."""
         return fingerprint(self.target.commit, self.plan, self.live)
 
-    def conclude(self, wrong: list[Problem], explain: Explain = lambda _: []) -> None:
+    def conclude(self, wrong: list[Problem], explain: Explain = lambda *_: []) -> None:
         """Take in where the directory differs from the target afterwards."""
         self.incomplete, unexplained = settled(self.incomplete, wrong, explain)
         self.incomplete += unexplained
@@ -70,7 +71,7 @@ def settled(incomplete: list[Problem], wrong: list[Problem], explain: Explain) -
     named = {p.path for p in known}
     rest = [p for p in wrong if p.path not in named]
     if rest:
-        found = explain(rest)
+        found = explain(rest, named)
         named = {p.path for p in found}
         known, rest = known + found, [p for p in rest if p.path not in named]
     return known, rest

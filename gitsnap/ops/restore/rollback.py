@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -157,8 +157,8 @@ class Rollback:
         result.duration = time.monotonic() - started
         return result
 
-    def _explained(self, wrong: list[Problem]) -> list[Problem]:
-        return [*self.target.explained(wrong), *self.target.served(wrong)]
+    def _explained(self, wrong: list[Problem], stayed: Set[bytes]) -> list[Problem]:
+        return [*self.target.explained(wrong, stayed), *self.target.served(wrong)]
 
     def _require_agreed(self, result: Restored) -> None:
         """Raise PlanChangedError where this is not the plan that was agreed to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from gitsnap.core.comparison import Status, compare
@@ -192,9 +192,10 @@ class Target:
         told = {*self.held, *(e.path for e in found.entries), *(p.path for p in self.wanted.partial)}
         return [p for p in found.partial if p.path not in told and self._asked_for(p.path)]
 
-    def explained(self, wrong: Iterable[Problem]) -> list[Problem]:
-        """Those of the differences that nothing could have been done about, with the reason for each."""
-        return explained(self._root, wrong, self.wanted.hardlinks)
+    def explained(self, wrong: Iterable[Problem], stayed: Set[bytes]) -> list[Problem]:
+        """Those of the differences that nothing could have been done about, with the reason for each, where the paths
+        `stayed` are as they were."""
+        return explained(self._root, wrong, self.wanted.hardlinks, stayed)
 
     def _asked_for(self, path: bytes) -> bool:
         if self.part is not None:
