@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,8 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def test_nothing_stands_in_the_way(app: Path) -> None:
-    # By the second one nothing was written so shortly before that it is read again.
+    # Nothing was written so shortly before this one that it is read again: clocks of files have ticks of 10 ms at most.
+    time.sleep(0.07)
     take_snapshot(app)
     run_gitsnap("-C", app, "verify")
     (app / "bin/shop").write_bytes(b"changed")
