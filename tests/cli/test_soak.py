@@ -212,23 +212,29 @@ def test_killed_at_other_moments(shop: Shop) -> None:
     """What was not decided is gone on with; what was decided is carried out."""
     ways = {
         "command-started": ("2", "rolled-back"),
-        # Or as far on as it came before the signal did.
-        "command-exited": ("2", "rolled-back", "kept"),
+        "command-exited": ("2", "rolled-back"),
         "check-passed": ("2", "kept"),
         "soak-completed": ("2", "kept"),
         "rollback-started": ("2-broken", "rolled-back"),
     }
-    for at, (version, *outcomes) in ways.items():
+    for at, (version, outcome) in ways.items():
         (shop.state / "fail").unlink(missing_ok=True)
         if at == "rollback-started":
             shop.fail()
         killed(shop, *soaking(shop, soak="0.3s"), *shop.upgrade(version), at=at)
+        if at == "command-exited" and _goes_on(shop):
+            # The signal came after that was written down.
+            outcome = "kept"
         until(lambda: _settled(shop))
-        outcome = shop.last["status"]
-        assert outcome in outcomes, at
+        assert shop.last["status"] == outcome, at
         assert shop.version == ("1" if outcome == "rolled-back" else version), at
         shop.gitsnap("rollback", "-y") if outcome == "kept" else None
         shop.ctl("start")
+
+
+def _goes_on(shop: Shop) -> bool:
+    """Whether an upgrade has come beyond its command: `recover` takes the second snapshot and runs the checks then."""
+    return not shop.record.exists() or json.loads(shop.record.read_text())["stage"] != "command"
 
 
 def _settled(shop: Shop) -> bool:
