@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import chain
 
 from gitsnap.core.model import Snapshot
@@ -28,15 +29,17 @@ class Footprint:
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar, self._store = sidecar, sidecar.objects
-        self._store.refresh()
         self._sizes: dict[bytes, int] = {}
         self._bases: dict[bytes, bytes] = {}
         self._spare = 0
-        for pack in self._store.packs:
-            self._measure(pack)
+        # Packs last: what a git packs meanwhile is in one before its own file goes.
         for oid in self._store.loose_ids():
             name = oid.hex()
-            self._add(oid, os.stat(os.path.join(sidecar.path, "objects", name[:2], name[2:])).st_size)
+            with suppress(FileNotFoundError):
+                self._add(oid, os.stat(os.path.join(sidecar.path, "objects", name[:2], name[2:])).st_size)
+        self._store.refresh()
+        for pack in self._store.packs:
+            self._measure(pack)
         self._notes = [notes.load(self._store, sidecar.refs.get(ref)) for ref in (refs.MANIFESTS, refs.METADATA)]
 
     def size(self, oid: bytes) -> int:

@@ -101,4 +101,10 @@ def _mostly_large(sidecar: Sidecar) -> bool:
 def _packs(sidecar: Sidecar) -> dict[str, int]:
     """The packs' names and sizes in bytes."""
     folder = os.path.join(sidecar.path, "objects", "pack")
-    return {n: os.path.getsize(os.path.join(folder, n)) for n in sorted(os.listdir(folder)) if n.endswith(".pack")}
+    sizes = {}
+    for name in sorted(os.listdir(folder)):
+        # A git may remove one meanwhile.
+        with suppress(FileNotFoundError):
+            if name.endswith(".pack"):
+                sizes[name] = os.path.getsize(os.path.join(folder, name))
+    return sizes

@@ -87,12 +87,15 @@ def _loose(sidecar: Sidecar, living: Set[bytes]) -> None:
         sidecar.git("repack", "-q", "-d")
     for oid in loose - living:
         name = oid.hex()
-        os.unlink(os.path.join(objects, name[:2], name[2:]))
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(objects, name[:2], name[2:]))
     for folder in [name for name in os.listdir(objects) if len(name) == 2 or name == "pack"]:
         path = os.path.join(objects, folder)
-        for name in os.listdir(path):
-            if name.startswith(_UNFINISHED):
-                os.unlink(os.path.join(path, name))
+        # A git may have removed it, or what is in it, meanwhile.
+        with suppress(FileNotFoundError):
+            for name in os.listdir(path):
+                if name.startswith(_UNFINISHED):
+                    os.unlink(os.path.join(path, name))
         if folder != "pack":
             # Where it is empty.
             with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +161,33 @@ def test_what_dulwich_adds_is_there_for_everybody(sidecar: Sidecar, store: Path)
     assert again is pack
     git(store, "fsck", "--full", "--strict")
     assert oct(os.stat(pack.path).st_mode & 0o077) == "0o0"
+
+
+def loose(store: Path, count: int) -> list[Path]:
+    """The files of so many new objects."""
+    paths = []
+    for blob in (Blob.from_string(b"%d" % number) for number in range(count)):
+        paths.append(store / "objects" / blob.id[:2].decode() / blob.id[2:].decode())
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_bytes(blob.as_legacy_object())
+    return paths
+
+
+def test_folders_of_loose_objects_that_a_gc_removes_meanwhile_are_none(sidecar: Sidecar, store: Path) -> None:
+    folders = {path.parent for path in loose(store, 50)}
+    found = sidecar.objects.loose_ids()
+    first = next(found).hex()[:2]
+    for folder in folders:
+        if folder.name != first:
+            shutil.rmtree(folder)
+    assert {oid.hex()[:2] for oid in found} <= {first}
+
+
+def test_what_a_git_packs_while_all_ids_are_gone_through_is_among_them(sidecar: Sidecar, store: Path) -> None:
+    written = {path.parent.name + path.name for path in loose(store, 50)}
+    for name in written:
+        git(store, "update-ref", f"refs/elsewhere/{name}", name)
+    ids = sidecar.objects.ids()
+    before = [next(ids)]
+    git(store, "gc", "-q")
+    assert written <= {oid.hex() for oid in [*before, *ids]}

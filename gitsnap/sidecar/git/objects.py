@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import ShaFile
+from dulwich.objects import ObjectID, ShaFile, valid_hexsha
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import limits
@@ -98,13 +98,23 @@ class ObjectStore(DiskObjectStore):
 
     def ids(self) -> Iterator[bytes]:
         """The ids of all objects, whatever their type; some more than once."""
+        # Packs last: what a git packs meanwhile is in one before its own file goes.
+        yield from self.loose_ids()
+        self.refresh()
         for pack in self.packs:
             yield from pack.index.oids()
-        yield from self.loose_ids()
 
     def loose_ids(self) -> Iterator[bytes]:
         """The ids of the objects that have files of their own."""
         return map(_raw, self._iter_loose_objects())
+
+    def _iter_loose_objects(self) -> Iterator[ObjectID]:
+        """As dulwich has it, which stumbles over a folder that a gc removes between two listings."""
+        for folder in os.listdir(self._dir):
+            if len(folder) == 2:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    names = (os.fsencode(folder + rest) for rest in os.listdir(os.path.join(self._dir, folder)))
+                    yield from (ObjectID(name) for name in names if valid_hexsha(name))
 
     @property
     def packs(self) -> list[Pack]:  # type: ignore[override]
