@@ -229,7 +229,7 @@ class Draft:
         if written is not None:
             written.release()
         sidecar.objects.refresh()
-        return Published(snapshot, tree_ids, len(written.oids) if written else 0)
+        return Published(snapshot, tree_ids, written.objects if written else 0)
 
     def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
         known, held = notes.load(self._sidecar.objects, old)

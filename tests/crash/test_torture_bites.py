@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -244,8 +244,8 @@ def test_no_keep_while_a_snapshot_is_written(monkeypatch: pytest.MonkeyPatch) ->
     """A gc of somebody's comes between the pack and the ref, and takes the pack."""
     keep = gitsnap.sidecar.git.pack_file._write_synced
 
-    def no_keep(path: str, data: bytes) -> None:
-        keep(path, data)
+    def no_keep(path: str, pieces: Iterable[bytes]) -> None:
+        keep(path, pieces)
         if path.endswith(".keep"):
             os.rename(path, path.removesuffix(".keep") + ".kept")
 

@@ -77,7 +77,7 @@ def test_trees_that_are_there_are_not_written_again(repository: Repository) -> N
     written = repository.pack.finish()
     assert written is not None
     # The commit, the root, and the one tree that is new.
-    assert len(written.oids) == 3
+    assert written.objects == 3
     repository.store.refresh()
     assert notes.load(repository.store, again)[0].keys() == {*NAMES, "ac" * 20}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import pytest
 from dulwich.objects import Tree
@@ -64,6 +65,24 @@ def test_there_and_back(store: Store) -> None:
     }  # fmt: skip
     assert found[b"a/.git/x"].oid == OID
     assert trees.identify(INVENTORY) == root
+
+
+def test_a_directory_is_written_when_all_of_it_is_told(store: Store) -> None:
+    """As soon as a path is beyond it, be it a neighbour that git orders otherwise: nothing waits for the last one."""
+    taken: list[bytes] = []
+    written: list[tuple[bytes, bytes]] = []
+
+    def told() -> Iterator[Entry]:
+        for entry in INVENTORY:
+            taken.append(entry.path)
+            yield entry
+
+    def add(data: bytes) -> bytes:
+        written.append((taken[-1], data))
+        return store.add(data)
+
+    trees.build(told(), add)
+    assert [at for at, _ in written] == [b"a0", b"a0", b"run"]
 
 
 def test_dulwich_finds_them_in_order(store: Store) -> None:

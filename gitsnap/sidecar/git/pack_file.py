@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import struct
+import sys
 import threading
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from typing import NamedTuple
 
-from dulwich.pack import write_pack_index_v2
 from isal import isal_zlib
 
 from gitsnap.core.content import CHUNK, WORTHWHILE, beside
 from gitsnap.sidecar.files import private_create
+from gitsnap.sidecar.git.packed_index import PackedIndex
 
 OFS_DELTA = 6
+# Offsets from here on have a column of their own in an index.
+_FAR = 1 << 31
 
 
 class Entry(NamedTuple):
@@ -42,7 +46,7 @@ class PackFile:
         self._sha1 = beside(hashlib.sha1(usedforsecurity=False), WORTHWHILE) if count else None
         self._trailer = b""
         self._reading: _Reading | None = None
-        self.index: dict[bytes, tuple[int, int]] = {}
+        self.index = PackedIndex()
         self.at = 0
         # Once it is finished.
         self.name = ""
@@ -89,7 +93,7 @@ class PackFile:
 
     def finish(self, objects: str) -> str:
         """Complete and sync the pack, and put it and its index into the object store, held by a `.keep`; its name."""
-        self.name = place(self._path, self.index, self._complete(), objects)
+        self.name = place(self._path, self.index.by_id(), self._complete(), objects)
         return self.name
 
     def _complete(self) -> bytes:
@@ -160,19 +164,18 @@ class _Reading:
         return self._sha1.digest()
 
 
-def place(path: str, entries: Mapping[bytes, tuple[int, int]], trailer: bytes, objects: str) -> str:
-    """Put the synced pack at `path`, which ends in `trailer`, and an index of its entries (CRC-32 and offset by id)
-    into the object store, held by a `.keep`; its name."""
+def place(path: str, entries: Iterable[tuple[bytes, int, int]], trailer: bytes, objects: str) -> str:
+    """Put the synced pack at `path`, which ends in `trailer`, and an index of its entries (id, offset and CRC-32,
+    sorted by id) into the object store, held by a `.keep`; its name."""
     name = trailer.hex()
     base = os.path.join(objects, "pack", f"pack-{name}")
     os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
-    index, keep, out = path + ".idx", path + ".keep", io.BytesIO()
-    write_pack_index_v2(out, [(oid, at, crc) for oid, (crc, at) in sorted(entries.items())], trailer)
+    index, keep = path + ".idx", path + ".keep"
     try:
-        _write_synced(index, out.getvalue())
+        _write_synced(index, index_of(entries, trailer))
         if not os.path.exists(base + ".keep"):
             # By a rename: one that is empty could be anybody's, and gc would leave it for good.
-            _write_synced(keep, b"gitsnap: a snapshot is being written\n")
+            _write_synced(keep, [b"gitsnap: a snapshot is being written\n"])
             os.rename(keep, base + ".keep")
         os.rename(path, base + ".pack")
         os.rename(index, base + ".idx")
@@ -182,6 +185,29 @@ def place(path: str, entries: Mapping[bytes, tuple[int, int]], trailer: bytes, o
                 os.unlink(left)
         raise
     return name
+
+
+def index_of(entries: Iterable[tuple[bytes, int, int]], trailer: bytes) -> Iterator[bytes]:
+    """A pack's index, in pieces. dulwich's writer wants all entries in a list, 200 bytes for each."""
+    fan, names = [0] * 256, bytearray()
+    crcs, offsets, far = array("I"), array("I"), array("Q")
+    for oid, at, crc in entries:
+        fan[oid[0]] += 1
+        names += oid
+        crcs.append(crc)
+        if at >= _FAR:
+            offsets.append(_FAR + len(far))
+            far.append(at)
+        else:
+            offsets.append(at)
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    for column in (b"\377tOc\0\0\0\2", array("I", accumulate(fan)), names, crcs, offsets, far, trailer):
+        if isinstance(column, array) and sys.byteorder == "little":
+            column.byteswap()
+        piece = bytes(column)
+        sha1.update(piece)
+        yield piece
+    yield sha1.digest()
 
 
 def entry_header(kind: int, size: int) -> bytes:
@@ -204,8 +230,8 @@ def distance(back: int) -> bytes:
     return bytes(reversed(out))
 
 
-def _write_synced(path: str, data: bytes) -> None:
+def _write_synced(path: str, pieces: Iterable[bytes]) -> None:
     with os.fdopen(private_create(path), "wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())

@@ -27,11 +27,12 @@ _OWN = 1 << 26
 
 
 class WrittenPack(NamedTuple):
-    """Packs in their places, held by their `.keep` files until the refs that need them stand."""
+    """Packs in their places, held by their `.keep` files until the refs that need them stand, and how many objects they
+    hold together."""
 
     names: tuple[str, ...]
     keeps: tuple[str, ...]
-    oids: frozenset[bytes]
+    objects: int
 
     def release(self) -> None:
         """The refs stand: take the `.keep` files away."""
@@ -144,7 +145,7 @@ class PackWriter:
         folder = os.path.join(self._objects, "pack")
         sync_directory(folder)
         keeps = tuple(os.path.join(folder, f"pack-{name}.keep") for name in names)
-        return WrittenPack(tuple(names), keeps, frozenset().union(*(pack.index for pack in packs)))
+        return WrittenPack(tuple(names), keeps, sum(len(pack.index) for pack in packs))
 
     def abandon(self) -> None:
         """Drop everything written. Harmless after finish()."""

@@ -36,14 +36,37 @@ def build(entries: Iterable[Entry], add_tree: Callable[[bytes], bytes]) -> tuple
     Directories that hold no file or symlink, at any depth, live in the metadata and not here.
     """
     children: dict[bytes, list[tuple[bytes, bytes]]] = {}
-    directories: list[bytes] = []
+    trees: list[bytes] = []
+    # Directories that are not complete yet, and what comes after everything in the last of them.
+    opened: list[bytes] = []
+    beyond = b""
+
+    def close() -> None:
+        path = opened.pop()
+        lines = children.pop(path)
+        if not lines and path:
+            return
+        lines.sort()
+        oid = add_tree(b"".join([line for _, line in lines]))
+        trees.append(oid)
+        if path:
+            parent, _, name = path.rpartition(b"/")
+            name = encode_component(name)
+            # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
+            children[parent].append((name + b"/", b"40000 %s\0%s" % (name, oid)))
+
     folder: bytes | None = None
     lines: list[tuple[bytes, bytes]] = []
     for entry in entries:
         path = entry.path
+        # As they are complete: of a million files no more is in memory than is in the directories above one.
+        while beyond and path >= beyond:
+            close()
+            beyond = _beyond(opened[-1])
         if entry.type is _DIR:
             children[path] = []
-            directories.append(path)
+            opened.append(path)
+            beyond = _beyond(path)
             continue
         oid = entry.oid
         if oid is not None:
@@ -55,21 +78,14 @@ def build(entries: Iterable[Entry], add_tree: Callable[[bytes], bytes]) -> tuple
             name = encode_component(path[cut:], link=link)
             mode = b"120000 " if link else b"100755 " if entry.mode & 0o100 else b"100644 "
             lines.append((name, mode + name + b"\0" + oid))
-    trees: list[bytes] = []
-    # Sorted by path, every directory comes after its parent: backwards, the deepest come first.
-    for path in reversed(directories):
-        lines = children.pop(path)
-        if not lines and path:
-            continue
-        lines.sort()
-        oid = add_tree(b"".join([line for _, line in lines]))
-        trees.append(oid)
-        if path:
-            parent, _, name = path.rpartition(b"/")
-            name = encode_component(name)
-            # git orders a directory as if its name ended in a slash (base_name_compare in git's tree.c).
-            children[parent].append((name + b"/", b"40000 %s\0%s" % (name, oid)))
+    while opened:
+        close()
     return trees[-1], trees
+
+
+def _beyond(folder: bytes) -> bytes:
+    """The least path that is after all that can be in a directory: none for the root. A zero follows the slash."""
+    return folder and folder + b"0"
 
 
 def identify(entries: Iterable[Entry]) -> bytes:

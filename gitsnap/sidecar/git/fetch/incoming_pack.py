@@ -117,10 +117,11 @@ class IncomingPack:
         """Put it into the object store, durable, held by a `.keep`. The file is closed then."""
         with self._file as file:
             os.fsync(file.fileno())
-        name = place(self.path, self.index, self._trailer, objects)
+        entries = ((oid, at, crc) for oid, (crc, at) in sorted(self.index.items()))
+        name = place(self.path, entries, self._trailer, objects)
         folder = os.path.join(objects, "pack")
         sync_directory(folder)
-        return WrittenPack((name,), (os.path.join(folder, f"pack-{name}.keep"),), frozenset(self.index))
+        return WrittenPack((name,), (os.path.join(folder, f"pack-{name}.keep"),), len(self.index))
 
     def abandon(self) -> None:
         """Drop it. Harmless after place()."""
