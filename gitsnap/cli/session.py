@@ -242,13 +242,14 @@ class Session:
                 return self.place(), False
         return self.protect(None)
 
-    def protect(self, directory: str | None) -> tuple[Place, bool]:
-        """Make sure that there is a sidecar."""
+    def protect(self, directory: str | None, *, one_of_several: bool = False) -> tuple[Place, bool]:
+        """Make sure that there is a sidecar. What becomes of `one_of_several` is written down where it is used."""
         target = directory if directory is not None else self.options.directory
         home = environment.user_home(self.environ)
         target = self.cwd if target is None else target
         place, created = locate.protect(target, self.options.store, self.home, self.cwd, home)
-        self.act.about(place.store, place.root)
+        if not one_of_several:
+            self.act.about(place.store, place.root)
         if place.was is not None:
             from gitsnap.cli.render import formatting
 

@@ -368,6 +368,6 @@ def protect(session: Session, roots: Sequence[str]) -> None:
     for root in roots:
         locate.real_directory(root, session.cwd)
     for root in roots:
-        place, created = session.protect(root)
+        place, created = session.protect(root, one_of_several=True)
         if created:
             session.tell_of_sidecar(place)

@@ -213,6 +213,15 @@ def test_from_the_trail_alone_it_can_be_told_what_went_wrong(installation: Path,
     assert re.search(r"result +the directory is as it was before, to the byte: .*nothing is left to do", shown)
     if way in ("it exits with 1", "a signal ends it", "it deletes everything"):
         assert re.search(r"^ +removed +config/shop\.ini$", shown, re.MULTILINE)
+        assert re.search(r"^ +removed +config/$", shown, re.MULTILINE)
+    if "modes" in way:
+        assert re.search(r"^ +metadata +\./ +\(mode\)$", shown, re.MULTILINE)
+        assert re.search(r"\d+ files changed: \d+ with other metadata; \d+ directories with other metadata", shown)
+    if way == "it deletes everything":
+        changed = re.search(r"it left +(\d+) files changed: .*; (\d+) directories", shown)
+        more = re.search(r"^ +… and (\d+) more$", shown, re.MULTILINE)
+        assert changed and more and int(changed[1]) + int(changed[2]) == int(more[1]) + 8
+    assert re.search(rf"in +{re.escape(str(installation))}$", shown, re.MULTILINE)
     if "writer" in way:
         assert re.search(r"it left +the process \d+, .*, which was ended", shown)
     if "check fails" in way:
@@ -254,6 +263,26 @@ def test_a_gitsnap_that_was_killed_leaves_its_beginning(installation: Path, tmp_
         ("rollback", "begun", None),
         ("rollback", "ended", "done"),
     ]
+
+
+def test_recover_tells_of_the_upgrade_that_it_leaves_alone(installation: Path) -> None:
+    take_snapshot(installation)
+    run_gitsnap("-C", installation, "run", "--", "sh", "-c", "rm -r config; kill -KILL $PPID", check=False)
+    run_gitsnap("-C", installation, "recover")
+    begun, settled = lines(installation)[-2:]
+    assert (begun["phase"], settled["action"]) == ("begun", "recover")
+    assert settled["upgrade"] == begun["upgrade"]
+    assert "the upgrade was: the directory is as that left it" in settled["cause"]
+
+
+def test_what_is_left_to_do_after_a_rollback_is_told(installation: Path) -> None:
+    service = ("--stop", "true", "--start", "echo no; exit 4")
+    run_gitsnap("-C", installation, "run", *service, "--", "touch", "new", check=20)
+    shown = told(installation)
+    assert "doubt     the service could not be started again" in shown
+    assert "put back and compared; but see the doubts above" in shown
+    run_gitsnap("-C", installation, "run", "--on-failure", "keep", "--", "false", check=1)
+    assert "result    the directory is as the command left it, and was not brought back" in told(installation)
 
 
 def test_ctrl_c(installation: Path, tmp_path: Path) -> None:

@@ -83,3 +83,12 @@ def test_a_set_that_is_written_wrong_is_named_with_its_file(place: Path) -> None
     said = say(place, "run", "--set", "shop", "--", "true", check=2)
     assert str(config) in said
     assert "absolute paths" in said
+
+
+def test_each_directory_has_the_lines_of_its_own_part_and_no_other(place: Path) -> None:
+    every = ["-C", str(place / "app"), "-C", str(place / "etc")]
+    say(place, *every, "run", "--", "sh", "-c", "echo x >app/f; exit 3", check=20)
+    for name in ("app", "etc"):
+        told = json.loads(say(place, "-C", str(place / name), "--json", "audit"))["audit"]
+        assert [(line["phase"], line["outcome"]) for line in told] == [("begun", None), ("ended", "rolled-back")]
+        assert len({line["upgrade"] for line in told}) == 1 and told[0]["upgrade"]

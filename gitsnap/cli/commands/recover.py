@@ -74,7 +74,7 @@ def recover(
         if (upgraded is not None and not upgraded.left) or not sidecar.upgrading:
             session.remove_timer(sidecar)
         well = _leave_it_to_init(sidecar) if at_boot else _bring_up(session, sidecar, settings)
-        cut_short = _cut_short(sidecar)
+        cut_short = in_progress.cut_short(sidecar)
     if session.options.json:
         session.out.document(json_restore.recovered(result) | {"upgrade": upgraded.document() if upgraded else None})
     elif upgraded is not None:
@@ -89,16 +89,6 @@ def recover(
         raise typer.Exit(1)
     if result.incomplete or result.unverified or not well:
         raise typer.Exit(3)
-
-
-def _cut_short(sidecar: Sidecar) -> str | None:
-    """The id of an upgrade that was killed, waits for nothing, and may have changed something."""
-    if not sidecar.upgrading:
-        return None
-    from gitsnap.ops.live import in_progress
-
-    found = in_progress.look(sidecar)
-    return found.upgrade if found is not None and not found.waits and not found.changed_nothing else None
 
 
 def _go_on(session: Session, sidecar: Sidecar, settings: Settings) -> Upgraded | None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from gitsnap.cli.render import formatting
+from gitsnap.cli.render.counts import words
 from gitsnap.cli.render.terminal import Terminal
+from gitsnap.core.counts import Counts
 
 Line = dict[str, Any]
 
@@ -24,7 +26,6 @@ _COLOURS = {
     "begun": "cyan",
 }
 _SHOWN, _PATHS = 5, 8
-_STATUSES = ("added", "removed", "modified", "renamed", "metadata", "type")
 
 
 def lines(out: Terminal, found: Sequence[Line]) -> None:
@@ -58,7 +59,9 @@ def _told(out: Terminal, line: Line) -> Iterator[str]:
 
 def _when(line: Line) -> str:
     try:
-        return formatting.when(datetime.fromisoformat(line["time"]))
+        moment = datetime.fromisoformat(line["time"])
+        # It may be read far from where it was written.
+        return f"{formatting.when(moment)} {moment.astimezone():%Z}"
     except (KeyError, TypeError, ValueError):
         return "at no known time"
 
@@ -80,7 +83,8 @@ def _name(value: object) -> str:
 def _facts(line: Line) -> Iterator[tuple[str, str]]:
     yield from ((key, _name(line[key])) for key in ("command", "upgrade") if line.get(key))
     if line.get("phase") == "begun":
-        yield "then", "the directory was about to be changed; the line with its end follows"
+        yield "in", _name(line.get("installation"))
+        yield "then", "the directory was about to be changed; how it ended is a line of its own, unless it was killed"
         return
     details, figures = line.get("details") or {}, line.get("counts") or {}
     if line.get("cause"):
@@ -108,17 +112,27 @@ def _did(details: dict[str, Any], figures: dict[str, int], *, ended: bool) -> It
     """What an upgrade's command did, as far as it is known."""
     if (code := figures.get("command_exit_code")) is not None:
         yield "its end", f"the command was ended by signal {-code}" if code < 0 else f"the command's exit code {code}"
-    found = [(n, word) for word in _STATUSES if (n := figures.get(f"files_{word}"))]
-    if found:
-        what = ", ".join(f"{n:,} {word}" for n, word in found)
-        yield "it left", f"{formatting.many(sum(n for n, _ in found), 'file')} changed: {what}"
+    if soaked := details.get("soaked"):
+        passed = formatting.many(details.get("rounds") or 0, "time")
+        yield "waited", f"the checks went on for {formatting.duration(soaked)} and passed {passed}"
+    if details.get("confirmed"):
+        yield "waited", "until somebody said keep"
+    if counts := Counts.from_figures(figures):
+        yield "it left", words(counts)
     changed = details.get("changed") or ()
-    yield from (("", f"{each['status']:9} {_name(each['path'])}") for each in changed[:_PATHS])
+    yield from (("", _changed(each)) for each in changed[:_PATHS])
     if len(changed) > _PATHS:
-        yield "", "…"
+        every = sum(counts.files.values()) + sum(counts.directories.values())
+        yield "", f"… and {max(every, len(changed)) - _PATHS:,} more"
     for each in details.get("left_running") or ():
         became = "which was ended" if ended else "which ran on"
         yield "it left", f"the process {each['pid']}, {_name(each['command'])}, {became}"
+
+
+def _changed(change: dict[str, Any]) -> str:
+    path = (change["path"] or ".") + "/" * bool(change.get("directory"))
+    what = f"  ({', '.join(change['what'])})" if change.get("what") else ""
+    return f"{change['status']:9} {_name(path)}{what}"
 
 
 def _stands(line: Line, details: dict[str, Any], figures: dict[str, int]) -> Iterator[tuple[str, str]]:
@@ -129,8 +143,11 @@ def _stands(line: Line, details: dict[str, Any], figures: dict[str, int]) -> Ite
         yield "log", f"goes on after line {came['after']:,}, the last one that came from elsewhere"
     if details.get("aside"):
         yield "aside", f"what lay in the directory's place is in {_name(details['aside'])}"
+    if line.get("outcome") == "kept" and line.get("cause"):
+        yield "result", "the directory is as the command left it, and was not brought back"
     if line.get("outcome") != "rolled-back":
         return
+    left = "but see the doubts above" if details.get("doubts") else "nothing is left to do"
     if not details.get("verified"):
         yield "result", "brought back, but not all of it is as it was: see above"
     elif line.get("target") not in (None, details.get("pre")):
@@ -138,17 +155,19 @@ def _stands(line: Line, details: dict[str, Any], figures: dict[str, int]) -> Ite
     else:
         moved = figures.get("written", 0) + figures.get("removed", 0)
         what = "nothing had to be put back" if line.get("safety") is None and not moved else "put back and compared"
-        yield "result", f"the directory is as it was before, to the byte: {what}; nothing is left to do"
+        yield "result", f"the directory is as it was before, to the byte: {what}; {left}"
 
 
 def _taken(snapshot: dict[str, Any]) -> str:
     what = {"pre": "before", "post": "after", "safety": "what was there before it was put back"}.get(snapshot["kind"])
-    return f"{snapshot['id']} ({f'{what}; ' if what else ''}{formatting.many(snapshot['files'], 'file')})"
+    lacks = f"; of {formatting.many(partial, 'path')} not all" if (partial := snapshot.get("partial")) else ""
+    return f"{snapshot['id']} ({f'{what}; ' if what else ''}{formatting.many(snapshot['files'], 'file')}{lacks})"
 
 
 def _check(check: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ended = "passed" if check["ok"] else f"FAILED: it {_name(check['problem'])}"
-    yield "check", f"`{_name(check['check'])}` {ended}; it was at an end after {formatting.duration(check['duration'])}"
+    when = f"started {_when(check)}, " if check.get("time") else ""
+    yield "check", f"`{_name(check['check'])}` {ended}; {when}at an end after {formatting.duration(check['duration'])}"
     if not check["ok"]:
         yield from (("", f"| {_name(line)}") for line in check["output"].splitlines()[-12:])
 

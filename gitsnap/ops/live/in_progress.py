@@ -358,6 +358,12 @@ def look(sidecar: Sidecar) -> CutShort | None:
     )
 
 
+def cut_short(sidecar: Sidecar) -> str | None:
+    """The id of an upgrade that was killed, waits for nothing, and may have changed something; None where none is."""
+    found = look(sidecar)
+    return found.upgrade if found is not None and not found.waits and not found.changed_nothing else None
+
+
 def _settled(mine: Stored, living: list[Snapshot], stage: UpgradePhase) -> bool:
     if mine.safety and stage is not UpgradePhase.ROLLBACK_FAILED and stage is not UpgradePhase.ROLLBACK:
         return True

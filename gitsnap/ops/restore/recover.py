@@ -16,6 +16,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.apply import orphan_stages, stage_dirs
 from gitsnap.installation.apply.executor import Stop
+from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.service import stopped
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
@@ -64,6 +65,9 @@ def recover(
         "kept": result.kept,
     }
     noted.name(result.incomplete)
+    if result.direction is None and (upgrade := in_progress.cut_short(sidecar)):
+        noted.upgrade = upgrade
+        noted.cause = "no rollback was interrupted, but the upgrade was: the directory is as that left it"
     return result
 
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from gitsnap.core.audit import moment, path_text
+from gitsnap.core.comparison import Change
 from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Kind, Snapshot
@@ -219,7 +220,7 @@ class Upgrade(BringBack):
             # The next one who reads may have neither snapshot any more.
             with suppress(GitsnapError, OSError):
                 found = stored.changes(self.sidecar, result.pre, result.post, similar=False)
-                facts["changed"] = [{"path": path_text(c.path), "status": c.status.value} for c in found[:_NOTED]]
+                facts["changed"] = [_path_that_changed(c) for c in found[:_NOTED]]
         noted.details |= facts
 
     def _take_post(self, result: Upgraded) -> None:
@@ -273,3 +274,10 @@ class Upgrade(BringBack):
                 result.failure = f"interrupted by {signal.Signals(number).name}"
 
         return react
+
+
+def _path_that_changed(change: Change) -> dict[str, Any]:
+    """One path of what an upgrade changed, as the audit log has it: what is more than its name, only where there is."""
+    more: dict[str, Any] = {"directory": True} if change.is_directory else {}
+    more |= {"what": list(change.what)} if change.what else {}
+    return {"path": path_text(change.path), "status": change.status.value, **more}
