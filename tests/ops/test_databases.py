@@ -20,6 +20,7 @@ from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.model import Image, Snapshot
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.installation.disk import Disk
+from gitsnap.installation.scan import slow_path
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.locks import ReadLocks
 from gitsnap.ops.capture.request import Request
@@ -135,12 +136,15 @@ def test_a_rolled_back_database_has_the_old_state_and_none_of_the_new_journals(w
 @pytest.mark.parametrize(
     ("mode", "pause"), [("wal", 0.02), ("delete", 0.02), ("memory", 0.02), ("off", 0.02), ("wal", 0.3), ("delete", 0.3)]
 )
-def test_what_is_captured_of_a_large_one_under_a_writer_was_committed(where: Path, mode: str, pause: float) -> None:
+def test_what_is_captured_of_a_large_one_under_a_writer_was_committed(
+    where: Path, mode: str, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Read where it lies when nobody is at work on it, and again, as an image, when that has changed meanwhile."""
+    monkeypatch.setattr(slow_path, "_LARGE", 3 << 20)
     with Protected(where / "app", where / "home") as place:
         taken: list[tuple[int, Snapshot]] = []
         with writing(
-            where / "app/data/app.db", where / "acked", mode, pause=pause, hold=0.02, filling=17 << 20
+            where / "app/data/app.db", where / "acked", mode, pause=pause, hold=0.02, filling=3 << 20
         ) as writer:
             for _ in range(4):
                 before = writer.committed
@@ -166,7 +170,8 @@ def test_a_large_one_that_nobody_is_at_work_on_is_read_where_it_lies(
         return copy(self, folder, name)
 
     monkeypatch.setattr(Databases, "copy", counted)
-    create(database, filling=20 << 20)
+    monkeypatch.setattr(slow_path, "_LARGE", 1 << 20)
+    create(database, filling=1 << 20)
     with Protected(where / "app", where / "home") as place:
         first = place.take().snapshot
         assert copies == []

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.installation import git, same_tree
 
 LIMIT = 110 << 20
-SIZE = 140 << 20
+SIZE = 80 << 20
 
 
 # exec keeps the high-water mark of the memory it replaces (setmax_mm_hiwater_rss in the kernel), and after a fork that

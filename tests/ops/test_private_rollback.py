@@ -34,6 +34,7 @@ def upgraded(request: pytest.FixtureRequest) -> Iterator[Upgraded]:
 
 
 def rollback(case: Case, protected: Protected, stop_at: int = -1) -> None:
+    """With everybody looking, all the time or from a failure on: what comes before it is the same without one."""
     readers = Readers(USERS, case.app, case.states)
     try:
         target = protected.snapshots()[0].id

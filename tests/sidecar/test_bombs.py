@@ -44,7 +44,7 @@ def test_a_tree_that_repeats_itself(installation: Path, forged: Forge, files: in
 
 
 def test_a_large_tree_that_is_what_its_metadata_say(installation: Path) -> None:
-    for top in range(30):
+    for top in range(10):
         for name in range(400):
             path = installation / f"many/{top}/{name}"
             path.mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_a_large_tree_that_is_what_its_metadata_say(installation: Path) -> None:
         m.setattr(limits, "entries_of", lambda files: 1000)
         with Sidecar(str(sidecar_of(installation))) as sidecar:
             found = list(walk(sidecar, catalog.snapshots(sidecar), lambda _: True))
-    assert sum(h.path.startswith(b"many/") for h in found) == 12_000
+    assert sum(h.path.startswith(b"many/") for h in found) == 4_000
 
 
 @pytest.mark.parametrize("which", ["manifest", "metadata"])
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_file_of_ours(installation: Path, name: str, kind: str
 
 def test_a_delta_to_more_than_a_tree_can_be(installation: Path, forged: Forge) -> None:
     base = forged.blob(b"x" * (1 << 16))
-    size = 300 << 20
+    size = 257 << 20
     varint = bytearray()
     for number in (1 << 16, size):
         while number > 0x7F:
@@ -115,16 +115,13 @@ def test_a_delta_to_more_than_a_tree_can_be(installation: Path, forged: Forge) -
             number >>= 7
         varint.append(number)
     delta = bytes(varint) + b"\x80" * (size >> 16)
-    text = b"x" * size
-    oid = hashlib.sha1(b"blob %d\0" % size + text, usedforsecurity=False).digest()
-    forged.pack([(oid, forge.entry(7, len(delta), delta, base))])
+    text, digest = b"x" * size, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    digest.update(text)
+    forged.pack([(digest.digest(), forge.entry(7, len(delta), delta, base))])
     made = plain(forged)
     made.manifest = text
     made.write(forged)
-    loose = forged.store / "objects" / oid.hex()[:2] / oid.hex()[2:]
-    loose.unlink()
-    assert zlib.crc32(delta)
-    assert "makes 314572800 bytes" in run_gitsnap("-C", installation, "show", check=12).stderr
+    assert f"makes {size} bytes" in run_gitsnap("-C", installation, "show", check=12).stderr
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
-import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,26 +37,24 @@ def names_below(*trees: Path) -> list[bytes]:
 
 def read_all(top: bytes, known: Iterable[bytes], seen: set[Seen]) -> None:
     """Everything below a directory that can be listed and read now, and what can be by `known` names alone."""
-    read = {path for path in known if _read(top + b"/" + path, seen)}
-    pending = [b""]
+    listed, pending = set(), [b""]
     while pending:
         folder = pending.pop()
         try:
-            names = os.listdir(top + b"/" + folder)
+            entries = list(os.scandir(top + b"/" + folder))
         except OSError:
             continue
-        for name in names:
-            path = folder + b"/" + name if folder else name
-            if not name.startswith(STAGE):
-                seen.add((folder, name))
-            if path in read:
-                continue
-            with suppress(OSError):
-                mode = os.lstat(top + b"/" + path).st_mode
-                if stat.S_ISDIR(mode):
-                    pending.append(path)
-                elif stat.S_ISREG(mode):
-                    _read(top + b"/" + path, seen)
+        listed.add(folder)
+        for entry in entries:
+            if not entry.name.startswith(STAGE):
+                seen.add((folder, entry.name))
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(folder + b"/" + entry.name if folder else entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                _read(entry.path, seen)
+    for path in known:
+        if path.rpartition(b"/")[0] not in listed:
+            _read(top + b"/" + path, seen)
 
 
 def _read(path: bytes, seen: set[Seen]) -> bool:

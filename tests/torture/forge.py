@@ -27,8 +27,11 @@ class Forge:
     def object(self, kind: bytes, data: bytes, *, stored: bytes | None = None) -> bytes:
         """An object's id; `stored` is what really lies under it."""
         head = b"%s %d\0" % (kind, len(data))
-        oid = hashlib.sha1(head + data, usedforsecurity=False).digest()
-        self.loose(oid, zlib.compress(head + data) if stored is None else stored)
+        digest = hashlib.sha1(head, usedforsecurity=False)
+        digest.update(data)
+        oid = digest.digest()
+        if oid not in self.packed:
+            self.loose(oid, zlib.compress(head + data) if stored is None else stored)
         return oid
 
     def loose(self, oid: bytes, raw: bytes) -> None:
@@ -49,6 +52,7 @@ class Forge:
         for oid, raw in entries:
             offsets[oid] = (len(body), zlib.crc32(raw))
             body += raw
+            self.packed.append(oid)
         trailer = hashlib.sha1(body, usedforsecurity=False).digest()
         oids = sorted(offsets)
         fan = [sum(o[0] <= i for o in oids) for i in range(256)]

@@ -207,20 +207,24 @@ class Counting(Disk):
 
 
 class Watched(Counting):
-    """After every change of a directory, and before each mode, everybody looks. One of them may fail."""
+    """After every change of a directory, and before each mode, all look. One may fail: they look from there on."""
 
     def __init__(self, readers: Readers, fail_at: int = -1) -> None:
         super().__init__(fail_at, OSError(errno.EIO, os.strerror(errno.EIO)))
-        self._readers = readers
+        self._readers, self._fail_at = readers, fail_at
 
     def _before(self, name: str) -> None:
         # What directories are given past this port shows when they are given their modes here.
         if name == "set_mode":
-            self._readers.look()
+            self._look()
         super()._before(name)
 
     def _after(self, name: str) -> None:
         if name not in _SHOWS_NOTHING:
+            self._look()
+
+    def _look(self) -> None:
+        if self.calls >= self._fail_at:
             self._readers.look()
 
 
