@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gitsnap.sidecar.repository import Sidecar
 
 
+_LEAVE = "`gitsnap recover --give-up` leaves all as it is"
+
+
 def chosen(session: Session, name: str | None) -> list[str]:
     """The real paths of the directories that several -C or a set name, in order; none where it is about one directory.
 
@@ -244,8 +247,9 @@ def _waits(session: Session, opening: Open, find: Callable[[Sidecar, Open], Unse
     return found
 
 
-def recover(session: Session, direction: Direction | None, options: RollbackOptions) -> bool:
-    """Settle what waits over several directories, or go on with it, if that is what waits; whether it was."""
+def recover(session: Session, direction: Direction | None, options: RollbackOptions, *, at_boot: bool = False) -> bool:
+    """Settle what waits over several directories, or go on with it, if that is what waits; whether it was. `at_boot`
+    nothing is gone on with, and no service started."""
     from gitsnap.cli.render import sets as render
     from gitsnap.cli.render import terminal
     from gitsnap.ops.live.in_progress import WatchedError
@@ -258,7 +262,11 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     session.act.recorded = False
     roots = [root for root, _ in found.members]
     with _hints_that_lead(session, roots):
-        if direction is None:
+        if at_boot and (why := _left_alone(found, opening)):
+            session.beside.clear()
+            session.out.remark(why)
+            return True
+        if direction is None and not at_boot:
             try:
                 upgraded = _go_on(session, found, opening)
             except WatchedError as error:
@@ -266,7 +274,8 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
                 return True
             if upgraded is not None:
                 _end(session, upgraded, roots)
-        result = recovery.settle(found, opening, direction, options, session.options.lock_wait)
+        wait = session.options.lock_wait
+        result = recovery.settle(found, opening, direction, options, wait, at_boot=at_boot)
     terminal.work_is_done()
     remove_timer(session, found)
     if session.options.json:
@@ -278,6 +287,15 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     if result.services or (incomplete and not result.given_up):
         raise typer.Exit(3)
     return True
+
+
+def _left_alone(found: Unsettled, opening: Open) -> str | None:
+    """Why a unit that the service waits for has nothing to do with it; None where it has."""
+    from gitsnap.ops.sets.at_boot import left_alone
+    from gitsnap.ops.sets.members import opened
+
+    with opened(found.members, opening, _LEAVE) as members:
+        return left_alone(found, members)
 
 
 def _go_on(session: Session, found: Unsettled, opening: Open) -> SetUpgraded | None:
@@ -292,8 +310,7 @@ def _go_on(session: Session, found: Unsettled, opening: Open) -> SetUpgraded | N
     root = found.members[0][0]
     tell = Narrator(out, root).tell
     how = Resumption(session.environ, lambda: session.now, tell, out.progress(), out.countdown(root))
-    leave = "`gitsnap recover --give-up` leaves all as it is"
-    with opened(found.members, opening, leave) as members, SignalWaiter() as signals:
+    with opened(found.members, opening, _LEAVE) as members, SignalWaiter() as signals:
         result = resume(members, found.upgrade, signals, how)
     if result is None:
         # Nothing was done here: whoever settles it is written down.

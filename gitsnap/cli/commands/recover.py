@@ -43,7 +43,8 @@ def recover(
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import json_restore, restore, upgrade
     from gitsnap.ops.live import in_progress
-    from gitsnap.ops.restore.recover import recover as operation
+    from gitsnap.ops.restore.at_boot import recover_at_boot
+    from gitsnap.ops.restore.recover import recover as recover_now
     from gitsnap.ops.restore.result import Direction
     from gitsnap.ops.restore.rollback import RollbackOptions
 
@@ -55,9 +56,10 @@ def recover(
     if roots := sets.chosen(session, set_name):
         session.turn_to(roots[0])
     options = RollbackOptions(session.now, observer=session.out.progress(), interrupts=Signals())
-    if sets.recover(session, direction, options):
+    if sets.recover(session, direction, options, at_boot=at_boot):
         return
     with session.open(changing=True, gone=True) as (sidecar, settings):
+        operation = recover_at_boot if at_boot else recover_now
         result = operation(sidecar, direction, settings, options)
         if result.direction is Direction.FINISH and result.verified:
             # An upgrade whose rollback this was has been rolled back.

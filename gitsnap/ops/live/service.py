@@ -118,6 +118,12 @@ def left_stopped(sidecar: Sidecar) -> bool:
     return mark is not None and not processes.alive(mark.by)
 
 
+def being_started(sidecar: Sidecar) -> bool:
+    """Whether somebody is at work who has it stopped or started at this moment."""
+    mark = service_mark.load(sidecar)
+    return mark is not None and not mark.stopped and processes.alive(mark.by)
+
+
 def forget(sidecar: Sidecar) -> None:
     """Nobody has to start it any more."""
     service_mark.clear(sidecar)

@@ -59,9 +59,16 @@ class SetRecovered:
 
 
 def settle(
-    unsettled: Unsettled, open_one: Open, direction: Direction | None, options: RollbackOptions, wait: float
+    unsettled: Unsettled,
+    open_one: Open,
+    direction: Direction | None,
+    options: RollbackOptions,
+    wait: float,
+    *,
+    at_boot: bool = False,
 ) -> SetRecovered:
-    """Bring all directories to the same end. Can be interrupted and repeated.
+    """Bring all directories to the same end. Can be interrupted and repeated. `at_boot` their services wait for it:
+    they are neither stopped nor started, and whatever starts everything starts them.
 
     Raises MissingError before anything moves where one of them cannot be had, LockedError where the upgrade or its
     command is still at work, SetFailedError where some could not be brought back; the others are, and all is waited
@@ -73,9 +80,13 @@ def settle(
     else:
         with opened(unsettled.members, open_one, _LEAVE) as members, held(members, wait):
             require_quiet(unsettled, members)
-            result = _Settling(unsettled, members, options, direction).run()
+            concerned = [replace(m, settings=m.own_settings) for m in members] if at_boot else members
+            result = _Settling(unsettled, concerned, options, direction).run()
             for member in members:
-                result.services += _started_again(member)
+                if not at_boot:
+                    result.services += _started_again(member)
+                elif service.left_stopped(member.sidecar):
+                    service.forget(member.sidecar)
     result.duration = time.monotonic() - started
     return result
 

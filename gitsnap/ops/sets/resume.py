@@ -28,8 +28,7 @@ def resume(members: Sequence[Member], upgrade: str, waiter: Waiter, how: Resumpt
 
     Raises WatchedError where somebody sees to it.
     """
-    stored = [_stored(m, upgrade) for m in members]
-    if not _waits(members, upgrade) or not all(u and u.outcome in (None, Outcome.UNKNOWN) for u in stored):
+    if not waits(members, upgrade):
         return None
     records = [in_progress.take_over(m.sidecar, m.settings.lock_wait) for m in members]
     known = [r for r in records if r is not None]
@@ -49,7 +48,7 @@ def resume(members: Sequence[Member], upgrade: str, waiter: Waiter, how: Resumpt
         observer=how.observer,
         countdown=how.countdown,
     )
-    mine = [u for u in stored if u is not None]
+    mine = [u for u in (_stored(m, upgrade) for m in members) if u is not None]
     going_on.go_on(known, mine)
     code = first.exit_code if first.exit_code is not None else mine[0].exit_code
     return going_on.finish(failure, waiter=waiter, exit_code=code, environ=how.environ, umask=wait.umask)
@@ -59,8 +58,12 @@ def _stored(member: Member, upgrade: str) -> Stored | None:
     return next((u for u in upgrades(catalog.snapshots(member.sidecar)) if u.id == upgrade), None)
 
 
-def _waits(members: Sequence[Member], upgrade: str) -> bool:
-    """Whether all records are there, and the first one's, in which it is decided, says that nothing is."""
+def waits(members: Sequence[Member], upgrade: str) -> bool:
+    """Whether all records are there, the first one's, in which it is decided, says that nothing is, and no end of it
+    was recorded."""
+    stored = [_stored(m, upgrade) for m in members]
+    if not all(u and u.outcome in (None, Outcome.UNKNOWN) for u in stored):
+        return False
     records = [upgrade_record.load(m.sidecar) for m in members]
     if not all(_is_of(record, upgrade) for record in records):
         return False
