@@ -10,7 +10,7 @@ from gitsnap.api.protected import Protected, now
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.remote import Remote
 from gitsnap.ops.process import age
-from gitsnap.ops.remote import bundle, pull, push, remotes
+from gitsnap.ops.remote import bundle, pull, push, remotes, selection
 from gitsnap.ops.remote.bundle import Bundled, Wanted
 from gitsnap.ops.remote.pull import Pulled
 from gitsnap.ops.remote.push import Pushed
@@ -86,7 +86,7 @@ class Copying(Protected):
                 read_back=back,
                 observer=observer,
             )
-            return push.push(sidecar, push.chosen(settings, name), settings, options)
+            return push.push(sidecar, selection.chosen(settings, name), settings, options)
 
     def pull(
         self,
@@ -117,7 +117,7 @@ class Copying(Protected):
         with self._acting("pull", looks=dry_run) as (sidecar, settings):
             key = os.path.abspath(identity) if identity is not None else None
             options = pull.PullOptions(now(), removed=removed, dry_run=dry_run, observer=observer, identity=key)
-            return pull.pull(sidecar, push.chosen(settings, name), settings, options)
+            return pull.pull(sidecar, selection.chosen(settings, name), settings, options)
 
     def bundle(
         self,

@@ -28,7 +28,7 @@ def pull(
     from gitsnap.cli.render import json_received, received
     from gitsnap.ops.remote.pull import PullOptions
     from gitsnap.ops.remote.pull import pull as operation
-    from gitsnap.ops.remote.push import chosen
+    from gitsnap.ops.remote.selection import chosen
 
     session: Session = context.obj
     with session.open(changing=not dry_run) as (sidecar, settings):

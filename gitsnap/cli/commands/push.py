@@ -34,9 +34,10 @@ def push(
 ) -> None:
     """Send a remote the snapshots that it lacks."""
     from gitsnap.cli.render import json_remote, remote
-    from gitsnap.ops.remote.push import PushOptions, chosen
+    from gitsnap.ops.remote.push import PushOptions
     from gitsnap.ops.remote.push import push as operation
     from gitsnap.ops.remote.read_back import ReadBackOptions
+    from gitsnap.ops.remote.selection import chosen
 
     session: Session = context.obj
     if dry_run and (verify or verify_all):

@@ -59,7 +59,7 @@ def remote(
     from gitsnap.cli.render import remote as render
     from gitsnap.core.remote import making
     from gitsnap.ops.remote import remotes
-    from gitsnap.ops.remote.push import missing
+    from gitsnap.ops.remote.selection import missing
     from gitsnap.sidecar import catalog
 
     session: Session = context.obj

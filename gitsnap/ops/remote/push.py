@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError, RemoteError, UsageError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.remote import ALLOW, HEADS, MACHINE, NOT_WHOLE, Remote, making, there
 from gitsnap.core.settings import Settings
+from gitsnap.ops.remote import selection
 from gitsnap.ops.remote.secret_guard import Inspected, Permits, SecretGuard
-from gitsnap.sidecar import exchange, location, outgoing
+from gitsnap.sidecar import exchange, outgoing
 from gitsnap.sidecar.exchange import Answer
 from gitsnap.sidecar.git import commits, notes, refs
 from gitsnap.sidecar.git.new_objects import NewObjects
@@ -92,42 +91,10 @@ class Pushed:
     allowed: list[Allowed] = field(default_factory=list)
 
 
-def chosen(settings: Settings, name: str | None) -> Remote:
-    """The remote of that name; the only one, or the one called `origin`, without."""
-    if name is None:
-        only = [*settings.remotes.values()] if len(settings.remotes) == 1 else []
-        found = only[0] if only else settings.remotes.get("origin")
-        if found is None and settings.remotes:
-            raise UsageError("there are several remotes", hint=f"name one of {', '.join(sorted(settings.remotes))}")
-    else:
-        found = settings.remotes.get(name)
-    if found is None:
-        raise UsageError(
-            f"there is no remote '{name}'" if name else "there is no remote",
-            hint="`gitsnap remote add NAME URL` makes one, `gitsnap remote list` shows them",
-        )
-    return found
-
-
-def require_elsewhere(sidecar: Sidecar, remote: Remote) -> None:
-    """Raise UsageError where the remote is the sidecar itself, or lies in the installation. What its path leads to may
-    have changed since it was added."""
-    path = remote.url if remote.bundles is None else remote.bundles
-    if path.startswith("file://"):
-        path = unquote(urlsplit(path).path)
-    if not path.startswith("/"):
-        return
-    real = os.path.join(os.path.realpath(path), "")
-    if real.startswith(os.path.join(os.path.realpath(sidecar.path), "")):
-        raise UsageError(f"{path} is the sidecar itself: a copy of it has to be elsewhere")
-    if real.startswith(os.path.join(sidecar.installation, "")):
-        raise UsageError(f"{path} lies inside the installation: every snapshot would hold all others")
-
-
 def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOptions) -> Pushed:
     """Send to a remote what it lacks. Raises RemoteError, and IntegrityError where nothing here can be sent."""
     begun = time.monotonic()
-    require_elsewhere(sidecar, remote)
+    selection.require_elsewhere(sidecar, remote)
     if options.read_back is not None and remote.bundles is not None:
         raise UsageError(
             "a folder of bundles is read back while it is written",
@@ -168,16 +135,10 @@ def push(sidecar: Sidecar, remote: Remote, settings: Settings, options: PushOpti
     return done
 
 
-def missing(remote: Remote) -> bool:
-    """Whether it names a directory on this machine that is no git repository."""
-    path = remote.url.removeprefix("file://")
-    return remote.bundles is None and path.startswith("/") and not location.is_bare_repository(path)
-
-
 def _is_missing(remote: Remote, error: RemoteError) -> bool:
     if making(remote.url) is None or error.kind != "remote-unreachable":
         return False
-    return missing(remote) or "does not appear to be a git repository" in error.message
+    return selection.missing(remote) or "does not appear to be a git repository" in error.message
 
 
 def _into_folder(

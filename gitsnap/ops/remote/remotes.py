@@ -15,7 +15,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.ops.check.doctor import Check
 from gitsnap.ops.process.age import recipients
 from gitsnap.ops.remote import building
-from gitsnap.ops.remote.push import require_elsewhere
+from gitsnap.ops.remote.selection import require_elsewhere
 from gitsnap.ops.store import configuration
 from gitsnap.sidecar import catalog, outgoing
 from gitsnap.sidecar.repository import Sidecar
