@@ -30,7 +30,7 @@ demo: $(VENV)/.installed ## Break a small installation with an upgrade, roll it 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
-quick: $(VENV)/.installed-dev ## Run the tests that start no other program: three quarters of a minute
+quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick $(ARGS)
 
 torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damage, hostile sidecars, races, churn, fuzzing

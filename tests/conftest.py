@@ -19,6 +19,7 @@ from gitsnap.sidecar.state import disk_reserve
 from tests.crash import faults
 from tests.support import forking
 from tests.support import installation as support
+from tests.support.starting import Reader
 
 _MEMORY = "/dev/shm"
 _ROOM = 6 << 30
@@ -83,9 +84,13 @@ class _Quick:
         sys.addaudithook(self._heard)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        long = [i for i in items if i.get_closest_marker("long") or i.get_closest_marker("faults")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [i for i in items if i not in long]
+        reader = Reader()
+        quick, other = [], []
+        for item in items:
+            long = item.get_closest_marker("long") or item.get_closest_marker("faults")
+            (other if long or reader.starts(item) else quick).append(item)
+        config.hook.pytest_deselected(items=other)
+        items[:] = quick
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
