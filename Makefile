@@ -54,7 +54,7 @@ lint: $(VENV)/.installed-dev ## Formatting, lint, types and layers alone
 	done; \
 	test -z "$$failed" || { echo "not clean:$$failed" >&2; exit 1; }
 
-bench: $(VENV)/.installed ## Side by side with git, restic and borg, in BENCH_ROOT (build/bench): a few minutes
+bench: $(VENV)/.installed ## Side by side with git, restic, borg and cp, in BENCH_ROOT (build/bench): a few minutes
 	@$(BIN)/python -m tests.bench.run $(ARGS) nodered mini
 
 bench-full: $(VENV)/.installed ## The same with 78,600 files, with one of 2 GB, and growth curves: an hour, 12 GB of disk

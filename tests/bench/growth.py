@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from tests.bench import corpora, pushes
-from tests.bench.report import MISSED, table
-from tests.bench.targets import COMPLETE_1000, HELP, LIST_50, MANY_SNAPSHOTS
+from tests.bench.report import MISSED, bounded, table
+from tests.bench.targets import COMPLETE_1000, HELP, LIST_50, MANY_SNAPSHOTS, MILLION
 from tests.bench.tools import Gitsnap
 
 FILES = (1_000, 10_000, 100_000, 1_000_000)
@@ -97,16 +97,21 @@ def _seconds(tool: Gitsnap, command: list[str]) -> float:
 def report(curves: dict[str, Any]) -> tuple[str, int]:
     """The tables, and how many targets were missed."""
     columns = ["files", "first", "µs a file", "MB", "nothing changed", "µs a file", "MB"]
-    rows = []
+    rows, missed = [], 0
     for point in curves["files"]:
         cells = [f"{point['files']:,}"]
         for name in ("first", "nochange"):
             secs = point[f"{name} secs"]
-            cells += [f"{secs:.2f}", f"{secs / point['files'] * 1e6:.0f}", f"{point[f'{name} rss']:.0f}"]
+            most = MILLION[name] if point["files"] == 1_000_000 else (None, None)
+            measured = [bounded(f"{secs:.2f}", secs, most[0])]
+            measured += [f"{secs / point['files'] * 1e6:.0f}"]
+            measured += [bounded(f"{point[f'{name} rss']:.0f}", point[f"{name} rss"], most[1])]
+            missed += sum(MISSED in cell for cell in measured)
+            cells += measured
         rows.append(cells)
     lines = ["### Growth with files of 1 KB", "", *table(columns, rows), ""]
     found = curves["snapshots"]
-    shown, missed = [], 0
+    shown = []
     by_count = {row["snapshots"]: row for row in found["rows"]}
     for name in _COMMANDS:
         ratio = by_count[1_000][name] / by_count[10][name]

@@ -29,7 +29,8 @@ def report(name: str, found: dict[str, Any]) -> tuple[str, int]:
     medians = found["medians"]
     ours = medians.get("gitsnap", {})
     others = [t for t in ("restic", "borg") if t in medians]
-    columns = ["", "gitsnap", "git", *others, "× git", "× best other", "CPU × git", "MB"]
+    plain = [t for t in ("cp + rsync",) if t in medians]
+    columns = ["", "gitsnap", "git", *others, *plain, "× git", "× best other", "CPU × git", "MB"]
     rows, missed = [], 0
     for operation in (*OPERATIONS, *SIZES):
         if operation not in ours:
@@ -43,9 +44,11 @@ def report(name: str, found: dict[str, Any]) -> tuple[str, int]:
         best = min(rivals, default=None)
         memory = ours[operation]["rss"] if isinstance(ours[operation], dict) else None
         cells = [_ratio(mine, git, target.git), _ratio(mine, best, target.others), _cpu(medians, operation)]
-        cells.append("" if memory is None else _bounded(f"{memory:.0f}", memory, target.memory))
+        cells.append("" if memory is None else bounded(f"{memory:.0f}", memory, target.memory))
         missed += sum(MISSED in cell for cell in cells)
-        shown = [_shown(operation, _value(medians.get(t, {}).get(operation))) for t in ("gitsnap", "git", *others)]
+        shown = [
+            _shown(operation, _value(medians.get(t, {}).get(operation))) for t in ("gitsnap", "git", *others, *plain)
+        ]
         rows.append([operation, *shown, *cells])
     heading = f"### {name}, medians of {found['rounds']} interleaved rounds"
     different = ", ".join(f"{t} {m['different']:.0f}" for t, m in medians.items() if "different" in m)
@@ -76,10 +79,11 @@ def _shown(operation: str, value: float | None) -> str:
 def _ratio(mine: float | None, other: float | None, bound: float | None) -> str:
     if mine is None or not other:
         return "–"
-    return _bounded(f"{mine / other:.2f}", mine / other, bound)
+    return bounded(f"{mine / other:.2f}", mine / other, bound)
 
 
-def _bounded(text: str, value: float, bound: float | None) -> str:
+def bounded(text: str, value: float, bound: float | None) -> str:
+    """A figure with its bound, and the mark where it is missed."""
     if bound is None:
         return text
     return f"{text} ≤ {bound:g}" if value <= bound else f"{text} > {bound:g} {MISSED}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-OPERATIONS = ("first", "nochange", "upgrade", "verify", "rollback", "one line", "gc", "gc --full")
+OPERATIONS = ("first", "nochange", "upgrade", "verify", "rollback", "one line", "rollback few", "gc", "gc --full")
 SIZES = ("size upgrade", "size one line", "size 30 lines", "size gc", "size gc --full")
 
 
@@ -60,6 +60,8 @@ TARGETS: dict[str, dict[str, Target]] = {
     "mini": {operation: Target(None, 1.0) for operation in OPERATIONS},
 }
 
+# Seconds and megabytes with a million files of 1 KB.
+MILLION = {"first": (25.0, 350.0), "nochange": (4.0, 150.0)}
 # Times `python3 -c pass`.
 HELP, LIST_50, COMPLETE_1000 = 8.0, 12.0, 14.0
 # How much slower with a thousand snapshots than with ten.

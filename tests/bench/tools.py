@@ -23,6 +23,8 @@ class Tool:
 
     name = ""
     limit: ClassVar[float] = 900.0
+    # Operations that it has; None for all.
+    has: ClassVar[frozenset[str] | None] = None
 
     def __init__(self, base: Path) -> None:
         self.base, self.dir, self.repo = base, base / "install", base / "repo"
@@ -219,4 +221,29 @@ class Borg(Tool):
         self.run("borg", "compact", self.repo)
 
 
-TOOLS: tuple[type[Tool], ...] = (Git, Restic, Borg, Gitsnap)
+class Copies(Tool):
+    """What people do without any of these: a copy before the upgrade, and rsync back. Nothing is checked or shared."""
+
+    name = "cp + rsync"
+    has = frozenset({"init", "first", "upgrade", "rollback", "rollback few"})
+
+    @classmethod
+    def available(cls) -> bool:
+        return shutil.which("rsync") is not None
+
+    def version(self) -> str:
+        return self.run("rsync", "--version").splitlines()[0]
+
+    def init(self) -> None:
+        self.repo.mkdir()
+
+    def snapshot(self) -> str:
+        self.taken += 1
+        self.run("cp", "-a", self.dir, self.repo / str(self.taken))
+        return str(self.taken)
+
+    def rollback(self, snapshot: str) -> None:
+        self.run("rsync", "-aHAX", "--delete", f"{self.repo / snapshot}/", f"{self.dir}/")
+
+
+TOOLS: tuple[type[Tool], ...] = (Copies, Git, Restic, Borg, Gitsnap)

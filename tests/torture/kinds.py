@@ -33,6 +33,7 @@ MODULES = (
     "together",
     "together_failing",
     "waiting",
+    "large",
 )
 
 
