@@ -13,13 +13,14 @@ EDITABLE := --config-settings editable_mode=compat -e
 COMPILED = $(BIN)/python -m compileall -q gitsnap
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 ARGS ?=
+VERSIONS ?= 3.11 3.12 3.13 3.14
 VERSION ?=
 
 # Where nothing is compiled to stay, every run of the tests begins with ten seconds of it.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick torture check test-mcp test-ansible upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
+.PHONY: help demo test pythons quick torture check test-mcp test-ansible upgrades bench bench-full lint format man docs pictures dist zipapp deb pinned release clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +30,18 @@ demo: $(VENV)/.installed ## Break a small installation with an upgrade, roll it 
 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+pythons: ## All tests on each Python of VERSIONS that is there, in PATH or pyenv's
+	@found=; failed=; for version in $(VERSIONS); do \
+		for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null || continue; \
+			echo "$$version: $$python"; found=1; \
+			$(MAKE) --no-print-directory PYTHON="$$python" VENV="build/python-$$version" test || failed="$$failed $$version"; \
+			break; \
+		done; \
+	done; \
+	test -n "$$found" || { echo 'none of $(VERSIONS) is there' >&2; exit 1; }; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half a minute
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick $(ARGS)
