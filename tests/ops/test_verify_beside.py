@@ -126,4 +126,4 @@ def test_a_reflog_that_names_what_is_gone(app: Protected) -> None:
 def test_without_a_second_look_it_cries_wolf(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof bites. A race, which a busy machine may not run into at the first try."""
     monkeypatch.setattr(verify, "_TRIES", 0)
-    assert any(beside.run(Share(40)).lost for _ in range(10))
+    assert any(beside.run(Share(8)).lost for _ in range(50))
