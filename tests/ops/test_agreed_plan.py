@@ -97,3 +97,12 @@ def test_where_a_service_is_stopped_for_it_what_was_there_before_counts(app: Pro
     with pytest.raises(PlanChangedError):
         bring_back(app, token)
     assert not log.exists()
+
+
+def test_nobody_waits_for_the_digest_of_a_plan_that_was_not_agreed_to(
+    app: Protected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Restored] = []
+    monkeypatch.setattr(Restored, "fingerprint", lambda done: asked.append(done) or "")
+    assert bring_back(app).verified
+    assert asked == []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from operator import attrgetter
 
 from gitsnap.core.content import beside
@@ -48,6 +47,11 @@ def _move(motion: Motion, path: bytes, slot: int, stage: int, before: dict[bytes
         return Move(motion, path, slot, stage)
     size = len(old.target) if old.type is Type.LINK else old.size
     return Move(motion, path, slot, stage, size=size, mtime_ns=old.mtime_ns)
+
+
+def _placed(move: Move, inode: int, old_inode: int) -> Move:
+    # dataclasses.replace takes ten times as long, for each of thousands.
+    return Move(move.motion, move.path, move.slot, move.stage, inode, old_inode, move.size, move.mtime_ns)
 
 
 def _metadata_changes(record: Record, steps: Iterable[Step], before: dict[bytes, Entry]) -> list[MetadataChange]:
@@ -91,7 +95,7 @@ class Stager:
                 raise StopRequestedError("interrupted before anything was changed", hint="run the same command again")
             with about(move.path):
                 inode = self._stage(move, plan.steps[move.slot], slots)
-                placed = replace(move, inode=inode, old_inode=self._present(move))
+                placed = _placed(move, inode, self._present(move))
             record.moves[position] = slots[move.path] = placed
         self._observer.finished()
 

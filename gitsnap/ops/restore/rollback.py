@@ -162,7 +162,9 @@ class Rollback:
 
     def _require_agreed(self, result: Restored) -> None:
         """Raise PlanChangedError where this is not the plan that was agreed to."""
-        if self._options.agreed not in (None, result.fingerprint()):
+        agreed = self._options.agreed
+        # The digest of a large plan takes longer than making it: only who has agreed to one waits for that.
+        if agreed is not None and agreed != result.fingerprint():
             raise PlanChangedError(
                 "the plan is not the one that was agreed to: the directory, or the snapshot, is another one now",
                 hint="make a new plan, and look at it",
