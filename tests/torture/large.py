@@ -44,6 +44,13 @@ def few(app: Path, mark: str) -> None:
         (app / f"{_path(number)}-{mark}").write_text(mark)
 
 
+def many(app: Path, mark: str) -> None:
+    """Change more than is told one by one: a scan, which the rows of all other files vouch for."""
+    few(app, mark)
+    for number in range(3, FILES, 10):
+        (app / _path(number)).write_text(f"{mark} {number}\n")
+
+
 def every_time(app: Path, mark: str) -> None:
     """The same, and every file has another time."""
     few(app, mark)
@@ -127,7 +134,7 @@ def _settled(scene: Scene, wanted: str, before: dict[str, bytes]) -> str | None:
 def damaged(share: Share) -> Tally:
     """Bits of the stat cache flip, or its end is cut off: the next snapshot is exact all the same, and verifies."""
     tally, chance = Tally(), share.chance
-    with large_scene(few) as scene:
+    with large_scene(many) as scene:
         cache = scene.store / "gitsnap" / "stat-cache"
         for number in range(share.number(_POINTS)):
             scene.reset()
@@ -138,10 +145,12 @@ def damaged(share: Share) -> Tally:
 
 def _damage(cache: Path, chance: random.Random, *, cut: bool) -> str:
     data = bytearray(cache.read_bytes())
-    at = chance.randrange(len(data))
+    # In the blocks: what leads to them stands behind, and any damage to that is the end of the whole cache.
+    blocks = len(data) * 9 // 10
+    at = chance.randrange(len(data) if cut else blocks)
     if cut:
         del data[at:]
-    for place in (at, *(chance.randrange(len(data)) for _ in range(20))) if not cut else ():
+    for place in (at, *(chance.randrange(blocks) for _ in range(200))) if not cut else ():
         data[place] ^= 1 << chance.randrange(8)
     cache.write_bytes(data)
     return f"{'cut' if cut else 'flipped'} at {at}"
