@@ -54,9 +54,11 @@ def splice(old: Texts, rules: list[bytes], differing: Differing) -> Spliced | No
     touched = sorted({e.path for e in differing.entries} | set(differing.gone))
     if any(e.type is Type.FILE and e.sha256 is None for e in differing.entries):
         return None
-    if any(pattern_key(path) for path in touched) or any(word in old.metadata for word in _BEYOND):
-        return None
     metadata = _Lines(old.metadata, _path_in_metadata, *_entry_lines(old.metadata))
+    if any(pattern_key(path) for path in touched) or any(
+        old.metadata.find(w, metadata.after - 1) >= 0 for w in _BEYOND
+    ):
+        return None
     named = _Lines(old.manifest, _path_in_manifest, _first_digest(old.manifest), len(old.manifest))
     comments = old.metadata[metadata.after :].split(b"\n")[:-1]
     shown = {visible_path(path).encode() for path in touched}
@@ -120,14 +122,15 @@ class _Lines:
                 out.append(self.text[start:low])
         return out
 
-    def replaced(self, lines: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-        """The text from its beginning up to `after`, in pieces, with these lines of sorted paths, empty for none."""
-        out, done, low = [], 0, self.start
+    def replaced(self, lines: Iterable[tuple[bytes, bytes]], done: int = 0) -> list[bytes | memoryview]:
+        """The text from `done` up to `after`, in pieces, with these lines of sorted paths, empty for none."""
+        text, low = memoryview(self.text), self.start
+        out: list[bytes | memoryview] = []
         for path, line in lines:
             start, low = self.find(path, low)
-            out += [self.text[done:start], line]
+            out += [text[done:start], line]
             done = low
-        return [*out, self.text[done : self.after]]
+        return [*out, text[done : self.after]]
 
 
 def _entry_lines(text: bytes) -> tuple[int, int, int]:
@@ -200,14 +203,13 @@ def _header(text: bytes, rules: list[bytes], before: Inventory, differing: Diffe
     return [manifest.format_header(files, size, rules, differing.excluded)]
 
 
-def _digest_lines(named: _Lines, touched: Iterable[bytes], present: dict[bytes, Entry]) -> list[bytes]:
+def _digest_lines(named: _Lines, touched: Iterable[bytes], present: dict[bytes, Entry]) -> list[bytes | memoryview]:
     files = {path: e for path, e in present.items() if e.type is Type.FILE}
     lines = [
         (path, manifest.format_line(hexlify(files[path].sha256 or b""), path) if path in files else b"")
         for path in touched
     ]
-    first, *others = named.replaced(lines)
-    return [first[named.start :], *others]
+    return named.replaced(lines, named.start)
 
 
 def _new_comments(comments: list[bytes], shown: set[bytes], differing: Differing) -> list[bytes]:

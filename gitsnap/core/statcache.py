@@ -187,15 +187,19 @@ class Packed(Mapping[bytes, Row]):
 
     def raw(self, folder: bytes) -> bytes:
         """The bytes of a directory's block; none where there is no whole one."""
+        return self.checked(folder)[0]
+
+    def checked(self, folder: bytes) -> tuple[bytes, bytes]:
+        """The same with their digest."""
         number = self.folders.get(folder)
         if number is None:
-            return b""
+            return b"", b""
         at, size, check = PLACE.unpack_from(self._table, number * PLACE.size)
         try:
             data = self._read(at, size)
         except OSError:
-            return b""
-        return data if block_digest(data) == check else b""
+            return b"", b""
+        return (data, check) if block_digest(data) == check else (b"", b"")
 
     def block(self, folder: bytes) -> Block | None:
         """What is directly in a directory; None where nothing is known of it."""

@@ -20,6 +20,8 @@ _HEAD = struct.Struct("<20sQQQQQQ")
 _HELD = struct.Struct("<Q20s32s")
 _TAIL = struct.Struct("<Q32s")
 _U32 = struct.Struct("<I")
+# A directory, the bytes of its block, and their digest.
+_Block = tuple[bytes, bytes, bytes]
 
 
 class Edits(NamedTuple):
@@ -36,9 +38,9 @@ def pieces(cache: StatCache, edits: Edits | None = None) -> Iterator[bytes]:
     at, count = len(_MAGIC), 0
     folders: list[bytes] = []
     table: list[bytes] = []
-    for folder, data in _edited(cache.rows, edits) if edits else _blocks(cache.rows):
+    for folder, data, check in _edited(cache.rows, edits) if edits else _blocks(cache.rows):
         folders.append(folder)
-        table.append(PLACE.pack(at, len(data), block_digest(data)))
+        table.append(PLACE.pack(at, len(data), check))
         size = _U32.unpack_from(data)[0]
         count += data.count(b"\0", _U32.size, _U32.size + size) + 1
         at += len(data)
@@ -58,11 +60,12 @@ def encode(cache: StatCache) -> bytes:
     return b"".join(pieces(cache))
 
 
-def _blocks(rows: Mapping[bytes, Row]) -> Iterator[tuple[bytes, bytes]]:
+def _blocks(rows: Mapping[bytes, Row]) -> Iterator[_Block]:
     if isinstance(rows, Packed):
         for folder in rows.folders:
-            if data := rows.raw(folder):
-                yield folder, data
+            data, check = rows.checked(folder)
+            if data:
+                yield folder, data, check
         return
     folders: dict[bytes, list[tuple[bytes, Row]]] = {}
     for path, row in rows.items():
@@ -71,30 +74,32 @@ def _blocks(rows: Mapping[bytes, Row]) -> Iterator[tuple[bytes, bytes]]:
     while folders:
         # As they go: this is when a snapshot takes the most memory.
         folder, held = folders.popitem()
-        yield folder, Block.packed(sorted(held, key=itemgetter(0)))
+        data = Block.packed(sorted(held, key=itemgetter(0)))
+        yield folder, data, block_digest(data)
 
 
-def _edited(rows: Mapping[bytes, Row], edits: Edits) -> Iterator[tuple[bytes, bytes]]:
+def _edited(rows: Mapping[bytes, Row], edits: Edits) -> Iterator[_Block]:
     assert isinstance(rows, Packed)
     gone = set(edits.gone)
     touched: dict[bytes, dict[bytes, Row | None]] = {}
     for path in gone | edits.rows.keys():
         folder, _, name = path.rpartition(b"/")
         touched.setdefault(folder, {})[name] = edits.rows.get(path)
-    for folder, data in _blocks(rows):
+    for folder, data, check in _blocks(rows):
         if folder in touched:
             held = {**dict(Block(data).items()), **touched.pop(folder)}
             yield from _packed(folder, held)
         elif not _below(folder, gone):
-            yield folder, data
+            yield folder, data, check
     for folder, held in touched.items():
         yield from _packed(folder, held)
 
 
-def _packed(folder: bytes, held: Mapping[bytes, Row | None]) -> Iterator[tuple[bytes, bytes]]:
+def _packed(folder: bytes, held: Mapping[bytes, Row | None]) -> Iterator[_Block]:
     left = [(name, row) for name, row in sorted(held.items(), key=itemgetter(0)) if row is not None]
     if left:
-        yield folder, Block.packed(left)
+        data = Block.packed(left)
+        yield folder, data, block_digest(data)
 
 
 def _below(folder: bytes, gone: Collection[bytes]) -> bool:

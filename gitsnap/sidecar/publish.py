@@ -237,15 +237,16 @@ class Draft:
         self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")
-        living[snapshot.commit] = self._add_text(ref, text) if isinstance(text, bytes) else living[text]
+        origin = living.get(self.cache.commit.hex())
+        living[snapshot.commit] = self._add_text(ref, text, origin) if isinstance(text, bytes) else living[text]
         return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
 
-    def _add_text(self, ref: str, text: bytes) -> bytes:
+    def _add_text(self, ref: str, text: bytes, origin: bytes | None) -> bytes:
         if len(text) > texts_pack.LARGEST:
             return self.pack.add(BLOB, text)
         oid = object_id(BLOB, text)
         if not self.pack.has(oid):
-            self._texts.add(ref, oid, text)
+            self._texts.add(ref, oid, text, origin)
         return oid
 
 

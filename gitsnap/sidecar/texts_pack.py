@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from gitsnap.core.errors import IntegrityError
@@ -57,6 +57,13 @@ def _known(sidecar: Sidecar) -> list[str]:
     return found.split() if _LINE.fullmatch(found) else []
 
 
+def _chain(stored: Mapping[bytes, Entry], oid: bytes | None) -> Iterator[bytes]:
+    """An object, what it is built on, and so on."""
+    while oid is not None and oid in stored:
+        yield oid
+        oid = stored[oid].base
+
+
 class TextsPack:
     """The pack as it becomes with new texts. add() them, let it be named together with what belongs to them (pack()),
     and once the refs stand, settle()."""
@@ -67,12 +74,17 @@ class TextsPack:
         self._old: Pack | None = None
         self._heads: dict[str, bytes] = {}
         self._made: PackFile | None = None
+        # Of which text (its id) each new one was made.
+        self._origins: dict[str, bytes] = {}
         # Texts that somebody has read already, by their raw ids.
         self.known: dict[bytes, bytes] = {}
 
-    def add(self, ref: str, oid: bytes, text: bytes) -> None:
-        """One new text, for the notes of this ref."""
+    def add(self, ref: str, oid: bytes, text: bytes, origin: bytes | None = None) -> None:
+        """One new text, for the notes of this ref. After a rollback its `origin` is not the newest of before, and what
+        once made the origin of that one would stay beside what makes that one of the new text."""
         self._new[ref] = (oid, text)
+        if origin is not None:
+            self._origins[ref] = origin
 
     def pack(self) -> PackFile | None:
         """The pack, complete; None where no text is new."""
@@ -119,11 +131,18 @@ class TextsPack:
         return pack
 
     def _copied(self, old: Pack) -> dict[bytes, Entry]:
-        """What is in the pack, in an order in which a base comes first; the newest of before by what differs."""
+        """What is in the pack, in an order in which a base comes first; the newest of before by what differs, and where
+        a new text was made of another one, that, too."""
+        stored = dict(old.stored_entries())
+        former = {self._heads[ref]: ref for ref in self._new if self._heads.get(ref) in stored}
+        former = {oid: ref for oid, ref in former.items() if stored[oid].base is None}
+        for ref, oid in self._origins.items():
+            between = [found for found in _chain(stored, oid) if found not in former]
+            if between:
+                former[max(between, key=lambda found: len(stored[found].deflated))] = ref
         out = {}
-        former = {self._heads[ref]: ref for ref in self._new if ref in self._heads}
-        for oid, entry in old.stored_entries():
-            base, newer = self._new[former[oid]] if oid in former and entry.base is None else (oid, b"")
+        for oid, entry in stored.items():
+            base, newer = self._new[former[oid]] if oid in former else (oid, b"")
             if oid != base:
                 older = self.known.get(oid) or self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
                 entry = by_difference(entry, older, base, newer)

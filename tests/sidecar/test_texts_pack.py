@@ -71,6 +71,22 @@ def test_a_snapshot_of_a_small_change_adds_little(place: Protected) -> None:
     assert_right(place)
 
 
+@pytest.mark.parametrize("name", ["ordinary", "of a * pattern"])
+def test_a_small_change_after_a_rollback_adds_little(place: Protected, name: str) -> None:
+    # What is named as a pattern is told by a scan alone.
+    before = change(place, 0)
+    for number in range(0, FILES, 2):
+        (place.root / f"some/file {number:04}").write_text(f"upgraded {number}\n")
+    upgraded = place.take().snapshot
+    for target in (before, upgraded, before):
+        place.rollback(target.id)
+        old = size(place)
+        (place.root / name).write_text(f"{old}\n")
+        place.take()
+        assert whole(place) == 2 and size(place) - old < 2000
+    assert_right(place)
+
+
 def test_where_no_lines_are_the_same_both_are_whole(place: Protected) -> None:
     change(place, 0)
     for number in range(FILES):

@@ -65,7 +65,8 @@ class _Taking:
         if scan is None or made is None:
             return None
         gone = set(seen.gone)
-        capture.look_for_servers(p for p in chain(self._cache.rows, seen.changed) if p not in gone)
+        present = (p for p in self._cache.rows if p not in gone) if gone else self._cache.rows
+        capture.look_for_servers(chain(present, seen.changed))
         taken = Captured(self._base.prior, sockets=seen.skipped, excluded=len(seen.excluded))
         taken.running = capture.request.running
         self._publish(scan, made, taken)

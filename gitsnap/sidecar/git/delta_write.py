@@ -31,6 +31,9 @@ def make(base: bytes, new: bytes, *, tree: bool = False) -> bytes:
 
 def alike(base: bytes, new: bytes) -> bool:
     """Whether two texts have so many lines in common that a delta can be worth while."""
+    start = _common_start(base, new)
+    if start + _common_end(base, new, min(len(base), len(new)) - start) >= _COMMON * len(new):
+        return True
     sample = new.split(b"\n")[::_EVERY]
     known = set(base.split(b"\n"))
     return sum(line in known for line in sample) >= _COMMON * len(sample)
