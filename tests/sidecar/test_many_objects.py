@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.events import SILENT
+from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.sidecar import timeline
 from gitsnap.sidecar.git import commits, pack_read, refs
 from gitsnap.sidecar.git.objects import ObjectStore
@@ -110,10 +112,32 @@ def test_no_damage_is_passed_over(place: Protected, objects: Path, suffix: str) 
             with suppress(IntegrityError), opened(objects) as store:
                 read = store.read_many(chain, b"commit") | store.read_many(trees, b"tree")
                 assert read.items() <= whole.items()
+            with opened(objects) as store, opened(objects) as other:
+                assert all(map(other.readable, store.as_written(whole))), at
         for end in (0, 40, len(data) // 2, len(data) - 21):
             file.write_bytes(data[:end])
             assert agree(objects, chain), end
         file.write_bytes(data)
+
+
+@pytest.mark.parametrize("objects", ["as written", "with deltas"], indirect=True)
+def test_what_lies_whole_is_relied_on_unread(objects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checksum of its bytes tells; deltas are read, because what they build upon counts."""
+    everything = [oid for oids in listed(objects.parent).values() for oid in oids]
+    deltas = {
+        bytes.fromhex(line.split()[0].decode())
+        for index in (objects / "pack").glob("*.idx")
+        for line in bare_git(objects.parent, "verify-pack", "-v", str(index)).splitlines()
+        if len(line.split()) == 7
+    }
+    read: list[bytes] = []
+    with opened(objects) as store:
+        look = store.read
+        monkeypatch.setattr(store, "read", lambda oid, *rest: read.append(oid) or look(oid, *rest))
+        with Rereading(store, [*everything, bytes(20)], {}, SILENT, kind=None) as rereading:
+            found = rereading.finish()
+    assert {oid for oid in found if isinstance(found[oid], str)} == {bytes(20)}
+    assert set(read) == deltas | {bytes(20)}
 
 
 def test_what_proved_damaged_is_read_and_not_only_summed(place: Protected) -> None:

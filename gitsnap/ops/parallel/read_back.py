@@ -27,7 +27,8 @@ class Rereading:
     """Reads the blobs with these ids, in the order in which they lie on disk, from the moment it is made.
 
     `known` is what earlier ones found, and takes in what this one finds. With `kind` None, objects of any type do, and
-    all that is told of a small one is whether it can be read: its digest is empty.
+    all that is told is whether they can be read: of those that are, to a checksum, as they were once written, neither
+    size nor digest.
     Close it, or use it as a context manager.
     """
 
@@ -40,7 +41,13 @@ class Rereading:
         kind: bytes | None = b"blob",
     ) -> None:
         self._store, self._known, self._observer, self._kind = store, known, observer, kind
-        self._small, self._large = store.in_order({oid for oid in oids if oid not in known})
+        wanted = {oid for oid in oids if oid not in known}
+        if kind is None:
+            # Who only wants to know whether they can be read need not wait until they are inflated.
+            whole = store.as_written(wanted)
+            known.update(dict.fromkeys(whole, (0, b"")))
+            wanted -= whole
+        self._small, self._large = store.in_order(wanted)
         self._pool: Pool | None = None
         workers = min(processors(), _WORKERS)
         if workers > 1 and len(self._small) >= _WORTH_OBJECTS:
@@ -77,7 +84,7 @@ class Rereading:
     def finish(self) -> dict[bytes, ReadBack]:
         """What every blob holds."""
         for oid in self._large:
-            self._known[oid] = _reread_large(self._store, oid, self._observer, self._kind)
+            self._known[oid] = _reread_large(self._store, oid, self._observer)
             self._observer.advanced(1)
         starts: Iterable[int] = range(0, len(self._small), _PER_REQUEST)
         if self._pool is not None:
@@ -97,10 +104,7 @@ def _reread(store: ObjectStore, oid: bytes, kind: bytes | None) -> ReadBack:
     return len(content), hashlib.sha256(content).digest() if kind is not None else b""
 
 
-def _reread_large(store: ObjectStore, oid: bytes, observer: Observer, kind: bytes | None) -> ReadBack:
-    if kind is None and store.as_written(oid):
-        # Whoever only wants to know whether it can be read need not wait until it is inflated.
-        return 0, b""
+def _reread_large(store: ObjectStore, oid: bytes, observer: Observer) -> ReadBack:
     sha256, size = beside(hashlib.sha256(), WORTHWHILE), 0
     failure = None
     try:

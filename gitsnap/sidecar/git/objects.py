@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -311,20 +311,22 @@ class ObjectStore(DiskObjectStore):
 
         Those that lie whole in a pack, and that nothing has shown to be damaged, by the checksums of their bytes.
         """
-        left = set(oids) - self.damaged
-        for pack in self._largest_first():
-            # A damaged index is no reason not to look into other packs.
-            with suppress(IntegrityError):
-                left -= pack.all_as_written(left, _NUMBERS[kind])
+        left = set(oids) - self.as_written(oids, (_NUMBERS[kind],)) - self.damaged
         left -= self.read_many(left, kind).keys()
         return all(self.readable(oid) for oid in (*left, *self.damaged.intersection(oids)))
 
-    def as_written(self, oid: bytes) -> bool:
-        """Whether the bytes in a pack that hold an object, whole and no delta, are those that were once written."""
-        found = self._locate(oid)
-        if found is None or oid in self.damaged or found[0].data.header(found[1])[0] not in TYPES:
-            return False
-        return found[0].as_written(found[1])
+    def as_written(self, oids: Iterable[bytes], kinds: Container[int] = TYPES) -> set[bytes]:
+        """Those of these objects that some pack holds whole, of one of the `kinds`, in the bytes that were once written.
+
+        None that has proved damaged is among them.
+        """
+        wanted = set(oids) - self.damaged
+        left = set(wanted)
+        for pack in self._largest_first():
+            # A damaged index is no reason not to look into other packs.
+            with suppress(IntegrityError):
+                left -= pack.as_written(left, kinds)
+        return wanted - left
 
     def blob(self, oid: bytes, size: int | None = None, *, checked: bool = True) -> Iterator[bytes]:
         """A blob's content in pieces; IntegrityError at the end at the latest when the id or `size` is not met.

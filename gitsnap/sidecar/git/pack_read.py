@@ -11,8 +11,9 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Set
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from dulwich import pack as dulwich_pack
@@ -35,6 +36,7 @@ _PIECE = 1 << 18
 # What holds a commit or a small tree is read in a sixth of the time of the larger gulp, which holds most files.
 _SIP, _GULP = 1 << 10, 1 << 14
 _HEADER, _TRAILER = 12, 20
+_START = itemgetter(1)
 # Of dulwich's cache of what deltas have made, in bytes. ObjectStore has its own.
 _CACHE = 1 << 20
 
@@ -145,8 +147,10 @@ class Index(PackIndex2):
         ends = [start for start, _, _ in placed[1:]] + [end]
         return [(oid, start, after, crc) for (start, oid, crc), after in zip(placed, ends, strict=True)]
 
-    def rows(self, oids: Iterable[bytes], end: int) -> list[tuple[bytes, int, int, int]]:
+    def rows(self, oids: Set[bytes], end: int) -> list[tuple[bytes, int, int, int]]:
         """What spans() says of those of these objects that it holds."""
+        if _BULK_SHARE * len(oids) >= len(self):
+            return [span for span in self.spans(end) if span[0] in oids]
         found = [(row, oid) for oid in oids if (row := self._row(oid)) is not None]
         starts = sorted(self._starts()) if found else []
         out = []
@@ -155,6 +159,7 @@ class Index(PackIndex2):
             after = bisect_right(starts, start)
             size = starts[after] if after < len(starts) else end
             out.append((oid, start, size, self._unpack_crc32_checksum(row)))
+        out.sort(key=_START)
         return out
 
 
@@ -366,21 +371,23 @@ class Pack(dulwich_pack.Pack):
             at[start] = oid
             yield oid, Entry(kind, size, data[inner - start :], known)
 
-    def as_written(self, offset: int) -> bool:
-        """Whether the entry at `offset` has the CRC-32 that the index has for it: gitformat-pack(5) has these so that
-        what is deflated can be copied without being inflated, and damage does not go unnoticed."""
-        _, start, end, expected = next((e for e in self.spans() if e[1] == offset), (b"", 0, 0, 0))
-        crc = 0
-        while start < end and (data := os.pread(self.data.fd, min(_PIECE, end - start), start)):
-            crc = isal_zlib.crc32(data, crc)
-            start += len(data)
-        return start == end > 0 and crc == expected
+    def as_written(self, oids: Set[bytes], kinds: Container[int] = TYPES) -> set[bytes]:
+        """Those of these objects that lie here whole, of one of the `kinds`, in bytes that have the index's CRC-32.
 
-    def all_as_written(self, oids: Iterable[bytes], kind: int) -> set[bytes]:
-        """Those of these objects that lie here whole, of type `kind`, below 16 KB, and with the CRC-32 of the index."""
+        gitformat-pack(5) has these so that what is deflated can be copied without being inflated, and damage does not
+        go unnoticed.
+        """
         found = set()
-        for oid, start, end, crc in self.index.rows(oids, self.data.end):
-            data = os.pread(self.data.fd, end - start, start) if 0 < end - start <= _GULP else b""
-            if data and data[0] >> 4 & 7 == kind and isal_zlib.crc32(data) == crc:
+        fd = self.data.fd
+        for oid, start, end, expected in self.index.rows(oids, self.data.end):
+            data = os.pread(fd, min(_PIECE, end - start), start) if start < end else b""
+            if not data or data[0] >> 4 & 7 not in kinds:
+                continue
+            crc = isal_zlib.crc32(data)
+            start += len(data)
+            while start < end and (data := os.pread(fd, min(_PIECE, end - start), start)):
+                crc = isal_zlib.crc32(data, crc)
+                start += len(data)
+            if start == end and crc == expected:
                 found.add(oid)
         return found
