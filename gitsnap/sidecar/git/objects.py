@@ -316,7 +316,7 @@ class ObjectStore(DiskObjectStore):
         return all(self.readable(oid) for oid in (*left, *self.damaged.intersection(oids)))
 
     def as_written(self, oids: Iterable[bytes], kinds: Container[int] = TYPES) -> set[bytes]:
-        """Those of these objects that some pack holds whole, of one of the `kinds`, in the bytes that were once written.
+        """Those of these objects that some pack holds whole, of one of the `kinds`, in bytes as they were once written.
 
         None that has proved damaged is among them.
         """
