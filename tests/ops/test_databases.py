@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from gitsnap.core.model import Image, Snapshot
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.installation.disk import Disk
 from gitsnap.installation.scan import slow_path
+from gitsnap.installation.scan.read_content import ContentReader
 from gitsnap.installation.sqlite.backup import Databases
 from gitsnap.installation.sqlite.locks import ReadLocks
 from gitsnap.ops.capture.request import Request
@@ -186,6 +188,31 @@ def test_a_large_one_that_nobody_is_at_work_on_is_read_where_it_lies(
         database.touch()
         place.take()
         assert copies == [b"app.db"]
+
+
+def test_a_large_one_that_somebody_sets_to_work_on_while_it_is_read_is_captured_as_an_image(
+    where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own file has not changed by then: what was committed is in the log beside it alone."""
+    monkeypatch.setattr(slow_path, "_LARGE", 1 << 20)
+    database, users = where / "app/data/app.db", ExitStack()
+    create(database, "wal", filling=1 << 20)
+    read = ContentReader.file
+
+    def commit_after(self: ContentReader, fd: int, name: bytes, *more: Any) -> object:
+        found = read(self, fd, name, *more)
+        if name == b"app.db":
+            c = users.enter_context(closing(sqlite3.connect(database, isolation_level=None)))
+            c.executescript("begin; update turn set number=1; update block set number=1; commit")
+        return found
+
+    monkeypatch.setattr(ContentReader, "file", commit_after)
+    with Protected(where / "app", where / "home") as place, users:
+        before = database.read_bytes()
+        taken = place.take().snapshot
+        assert database.read_bytes() == before
+        assert list(place.inventory(taken).images) == [b"data/app.db"]
+        assert state(restored(place, taken, where / "out")) == 1
 
 
 def test_a_log_that_stayed_would_ruin_the_database(where: Path) -> None:

@@ -37,7 +37,7 @@ import pytest
 from gitsnap.__main__ import main
 from tests.support.forkserver import ForkServer, around_fork
 from tests.support.installation import set_limits
-from tests.support.processes import load_all
+from tests.support.processes import load_all, own_mounts
 
 _FRAMES = 1000
 
@@ -102,8 +102,12 @@ def threads() -> int:
 
 
 def prepare() -> Callable[[], None]:
-    """Load the program, before any test has replaced a part of it, and take note of whoever does; how to end it."""
+    """Load the program, before any test has replaced a part of it, and take note of whoever does; how to end it.
+
+    From here on this process and the server have mounts of their own, where that may be.
+    """
     global _server, _threads
+    own_mounts()
     _program()
     _threads = threading.active_count()
     for method in ("setattr", "delattr"):

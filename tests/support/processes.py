@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import pickle
@@ -22,6 +23,18 @@ from tests.support.installation import IS_ROOT
 NOBODY = 65534 if IS_ROOT else os.geteuid()
 
 _Result = TypeVar("_Result")
+# linux/sched.h, linux/mount.h
+_CLONE_NEWNS, _MS_REC, _MS_SLAVE = 0x20000, 0x4000, 0x80000
+
+
+def own_mounts() -> bool:
+    """From now on what this process and its children mount is mounted for them alone; false where only root could.
+
+    Whoever starts a container has a copy of every mount that is there, and what is unmounted here stays mounted there
+    (mount_namespaces(7)). A file system that is to lose its power, and come back, must not be among those.
+    """
+    libc = ctypes.CDLL(None)
+    return libc.unshare(_CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None) == 0
 
 
 def give(*paths: Path) -> None:
