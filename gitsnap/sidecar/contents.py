@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.model import Inventory, Snapshot, Type
+from gitsnap.core.model import Entry, Inventory, Snapshot, Type
 from gitsnap.sidecar import catalog, limits
 from gitsnap.sidecar.git import notes, refs, trees
 from gitsnap.sidecar.git.trees import Leaf
@@ -152,6 +152,12 @@ def whole(sidecar: Sidecar, snapshot: Snapshot) -> tuple[Inventory, list[bytes]]
             raise IntegrityError(message, path=problem_path)
     found.rules, found.excluded = listed.rules, listed.excluded
     return found, [bytes.fromhex(snapshot.tree), *(leaf.oid for leaf in tree if leaf.mode == trees.DIRECTORY)]
+
+
+def of_entry(sidecar: Sidecar, entry: Entry) -> Iterator[bytes]:
+    """The content of a file in pieces, to be compared with its SHA-256; IntegrityError for damage that shows before."""
+    assert entry.oid is not None
+    return sidecar.objects.blob(entry.oid, entry.size, checked=False)
 
 
 def leaves(sidecar: Sidecar, snapshot: Snapshot, limit: int) -> list[Leaf]:

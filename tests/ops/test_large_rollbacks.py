@@ -22,7 +22,7 @@ from gitsnap.installation.scan.from_cache import remembered
 from gitsnap.installation.scan.unchanged import unchanged
 from gitsnap.installation.stable_read import key
 from gitsnap.ops.capture import scan as capture
-from gitsnap.ops.parallel import match, pool, prefetch, read, set_times
+from gitsnap.ops.parallel import match, pool, read, set_times, stage
 from gitsnap.ops.parallel.match import confirmed
 from gitsnap.ops.parallel.set_times import Retimers
 from tests.support.inprocess import Protected, scan, workspace
@@ -54,7 +54,7 @@ def fill(root: Path) -> None:
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Protected]:
-    for module in (match, set_times, read, prefetch):
+    for module in (match, set_times, read, stage):
         monkeypatch.setattr(module, "processors", lambda: 3)
     monkeypatch.setattr(match, "_WORTH_ENTRIES", 10)
     monkeypatch.setattr(match, "_PER_REQUEST", 3)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from gitsnap.core.content import Digesting
 from gitsnap.core.coverage import completed, unread
@@ -23,7 +24,6 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live.feasible import require_space
-from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.parallel.read_back import ReadBack, Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
@@ -153,8 +153,7 @@ def _fill(
     root = os.fsencode(destination)
     record = Record(os.urandom(6).hex(), "", root, os.stat(root).st_ino, target.id, target.id)
     with Transaction(record, Unjournaled(), disk, destination, observer) as transaction:
-        with Prefetching(sidecar.objects, plan) as ahead:
-            transaction.prepare(plan, live, ahead.content)
+        transaction.prepare(plan, live, partial(contents.of_entry, sidecar))
         transaction.forward(list, first=True)
         unset = transaction.finish(forward=True)
         return [*transaction.incomplete, *unset]

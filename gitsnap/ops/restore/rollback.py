@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from gitsnap.core.component import Part
 from gitsnap.core.database_servers import Policy
@@ -32,14 +33,13 @@ from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import database_servers, databases, exclusions, upgrading
 from gitsnap.ops.live.feasible import require_space, require_way_in
 from gitsnap.ops.live.service import stopped
-from gitsnap.ops.parallel.prefetch import Prefetching
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.safety import command_line
 from gitsnap.ops.restore.scan import check, look, written_meanwhile
 from gitsnap.ops.restore.target import EVERYTHING, Extent, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.sidecar import catalog, selectors, withdraw
+from gitsnap.sidecar import catalog, contents, selectors, withdraw
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
@@ -335,8 +335,8 @@ class Rollback:
 
         with options.interrupts.deferred() as stop, open_transaction(sidecar, record, options) as transaction:
             try:
-                with Prefetching(sidecar.objects, result.plan) as ahead:
-                    transaction.prepare(result.plan, scan.inventory.on_disk(), ahead.content, stop)
+                content = partial(contents.of_entry, sidecar)
+                transaction.prepare(result.plan, scan.inventory.on_disk(), content, stop)
                 transaction.forward(old_state, stop, first=True, known=cache)
             except BaseException:
                 if transaction.came_to_nothing:

@@ -20,12 +20,13 @@ from gitsnap.core.plan import RestorePlan
 from gitsnap.core.statcache import Row, StatCache
 from gitsnap.installation.apply.conflicts import Rescue
 from gitsnap.installation.apply.executor import Content, Executor, Stop, go_on
-from gitsnap.installation.apply.stage_content import Stager, draft
+from gitsnap.installation.apply.stage_content import draft
 from gitsnap.installation.apply.stage_dirs import Stages
 from gitsnap.installation.apply.times import Retiming
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk
 from gitsnap.ops.parallel.set_times import Retimers
+from gitsnap.ops.parallel.stage import SharedStager
 
 Check = Callable[[], list[Problem]]
 
@@ -116,7 +117,7 @@ class Transaction:
             self._stages = Stages(self._disk, self._dirs, record.stage_name, record.stages)
             self._stages.make()
             record.stages = self._stages.stages
-            stager = Stager(self._disk, self._dirs, self._stages, content, self._observer)
+            stager = SharedStager(self._disk, self._dirs, self._stages, content, self._observer)
             stager.fill(record, plan, stop)
             self._stages.sync()
             self._journal.decide(record)
