@@ -26,9 +26,10 @@ def _once(top: Path, name: str, make: Callable[[Path], object]) -> Path:
     return place
 
 
-@pytest.fixture(autouse=True)
-def _building_is_wanted(request: pytest.FixtureRequest) -> None:
-    if os.environ.get("GITSNAP_TEST_PACKAGES") == "no" and request.node.get_closest_marker("long"):
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """No fixture could tell: those that build are of the session, which are made before any of a test's own."""
+    if os.environ.get("GITSNAP_TEST_PACKAGES") == "no" and item.get_closest_marker("long"):
         pytest.skip("GITSNAP_TEST_PACKAGES=no")
 
 
