@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.support.inprocess import SETTINGS, Protected
 from tests.support.installation import differences
 from tests.support.readers import Readers
 from tests.torture import private
-from tests.torture.private import ROOTS, USERS, Case, Counting, Watched
+from tests.torture.private import ALL, FEW, ROOTS, USERS, Case, Counting, Watched
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 Upgraded = tuple[Case, Protected]
@@ -29,8 +30,20 @@ Upgraded = tuple[Case, Protected]
 
 @pytest.fixture
 def upgraded(request: pytest.FixtureRequest) -> Iterator[Upgraded]:
-    with private.upgraded(getattr(request, "param", "")) as made:
+    root = getattr(request, "param", "")
+    # All of them in one root: in the others it is what happens to the root that is looked at.
+    with private.upgraded(root, FEW if root else ALL) as made:
         yield made
+
+
+@cache
+def calls() -> int:
+    """How many times a rollback of the case changes something."""
+    counting = Counting()
+    with private.upgraded() as (_, protected):
+        target = protected.snapshots()[0].id
+        restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
+    return counting.calls
 
 
 def rollback(case: Case, protected: Protected, stop_at: int = -1) -> None:
@@ -58,13 +71,8 @@ def test_there_and_back(upgraded: Upgraded) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.75])
 def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
     case, protected = upgraded
-    counting = Counting()
-    target = protected.snapshots()[0].id
-    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
-    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
-    assert differences(case.top / "now", case.app) == ""
     with pytest.raises(GitsnapError, match="everything was put back as it was before, and verified"):
-        rollback(case, protected, int(counting.calls * share))
+        rollback(case, protected, int(calls() * share))
     assert differences(case.top / "now", case.app) == ""
 
 
@@ -72,16 +80,13 @@ def test_taken_back_after_an_error(upgraded: Upgraded, share: float) -> None:
 def test_recovered(upgraded: Upgraded, way: Direction) -> None:
     case, protected = upgraded
     target = protected.snapshots()[0].id
-    counting = Counting()
-    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
-    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
     for share in (0.55, 0.8):
         with pytest.raises(KeyboardInterrupt):
             restore.rollback(
                 protected.sidecar,
                 target,
                 SETTINGS,
-                RollbackOptions(protected.now, disk=Counting(int(counting.calls * share))),
+                RollbackOptions(protected.now, disk=Counting(int(calls() * share))),
             )
         readers = Readers(USERS, case.app, case.states)
         recovery.recover(protected.sidecar, way, SETTINGS, RollbackOptions(protected.now, disk=Watched(readers)))
@@ -98,15 +103,12 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
     """What the stage held is closed where it is kept, and what the rollback had closed stays so; until the next one."""
     case, protected = upgraded
     target = protected.snapshots()[0].id
-    counting = Counting()
-    restore.rollback(protected.sidecar, target, SETTINGS, RollbackOptions(protected.now, disk=counting))
-    undo.undo(protected.sidecar, SETTINGS, RollbackOptions(protected.now))
     with pytest.raises(KeyboardInterrupt):
         restore.rollback(
             protected.sidecar,
             target,
             SETTINGS,
-            RollbackOptions(protected.now, disk=Counting(int(counting.calls * share))),
+            RollbackOptions(protected.now, disk=Counting(int(calls() * share))),
         )
     readers = Readers(USERS, case.app, case.states)
     given_up = recovery.recover(
@@ -121,5 +123,5 @@ def test_given_up(upgraded: Upgraded, share: float) -> None:
 
 def test_the_readers_see_what_is_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Executor, "_close", lambda _: None)
-    with private.upgraded() as (case, protected), pytest.raises(AssertionError, match="ann read"):
+    with private.upgraded("", FEW) as (case, protected), pytest.raises(AssertionError, match="ann read"):
         rollback(case, protected)

@@ -23,9 +23,12 @@ from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree
 
+# What is streamed, and has a pack of its own.
+LARGE = 9 << 20
+
 
 @pytest.fixture
-def place() -> Iterator[Protected]:
+def place(request: pytest.FixtureRequest) -> Iterator[Protected]:
     with workspace() as top:
         root = top / "app"
         (root / "d").mkdir(parents=True)
@@ -33,7 +36,7 @@ def place() -> Iterator[Protected]:
         with Protected(root, top / "home") as protected:
             protected.take()
             (root / "f").write_bytes(os.urandom(3000))
-            (root / "d/large").write_bytes(os.urandom(9 << 20))
+            (root / "d/large").write_bytes(os.urandom(getattr(request, "param", 30_000)))
             protected.take()
             yield protected
 
@@ -68,7 +71,7 @@ def settle(place: Protected) -> None:
 
 
 @pytest.mark.parametrize("settled", [False, True])
-@pytest.mark.parametrize("name", ["f", "d/large", "d"])
+@pytest.mark.parametrize(("place", "name"), [(9000, "f"), (LARGE, "d/large"), (9000, "d")], indirect=["place"])
 def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: str, settled: bool) -> None:
     if settled:
         settle(place)
@@ -167,6 +170,7 @@ def test_what_is_to_be_shared_and_is_damaged_is_taken_afresh(place: Protected, t
     assert [v.ok for v in place.verify() if v.snapshot == taken.id] == [True]
 
 
+@pytest.mark.parametrize("place", [LARGE], indirect=True)
 def test_what_verify_could_not_read_is_written_afresh_by_the_next_snapshot(place: Protected) -> None:
     damage(place, "f", "d/large")
     assert not place.verify()[1].ok

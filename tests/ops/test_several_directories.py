@@ -25,6 +25,7 @@ from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import set_return
 from gitsnap.sidecar.state.set_return import SetReturn
 from tests.crash import faults
+from tests.support import forking
 from tests.support.damage import flip_object
 from tests.support.installation import copy_tree, git, run_gitsnap, same_tree, sidecar_of
 
@@ -71,16 +72,17 @@ class Three:
         told = json.loads(self.say("history", "--json").stdout)["installations"]
         return [[(e["id"], e["status"]) for e in one["history"] if e["type"] == "upgrade"] for one in told]
 
-    def killed(self, then: str, number: int = signal.SIGKILL) -> subprocess.Popen[bytes]:
-        """A gitsnap that was killed while its command was at work; the command writes a line first."""
+    def killed(self, then: str) -> None:
+        """Kill a gitsnap while its command is at work; the command writes a line first."""
         script = f"{self.change}; echo begun; {then}"
-        argv = faults.gitsnap(*self.all, "run", "--label", "v2", "--", "sh", "-c", script)
-        process = subprocess.Popen(argv, env=faults.environment(self.home), stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begun\n"
-        process.send_signal(number)
-        process.wait()
-        return process
+        words = (*self.all, "run", "--label", "v2", "--", "sh", "-c", script)
+        said, says = os.pipe()
+        with open(os.devnull, "rb") as nothing, open(said, "rb", 0) as told:
+            pid = forking.start(forking.Start(words, None, faults.environment(self.home)), (nothing.fileno(), says, 2))
+            os.close(says)
+            assert told.read(6) == b"begun\n"
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 @pytest.fixture
@@ -157,9 +159,10 @@ def test_two_sets_in_opposite_order_wait_for_no_end(three: Three) -> None:
 
     def go(order: int) -> None:
         named = [word for root in three.roots[::order] for word in ("-C", str(root))]
-        argv = faults.gitsnap(*named, "run", "--", "true")
-        done = subprocess.run(argv, env=faults.environment(three.home), capture_output=True, timeout=120)
-        codes.append(done.returncode)
+        code, _, _ = forking.raw(
+            forking.Start((*named, "run", "--", "true"), None, faults.environment(three.home)), 120
+        )
+        codes.append(code)
 
     three.say("run", "--", "true")
     both = [threading.Thread(target=go, args=(order,)) for order in (1, -1)]

@@ -103,13 +103,13 @@ def test_check_reads_every_byte_and_leaves_nothing(small: Protected, tmp_path: P
     assert list(room.iterdir()) == []
 
 
-def test_a_mirror_will_do(odd: Protected, tmp_path: Path) -> None:
-    git(tmp_path, "clone", "-q", "--mirror", str(odd.sidecar), "mirror.git")
+def test_a_mirror_will_do(small: Protected, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--mirror", str(small.sidecar), "mirror.git")
     git(tmp_path / "mirror.git", "gc", "-q", "--prune=now")
-    shutil.copy(odd.sidecar / "recover.sh", tmp_path)
-    code, _, said = recover(tmp_path, "-r", tmp_path / "mirror.git", "restore", odd.snapshot, tmp_path / "tree")
+    shutil.copy(small.sidecar / "recover.sh", tmp_path)
+    code, _, said = recover(tmp_path, "-r", tmp_path / "mirror.git", "restore", small.snapshot, tmp_path / "tree")
     assert (code, said) == (0, "")
-    same_tree(odd.original, tmp_path / "tree")
+    same_tree(small.original, tmp_path / "tree")
 
 
 def fed(sidecar: Path, data: bytes, *command: str) -> str:

@@ -54,10 +54,19 @@ def whole(place: Protected) -> int:
 
 def assert_right(place: Protected) -> None:
     """By stock git, which knows nothing of it: each text is what its snapshot's commit says."""
-    for s in place.snapshots():
-        for ref, digest in ((refs.MANIFESTS, s.manifest_sha256), (refs.METADATA, s.metadata_sha256)):
-            text = place.git("notes", f"--ref={ref}", "show", s.commit)
-            assert hashlib.sha256(text).hexdigest() == digest
+    snapshots = place.snapshots()
+    for ref, digests in (
+        (refs.MANIFESTS, {s.commit: s.manifest_sha256 for s in snapshots}),
+        (refs.METADATA, {s.commit: s.metadata_sha256 for s in snapshots}),
+    ):
+        notes = dict(reversed(row.split()) for row in place.git("notes", f"--ref={ref}", "list").decode().splitlines())
+        asked = "".join(f"{notes[commit]}\n" for commit in digests)
+        told = place.git("cat-file", "--batch", stdin=asked.encode())
+        for digest in digests.values():
+            head, _, told = told.partition(b"\n")
+            length = int(head.split()[2])
+            assert hashlib.sha256(told[:length]).hexdigest() == digest
+            told = told[length + 1 :]
     place.assert_sound()
 
 

@@ -28,13 +28,14 @@ from tests.support import forking
 
 _LOOK = frozenset("blame cat changelog diff doctor find history list log ls search show status verify".split(" "))  # noqa: SIM905
 _MAKE = frozenset("config delete gc init pin prune restore rollback snapshot undelete unpin".split(" "))  # noqa: SIM905
+_BACK = frozenset({"recover", "redo", "undo"})
 _HERE = "."
 
 
 def possible(arguments: Sequence[str | bytes | Path], env: Mapping[str, str]) -> bool:
     """Whether a call would show what a process shows: all of the program is as it was loaded, and nobody else runs."""
     return (
-        command_name(list(map(os.fsdecode, arguments))) in _LOOK | _MAKE
+        command_name(list(map(os.fsdecode, arguments))) in _LOOK | _MAKE | _BACK
         and forking.serving()
         and forking.possible(env)
         and forking.unpatched()

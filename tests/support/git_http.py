@@ -14,10 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 USER, PASSWORD = "me", "geheim"
+# Seconds until a server sees that it is to end.
+_POLL = 0.02
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # What comes in two writes would wait for the other side's word on the first.
+    disable_nagle_algorithm = True
     top: Path
     # Whether others than git get an answer without the line that it begins with, and the cookie that is wanted.
     odd, cookie = False, ""
@@ -82,7 +86,7 @@ def served(top: Path, **more: object) -> Iterator[str]:
     attributes of the handler."""
     handler = type("_Here", (_Handler,), {"top": top, **more})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -96,6 +100,8 @@ class _Proxy(BaseHTTPRequestHandler):
     """Passes requests on once a password has come with them; over http they name the whole URL."""
 
     protocol_version = "HTTP/1.1"
+    # What comes in two writes would wait for the other side's word on the first.
+    disable_nagle_algorithm = True
     passed: list[str]
     _body = _Handler._body
 
@@ -134,7 +140,7 @@ class _Proxy(BaseHTTPRequestHandler):
 def proxy(passed: list[str]) -> Iterator[str]:
     """`host:port` of a proxy for http that wants the user and the password; what it has passed on."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Here", (_Proxy,), {"passed": passed}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     try:
         yield f"127.0.0.1:{server.server_address[1]}"

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.ops.store.locate import locate
+
 # The audit event before gitsnap is run as a process of its own.
 STARTING_GITSNAP = "tests.gitsnap"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,7 +98,7 @@ def take_snapshot(app: Path, *args: str, home: Path | None = None) -> str:
 
 def sidecar_of(app: Path, home: Path | None = None) -> Path:
     """The sidecar that protects `app`."""
-    return Path(run_gitsnap("-C", app, "git", "rev-parse", "--absolute-git-dir", home=home).stdout.rstrip("\n"))
+    return Path(locate(str(app), None, str(home or os.environ["GITSNAP_HOME"]), "/").store)
 
 
 def differences(a: Path, b: Path, *more: str) -> str:

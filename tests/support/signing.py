@@ -43,7 +43,9 @@ def keygen(*arguments: str) -> str:
 
 
 def new_key(path: Path, passphrase: str = "", kind: str = "ed25519") -> Key:
-    keygen("-q", "-t", kind, "-N", passphrase, "-C", "a comment", "-f", str(path))
+    # The shortest that every program takes: to find a longer one takes seconds.
+    short = ("-b", "2048") if kind == "rsa" else ()
+    keygen("-q", "-t", kind, *short, "-N", passphrase, "-C", "a comment", "-f", str(path))
     return Key(path, Path(f"{path}.pub").read_text())
 
 

@@ -31,7 +31,7 @@ class Forge:
         digest.update(data)
         oid = digest.digest()
         if oid not in self.packed:
-            self.loose(oid, zlib.compress(head + data) if stored is None else stored)
+            self.loose(oid, zlib.compress(head + data, 1) if stored is None else stored)
         return oid
 
     def loose(self, oid: bytes, raw: bytes) -> None:

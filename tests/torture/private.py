@@ -96,6 +96,9 @@ DIRECTORIES: Mapping[str, tuple[Look | None, Look | None]] = {
     "came since": (None, Look(0o700)),
     "came since/below": (None, Look(0o755)),
 }
+ALL = tuple(DIRECTORIES)
+# The same of a few: for what is not about each of them.
+FEW = ("closed then", "closed now", "outer closed", "outer closed/inner open", "gone since", "came since")
 WITH_FILES = ("closed then", "closed now", "all, and other owners")
 # The same for files in these: mode, owner, group.
 FILES: Mapping[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
@@ -112,13 +115,13 @@ DRESSED: Mapping[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 ROOTS = {"": (Look(0o755), Look(0o755)), "closes": (Look(0o755), Look(0o700)), "opens": (Look(0o700), Look(0o755))}
 
 
-def build(top: Path, now: int, root: str) -> None:
+def build(top: Path, now: int, root: str, directories: tuple[str, ...] = ALL) -> None:
     """Make the tree as it was before the upgrade (0), or as it is after it (1)."""
     if top.exists():
         remove_tree(top)
     top.mkdir()
-    for name, looks in DIRECTORIES.items():
-        if looks[now] is None:
+    for name in directories:
+        if DIRECTORIES[name][now] is None:
             continue
         (top / name).mkdir()
         _file(top / name / "exchanged", f"{name} {now}", (0o644, 0, 0))
@@ -132,7 +135,7 @@ def build(top: Path, now: int, root: str) -> None:
     _file(top / turned[now], f"{turned[now]} is a file", (0o600, 0, 0))
     (top / turned[1 - now]).mkdir(mode=0o700)
     _file(top / turned[1 - now] / "below", f"{turned[1 - now]} is a directory", (0o644, 0, 0))
-    for name in sorted(DIRECTORIES, reverse=True):
+    for name in sorted(directories, reverse=True):
         if (look := DIRECTORIES[name][now]) is not None:
             look.give(top / name)
     ROOTS[root][now].give(top)
@@ -157,6 +160,7 @@ class Case:
 
     top: Path
     root: str = ""
+    directories: tuple[str, ...] = ALL
 
     @property
     def app(self) -> Path:
@@ -165,7 +169,7 @@ class Case:
     def make(self) -> None:
         reachable(self.top)
         for number, name in enumerate(("then", "now")):
-            build(self.app, number, self.root)
+            build(self.app, number, self.root, self.directories)
             copy_tree(self.app, self.top / name)
 
     @property
@@ -229,12 +233,11 @@ class Watched(Counting):
 
 
 @contextmanager
-def upgraded(root: str = "") -> Iterator[tuple[Case, Protected]]:
+def upgraded(root: str = "", directories: tuple[str, ...] = ALL) -> Iterator[tuple[Case, Protected]]:
     """A case with its sidecar, one snapshot of it in there, and the directory as it is now."""
     with workspace() as top:
-        case = Case(top, root)
+        case = Case(top, root, directories)
         case.make()
-        build(case.app, 0, root)
         _as(case.top / "then", case.app)
         (top / "home").mkdir(mode=0o700)
         with Protected(case.app, top / "home") as protected:
