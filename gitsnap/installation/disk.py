@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from gitsnap.installation.attributes import reach
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOREPLACE, _EXCHANGE = 1, 2
+# linux/fs.h: _IOW(0x94, 9, int).
+_FICLONE = 0x40049409
 # What renameat2(2) says of flags that the file system, or the kernel, does not know.
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS)
 _ASIDE = b".old"
@@ -35,6 +38,10 @@ class Disk:
     def create(self, parent: int, name: bytes) -> int:
         """A new private file; its descriptor."""
         return os.open(name, _NEW, 0o600, dir_fd=parent)
+
+    def clone(self, fd: int, source: int) -> None:
+        """Let a new open file share all blocks of another one; both are copied on write from then on."""
+        fcntl.ioctl(fd, _FICLONE, source)
 
     def finish(self, fd: int, mode: int, atime_ns: int, mtime_ns: int) -> None:
         """Give an open file of one's own its mode and times."""

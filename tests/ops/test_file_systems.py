@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.installation.directories import names_in
-from tests.support.inprocess import workspace
+from tests.support.inprocess import Protected, workspace
 from tests.support.installation import build_app, copy_tree, differences, run_gitsnap, take_snapshot, upgrade
 from tests.torture import power
 from tests.torture.power import Disk
@@ -87,3 +89,32 @@ def test_a_subvolume_below(disk: Disk, tmp_path: Path) -> None:
     (app / "sub/came/x").write_text("x")
     run_gitsnap("-C", app, "rollback", wanted, "--yes", home=home)
     assert differences(tmp_path / "new", app) == ""
+
+
+def first_block(path: Path) -> int:
+    """Where on its disk a file begins, in bytes (FS_IOC_FIEMAP of linux/fiemap.h)."""
+    request = bytearray(struct.pack("<QQIIII", 0, 1, 1, 0, 1, 0) + bytes(56))
+    with path.open("rb") as file:
+        fcntl.ioctl(file, 0xC020660B, request)
+    return int.from_bytes(request[40:48], "little")
+
+
+def test_a_large_file_shares_what_did_not_change_with_the_one_it_replaces(disk: Disk, tmp_path: Path) -> None:
+    (disk.where / "app").mkdir()
+    large = disk.where / "app/large"
+    old = os.urandom(17 << 20)
+    large.write_bytes(old)
+    with Protected(disk.where / "app", tmp_path / "home") as place:
+        first = place.take().snapshot
+        with large.open("r+b") as file:
+            for at in (5000, 9 << 20):
+                file.seek(at)
+                file.write(b"changed")
+            file.seek(0, os.SEEK_END)
+            file.write(b"longer")
+            os.fsync(file)
+        before = first_block(large)
+        assert place.rollback(first.id).verified
+        assert large.read_bytes() == old
+        can = subprocess.run(["cp", "--reflink=always", large, disk.where / "copy"], capture_output=True)
+        assert (first_block(large) == before) == (can.returncode == 0)

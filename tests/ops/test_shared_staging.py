@@ -93,8 +93,8 @@ def test_what_a_worker_leaves_half_done_is_written_anew(
     """One dies with a file begun, another one has no room for one: both slots are taken."""
     ours, write = os.getpid(), SharedStager._write_file
 
-    def spoiled(stager: SharedStager, fd: int, slot: bytes, entry: Entry) -> int:
-        inode = write(stager, fd, slot, entry)
+    def spoiled(stager: SharedStager, fd: int, slot: bytes, entry: Entry, present: bytes | None = None) -> int:
+        inode = write(stager, fd, slot, entry, present)
         if os.getppid() != ours and entry.path.endswith(b"7"):
             if entry.path.endswith(b"77"):
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -20,9 +20,12 @@ from gitsnap.installation.apply.executor import Content, Stop, about, go_on, ref
 from gitsnap.installation.apply.stage_dirs import Holders, Stages
 from gitsnap.installation.directories import Directories
 from gitsnap.installation.disk import Disk, set_metadata
+from gitsnap.installation.stable_read import open_file
 
 _BLOCK = 4096
 _ZEROS = bytes(_BLOCK)
+# A smaller file is written in less time than it takes to compare.
+_WORTH_CLONING = 16 << 20
 # Looked up once, because access to an enumeration's members is slow.
 _METADATA, _DIR = Action.METADATA, Type.DIR
 _PATH = attrgetter("path")
@@ -125,7 +128,7 @@ class Stager:
         if first is not None and self._stages.fd(first.stage) == fd:
             self._disk.link(fd, slot, b"%d" % first.slot)
             return first.inode
-        return self._create(fd, slot, step.entry)
+        return self._create(fd, slot, step.entry, move.path if step.replaces else None)
 
     def _present(self, move: Move) -> int:
         """The inode that is about to move out."""
@@ -137,9 +140,9 @@ class Stager:
         except FileNotFoundError:
             return 0
 
-    def _create(self, fd: int, slot: bytes, entry: Entry) -> int:
+    def _create(self, fd: int, slot: bytes, entry: Entry, present: bytes | None) -> int:
         if entry.type is Type.FILE:
-            return self._write_file(fd, slot, entry)
+            return self._write_file(fd, slot, entry, present)
         if entry.type is Type.LINK:
             self._disk.symlink(fd, slot, entry.target)
         else:
@@ -147,16 +150,20 @@ class Stager:
         self._refused(entry, set_metadata(self._disk, fd, slot, entry))
         return os.stat(slot, dir_fd=fd, follow_symlinks=False).st_ino
 
-    def _write_file(self, fd: int, slot: bytes, entry: Entry) -> int:
+    def _write_file(self, fd: int, slot: bytes, entry: Entry, present: bytes | None = None) -> int:
         digest, size = beside(hashlib.sha256(), entry.size), 0
         file = self._disk.create(fd, slot)
         try:
+            cloned = present is not None and self._clone(file, present, entry)
             for piece in self._content(entry):
                 digest.update(piece)
+                if cloned:
+                    _write_differing(file, piece, size)
+                else:
+                    _write_sparse(file, piece) if entry.sparse else _write_all(file, piece)
                 size += len(piece)
                 self._observer.advanced(0, len(piece))
-                _write_sparse(file, piece) if entry.sparse else _write_all(file, piece)
-            if entry.sparse:
+            if entry.sparse or cloned:
                 os.ftruncate(file, size)
             found = os.fstat(file)
             ours = (found.st_uid, found.st_gid) == (entry.uid, entry.gid) and not entry.xattrs
@@ -173,6 +180,28 @@ class Stager:
             self._refused(entry, set_metadata(self._disk, fd, slot, entry))
         return found.st_ino
 
+    def _clone(self, file: int, present: bytes, entry: Entry) -> bool:
+        """Let a new file share the blocks of the one that it replaces, where that is large and the file system can."""
+        if entry.size < _WORTH_CLONING or entry.sparse:
+            return False
+        try:
+            source = open_file(*self._dirs.parent(present))
+        except OSError:
+            return False
+        try:
+            found = os.fstat(source)
+            # Holes would come along.
+            if found.st_blocks * 512 < found.st_size:
+                return False
+            self._disk.clone(file, source)
+        except OSError:
+            # Whatever came of it is written over.
+            os.ftruncate(file, 0)
+            return False
+        finally:
+            os.close(source)
+        return True
+
     def _refused(self, entry: Entry, words: list[str]) -> None:
         if words:
             self.incomplete.append(refusal(entry.path, words))
@@ -182,6 +211,19 @@ def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _write_differing(fd: int, data: bytes, offset: int) -> None:
+    """Write the blocks of `data` that a file does not hold at `offset`, and read the others: a file that shares its
+    blocks with another one keeps sharing them."""
+    held = os.pread(fd, len(data), offset)
+    if held == data:
+        return
+    for start in range(0, len(data), _BLOCK):
+        block = data[start : start + _BLOCK]
+        if held[start : start + _BLOCK] != block:
+            os.lseek(fd, offset + start, os.SEEK_SET)
+            _write_all(fd, block)
 
 
 def _write_sparse(fd: int, data: bytes) -> None:
