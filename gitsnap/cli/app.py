@@ -220,6 +220,7 @@ def whole() -> Any:
     return with_commands(sorted(app.registered_commands, key=lambda c: place(c.name or "")))
 
 
+@cache
 def only(name: str) -> Any:
     """The application with this one command; None where there is no such one."""
     registry.load(name)
