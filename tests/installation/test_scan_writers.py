@@ -8,8 +8,6 @@ import json
 import mmap
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.core.content import Digesting, Digests
+from gitsnap.core.errors import GitsnapError
 from gitsnap.core.model import Problem, Type
 from gitsnap.installation.scan import read_content
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
@@ -356,26 +355,28 @@ def test_the_command_names_what_it_could_not_read_whole_and_exits_with_3(where: 
     assert (busy.read_bytes(), (app / "calm").read_bytes()) == (b"later", b"calm")
 
 
-def test_a_rollback_does_not_replace_what_it_could_not_keep_safe(where: Path) -> None:
+def test_a_rollback_does_not_replace_what_it_could_not_keep_safe(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = where / "app"
     busy = app / "busy"
     busy.write_bytes(b"first")
     (app / "other").write_bytes(b"first")
+    read = read_content.pieces
+
+    def overtaken(file: int) -> Iterator[bytes]:
+        """Whenever it is read, somebody is at it: between its first piece and the second."""
+        for number, piece in enumerate(read(file)):
+            if number == 1:
+                os.utime(busy)
+            yield piece
+
     with Protected(app, where / "home") as place:
         first = place.take().snapshot
         (app / "other").write_bytes(b"second")
         busy.write_bytes(bytes(SIZE))
-        command = [sys.executable, "-m", "gitsnap", "-C", str(app), "rollback", first.id, "--yes"]
-        with meanwhile(change(busy)):
-            done = subprocess.run(
-                command,
-                env=os.environ | {"GITSNAP_HOME": str(where / "home"), "PYTHONPATH": os.getcwd()},
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-        assert done.returncode == 1, done.stderr
-        assert "busy" in done.stderr
+        monkeypatch.setattr(read_content, "pieces", overtaken)
+        with pytest.raises(GitsnapError, match="1 of the paths to be replaced could not be read") as refusal:
+            place.rollback(first.id)
+        assert (refusal.value.exit_code, os.fsencode(refusal.value.path or "")) == (1, b"busy")
         assert (app / "other").read_bytes() == b"second"
         assert sorted(os.listdir(app)) == ["busy", "other"]
         assert busy.stat().st_size == SIZE
