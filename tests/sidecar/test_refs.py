@@ -101,8 +101,8 @@ def test_a_failed_change_leaves_no_lock(refs: Refs, store: Path) -> None:
     assert os.listdir(store / "gitsnap/tmp") == []
 
 
-def test_a_lock_of_another_is_named(refs: Refs, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+def test_a_lock_of_another_is_named(refs: Refs, store: Path) -> None:
+    refs.patience = 0.0
     lock = store / f"{NAME}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_text("")

@@ -117,7 +117,8 @@ def test_the_lock_of_a_dead_gitsnap_is_removed_and_a_gits_is_waited_for(
     assert not lock.exists()
     assert not twin.exists()
     lock.touch()
-    told = refused("-C", installation, "snapshot", "--lock-wait", "0", code=11, kind="locked")
+    told = run_gitsnap("--json", "-C", installation, "snapshot", "--lock-wait", "0", check=11).stderr
+    assert json.loads(told)["error"]["kind"] == "locked"
     assert str(lock) in told
     threading.Timer(0.3, lock.unlink).start()
     take_snapshot(installation)
