@@ -54,6 +54,11 @@ class Counts:
         return Counts(*({s: found[s, kind] for s in Status if found[s, kind]} for kind in (False, True)))
 
     @staticmethod
+    def of_new(files: int, directories: int) -> Counts:
+        """The counts where there was nothing before."""
+        return Counts(*({Status.ADDED: number} if number else {} for number in (files, directories)))
+
+    @staticmethod
     def of_three(added: int, removed: int, modified: int) -> Counts:
         """The counts of whom nothing more is known of."""
         files = {Status.ADDED: added, Status.REMOVED: removed, Status.MODIFIED: modified}

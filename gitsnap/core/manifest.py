@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.model import Inventory
+from gitsnap.core.model import Entry, Inventory
 from gitsnap.core.paths import check_path
 
 VERSION = 1
@@ -55,25 +55,35 @@ class Manifest:
 def format_manifest(inventory: Inventory) -> bytes:
     """The manifest's text. Raises ValueError for a file without digest and for a path that occurs twice."""
     files = sorted(inventory.files(), key=attrgetter("path"))
-    header = format_header(len(files), sum([entry.size for entry in files]), inventory.rules, inventory.excluded)
-    paths = [entry.path for entry in files]
-    digests = [entry.sha256 or b"" for entry in files]
-    twice = next((b for a, b in pairwise(paths) if a >= b), None)
-    if twice is not None:
-        raise ValueError(f"{twice!r} occurs twice")
-    if set(map(len, digests)) - {32}:
-        raise ValueError(f"no SHA-256 for {next(e.path for e in files if len(e.sha256 or b'') != 32)!r}")
-    blocks = [header]
+    blocks = [format_header(len(files), sum([entry.size for entry in files]), inventory.rules, inventory.excluded)]
+    lines = ManifestLines()
     # A block at a time: a million lines would otherwise be in memory twice.
-    for at in range(0, len(paths), _AT_ONCE):
-        block, digits = paths[at : at + _AT_ONCE], hexlify(b"".join(digests[at : at + _AT_ONCE]))
-        hexes = [digits[i : i + 64] for i in range(0, len(digits), 64)]
-        if _DASH in block or _SPECIAL.search(b"".join(block)):
-            written = [format_line(digest, path) for digest, path in zip(hexes, block, strict=True)]
-        else:
-            written = [b"%b  %b\n" % pair for pair in zip(hexes, block, strict=True)]
-        blocks.append(b"".join(written))
+    blocks += [lines.of(files[at : at + _AT_ONCE]) for at in range(0, len(files), _AT_ONCE)]
     return b"".join(blocks)
+
+
+class ManifestLines:
+    """Forms the lines of files, some at a time."""
+
+    def __init__(self) -> None:
+        self._last: bytes | None = None
+
+    def of(self, files: Sequence[Entry]) -> bytes:
+        """The lines of files that come after all of before. ValueError as in format_manifest()."""
+        paths = [entry.path for entry in files]
+        digests = [entry.sha256 or b"" for entry in files]
+        before = paths if self._last is None else [self._last, *paths]
+        twice = next((b for a, b in pairwise(before) if a >= b), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} occurs twice")
+        if set(map(len, digests)) - {32}:
+            raise ValueError(f"no SHA-256 for {next(e.path for e in files if len(e.sha256 or b'') != 32)!r}")
+        self._last = paths[-1] if paths else self._last
+        digits = hexlify(b"".join(digests))
+        hexes = [digits[i : i + 64] for i in range(0, len(digits), 64)]
+        if _DASH in paths or _SPECIAL.search(b"".join(paths)):
+            return b"".join([format_line(digest, path) for digest, path in zip(hexes, paths, strict=True)])
+        return b"".join([b"%b  %b\n" % pair for pair in zip(hexes, paths, strict=True)])
 
 
 def format_header(files: int, size: int, rules: Iterable[bytes], excluded: Iterable[bytes]) -> bytes:

@@ -13,7 +13,7 @@ all the others, so that they cannot catch their neighbours. Only where two such 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Sequence
 from operator import lt
 
 from gitsnap.core.errors import IntegrityError
@@ -68,32 +68,50 @@ def format_metadata(inventory: Inventory) -> bytes:
 
     Extended attributes, hard links, partial and skipped paths are written sorted, whatever order they come in.
     """
-    entries = inventory.entries
-    paths = [entry.path for entry in entries]
-    if paths and (paths[0] != ROOT or entries[0].type is not _DIR):
-        raise ValueError(f"the first entry is {paths[0]!r}, not the root directory")
-    if not all(map(lt, paths, paths[1:])):
-        wrong = next(b for a, b in pairwise(paths) if a >= b)
-        raise ValueError(f"entries are not sorted, or one occurs twice, at {wrong!r}")
-    if not entries:
-        raise ValueError("an inventory without entries")
-    common: dict[_Combination, str] = {}
-    blocks: list[bytes] = [f"{_HEADER}{VERSION}\n".encode()]
-    patterns: list[tuple[list[tuple[int, bytes]], str]] = []
+    entries, lines = inventory.entries, MetadataLines()
     # A block at a time: a million lines would otherwise be in memory three times.
-    for at in range(0, len(entries), _AT_ONCE):
-        lines = _format_entries(entries[at : at + _AT_ONCE], common)
-        block = paths[at : at + _AT_ONCE]
-        if _all_plain(b"/".join(block)):
-            shown = ["." if not path else "./" + path.decode("ascii") for path in block]
+    blocks = [lines.of(entries[at : at + _AT_ONCE]) for at in range(0, len(entries), _AT_ONCE)]
+    return b"".join([*blocks, lines.end(inventory)])
+
+
+class MetadataLines:
+    """Forms the text, some entries at a time. What stands behind them all is kept until the end()."""
+
+    def __init__(self) -> None:
+        self._common: dict[_Combination, str] = {}
+        self._patterns: list[tuple[list[tuple[int, bytes]], str]] = []
+        self._last: bytes | None = None
+
+    def of(self, entries: Sequence[Entry]) -> bytes:
+        """The next piece: the lines of entries that come after all of before. ValueError as in format_metadata()."""
+        paths = [entry.path for entry in entries]
+        head = ""
+        if self._last is None:
+            head = f"{_HEADER}{VERSION}\n"
+            if paths[0] != ROOT or entries[0].type is not _DIR:
+                raise ValueError(f"the first entry is {paths[0]!r}, not the root directory")
+        before = paths[:-1] if self._last is None else [self._last, *paths[:-1]]
+        after = paths[1:] if self._last is None else paths
+        if not all(map(lt, before, after)):
+            wrong = next(b for a, b in zip(before, after, strict=True) if a >= b)
+            raise ValueError(f"entries are not sorted, or one occurs twice, at {wrong!r}")
+        self._last = paths[-1]
+        lines = _format_entries(entries, self._common)
+        if _all_plain(b"/".join(paths)):
+            shown = ["." if not path else "./" + path.decode("ascii") for path in paths]
         else:
-            shown = [visible_path(path) for path in block]
-            keyed = {n: key for n, path in enumerate(block) if (key := pattern_key(path))}
-            patterns += [(key, shown[n] + lines[n]) for n, key in keyed.items()]
+            shown = [visible_path(path) for path in paths]
+            keyed = {n: key for n, path in enumerate(paths) if (key := pattern_key(path))}
+            self._patterns += [(key, shown[n] + lines[n]) for n, key in keyed.items()]
             lines, shown = ([x for n, x in enumerate(of) if n not in keyed] for of in (lines, shown))
-        blocks.append("".join([f"{path}{line}\n" for path, line in zip(shown, lines, strict=True)]).encode("ascii"))
-    rest = [*(line for _, line in sorted(patterns)), *format_comments(inventory)]
-    return b"".join([*blocks, "".join([f"{line}\n" for line in rest]).encode("ascii")])
+        return (head + "".join([f"{path}{line}\n" for path, line in zip(shown, lines, strict=True)])).encode("ascii")
+
+    def end(self, about: Inventory) -> bytes:
+        """The last piece; `about` may lack entries that no comment is about (commented())."""
+        if self._last is None:
+            raise ValueError("an inventory without entries")
+        rest = [*(line for _, line in sorted(self._patterns)), *format_comments(about)]
+        return "".join([f"{line}\n" for line in rest]).encode("ascii")
 
 
 def entry_lines(entries: list[Entry]) -> list[bytes]:
@@ -102,7 +120,7 @@ def entry_lines(entries: list[Entry]) -> list[bytes]:
     return [f"{visible_path(entry.path)}{line}\n".encode("ascii") for entry, line in lines]
 
 
-def _format_entries(entries: list[Entry], known: dict[_Combination, str]) -> list[str]:
+def _format_entries(entries: Sequence[Entry], known: dict[_Combination, str]) -> list[str]:
     """What stands behind the path in each entry's line. `known` are the beginnings that occurred before."""
     lines: list[str] = []
     for entry in entries:

@@ -28,6 +28,7 @@ from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 from gitsnap.core.errors import IntegrityError
@@ -75,6 +76,16 @@ def format_comments(inventory: Inventory) -> Iterator[str]:
     else:
         for path in without:
             yield f"# unrecorded {visible_path(path)} xattr"
+
+
+def commented(entry: Entry) -> bool:
+    """Whether a comment is about this entry by itself."""
+    return bool(entry.xattrs or entry.sparse or entry.unrecorded) or _odd(entry.uname) or _odd(entry.gname)
+
+
+@cache
+def _odd(owner: str) -> bool:
+    return bool(owner) and not plain_owner(owner)
 
 
 def place_of(line: bytes) -> tuple[int, bytes, bytes]:

@@ -20,6 +20,9 @@ _TIMES = slice(8, 24)
 _ROW = struct.Struct("<QqqQIIIB20s32s")
 _U32 = _MODE = struct.Struct("<I")
 _MODE_AT = 32
+_SIZE_AND_FLAGS = struct.Struct("<Q36xB52x")
+_OWNER = struct.Struct("<II")
+_OWNER_AT = 36
 _CTIME = struct.Struct("<q")
 _CTIME_AT = 16
 # No ctime is so long ago.
@@ -128,6 +131,22 @@ def cut(data: bytes) -> list[Row]:
 def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
     """What each of some rows holds: the stat fields in their order, the flags, both digests."""
     return map(_ROW.unpack, rows)
+
+
+def unpack_at(rows: bytes | bytearray, at: int) -> tuple[Any, ...]:
+    """The same of the row that begins at an offset."""
+    return _ROW.unpack_from(rows, at)
+
+
+def sizes_in(rows: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """The size and the flags of each of the rows that were put one behind the other."""
+    return _SIZE_AND_FLAGS.iter_unpack(rows)
+
+
+def owner_of(rows: bytes | bytearray, at: int) -> tuple[int, int]:
+    """The numbers of the owner and the group in that row."""
+    uid, gid = _OWNER.unpack_from(rows, at + _OWNER_AT)
+    return uid, gid
 
 
 class Block:

@@ -32,13 +32,18 @@ class Edits(NamedTuple):
     gone: Collection[bytes] = ()
 
 
-def pieces(cache: StatCache, edits: Edits | None = None) -> Iterator[bytes]:
-    """The cache as the bytes of a file, one block after the other."""
+# The rows of a directory by their names.
+Folder = tuple[bytes, list[tuple[bytes, Row]]]
+
+
+def pieces(cache: StatCache, edits: Edits | None = None, more: Iterable[Folder] = ()) -> Iterator[bytes]:
+    """The cache as the bytes of a file, one block after the other. `more` rows than those of the cache, which is then
+    a small one, come by their directories, each of which comes once."""
     yield _MAGIC
     at, count = len(_MAGIC), 0
     folders: list[bytes] = []
     table: list[bytes] = []
-    for folder, data, check in _edited(cache.rows, edits) if edits else _blocks(cache.rows):
+    for folder, data, check in _edited(cache.rows, edits) if edits else _blocks(cache.rows, more):
         folders.append(folder)
         table.append(PLACE.pack(at, len(data), check))
         size = _U32.unpack_from(data)[0]
@@ -60,7 +65,7 @@ def encode(cache: StatCache) -> bytes:
     return b"".join(pieces(cache))
 
 
-def _blocks(rows: Mapping[bytes, Row]) -> Iterator[_Block]:
+def _blocks(rows: Mapping[bytes, Row], more: Iterable[Folder] = ()) -> Iterator[_Block]:
     if isinstance(rows, Packed):
         for folder in rows.folders:
             data, check = rows.checked(folder)
@@ -71,6 +76,9 @@ def _blocks(rows: Mapping[bytes, Row]) -> Iterator[_Block]:
     for path, row in rows.items():
         folder, _, name = path.rpartition(b"/")
         folders.setdefault(folder, []).append((name, row))
+    for folder, found in more:
+        data = Block.packed(sorted([*found, *folders.pop(folder, ())], key=itemgetter(0)))
+        yield folder, data, block_digest(data)
     while folders:
         # As they go: this is when a snapshot takes the most memory.
         folder, held = folders.popitem()

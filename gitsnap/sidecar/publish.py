@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.message import format_message, parse_return
-from gitsnap.core.model import Inventory, Snapshot
+from gitsnap.core.model import Entry, Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.signature import signed_by
 from gitsnap.core.statcache import StatCache
@@ -24,8 +25,13 @@ from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter, object_id
 from gitsnap.sidecar.kept_objects import KeptObjects
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.spool import Spool
 from gitsnap.sidecar.state import growth, reflog, register, seal
 from gitsnap.sidecar.withdraw import staying_notes, withdraw
+
+# What forms texts is loaded where some are new: most snapshots share those of the last one.
+if TYPE_CHECKING:
+    from gitsnap.sidecar.formed_texts import FormedTexts
 
 # Inside a class, `bytes` may be one of its fields.
 _Bytes = bytes
@@ -60,14 +66,27 @@ Check = Callable[[Published], None]
 class Notes:
     """What a snapshot's notes hold: an inventory's manifest and metadata as text, and their hex SHA-256."""
 
-    manifest: bytes
-    metadata: bytes
+    manifest: bytes | Spool
+    metadata: bytes | Spool
     manifest_sha256: str
     metadata_sha256: str
 
     def release(self) -> None:
         """Let go of the texts, which may be a hundred megabytes."""
+        for text in (self.manifest, self.metadata):
+            if isinstance(text, Spool):
+                text.close()
         self.manifest = self.metadata = b""
+
+
+class Written(NamedTuple):
+    """Contents of which the trees are written, the notes of them, and how many directories there are, with the root,
+    and how much else."""
+
+    content: Content
+    notes: Notes
+    others: int
+    directories: int
 
 
 def notes_of(inventory: Inventory) -> Notes:
@@ -107,6 +126,7 @@ class Draft:
         self.stored: Callable[[bytes], bool] | None = self.keeps if not alive or sidecar.objects.damaged else None
         self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)
         self._texts = texts_pack.TextsPack(sidecar)
+        self._forming: FormedTexts | None = None
 
     def keeps(self, oid: bytes) -> bool:
         """Whether the object needs no writing: it is in the draft, or live refs keep it."""
@@ -115,6 +135,23 @@ class Draft:
     def abandon(self) -> None:
         """Leave no trace. Harmless after publish()."""
         self.pack.abandon()
+        if self._forming is not None:
+            self._forming.close()
+
+    def write(
+        self, entries: Iterable[Entry], about: Inventory, counted: tuple[int, int], oids: Callable[[], Iterable[bytes]]
+    ) -> Written:
+        """Write the trees of a live tree, and form its texts, in one go, since making the sorted `entries` may cost
+        something. `about` has the rest of the inventory, `counted` are the files and their bytes, and `oids` gives the
+        ids of all contents. ValueError for what could not be read back."""
+        from gitsnap.sidecar.formed_texts import FormedTexts
+
+        texts = self._forming = FormedTexts(self._sidecar.scratch, about, *counted)
+        root, tree_ids = trees.build(texts.pass_by(entries), self.add_tree)
+        texts.end()
+        content = Content(root, tree_ids, *counted, oids(), len(about.partial))
+        notes = Notes(texts.manifest, texts.metadata, texts.manifest.sha256, texts.metadata.sha256)
+        return Written(content, notes, texts.entries - texts.directories, texts.directories)
 
     def publish(
         self, wanted: Snapshot, inventory: Inventory, new: Notes, when: datetime, also: Check = lambda _: None
@@ -186,7 +223,7 @@ class Draft:
         return published
 
     def _reveal(
-        self, wanted: Snapshot, texts: Mapping[str, bytes | str], tree_ids: Sequence[bytes], when: datetime
+        self, wanted: Snapshot, texts: Mapping[str, bytes | Spool | str], tree_ids: Sequence[bytes], when: datetime
     ) -> Published:
         """Commit and show what is in the pack. `texts` are new notes, or the commits whose notes are to be shared."""
         sidecar, pack = self._sidecar, self.pack
@@ -231,17 +268,23 @@ class Draft:
         sidecar.objects.refresh()
         return Published(snapshot, tree_ids, written.objects if written else 0)
 
-    def _write_notes(self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | str, when: datetime) -> str:
+    def _write_notes(
+        self, ref: str, old: str | None, snapshot: Snapshot, text: bytes | Spool | str, when: datetime
+    ) -> str:
         known, held = notes.load(self._sidecar.objects, old)
         living = staying_notes(self._sidecar, ref, self.living, known)
         self._kept.include(living.values())
         if isinstance(text, str) and text not in living:
             raise IntegrityError(f"the note of commit {text} is missing")
         origin = living.get(self.cache.commit.hex())
-        living[snapshot.commit] = self._add_text(ref, text, origin) if isinstance(text, bytes) else living[text]
+        living[snapshot.commit] = living[text] if isinstance(text, str) else self._add_text(ref, text, origin)
         return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
 
-    def _add_text(self, ref: str, text: bytes, origin: bytes | None) -> bytes:
+    def _add_text(self, ref: str, text: bytes | Spool, origin: bytes | None) -> bytes:
+        if isinstance(text, Spool):
+            if text.size > texts_pack.LARGEST:
+                return self.pack.add_blob(text.size, text.pieces(), alone=False).oid
+            text = text.whole()
         if len(text) > texts_pack.LARGEST:
             return self.pack.add(BLOB, text)
         oid = object_id(BLOB, text)

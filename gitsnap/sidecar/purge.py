@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gitsnap.core.coverage import PURGED
+from gitsnap.core.manifest import format_manifest
 from gitsnap.core.message import format_message
 from gitsnap.core.model import Inventory, Problem, Snapshot
+from gitsnap.core.mtree import format_metadata
 from gitsnap.core.order import in_order
 from gitsnap.core.statcache import StatCache
 from gitsnap.core.vis import visible_path
@@ -144,7 +146,8 @@ def _write(
     """Write one snapshot anew: trees, notes and commit, whose content goes to `fresh`."""
     inventory = without(contents.inventory(sidecar, old), paths)
     tree = trees.without(sidecar.objects, bytes.fromhex(old.tree), paths, lambda data: pack.put(TREE, data))
-    found = publish.notes_of(inventory)
+    manifest, metadata = format_manifest(inventory), format_metadata(inventory)
+    found = publish.notes_from(manifest, metadata)
     files = inventory.files()
     new = replace(
         old,
@@ -160,8 +163,8 @@ def _write(
     content = _reformed(sidecar, old.commit, tree, format_message(new))
     new = replace(new, commit=pack.put(COMMIT, content).hex())
     fresh[new.commit] = content
-    texts[refs.MANIFESTS][new.commit] = pack.put(BLOB, found.manifest)
-    texts[refs.METADATA][new.commit] = pack.put(BLOB, found.metadata)
+    texts[refs.MANIFESTS][new.commit] = pack.put(BLOB, manifest)
+    texts[refs.METADATA][new.commit] = pack.put(BLOB, metadata)
     return Rewritten(old, new)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from weakref import WeakSet
 
@@ -228,10 +228,15 @@ class Sidecar(Repository):
                 return statcache_file.opened(file.read, file.size) or StatCache()
         return StatCache()
 
-    def save_cache(self, cache: StatCache, edits: statcache_file.Edits | None = None) -> None:
+    def save_cache(
+        self,
+        cache: StatCache,
+        edits: statcache_file.Edits | None = None,
+        more: Iterable[statcache_file.Folder] = (),
+    ) -> None:
         """Replace the stat cache, or leave it when there is no room. Not synced: losing it costs time only."""
         with suppress(OSError):
-            written = statcache_file.pieces(cache, edits)
+            written = statcache_file.pieces(cache, edits, more)
             files.replace(self.own("stat-cache"), written, self.scratch, durable=False)
 
     def git(self, *arguments: str) -> bytes:

@@ -17,7 +17,7 @@ from gitsnap.sidecar import files, scratch_place
 from gitsnap.sidecar.git import locks, stock_git
 
 # Written under the writer's lock alone. Other temporary files may belong to a verify that is at work.
-_WRITERS = ("pack-", "ref-")
+_WRITERS = ("pack-", "ref-", "text-")
 # Private copies of databases (installation.sqlite.backup): directories, each locked by whoever uses it.
 _IMAGES = "image-"
 # Packs that are being received (git.fetch.incoming_pack), each locked by whoever does.

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import files
@@ -70,7 +71,8 @@ class TextsPack:
 
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
-        self._new: dict[str, tuple[bytes, bytes]] = {}
+        # The id of each, how it is to be stored, and itself, where another is to be made of it.
+        self._new: dict[str, tuple[bytes, Entry, bytes]] = {}
         self._old: Pack | None = None
         self._heads: dict[str, bytes] = {}
         self._made: PackFile | None = None
@@ -79,10 +81,16 @@ class TextsPack:
         # Texts that somebody has read already, by their raw ids.
         self.known: dict[bytes, bytes] = {}
 
+    @cached_property
+    def _former_pack(self) -> list[str]:
+        # Looked up once: a text is not kept where nothing can become a delta of it.
+        return _known(self._sidecar)
+
     def add(self, ref: str, oid: bytes, text: bytes, origin: bytes | None = None) -> None:
         """One new text, for the notes of this ref. After a rollback its `origin` is not the newest of before, and what
         once made the origin of that one would stay beside what makes that one of the new text."""
-        self._new[ref] = (oid, text)
+        entry = Entry(BLOB, len(text), deflate(text))
+        self._new[ref] = (oid, entry, text if self._former_pack else b"")
         if origin is not None:
             self._origins[ref] = origin
 
@@ -90,8 +98,8 @@ class TextsPack:
         """The pack, complete; None where no text is new."""
         if not self._new:
             return None
-        entries = {ref: Entry(BLOB, len(text), deflate(text)) for ref, (_, text) in self._new.items()}
-        known = _known(self._sidecar)
+        entries = {ref: entry for ref, (_, entry, _) in self._new.items()}
+        known = self._former_pack
         self._heads = dict(zip(_KINDS, map(bytes.fromhex, known[1:]), strict=True)) if known else {}
         self._old = self._former(known, sum(len(e.deflated) for e in entries.values()))
         try:
@@ -111,7 +119,7 @@ class TextsPack:
             raise
         if not self._old:
             self._heads = {}
-        self._heads |= {ref: oid for ref, (oid, _) in self._new.items()}
+        self._heads |= {ref: oid for ref, (oid, _, _) in self._new.items()}
         self._new.clear()
         self._made = made
         return made
@@ -142,7 +150,7 @@ class TextsPack:
                 former[max(between, key=lambda found: len(stored[found].deflated))] = ref
         out = {}
         for oid, entry in stored.items():
-            base, newer = self._new[former[oid]] if oid in former else (oid, b"")
+            base, _, newer = self._new[former[oid]] if oid in former else (oid, entry, b"")
             if oid != base:
                 older = self.known.get(oid) or self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
                 entry = by_difference(entry, older, base, newer)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitsnap.ops.parallel import pool, read, read_back
+from gitsnap.sidecar import formed_texts, spool, texts_pack
+from gitsnap.sidecar.git import pack_write
 from tests.support.inprocess import Protected, workspace
 
 
@@ -41,6 +43,21 @@ def test_several_processes_take_the_same_snapshot_as_one(where: Path, monkeypatc
         second = one.take().snapshot
     assert (first.tree, first.manifest_sha256) == (second.tree, second.manifest_sha256)
     assert first.metadata_sha256 == second.metadata_sha256
+
+
+def test_texts_that_are_never_held_are_the_same(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes through a file and the compressor in pieces, as the texts of a million files, is what it was."""
+    with Protected(where / "app", where / "home") as held:
+        first = held.take().snapshot
+    monkeypatch.setattr(spool, "_HELD", 1000)
+    monkeypatch.setattr(texts_pack, "LARGEST", 1000)
+    monkeypatch.setattr(pack_write, "WHOLE", 1000)
+    monkeypatch.setattr(formed_texts, "_AT_ONCE", 10)
+    with Protected(where / "app", where / "other") as streamed:
+        second = streamed.take().snapshot
+        assert (first.manifest_sha256, first.metadata_sha256) == (second.manifest_sha256, second.metadata_sha256)
+        assert not (streamed.store / "gitsnap/texts").exists()
+        streamed.assert_sound()
 
 
 def test_files_of_other_times_and_other_contents_are_told_apart(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:

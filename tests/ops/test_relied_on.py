@@ -13,12 +13,12 @@ import pytest
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
-from gitsnap.core.model import Inventory, Kind
+from gitsnap.core.model import Kind
 from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.restore.target import Target, replaced
-from gitsnap.sidecar import publish
+from gitsnap.sidecar.formed_texts import FormedTexts
 from gitsnap.sidecar.git import refs
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree
@@ -100,14 +100,13 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
 def texts_formed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows whenever a snapshot forms texts of its own, instead of sharing those of another."""
     formed: list[str] = []
-    form = publish.notes_of
+    end = FormedTexts.end
 
-    def counted(inventory: Inventory) -> publish.Notes:
-        texts = form(inventory)
-        formed.append(texts.manifest_sha256)
-        return texts
+    def counted(texts: FormedTexts) -> None:
+        end(texts)
+        formed.append(texts.manifest.sha256)
 
-    monkeypatch.setattr(publish, "notes_of", counted)
+    monkeypatch.setattr(FormedTexts, "end", counted)
     return formed
 
 

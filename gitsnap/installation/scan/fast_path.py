@@ -60,8 +60,6 @@ class DirectoryScan:
 
     `deeper` are the directories in them, with their devices; `walked` those that somebody else has to walk. `left` are
     paths that need a closer look, and whether they were tried. `size` is in bytes.
-
-    `oids` are blob ids that somebody else has in memory by themselves, to be shared: there may be a million.
     """
 
     paths: list[bytes] = field(default_factory=list)
@@ -77,7 +75,6 @@ class DirectoryScan:
     size: int = 0
     read: int = 0
     fresh: int = 0
-    oids: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class WalkRules(NamedTuple):

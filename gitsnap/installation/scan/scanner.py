@@ -9,16 +9,17 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from gitsnap.core.content import WHOLE, BlobSink, Look
+from gitsnap.core.content import WHOLE, BlobSink, Digests, Look
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import Excludes, nothing_excluded
-from gitsnap.core.model import Entry, Type
+from gitsnap.core.model import Entry, Type, Xattrs
+from gitsnap.core.paths import STAGE_PREFIX
 from gitsnap.core.sqlite import beside as names_beside
-from gitsnap.core.statcache import StatCache, unpack
+from gitsnap.core.statcache import StatCache, fits, row
 from gitsnap.installation import mounts
 from gitsnap.installation.apply import orphan_stages
 from gitsnap.installation.directories import Directories, present
-from gitsnap.installation.entries import entry_from, entry_of
+from gitsnap.installation.entries import entry_of
 from gitsnap.installation.scan.fast_path import DirectoryScan, FastPath, Read, Readers, WalkRules
 from gitsnap.installation.scan.read_content import ContentReader, SinkFailed
 from gitsnap.installation.scan.slow_path import SlowPath
@@ -31,16 +32,22 @@ from gitsnap.installation.stable_read import settled as _settled
 
 
 class _Pending(NamedTuple):
-    """A file that a reader has in hand: everything but its digests and extended attributes."""
+    """A file that a reader has in hand: everything but its digests and extended attributes. `entry` is there where no
+    row can hold it."""
 
-    entry: Entry
+    folder: bytes
+    name: bytes
     key: bytes
+    sparse: bool
     settled: bool
+    entry: Entry | None
 
 
 class ScanOptions(NamedTuple):
     """How a walk is to be done. `stored` is asked whether a digest the cache remembers may be relied on (its blob is
     kept); without it, it may. With `databases`, those that are in use are captured as one consistent image.
+
+    With `packed`, what is found is packed where that is possible (Scan.packed); for run() alone.
 
     With `leases`, whoever wants to write to a large file that changed lately may have to wait for a moment.
     """
@@ -51,6 +58,7 @@ class ScanOptions(NamedTuple):
     databases: Databases | None = None
     observer: Observer = SILENT
     leases: bool = False
+    packed: bool = False
 
 
 _DEFAULTS = ScanOptions()
@@ -83,7 +91,7 @@ class Scanner:
         # Files that were read or handed over from one directory, and their bytes.
         self._taken_on = [0, 0]
         self._turned: list[tuple[bytes, int]] = []
-        self._recording = Recording(self._rows, databases=options.databases is not None)
+        self._recording = Recording(self._rows, databases=options.databases is not None, packed=options.packed)
         self.scan = self._recording.scan
         self._intake = ContentReader(sink, self._stored, self.scan, self._observer, leases=options.leases)
         self._images: Images | None = None
@@ -101,8 +109,16 @@ class Scanner:
                 self._walk([self._root()])
         except SinkFailed as failed:
             raise failed.cause from None
+        if self.scan.inventory.images or self._holds_likely_stage():
+            # What is to be taken out again is looked for by its path.
+            self.scan.unpack()
         orphan_stages.set_aside(self.scan, self.links.values())
         return self._finished()
+
+    def _holds_likely_stage(self) -> bool:
+        packed = self.scan.packed
+        here = packed is not None and packed.mentions(STAGE_PREFIX)
+        return here or any(STAGE_PREFIX in entry.path for entry in self.scan.inventory.entries)
 
     def only(self, paths: Iterable[bytes], folders: Iterable[bytes]) -> Scan | None:
         """Record these paths alone, of which these are directories; what is in them is not looked at.
@@ -188,6 +204,9 @@ class Scanner:
         del self._fast_path
         inventory = scan.inventory
         drop_what_images_hold(inventory, self.links.values())
+        if scan.packed is not None:
+            # Who knows nothing of it finds none at all.
+            scan.packed.others, inventory.entries = inventory.entries, []
         inventory.entries.sort(key=lambda e: e.path)
         inventory.hardlinks = hardlinks(self.links.values())
         for listing in (inventory.excluded, inventory.skipped, scan.mounts):
@@ -254,11 +273,13 @@ class Scanner:
         """Have a reader read the file, where there is one."""
         if self._readers is None:
             return False
-        entry = entry_of(path, found, Type.FILE)
-        entry.sparse = found.st_blocks * 512 < found.st_size
-        number = self._handed
+        number, sparse, entry = self._handed, found.st_blocks * 512 < found.st_size, None
+        if not fits(look.key):
+            entry = entry_of(path, found, Type.FILE)
+            entry.sparse = sparse
         self._handed += 1
-        self._pending[number] = _Pending(entry, look.key, not look.twice or _settled(found, started))
+        settled = not look.twice or _settled(found, started)
+        self._pending[number] = _Pending(look.folder, look.name, look.key, sparse, settled, entry)
         self._readers.read(look._replace(number=number))
         return True
 
@@ -278,40 +299,46 @@ class Scanner:
         if deeper:
             return deeper
         for number, digests, xattrs, tried in self._readers.done(everything=everything):
-            entry, expected, settled = self._pending.pop(number)
+            pending = self._pending.pop(number)
             if digests is None:
+                path = pending.folder + b"/" + pending.name if pending.folder else pending.name
                 # Where it changed, vanished or refused, the slow way names what it cannot have.
                 if tried:
-                    self._slow_path.suspect.add(entry.path)
-                self._again(entry.path)
+                    self._slow_path.suspect.add(path)
+                self._again(path)
                 continue
             self.scan.read += 1
+            self._was_read(pending, digests, xattrs)
+        turned, self._turned = self._turned, []
+        return turned
+
+    def _was_read(self, pending: _Pending, digests: Digests, xattrs: Xattrs) -> None:
+        folder, name, key, sparse, settled, entry = pending
+        if entry is not None:
             entry.oid, entry.sha256 = digests
             entry.xattrs = xattrs
             self.scan.inventory.entries.append(entry)
-            if settled:
-                self._recording.remember(entry.path, entry, expected, digests, None)
-
-        turned, self._turned = self._turned, []
-        return turned
+            return
+        path = folder + b"/" + name if folder else name
+        new = row(key, content=digests, sparse=sparse, xattrs=bool(xattrs))
+        if settled:
+            self.scan.fresh += self._rows.get(path) != new
+            self._recording.take(folder, name, new, xattrs)
+        else:
+            self._recording.take_apart(path, new, xattrs)
 
     def _take_in(self, finding: DirectoryScan) -> list[tuple[bytes, int]]:
         """Record what the fast path has found, and look more closely where it asks for that; the directories to walk
         next."""
         scan = self.scan
-        for path, row, fields in zip(finding.paths, finding.rows, unpack(finding.rows), strict=True):
+        unsettled = set(finding.unsettled)
+        for number, (path, found) in enumerate(zip(finding.paths, finding.rows, strict=True)):
             xattrs = finding.xattrs.get(path, ())
-            entry = entry_from(path, fields, xattrs)
-            if entry.oid is not None:
-                entry.oid = finding.oids.get(entry.oid, entry.oid)
-            scan.inventory.entries.append(entry)
-            if xattrs:
-                scan.xattrs[path] = xattrs
-            scan.rows[path] = row
-        for number in finding.unsettled:
-            path = finding.paths[number]
-            del scan.rows[path]
-            scan.xattrs.pop(path, None)
+            if number in unsettled:
+                self._recording.take_apart(path, found, xattrs)
+            else:
+                parent, _, name = path.rpartition(b"/")
+                self._recording.take(parent, name, found, xattrs)
         scan.fresh += finding.fresh
         scan.read += finding.read
         scan.inventory.excluded += finding.excluded

@@ -115,10 +115,11 @@ class SlowPath:
             entry.device = (os.major(found.st_rdev), os.minor(found.st_rdev))
         if found.st_nlink > 1 and not is_dir:
             self.links.setdefault((found.st_dev, found.st_ino), []).append(path)
-        self._recording.scan.inventory.entries.append(entry)
         self._recording.refused(path, refused)
         if cached is not None or (settled and refused is None):
             self._recording.remember(path, entry, key(found), content, cached)
+        told = is_dir or (kind is Type.FILE and found.st_nlink == 1 and content is not None)
+        self._recording.add(entry, told=told)
         return True
 
     def _may_be_at_work(self, path: bytes, found: os.stat_result, started: int) -> bool:

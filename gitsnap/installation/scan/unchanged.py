@@ -78,22 +78,26 @@ def seal(scan: Scan) -> bytes:
     That is: what was left out and why, and the owners' names. All else of an entry shows in its row: whatever changes
     owner, attributes or links of an inode changes its ctime.
     """
-    inventory = scan.inventory
-    on_disk = inventory.on_disk().entries
+    inventory, packed = scan.inventory, scan.packed
+    on_disk = inventory.on_disk().entries if packed is None else packed.others
     if inventory.partial or scan.mounts or len(scan.rows) != len(on_disk):
         return b""
     owners = {(e.uid, e.gid, e.uname, e.gname) for e in on_disk}
+    if packed is not None:
+        owners |= {(uid, gid, user_name(uid), group_name(gid)) for uid, gid in packed.owners()}
     return sealed(inventory, owners, databases=scan.databases)
 
 
 def all_rows(scan: Scan) -> dict[bytes, Row]:
-    """The rows, and one for each other entry that tells what was read of it and never holds: so all of a tree can be
-    known, though a part of it had just been written. Where databases are images, or something is partial, none."""
+    """The rows that are not packed, and one for each other entry that tells what was read of it and never holds: so all
+    of a tree can be known, though a part of it had just been written. Where databases are images, or something is
+    partial, none."""
     inventory, out = scan.inventory, scan.rows
-    if inventory.images or inventory.partial or len(out) == len(inventory.entries):
+    entries = inventory.entries if scan.packed is None else scan.packed.others
+    if inventory.images or inventory.partial or len(out) == len(entries):
         return out
     out = dict(out)
-    for entry in inventory.entries:
+    for entry in entries:
         key = racy_key(entry.size, entry.mtime_ns, mode_with_type(entry), entry.uid, entry.gid)
         if entry.path not in out and fits(key):
             content = (entry.oid, entry.sha256 or bytes(32)) if entry.oid else None

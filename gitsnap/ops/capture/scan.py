@@ -62,7 +62,7 @@ def _attempt(capture: Capture, *, sharing: bool) -> tuple[Captured, Scan, list[S
             draft.pack.split()
         scan.inventory.rules = capture.rules
         taken = _found(living, scan)
-        capture.look_for_servers(e.path for e in scan.inventory.entries)
+        capture.look_for_servers(scan.paths())
         if capture.needed(scan):
             _keep(capture, draft, scan, taken, sharing=sharing)
         else:
@@ -112,7 +112,13 @@ def _scan(capture: Capture, draft: publish.Draft, kept: Databases | None) -> Sca
             root,
             draft.pack,
             ScanOptions(
-                cache=cache, excludes=capture.excludes, stored=draft.stored, databases=kept, observer=capture.observer
+                cache=cache,
+                excludes=capture.excludes,
+                stored=draft.stored,
+                databases=kept,
+                observer=capture.observer,
+                # A rollback goes on with the entries themselves.
+                packed=capture.request.kind is not Kind.SAFETY,
             ),
             readers=readers,
         ).run()

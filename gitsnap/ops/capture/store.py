@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError, exhausted
 from gitsnap.core.message import normalize_message
 from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
@@ -117,7 +118,7 @@ def holder(sidecar: Sidecar, draft: publish.Draft, scan: Scan) -> Snapshot | Non
     prior = next((s for s in draft.living if s.commit == cache.commit.hex()), None)
     if prior is None or sidecar.objects.damaged or scan.fresh or scan.images != cache.images:
         return None
-    return prior if cache.whole and len(scan.rows) == len(cache.rows) and seal(scan) == cache.whole else None
+    return prior if cache.whole and scan.counted_rows() == len(cache.rows) and seal(scan) == cache.whole else None
 
 
 def share(
@@ -138,7 +139,8 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
     Raises GitsnapError; there is no snapshot then.
     """
     sidecar, request = capture.sidecar, capture.request
-    notes = publish.notes_of(scan.inventory)
+    written = draft.write(scan.entries(), scan.inventory, scan.files(), scan.oids)
+    content, notes, others, directories = written
     last = newest(draft.living)
     if request.skip_unchanged and last and not sidecar.objects.damaged and same(last, notes):
         taken.snapshot, taken.skipped = last, True
@@ -147,12 +149,15 @@ def store(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, r
     def also(published: publish.Published) -> None:
         relied.require(published.trees if request.kind is not Kind.MANUAL else ())
 
-    published = draft.publish(_wanted(capture, draft), scan.inventory, notes, capture.when, also)
+    published = draft.publish_content(_wanted(capture, draft), content, notes, capture.when, also)
     taken.snapshot = published.snapshot
     commit, trees = bytes.fromhex(published.snapshot.commit), published.trees
     scan = replace(scan, rows=all_rows(scan))
-    sidecar.save_cache(StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images))
-    count(capture, draft, taken, scan.inventory)
+    more = scan.packed.by_folder() if scan.packed is not None else ()
+    cache = StatCache(commit, scan.rows, scan.xattrs, trees, seal(scan), scan.images)
+    sidecar.save_cache(cache, more=more)
+    # The root is nothing that came.
+    count(capture, draft, taken, Counts.of_new(others, directories - 1))
     pin(capture, taken)
 
 
@@ -181,11 +186,11 @@ def count(
     capture: Capture,
     draft: publish.Draft,
     taken: Captured,
-    inventory: Inventory | None,
+    new: Counts | None,
     since: tuple[Snapshot, tuple[Inventory, Inventory]] | None = None,
 ) -> None:
-    """Count what changed since the newest snapshot that can be read, or what was brought back after it; `inventory` is
-    what was taken, where it was read, and `since` what differs from an earlier snapshot, where that is known.
+    """Count what changed since the newest snapshot that can be read, or what was brought back after it; `new` are
+    the counts where there was nothing before, and `since` what differs from an earlier snapshot, where that is known.
 
     The snapshot is there whatever comes of this.
     """
@@ -208,7 +213,7 @@ def count(
             )
             taken.counts, taken.counted, taken.before = found or taken.counts, found is not None, earlier.id
             return
-    taken.counts = stored.all_new(inventory) if inventory else taken.counts
+    taken.counts = new or taken.counts
 
 
 def _came_from(sidecar: Sidecar, living: Sequence[Snapshot]) -> Snapshot | None:

@@ -69,11 +69,6 @@ def _halves(found: list[Change]) -> int:
     return many[Status.ADDED] + many[Status.REMOVED] if many[Status.ADDED] and many[Status.REMOVED] else 0
 
 
-def all_new(inventory: Inventory) -> Counts:
-    """The counts where there was nothing before."""
-    return counted(Change(e.path, Status.ADDED, None, e) for e in inventory.entries if e.path)
-
-
 class _Reader:
     """Reads contents of entries whose place in the tree nobody has looked up yet."""
 

@@ -156,7 +156,6 @@ class DigestingReaders:
         for oid, size, crc in blobs:
             self._adopt(oid, data[at : at + size], crc)
             at += size
-        finding.oids = {oid: oid for oid, _, _ in blobs}
         self._walking -= 1
         self._findings.append(finding)
 

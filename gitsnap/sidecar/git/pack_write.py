@@ -76,10 +76,11 @@ class PackWriter:
             self._write(name, kind, data)
         return name
 
-    def add_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
-        """Add a file's content of `size` bytes; raises SizeChanged, leaving the pack as it was."""
+    def add_blob(self, size: int, chunks: Iterable[bytes], *, alone: bool = True) -> Digests:
+        """Add a file's content of `size` bytes; raises SizeChanged, leaving the pack as it was. Unless it may be
+        `alone`, a very large one gets no pack of its own."""
         if size > WHOLE:
-            return self._stream_blob(size, chunks)
+            return self._stream_blob(size, chunks, alone=alone)
         data = b"".join(_bounded(chunks, size))
         digests = digest_blob(data)
         if not self.has(digests.oid):
@@ -101,8 +102,8 @@ class PackWriter:
         packed = _pack(kind, data)
         self.adopt(oid, packed, isal_zlib.crc32(packed))
 
-    def _stream_blob(self, size: int, chunks: Iterable[bytes]) -> Digests:
-        pack = self._pack if size < _OWN else PackFile(self._scratch, count=1)
+    def _stream_blob(self, size: int, chunks: Iterable[bytes], *, alone: bool) -> Digests:
+        pack = PackFile(self._scratch, count=1) if alone and size >= _OWN else self._pack
         start = pack.at
         try:
             digests, crc = _stream(pack, size, chunks)
