@@ -43,7 +43,7 @@ pythons: ## All tests on each Python of VERSIONS that is there, in PATH or pyenv
 	test -n "$$found" || { echo 'none of $(VERSIONS) is there' >&2; exit 1; }; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
-quick: $(VENV)/.installed-dev ## Run the tests that start no other program: half a minute
+quick: $(VENV)/.installed-dev ## Run the tests that start no other program: 40 seconds
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick $(ARGS)
 
 torture: $(VENV)/.installed-dev ## All points of the proof: kills, errors, damage, hostile sidecars, races, churn, fuzzing

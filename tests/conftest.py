@@ -31,7 +31,7 @@ _STARTING = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.syst
 # No test is timed: a machine with other work on it may take as long as it likes for an example.
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A run tries other examples than the last one did: many runs of few find what one of many finds.
-settings.register_profile("usual", _UNTIMED, max_examples=20)
+settings.register_profile("usual", _UNTIMED, max_examples=30)
 settings.register_profile("quick", _UNTIMED, max_examples=15)
 settings.register_profile("thorough", _UNTIMED, max_examples=100)
 settings.load_profile("usual")
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick", action="store_true", help="leave out what starts another program, and what is marked as long"
     )
-    parser.addoption("--thorough", action="store_true", help="try properties on five times as many examples")
+    parser.addoption("--thorough", action="store_true", help="try properties on three times as many examples")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,7 +23,9 @@ def _own() -> None:
         pytest.skip("mounts cannot be had for one process alone here")
 
 
+@pytest.mark.long
 def test_tests_mount_for_themselves() -> None:
+    """Where they start programs: `--quick` leaves those out, and mounts nothing."""
     in_child(_own)
     assert os.readlink("/proc/self/ns/mnt") != os.readlink(f"/proc/{os.getppid()}/ns/mnt")
 

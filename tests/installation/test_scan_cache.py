@@ -244,7 +244,7 @@ def test_no_flipped_bit_in_a_cache_passes() -> None:
     rows = dict(whole.rows.items())
     assert replace(whole, rows=rows) == StatCache(bytes(20), found.rows, found.xattrs, (bytes(20),), images=images)
     dice = random.Random(2)
-    for _ in range(1000):
+    for _ in range(2000):
         at = dice.randrange(len(data))
         flipped = data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :]
         now = statcache_file.decode(flipped)
