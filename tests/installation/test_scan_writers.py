@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import mmap
@@ -10,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +20,7 @@ from gitsnap.installation.scan import read_content
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from tests.support.inprocess import Protected, scan, workspace
 from tests.support.installation import run_gitsnap
-from tests.support.processes import in_child
+from tests.support.processes import in_child, meanwhile
 
 SIZE = 12 << 20
 
@@ -32,22 +30,6 @@ def where() -> Iterator[Path]:
     with workspace() as place:
         (place / "app").mkdir()
         yield place
-
-
-@contextmanager
-def meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Repeat `work` in a process of its own until the block ends."""
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            while os.getppid() != 1:
-                work()
-        os._exit(0)
-    try:
-        yield
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
 
 
 class Collecting(Digesting):

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -67,6 +68,24 @@ def in_child(work: Callable[[], _Result], *, user: bool = False, seconds: float 
     if not ok:
         raise value
     return value  # type: ignore[no-any-return]
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Repeat `work` in a process of its own until the block ends; an error ends it without a word."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            while os.getppid() == parent:
+                work()
+        finally:
+            os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def as_user(work: Callable[[], _Result], *, seconds: float = 300.0) -> _Result:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import signal
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from gitsnap.sidecar import catalog, contents, selectors
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import workspace
+from tests.support.processes import meanwhile
 from tests.torture.kinds import Share, Tally, kind
 from tests.torture.scene import Scene
 
@@ -43,26 +43,18 @@ def writer(app: Path, pause: float) -> Iterator[None]:
 
     It rests for so many seconds after each.
     """
-    child = os.fork()
-    if child == 0:
-        try:
-            _write(app, pause)
-        finally:
-            os._exit(0)
-    try:
+    writes = _writes(app, pause)
+    with meanwhile(lambda: next(writes)):
         yield
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
 
 
-def _write(app: Path, pause: float) -> None:
+def _writes(app: Path, pause: float) -> Iterator[None]:
+    """One write after the other, by the process that asks for the first."""
     chance = random.Random(os.getpid())
-    parent = os.getppid()
     # A write that is put to sleep half way through would be what the file holds, for as long as anyone cares to look.
     with suppress(OSError):
         os.nice(-15)
-    while os.getppid() == parent:
+    while True:
         if pause:
             time.sleep(pause)
         file = app / f"d{chance.randrange(4)}" / f"f{chance.randrange(12)}"
@@ -80,6 +72,7 @@ def _write(app: Path, pause: float) -> None:
                 fresh = file.with_name("fresh")
                 fresh.write_bytes(content(chance, chance.choice([100, 5000, 120_000])))
                 fresh.rename(file)
+        yield
 
 
 @contextmanager

@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from tests.crash import faults
 from tests.crash.faults import Call, Mode
 from tests.support.installation import remove_tree, run_gitsnap
+from tests.support.processes import meanwhile
 from tests.torture.interrupted import SNAPSHOT, faulty, kills
 from tests.torture.kinds import Kind, Share, Tally, kind
 from tests.torture.scene import Scene, contents
@@ -176,7 +177,7 @@ def races(share: Share) -> Tally:
     tally = Tally()
     with large_scene(few) as scene:
         for number in range(share.number(_POINTS)):
-            with _replacing(scene.app):
+            with meanwhile(_replacing(scene.app)):
                 done = scene.gitsnap("snapshot", "--label", f"n{number}")
             complaint = None
             if done.returncode not in (0, 3):
@@ -190,25 +191,17 @@ def races(share: Share) -> Tally:
     return tally
 
 
-@contextmanager
-def _replacing(app: Path) -> Iterator[None]:
-    child = os.fork()
-    if child == 0:
-        try:
-            turn = 0
-            while os.getppid() != 1:
-                turn += 1
-                for number in _REPLACED:
-                    fresh = app / f"{_path(number)}.new"
-                    fresh.write_text(f"turn {turn % 10} {number}\n")
-                    fresh.rename(app / _path(number))
-        finally:
-            os._exit(0)
-    try:
-        yield
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+def _replacing(app: Path) -> Callable[[], None]:
+    turns = count(1)
+
+    def replace_all() -> None:
+        turn = next(turns)
+        for number in _REPLACED:
+            fresh = app / f"{_path(number)}.new"
+            fresh.write_text(f"turn {turn % 10} {number}\n")
+            fresh.rename(app / _path(number))
+
+    return replace_all
 
 
 def _torn(scene: Scene) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from gitsnap.core.content import Digesting
 from gitsnap.installation.scan.scanner import Scanner
 from tests.support.inprocess import workspace
 from tests.support.installation import remove_tree
+from tests.support.processes import meanwhile
 from tests.torture.kinds import Share, Tally, kind
 from tests.torture.scene import Scene, contents
 
@@ -28,20 +28,16 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def swapping(*pairs: tuple[Path, Path]) -> Iterator[None]:
     """Another process exchanges the names of each pair as fast as it can. In the end all are as they were."""
     before = [os.lstat(a).st_ino for a, _ in pairs]
-    child = os.fork()
-    if child == 0:
-        try:
-            raw = [(os.fsencode(a), os.fsencode(b)) for a, b in pairs]
-            while os.getppid() != 1:
-                for a, b in raw:
-                    _libc.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _EXCHANGE)
-        finally:
-            os._exit(0)
+    raw = [(os.fsencode(a), os.fsencode(b)) for a, b in pairs]
+
+    def swap() -> None:
+        for a, b in raw:
+            _libc.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _EXCHANGE)
+
     try:
-        yield
+        with meanwhile(swap):
+            yield
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
         for (a, b), inode in zip(pairs, before, strict=True):
             if os.path.lexists(a) and os.path.lexists(b) and os.lstat(a).st_ino != inode:
                 _libc.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _EXCHANGE)
