@@ -77,13 +77,10 @@ def _blocks(rows: Mapping[bytes, Row], more: Iterable[Folder] = ()) -> Iterator[
         folder, _, name = path.rpartition(b"/")
         folders.setdefault(folder, []).append((name, row))
     for folder, found in more:
-        data = Block.packed(sorted([*found, *folders.pop(folder, ())], key=itemgetter(0)))
-        yield folder, data, block_digest(data)
+        yield _block(folder, [*found, *folders.pop(folder, ())])
     while folders:
         # As they go: this is when a snapshot takes the most memory.
-        folder, held = folders.popitem()
-        data = Block.packed(sorted(held, key=itemgetter(0)))
-        yield folder, data, block_digest(data)
+        yield _block(*folders.popitem())
 
 
 def _edited(rows: Mapping[bytes, Row], edits: Edits) -> Iterator[_Block]:
@@ -95,19 +92,21 @@ def _edited(rows: Mapping[bytes, Row], edits: Edits) -> Iterator[_Block]:
         touched.setdefault(folder, {})[name] = edits.rows.get(path)
     for folder, data, check in _blocks(rows):
         if folder in touched:
-            held = {**dict(Block(data).items()), **touched.pop(folder)}
-            yield from _packed(folder, held)
+            yield from _left(folder, {**dict(Block(data).items()), **touched.pop(folder)})
         elif not _below(folder, gone):
             yield folder, data, check
     for folder, held in touched.items():
-        yield from _packed(folder, held)
+        yield from _left(folder, held)
 
 
-def _packed(folder: bytes, held: Mapping[bytes, Row | None]) -> Iterator[_Block]:
-    left = [(name, row) for name, row in sorted(held.items(), key=itemgetter(0)) if row is not None]
-    if left:
-        data = Block.packed(left)
-        yield folder, data, block_digest(data)
+def _left(folder: bytes, held: Mapping[bytes, Row | None]) -> Iterator[_Block]:
+    if left := [(name, row) for name, row in held.items() if row is not None]:
+        yield _block(folder, left)
+
+
+def _block(folder: bytes, rows: Iterable[tuple[bytes, Row]]) -> _Block:
+    data = Block.packed(sorted(rows, key=itemgetter(0)))
+    return folder, data, block_digest(data)
 
 
 def _below(folder: bytes, gone: Collection[bytes]) -> bool:

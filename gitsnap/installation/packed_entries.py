@@ -74,11 +74,9 @@ class PackedEntries:
         # A path goes on with a slash, which is not the least of what a name can go on with.
         order += zip([name + b"/" for name in below], repeat(None), strict=False)
         order.sort(key=_NAME)
-        xattrs = self._xattrs
         for name, what in order:
             if isinstance(what, int):
-                path, fields = prefix + name, unpack_at(rows, what * ROW_BYTES)
-                yield entry_from(path, fields, xattrs[path] if fields[7] & XATTRS else ())
+                yield self._entry(prefix + name, rows, what * ROW_BYTES)
             else:
                 yield what or prefix + name[:-1]
 
@@ -95,10 +93,12 @@ class PackedEntries:
 
     def unordered(self) -> Iterator[Entry]:
         """All entries, in no order."""
-        for path, row in self.rows():
-            fields = unpack_at(row, 0)
-            yield entry_from(path, fields, self._xattrs[path] if fields[7] & XATTRS else ())
+        yield from (self._entry(path, row, 0) for path, row in self.rows())
         yield from self.others
+
+    def _entry(self, path: bytes, rows: bytes | bytearray, at: int) -> Entry:
+        fields = unpack_at(rows, at)
+        return entry_from(path, fields, self._xattrs[path] if fields[7] & XATTRS else ())
 
     def rows(self) -> Iterator[tuple[bytes, Row]]:
         """Paths and rows, in no order."""

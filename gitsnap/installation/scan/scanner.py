@@ -42,6 +42,10 @@ class _Pending(NamedTuple):
     settled: bool
     entry: Entry | None
 
+    @property
+    def path(self) -> bytes:
+        return self.folder + b"/" + self.name if self.folder else self.name
+
 
 class ScanOptions(NamedTuple):
     """How a walk is to be done. `stored` is asked whether a digest the cache remembers may be relied on (its blob is
@@ -301,11 +305,10 @@ class Scanner:
         for number, digests, xattrs, tried in self._readers.done(everything=everything):
             pending = self._pending.pop(number)
             if digests is None:
-                path = pending.folder + b"/" + pending.name if pending.folder else pending.name
                 # Where it changed, vanished or refused, the slow way names what it cannot have.
                 if tried:
-                    self._slow_path.suspect.add(path)
-                self._again(path)
+                    self._slow_path.suspect.add(pending.path)
+                self._again(pending.path)
                 continue
             self.scan.read += 1
             self._was_read(pending, digests, xattrs)
@@ -319,7 +322,7 @@ class Scanner:
             entry.xattrs = xattrs
             self.scan.inventory.entries.append(entry)
             return
-        path = folder + b"/" + name if folder else name
+        path = pending.path
         new = row(key, content=digests, sparse=sparse, xattrs=bool(xattrs))
         if settled:
             self.scan.fresh += self._rows.get(path) != new
