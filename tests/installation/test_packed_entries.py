@@ -154,6 +154,15 @@ def test_a_scan_finds_the_same_packed_or_not(tree: Path) -> None:
     assert mode_of(written[0][b"e/late"]) == stat.S_IFREG | 0o644
 
 
+def test_all_that_is_depended_on_is_sealed_packed_or_not(tree: Path) -> None:
+    """With an owner whom packed rows alone tell, where a row is kept of everything."""
+    (tree / "e/late").unlink()
+    time.sleep(0.07)
+    plain, packed = (Scanner(str(tree), Digesting(), ScanOptions(packed=packed)).run() for packed in (False, True))
+    assert packed.packed is not None
+    assert seal(packed) == seal(plain) != b""
+
+
 def test_where_something_is_to_be_taken_out_again_nothing_is_packed(tree: Path) -> None:
     stage = tree / "a/.gitsnap-txn.0123456789ab"
     stage.mkdir(mode=0o700)
