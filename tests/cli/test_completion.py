@@ -73,6 +73,19 @@ def test_what_is_not_ours(typed: tuple[str, ...], kind: str) -> None:
     assert answer(*typed) == [kind]
 
 
+def test_a_dash_begins_an_option_where_a_directory_or_file_may_stand() -> None:
+    for typed in (("init",), ("timer", "install"), ("mcp",), ("adopt",), ("import",), ("clone",)):
+        assert {"--json", "--help"} <= set(offered(*typed, "--")), typed
+    # After `--` nothing is an option.
+    assert answer("timer", "install", "--", "-") == ["directories"]
+
+
+def test_the_commands_that_help_explains() -> None:
+    assert offered("he") == ["help"]
+    assert offered("help", "roll") == ["rollback"]
+    assert offered("help", "rollback", "") == []
+
+
 def test_snapshots_by_the_directory_that_is_named(installation: Path, tmp_path: Path) -> None:
     ids = [take_snapshot(installation), take_snapshot(installation, "--label", "one-label", "-m", "for\nall of it")]
     _, *lines = answer("-C", installation, "show", "", cwd=tmp_path)

@@ -57,14 +57,20 @@ def _answer(words: list[str], current: str, *, tells: bool) -> Iterator[tuple[st
     command = None if name is None else _command(words[name])
     if name is not None and command is None:
         return
+    if name is not None and words[name] == "help" and not current.startswith("-"):
+        yield "words", ""
+        if len(words) == name + 1:
+            yield from (found for found in _commands(tells=tells) if found[0].startswith(current))
+        return
     there = position(words, current, command)
     if there.command_line:
         yield f"command {there.command_line}", ""
         return
-    if there.takes and not _FILES.isdisjoint(there.takes):
+    dashed = there.options and current.startswith("-")
+    if there.takes and not dashed and not _FILES.isdisjoint(there.takes):
         yield "files", ""
         return
-    if there.takes == ("DIR",):
+    if there.takes == ("DIR",) and not dashed:
         yield "directories", ""
         return
     yield "words", ""
@@ -129,7 +135,7 @@ def _commands(*, tells: bool) -> Iterator[tuple[str, str]]:
     from gitsnap.cli.app import whole
 
     for name, command in whole().commands.items():
-        if not command.hidden:
+        if not command.hidden or name == "help":
             yield name, command.get_short_help_str(_ABOUT) if tells else ""
 
 
