@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from gitsnap.core.remote import shown
-from gitsnap.sidecar.git import stock_git, transport
+from gitsnap.sidecar.git import remote_programs, stock_git, transport
 from gitsnap.sidecar.git.new_objects import NAMES, NewObjects
 from gitsnap.sidecar.git.refs import is_name
 from gitsnap.sidecar.git.stock_git import Room
@@ -170,7 +170,7 @@ def _run(target: Target, room: Room, words: Sequence[str], given: bytes = b"") -
         process = subprocess.Popen(
             stock_git.command(words, git),
             cwd=room.git_dir,
-            env=transport.environment() | alone,
+            env=remote_programs.environment() | alone,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,7 +1,6 @@
 """Connections to git servers: dulwich's clients, with the programs, the patience and the words that gitsnap has.
 
-What of git's configuration counts is the user's, never the sidecar's. Programs are found as stock_git finds git. What a
-program that we talk to says on stderr is kept, so that it neither blocks the pipe nor is lost.
+What of git's configuration counts is the user's, never the sidecar's. Programs are found as stock_git finds git.
 """
 
 from __future__ import annotations
@@ -9,15 +8,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Any
+from functools import partial
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from dulwich.client import (
@@ -25,28 +21,19 @@ from dulwich.client import (
     HTTPProxyUnauthorized,
     HTTPUnauthorized,
     SSHGitClient,
-    SSHVendor,
-    SubprocessWrapper,
     TCPGitClient,
-    TraditionalGitClient,
     Urllib3HttpGitClient,
     parse_rsync_url,
 )
 from dulwich.config import StackedConfig, apply_instead_of
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository, SendPackError
 from dulwich.objects import ObjectID
-from dulwich.protocol import Protocol
 
 from gitsnap.core.errors import RemoteError, UsageError
 from gitsnap.core.remote import checked_url, is_local_path, remote_helper, shown
 from gitsnap.sidecar.git import stock_git, web
-
-# How much of what the other side says is kept, in bytes.
-_SAID = 1 << 14
-# What says how to get there, of the variables that git has; those that name a repository must not lead elsewhere.
-_KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_PROXY_COMMAND", "GIT_SSL_NO_VERIFY")
-_KEPT_TOO = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
-_KEPT_ALL = ("GIT_SSL_", "GIT_HTTP_", "GIT_PROXY_")
+from gitsnap.sidecar.git.credentials import credential
+from gitsnap.sidecar.git.remote_programs import SAID, LocalClient, Ssh, Watch
 
 
 def _unheard(_: str) -> None:
@@ -86,7 +73,7 @@ class Target:
 
     def listen(self, data: bytes) -> None:
         """Keep what the other side says."""
-        if sum(map(len, self.said)) < _SAID:
+        if sum(map(len, self.said)) < SAID:
             self.said.append(data.decode("utf-8", "replace"))
 
     def leave_to_git(self, why: str) -> BeyondDulwichError:
@@ -100,7 +87,7 @@ class Target:
 @contextmanager
 def connection(target: Target) -> Iterator[tuple[GitClient, bytes]]:
     """A client for the target, and the path over there. What goes wrong inside is told as RemoteError."""
-    watch = _Watch(target.patience, alone=not target.asks)
+    watch = Watch(target.patience, alone=not target.asks)
     before = socket.getdefaulttimeout()
     # Of sockets that dulwich makes itself.
     socket.setdefaulttimeout(target.patience)
@@ -139,7 +126,9 @@ def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
         asked = error
     if why := web.other_ways(asked.www_authenticate):
         raise target.leave_to_git(why)
-    known = _credential(target, "fill", {})
+    url = _visited(target, StackedConfig(StackedConfig.default_backends()))
+    ask = partial(credential, url, installation=target.installation, asks=target.asks)
+    known = ask("fill", {})
     if not known.get("password"):
         if os.path.exists(os.path.expanduser("~/.netrc")):
             raise target.leave_to_git("passwords for it may be in ~/.netrc")
@@ -152,9 +141,9 @@ def reach(target: Target, do: Callable[[GitClient, bytes], Any]) -> Any:
             again = web.client(client._base_url, client.config, target.patience, name, word)
             answer = do(again, path)
     except HTTPUnauthorized:
-        _credential(target, "reject", known)
+        ask("reject", known)
         raise unauthorized(target) from None
-    _credential(target, "approve", known)
+    ask("approve", known)
     return answer
 
 
@@ -165,12 +154,6 @@ def unauthorized(target: Target) -> RemoteError:
         kind="remote-refused",
         hint="see `git help credentials`; gitsnap stores none itself",
     )
-
-
-def environment() -> dict[str, str]:
-    """The caller's, without what would lead git to another repository than the one that is named."""
-    kept = {*_KEPT, *_KEPT_TOO}
-    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept or k.startswith(_KEPT_ALL)}
 
 
 def visited(target: Target) -> str:
@@ -189,17 +172,17 @@ def _visited(target: Target, config: StackedConfig) -> str:
         raise UsageError(f"git's configuration (url.*.insteadOf): {error.message}") from None
 
 
-def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
+def _client(target: Target, watch: Watch) -> tuple[GitClient, bytes]:
     config = StackedConfig(StackedConfig.default_backends())
     url = _visited(target, config)
     if is_local_path(url):
-        return _Local(target, watch), os.fsencode(url)
+        return LocalClient(target.installation, watch), os.fsencode(url)
     if "://" not in url:
         user, host, path = parse_rsync_url(url)
         return _ssh(target, watch, config, (host, user, None)), os.fsencode(path)
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return _Local(target, watch), os.fsencode(unquote(parts.path))
+        return LocalClient(target.installation, watch), os.fsencode(unquote(parts.path))
     if not parts.hostname:
         raise UsageError(f"{shown(url)} names no host")
     if parts.scheme in ("http", "https"):
@@ -217,7 +200,7 @@ def _client(target: Target, watch: _Watch) -> tuple[GitClient, bytes]:
 
 
 def _ssh(
-    target: Target, watch: _Watch, config: StackedConfig, where: tuple[str, str | None, int | None]
+    target: Target, watch: Watch, config: StackedConfig, where: tuple[str, str | None, int | None]
 ) -> SSHGitClient:
     host, user, port = where
     variant = os.environ.get("GIT_SSH_VARIANT") or _configured(config, b"ssh", b"variant")
@@ -231,7 +214,7 @@ def _ssh(
         found = _find("ssh", target)
         own = f"{shlex.quote(found)} -oConnectTimeout={max(1, min(int(target.patience), 60))}"
         own += "" if target.asks else " -oBatchMode=yes"
-    return SSHGitClient(host, port, user, vendor=_Ssh(target, watch), ssh_command=own)
+    return SSHGitClient(host, port, user, vendor=Ssh(watch), ssh_command=own)
 
 
 def _configured(config: StackedConfig, section: bytes, name: bytes) -> str:
@@ -254,151 +237,11 @@ def _find(program: str, target: Target) -> str:
     return found
 
 
-class _Ssh(SSHVendor):
-    """ssh as dulwich starts it, but for what it says, how long it is waited for, and the environment."""
-
-    def __init__(self, target: Target, watch: _Watch) -> None:
-        self._target, self._watch = target, watch
-
-    def run_command(
-        self,
-        host: str,
-        command: bytes,
-        username: str | None = None,
-        port: int | None = None,
-        password: str | None = None,
-        key_filename: str | None = None,
-        ssh_command: str | None = None,
-        protocol_version: int | None = None,
-    ) -> SubprocessWrapper:
-        """Run git over there."""
-        arguments = [*shlex.split(ssh_command or "ssh"), *(["-p", str(port)] if port else [])]
-        if protocol_version:
-            arguments += ["-o", f"SetEnv=GIT_PROTOCOL=version={protocol_version}"]
-        # checked_url() has seen to it that this is no option.
-        arguments += [f"{username}@{host}" if username else host, os.fsdecode(command)]
-        return _Process(arguments, self._watch)
-
-
-class _Local(TraditionalGitClient):
-    """A repository on this machine, by stock git: its hooks and settings count, as for any push."""
-
-    def __init__(self, target: Target, watch: _Watch) -> None:
-        super().__init__()
-        self._git = stock_git.require(os.environ.get("PATH"), target.installation)
-        self._watch = watch
-
-    def _connect(
-        self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
-    ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
-        # Whoever may read may read less. `--` ends the options, and the path is absolute anyway.
-        allowed = ["-c", "uploadpack.allowFilter=true"] if cmd == b"upload-pack" else []
-        arguments = [self._git, *allowed, cmd.decode(), "--", os.fsdecode(path)]
-        process = _Process(arguments, self._watch, protocol_version)
-        return Protocol(process.read, process.write, process.close), process.can_read, None
-
-
-class _Process(SubprocessWrapper):
-    """A program that speaks git's protocol on its stdin and stdout."""
-
-    def __init__(self, arguments: list[str], watch: _Watch, protocol_version: int | None = None) -> None:
-        self._watch = watch
-        self._stderr = tempfile.TemporaryFile()
-        extra = {"GIT_PROTOCOL": f"version={protocol_version}"} if protocol_version else {}
-        process = subprocess.Popen(
-            arguments,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=environment() | extra,
-            process_group=0 if watch.alone else None,
-        )
-        super().__init__(process)
-        watch.follow(process, self._stderr)
-        plain, stdin = self.read, process.stdin
-        assert stdin is not None
-
-        def read(size: int | None = -1) -> bytes:
-            data = plain(size)
-            watch.seen()
-            return data
-
-        def write(data: bytes) -> int:
-            left = memoryview(data)
-            try:
-                while left:
-                    left = left[stdin.write(left) :]
-                    watch.seen()
-            except BrokenPipeError:
-                # It has ended, and may have said why.
-                watch.last_words = plain(_SAID)
-                raise
-            return len(data)
-
-        self.read = read
-        self.write = write  # type: ignore[assignment]
-
-
-class _Watch:
-    """Ends the programs of a connection on which nothing has moved for too long; knows what they said."""
-
-    def __init__(self, patience: float, *, alone: bool) -> None:
-        # With a group of their own, programs end with all that they have started; and none can ask on a terminal.
-        self._patience, self.alone = patience, alone
-        self._timer: threading.Timer | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: IO[bytes] | None = None
-        self._moved = False
-        self.gave_up = False
-        self.last_words = b""
-
-    def follow(self, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
-        """This is the program that is talked to."""
-        self._process, self._stderr = process, stderr
-        self._wait()
-
-    def seen(self) -> None:
-        """Something has moved."""
-        self._moved = True
-
-    def _wait(self) -> None:
-        self._timer = threading.Timer(self._patience, self._look)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _look(self) -> None:
-        moved, self._moved = self._moved, False
-        if moved:
-            self._wait()
-        elif self._process is not None:
-            self.gave_up = True
-            with suppress(OSError):
-                if self.alone:
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                else:
-                    self._process.kill()
-
-    def stop(self) -> None:
-        """The connection has ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._stderr is not None:
-            self._stderr.close()
-
-    def stderr(self) -> str:
-        """What the programs said on stderr."""
-        if self._stderr is None or self._stderr.closed:
-            return ""
-        self._stderr.seek(0)
-        return self._stderr.read(_SAID).decode("utf-8", "replace").strip()
-
-
 _COMPLAINTS = ("fatal: ", "ERROR: ", "error: ")
 _FAILURES = (GitProtocolError, HangupException, NotGitRepository, SendPackError, OSError, ValueError, AssertionError)
 
 
-def _told(target: Target, error: BaseException, watch: _Watch) -> BaseException:
+def _told(target: Target, error: BaseException, watch: Watch) -> BaseException:
     """What has happened, in a sentence."""
     where = shown(target.url)
     words = gist(watch.stderr() or "".join(target.said))
@@ -443,28 +286,6 @@ def unanswered(target: Target) -> RemoteError:
 def _printable(data: bytes) -> str:
     text = "".join(c if c.isprintable() else " " for c in data.decode("utf-8", "replace"))
     return " ".join(text.split())[:500]
-
-
-def _credential(target: Target, what: str, known: Mapping[str, str]) -> dict[str, str]:
-    """What git's credential helpers know (`fill`), or are told (`approve`, `reject`); empty where they know nothing."""
-    # Who is asked for a password is the host that gets it, whatever it is called by.
-    parts = urlsplit(_visited(target, StackedConfig(StackedConfig.default_backends())))
-    given = {"protocol": parts.scheme, "host": parts.netloc.rpartition("@")[2], "path": parts.path.lstrip("/")}
-    if user := parts.username:
-        given["username"] = unquote(user)
-    asks = {} if target.asks else {"GIT_TERMINAL_PROMPT": "0"}
-    done = subprocess.run(
-        [stock_git.require(os.environ.get("PATH"), target.installation), "credential", what],
-        input="".join(f"{k}={v}\n" for k, v in (given | dict(known)).items()) + "\n",
-        stdout=subprocess.PIPE,
-        stderr=None if target.asks else subprocess.DEVNULL,
-        text=True,
-        # In no repository: what one configures does not count.
-        cwd="/",
-        env=environment() | asks,
-    )
-    lines = [line.partition("=") for line in done.stdout.splitlines()]
-    return {key: value for key, _, value in lines if key in ("protocol", "host", "path", "username", "password")}
 
 
 class NothingToOffer:
