@@ -7,16 +7,19 @@ tree costs what changed in it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.manifest import changed_paths, digests_of
+from gitsnap.core.manifest import changed_paths, digests_of, path_of
 from gitsnap.core.model import ROOT, Inventory, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.core.vis import visible_path
 
 # Comments that say something of paths that no line of them names.
 _WIDE = (b"\n# partial ", b"\n# unlisted ", b"\n# unrecorded ")
+# In hex, of which a manifest's line has it.
+_DIGEST = 64
 _TIME = re.compile(rb" time=-?[0-9]+\.[0-9]+")
 
 
@@ -48,6 +51,18 @@ def differing(old: Texts, new: Texts) -> tuple[Inventory, Inventory] | None:
     for inventory, manifest in zip(found, (old.manifest, new.manifest), strict=True):
         with_digests(inventory, manifest)
     return found[0], found[1]
+
+
+def came_and_went(old: bytes, new: bytes) -> int:
+    """At least so many files came or went between two manifests that tell of all files, or became something else; those
+    that may have come by another name do not count. 0 where they may only have come, or only gone."""
+    sides = [{line for line in text.split(b"\n") if line and not line.startswith(b"#")} for text in (old, new)]
+    before, after = sides[0] - sides[1], sides[1] - sides[0]
+    names = [{path_of(line): line.removeprefix(b"\\")[:_DIGEST] for line in side} for side in (before, after)]
+    gone, came = (Counter(a[path] for path in a.keys() - b.keys()) for a, b in (names, names[::-1]))
+    moved = (gone & came).total()
+    left = gone.total() - moved, came.total() - moved
+    return sum(left) if all(left) else 0
 
 
 def with_digests(inventory: Inventory, manifest: bytes) -> None:

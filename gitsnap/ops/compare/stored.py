@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from gitsnap.core.comparison import Change, counted
 from gitsnap.core.counts import Counts, Status
 from gitsnap.core.events import SILENT, Observer
-from gitsnap.core.model import Entry, Inventory, Snapshot, Type
-from gitsnap.core.stored_difference import Texts, differing
+from gitsnap.core.model import Entry, Inventory, Kind, Snapshot, Type
+from gitsnap.core.stored_difference import Texts, came_and_went, differing
 from gitsnap.installation.owners import localise
 from gitsnap.ops.compare.changes import find, with_similar
 from gitsnap.sidecar import contents
@@ -39,6 +39,8 @@ def counts(
 ) -> Counts | None:
     """How many files and directories these are; None where more files than `at_most` came and went, whose contents
     would have to be compared. `sides` are both states, with no more than what differs, where that is known."""
+    if at_most is not None and sides is None and _surely_more(sidecar, old, new, at_most):
+        return None
     found = _exact(sidecar, old, new, sides)
     if at_most is not None and _halves(found) > at_most:
         return None
@@ -61,6 +63,14 @@ def _exact(
     localise(before)
     localise(after)
     return find(before, after, _Reader(sidecar, old, new).read, sidecar, similar=False).changes
+
+
+def _surely_more(sidecar: Sidecar, old: Snapshot, new: Snapshot, most: int) -> bool:
+    """Whether the manifests alone tell that more files than this came and went."""
+    # What could not be read, or a foreign copy does not cover, is nothing that came or went.
+    if old.partial or new.partial or Kind.IMPORTED in (old.kind, new.kind):
+        return False
+    return came_and_went(*(contents.manifest_text(sidecar, s) for s in (old, new))) > most
 
 
 def _halves(found: list[Change]) -> int:
