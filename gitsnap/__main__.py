@@ -143,7 +143,7 @@ def _open_standard_streams() -> None:
 def _dispatch(arguments: list[str]) -> int:
     # typer vendors click without re-exporting its base exception; its version is pinned (docs/adr/0003).
     import typer
-    from typer._click.exceptions import ClickException, NoSuchOption
+    from typer._click.exceptions import ClickException, MissingParameter, NoSuchOption
 
     from gitsnap.cli.app import parse
     from gitsnap.cli.process import prepare_process
@@ -160,8 +160,16 @@ def _dispatch(arguments: list[str]) -> int:
             # The parser takes words for alike that are not.
             from difflib import get_close_matches
 
+            from gitsnap.cli import meant
+
             error.possibilities = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
-        advice = None if isinstance(error, NoSuchOption) else _instead(line, command)
+            advice = meant.no_such_option(error.option_name, command.commands) if name == "gitsnap" else None
+        elif isinstance(error, MissingParameter):
+            from gitsnap.cli import meant
+
+            advice = _instead(line, command) or meant.lacking(line.name, error.param)
+        else:
+            advice = _instead(line, command)
         raise UsageError(_in_our_words(error.format_message()), hint=advice or f"{name} --help") from None
     except (NoCommandError, NoSuchSnapshotError) as error:
         error.hint = _instead(line, command) or error.hint

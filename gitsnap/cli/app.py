@@ -100,6 +100,13 @@ class _Command(TyperCommand):
 class _Commands(TyperGroup):
     """The commands, which the help shows in their groups."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and args[0] not in self.commands:
+            from gitsnap.cli import meant
+
+            raise meant.no_such_command(args[0], [name for name, c in self.commands.items() if not c.hidden])
+        return super().resolve_command(ctx, args)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         from gitsnap.cli import reference
 
@@ -132,7 +139,7 @@ def _format_examples(section: Section, formatter: Any) -> None:
 app = typer.Typer(
     name="gitsnap",
     cls=_Commands,
-    help="The undo button for upgrades: snapshot a directory, prove it is whole, bring it back exactly.",
+    help="Undo upgrades: snapshot a directory, prove it is whole, bring it back exactly.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 done but incomplete, 10 not protected, 11 locked, 12 damaged, "
     "13 conflicts, 14 an interrupted rollback waits for recover, 15 a remote refused or is away, 20 rolled back, "
     "21 rolling back failed, 130 interrupted, 141 nobody reads the answer.",

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gitsnap.cli.arguments import Line
+from gitsnap.core.errors import UsageError
 
 # What sh does itself, or only a shell can do.
 _BUILTINS = frozenset({".", "alias", "cd", "eval", "exec", "export", "set", "source", "ulimit", "umask", "unset"})
 _FOR_SHELLS = re.compile(r"[|&;<>()$`*?\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+# Of a word as long as `purge`, all letters but one: what is merely like it may do the opposite.
+_ALIKE = 0.75
+_BEGINNING = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,50 @@ def instead(line: Line, command: Any) -> str | None:
     if line.name == "snapshot":
         return _with_message(typed)
     return None
+
+
+def no_such_command(word: str, names: Sequence[str]) -> UsageError:
+    """The error for a word that is none of the commands: what it may be a slip of, or what does here what it says."""
+    hint = what_does(word)
+    near = [] if hint else alike(word, names)
+    which = f". Did you mean {', '.join(map(repr, near))}?" if near else ""
+    return UsageError(
+        f"no such command '{word}'{which}", hint=hint or f"gitsnap {f'{near[0]} ' if len(near) == 1 else ''}--help"
+    )
+
+
+def no_such_option(option: str, names: Container[str]) -> str | None:
+    """What is said of an option before any command that is the name of one, as other tools have them."""
+    word = option.lstrip("-")
+    return f"gitsnap {word} --help" if word in names else what_does(word)
+
+
+def lacking(name: str | None, parameter: Any) -> str | None:
+    """Where to find the SNAPSHOT that is missing; and what other tools have under the name of `log`."""
+    if name == "log":
+        return (
+            "`gitsnap list` shows the snapshots, `gitsnap history` the upgrades; `gitsnap log PATH` is about one path"
+        )
+    if parameter.param_type_name == "argument" and (parameter.metavar or "").startswith("SNAPSHOT"):
+        deleted = " --deleted" if name == "undelete" else ""
+        return f"`gitsnap list{deleted}` shows the snapshots; gitsnap {name} --help"
+    return None
+
+
+def what_does(word: str) -> str | None:
+    """What does here what the word says; None for one that no other tool is known to have."""
+    from gitsnap.cli import reference
+
+    return reference.words_of_others().get(word.lower())
+
+
+def alike(word: str, names: Sequence[str]) -> list[str]:
+    """The names that begin so, or else those that differ in a letter or two."""
+    from difflib import get_close_matches
+
+    word = word.lower()
+    begin = [name for name in names if len(word) >= _BEGINNING and name.startswith(word)]
+    return begin or get_close_matches(word, names, cutoff=_ALIKE)
 
 
 def _of_paths(command: Any) -> bool:

@@ -1,7 +1,8 @@
-"""The reference of commands, docs/reference/commands.md: help and manual pages are made of it. Read for nothing else.
+"""The reference of commands, docs/reference/commands.md: help, manual pages and what is said of words that are no
+command are made of it. Read for nothing else.
 
 A section has the command's synopsis as its first indented lines, its examples in a block of `sh`, and a paragraph
-"Exit codes: CODE what it means; CODE what it means. Anything else."
+"Exit codes: CODE what it means; CODE what it means. Anything else." Words of other tools stand in a table of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _SYNOPSIS = re.compile(r"\A\n*((?:    .*\n)+)")
 # What stands in one pair of brackets, with one pair in it at most, is one part.
 _PART = re.compile(r"\[[^][]*(?:\[[^][]*\][^][]*)*\](?:\.\.\.)?|\S+")
 _AS_FOR = re.compile(r"as for `([a-z-]+)`")
+_OTHERS = "Words of other tools"
+_ANSWER = re.compile(r"(?m)^\| (`.+?`) \| (.+) \|$")
 _LINK = re.compile(r"\[([^]]+)\]\([^)]*\)")
 
 
@@ -76,6 +79,13 @@ def sections() -> list[Section]:
 def section(command: str) -> Section | None:
     """The one about a command; None where nothing is said of it. Two commands may share one: "pin and unpin"."""
     return next((s for s in sections() if command in s.title.split(" and ")), None)
+
+
+@cache
+def words_of_others() -> dict[str, str]:
+    """By each word that is a command of other tools: what does that here, as a sentence without an end."""
+    rows = _ANSWER.findall(next(s.body for s in sections() if s.title == _OTHERS))
+    return {word: plain(answer) for words, answer in rows for word in re.findall("`([^`]+)`", words)}
 
 
 def plain(markdown: str) -> str:

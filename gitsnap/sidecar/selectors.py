@@ -220,7 +220,7 @@ def _latest(known: Living, back: int) -> Snapshot:
     if not known:
         raise NoSuchSnapshotError("there are no snapshots yet", hint=_BEGIN)
     undone = _rolled_back(known)
-    wanted = [s for s in known if s.kind is not Kind.SAFETY and s.id not in undone] or known
+    wanted = _counted(known, undone)
     if any(s.kind is not Kind.IMPORTED for s in wanted):
         while wanted[-1].kind is Kind.IMPORTED:
             wanted.pop()
@@ -233,6 +233,20 @@ def _latest(known: Living, back: int) -> Snapshot:
             hint=_LOOK,
         )
     return wanted[-1 - back]
+
+
+def _counted(known: list[Snapshot], undone: Collection[str]) -> list[Snapshot]:
+    """Those that were asked for and stand, in order; all where there are no others."""
+    return [s for s in known if s.kind is not Kind.SAFETY and s.id not in undone] or [*known]
+
+
+def further_back(known: list[Snapshot], target: Snapshot) -> Snapshot | None:
+    """The newest before `target` of those that `latest~N` counts that holds another state; None where there is none."""
+    at = next((n for n, s in enumerate(known) if s.id == target.id), 0)
+    counted = {s.id for s in _counted(known, _rolled_back(known))}
+    state = target.tree, target.metadata_sha256
+    older = (s for s in reversed(known[:at]) if s.id in counted and (s.tree, s.metadata_sha256) != state)
+    return next(older, None)
 
 
 def default_target(known: list[Snapshot]) -> Snapshot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -15,6 +16,9 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from gitsnap.__main__ import main
+from gitsnap.cli import app
+from gitsnap.cli.session import Session
+from gitsnap.config.environment import Options
 from tests.support import forking, processes
 from tests.support.installation import run_gitsnap
 
@@ -176,6 +180,24 @@ def failure(text: str, code: int, kind: str | None = None) -> dict[str, Any]:
     assert error["kind"] != "bug", error
     assert kind is None or error["kind"] == kind, error
     return dict(error)
+
+
+def parsed(line: str) -> Any:
+    """What the parser makes of a line that people are to type: the command's context."""
+    words = shlex.split(line)
+    if words[0] == "eval":
+        words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
+    if ">" in words:
+        words = words[: words.index(">")]
+    program, *arguments = words
+    assert program == "gitsnap"
+    group, taken = app.parse(arguments)
+    assert taken.missing is None, f"{taken.missing} needs a value"
+    top = group.make_context("gitsnap", taken.arranged(), obj=Session(Options(), os.environ))
+    rest = [*top._protected_args, *top.args]
+    name, command, own = group.resolve_command(top, rest)
+    assert not command.hidden or name == "help"
+    return command.make_context(name, [*own], parent=top)
 
 
 def forked(*args: str | Path, home: Path) -> CompletedProcess[bytes]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gitsnap.cli import app, reference
-from gitsnap.cli.session import Session
-from gitsnap.config.environment import Options
 from gitsnap.core import errors
-from tests.cli.helpers import refused, run_gitsnap
+from tests.cli.helpers import parsed, refused, run_gitsnap
 from tests.support.installation import REPOSITORY
 
 _SHOWN = [name for name, command in app.whole().commands.items() if not command.hidden]
@@ -30,33 +26,15 @@ def _commands(lines: list[str]) -> list[str]:
 _EXAMPLES = [line for section in reference.sections() for line in _commands(section.examples)]
 
 
-def _parsed(line: str) -> Any:
-    """What the parser makes of an example: the command's context."""
-    words = shlex.split(line)
-    if words[0] == "eval":
-        words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
-    if ">" in words:
-        words = words[: words.index(">")]
-    program, *arguments = words
-    assert program == "gitsnap"
-    group, taken = app.parse(arguments)
-    assert taken.missing is None
-    top = group.make_context("gitsnap", taken.arranged(), obj=Session(Options(), os.environ))
-    rest = [*top._protected_args, *top.args]
-    name, command, own = group.resolve_command(top, rest)
-    assert not command.hidden
-    return command.make_context(name, [*own], parent=top)
-
-
 @pytest.mark.parametrize("line", _EXAMPLES)
 def test_an_example_is_what_the_parser_takes(line: str) -> None:
-    assert _parsed(line).info_name in _SHOWN
+    assert parsed(line).info_name in _SHOWN
 
 
 def test_a_wrong_example_would_be_seen() -> None:
     for line in ("gitsnap list --no-such", "gitsnap no-such", "gitsnap rollback a b", "gitsnap verify -C"):
         with pytest.raises(Exception, match=r"(?i)no such|unexpected|assert|needs|requires"):
-            _parsed(line)
+            parsed(line)
 
 
 @pytest.mark.parametrize("name", _SHOWN)

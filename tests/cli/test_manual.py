@@ -113,6 +113,26 @@ def test_mandoc_has_nothing_to_complain_of(folder: Path) -> None:
     assert [line for line in told.splitlines() if "STYLE: input text line longer than 80 bytes" not in line] == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "page"),
+    [
+        ("undo upgrade", "gitsnap"),
+        ("undo", "gitsnap-undo"),
+        ("rollback", "gitsnap-rollback"),
+        ("roll back", "gitsnap-run"),
+        ("space used", "gitsnap-status"),
+        ("take a snapshot", "gitsnap-snapshot"),
+        ("protect a directory", "gitsnap-init"),
+    ],
+)
+def test_what_somebody_looks_for_stands_in_a_line_of_its_page(typed: str, page: str) -> None:
+    """`apropos` takes several words in quotes for one expression, which has to match within a page's one line."""
+    text = _PAGES[f"{page}.1"].replace("\\-", "-")
+    line = re.search(r'(?m)^\.SH "NAME"\n(.+)$', text)
+    assert line is not None
+    assert re.search(typed, line[1], re.IGNORECASE)
+
+
 @pytest.fixture(scope="module")
 def manual(folder: Path) -> Iterator[dict[str, str]]:
     """An environment in which `man` knows these pages alone."""
@@ -130,6 +150,9 @@ def test_man_whatis_and_apropos_find_them(folder: Path, manual: dict[str, str]) 
     assert len(said("whatis", "-r", "^gitsnap").splitlines()) == len(_PAGES)
     # One word of these, and both.
     assert "gitsnap (1)" in said("apropos", "undo")
+    assert "gitsnap (1) " in said("apropos", "undo upgrade")
+    assert "gitsnap-rollback (1)" in said("apropos", "rollback")
+    assert "gitsnap-status (1)" in said("apropos", "space used")
     assert "gitsnap (1) " in said("apropos", "-a", "undo", "upgrade")
     assert "gitsnap-run (1)" in said("apropos", "-a", "upgrade", "roll back")
     shown = subprocess.run(

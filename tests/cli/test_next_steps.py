@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,3 +66,18 @@ def test_what_is_no_source_says_what_is_one(app: Path, tmp_path: Path) -> None:
 def test_remote_rm_is_remove(app: Path) -> None:
     assert " remote remove b" in run_gitsnap("-C", app, "remote", "rm", "b", check=2).stderr
     assert " remote remove" in run_gitsnap("-C", app, "remote", "remov", check=2).stderr
+
+
+def test_after_an_upgrade_that_was_rolled_back_a_rollback_says_how_to_go_further(app: Path) -> None:
+    take_snapshot(app)
+    (app / "bin/shop").write_text("as it runs now")
+    run_gitsnap("-C", app, "run", "--", "sh", "-c", "echo >>bin/shop; exit 1", check=20)
+    upgrade = json.loads(run_gitsnap("-C", app, "--json", "status").stdout)["last_upgrade"]["upgrade"]
+    listed = json.loads(run_gitsnap("-C", app, "--json", "list").stdout)["snapshots"]
+    older = [s["id"] for s in listed if s["kind"] == "manual"][-1]
+    for typed in (["-y"], ["-n"]):
+        last = run_gitsnap("-C", app, "rollback", *typed).stdout.splitlines()[-1]
+        assert last == f"{upgrade} was rolled back already. To go further back: gitsnap -C {app} rollback {older}"
+    assert json.loads(run_gitsnap("-C", app, "--json", "rollback", "-y").stdout)["further_back"] == older
+    run_gitsnap("-C", app, "rollback", "-y", older)
+    assert "further back" not in run_gitsnap("-C", app, "rollback", "-y", older).stdout

@@ -17,6 +17,7 @@ import typer
 from typer._click.exceptions import ClickException
 
 from gitsnap.cli.app import parse
+from gitsnap.core.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(p for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "adr")])
@@ -65,6 +66,8 @@ def wrong(words: list[str]) -> str | None:
                 command.make_context(name, rest, parent=above).close()
     except ClickException as error:
         return error.format_message()
+    except UsageError as error:
+        return error.message
     except typer.Exit:
         # What --help and --version do.
         return None
@@ -96,5 +99,5 @@ def test_the_checker_finds_what_is_wrong() -> None:
     assert wrong(["-C", "app", "run", "-m", "a b", "--", "make", "--jobs"]) is None
     assert wrong(["--version"]) is None
     assert "No such option" in (wrong(["list", "--newest"]) or "")
-    assert "No such command" in (wrong(["lst"]) or "")
+    assert "no such command" in (wrong(["lst"]) or "")
     assert "requires" in (wrong(["snapshot", "-m"]) or "")

@@ -31,6 +31,28 @@ def place() -> Iterator[Protected]:
         yield found
 
 
+def test_where_nothing_is_to_be_done_an_older_state_is_named(place: Protected) -> None:
+    def further(to: str, *paths: bytes) -> str | None:
+        done = place.rollback(to, paths)
+        assert (done.plan.steps, done.applied) == ([], True)
+        return done.further_back.id if done.further_back else None
+
+    oldest = place.take().snapshot.id
+    assert further("latest") is None
+    (place.root / "new").write_bytes(b"1")
+    changed = place.take().snapshot.id
+    # One that holds the same is no way further back, nor is one that a rollback has taken.
+    place.take()
+    (place.root / "new").write_bytes(b"2")
+    assert place.rollback("latest").further_back is None
+    again = place.take().snapshot.id
+    assert further(again) == oldest
+    assert further(changed) == oldest
+    # Whoever asked for a path did not ask for the whole directory.
+    assert further(again, b"new") is None
+    assert place.rollback(again, dry_run=True).further_back is not None
+
+
 def undo(place: Protected) -> Restored:
     return undoing.undo(place.sidecar, place.settings, RollbackOptions(place.now))
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gitsnap.cli import meant
 from gitsnap.cli.app import command, whole
 from gitsnap.cli.commands.list import list_
 from gitsnap.cli.commands.prune import prune
@@ -26,9 +27,12 @@ def help_(
     if not words:
         print(application.get_help(top))
         return
-    name, meant, _ = application.resolve_command(top, [*words])
-    with type(top)(meant, info_name=name, parent=top) as asked:
-        print(meant.get_help(asked))
+    if words[0] not in application.commands and (answer := meant.what_does(words[0])):
+        print(f"{words[0]}: {answer}")
+        return
+    name, asked_for, _ = application.resolve_command(top, [*words])
+    with type(top)(asked_for, info_name=name, parent=top) as asked:
+        print(asked_for.get_help(asked))
 
 
 @command(group=None, name="create-backup", recorded=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ACTIONS = ("list", "set", "remove", "preset", "test")
 
 
-@command(group=Group.TIDY_UP, order=60)
+@command(group=Group.KEEP, order=50)
 def config(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(metavar="components")],
@@ -41,7 +41,10 @@ def config(
     session: Session = context.obj
     given = values or []
     if topic != "components":
-        raise UsageError(f"there is nothing to configure called '{topic}'", hint="gitsnap config components")
+        raise UsageError(
+            f"there is nothing to configure called '{topic}'",
+            hint="gitsnap config components; all else is written in gitsnap.toml (man gitsnap.toml), in the sidecar",
+        )
     if action not in _ACTIONS:
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint="gitsnap config components list")
     if action == "test":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @command(group=Group.LOOK, order=10, several=True)
 def status(context: typer.Context, show_secrets: ShowSecrets = False, set_name: OfSet = None) -> None:
-    """Say how things stand, on one screen."""
+    """Say how things stand on one screen: changes, proof, space used."""
     sets.each(context.obj, set_name, lambda: _status(context.obj))
 
 

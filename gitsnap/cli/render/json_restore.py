@@ -40,6 +40,7 @@ def restored(result: Restored, *, steps: bool) -> Document:
         "made": [place(p) for p in result.made],
         "pruned": [d.snapshot.id for d in result.pruned],
         "retention_held": held(result.held),
+        "further_back": result.further_back.id if result.further_back else None,
         "duration": round(result.duration, 3),
     }
     if steps:

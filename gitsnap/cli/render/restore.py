@@ -11,7 +11,8 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.terminal import Terminal
 from gitsnap.cli.render.text import SHOWN, beyond, held, incomplete, pruned, untold
 from gitsnap.core.database_servers import sentence
-from gitsnap.core.model import Problem, Snapshot
+from gitsnap.core.model import Kind, Problem, Snapshot
+from gitsnap.core.outcome import Outcome
 
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def steps(out: Terminal, result: Restored) -> None:
     counts = Counter(s.action for s in result.plan.steps)
     text = ", ".join(f"{n:,} {action}" for action, n in counts.items()) or "nothing to do"
     out.line(f"{text}; nothing was touched")
+    _further_back(out, result)
 
 
 def restored(out: Terminal, result: Restored, paths: Sequence[str], destination: str | None) -> None:
@@ -107,6 +109,16 @@ def restored(out: Terminal, result: Restored, paths: Sequence[str], destination:
     if result.safety and (result.plan.steps or result.safety.undoes):
         back = "redo" if result.safety.undoes else "undo"
         out.line(f"\nTo {back}: {out.command(back)}")
+    _further_back(out, result)
+
+
+def _further_back(out: Terminal, result: Restored) -> None:
+    """What brings back an older state, for who has asked for the one that is there, as after an upgrade that failed."""
+    if result.further_back is not None:
+        ending = result.target.ending if result.target.kind is Kind.PRE else None
+        undone = ending is not None and ending.outcome is Outcome.ROLLED_BACK
+        already = f"{result.target.upgrade} was rolled back already. " if undone else ""
+        out.line(f"\n{already}To go further back: {out.command(f'rollback {result.further_back.id}')}")
 
 
 def in_use(out: Terminal, result: Restored) -> None:

@@ -29,7 +29,8 @@ class Restored:
     `unrecorded` counts what a foreign copy does not record, `beyond` is what it does not cover: both were kept.
     `made` are the directories that were gone, the installation's own and those above it; `aside` is where that went
     which stood in its place. `running` are databases whose server was at work in what was touched. `service` is what
-    was done with the service that runs from there. `live` is what the plan was made for.
+    was done with the service that runs from there. `live` is what the plan was made for. `further_back` is where there
+    was nothing to do for a whole directory: the newest older snapshot that holds another state.
     """
 
     target: Snapshot
@@ -53,6 +54,7 @@ class Restored:
     running: list[Running] = field(default_factory=list)
     service: Turns = field(default_factory=Turns)
     live: Inventory = field(default_factory=Inventory)
+    further_back: Snapshot | None = None
 
     def fingerprint(self) -> str:
         """The plan's: by it, somebody agrees to this one and no other."""

@@ -89,7 +89,11 @@ def rollback(
         target = selectors.default_target(living) if selector is None else selectors.choose(sidecar, selector, living)
         job = Rollback(sidecar, target, settings, options, Extent(tuple(paths), part))
         require_paths(paths, job.target.wanted, target)
-        return job.run()
+        result = job.run()
+        if not result.plan.steps and not (paths or part):
+            gone = {decision.snapshot.id for decision in result.pruned}
+            result.further_back = selectors.further_back([s for s in living if s.id not in gone], target)
+        return result
 
 
 class Rollback:
