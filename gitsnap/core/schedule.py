@@ -9,24 +9,19 @@ import hashlib
 import json
 import re
 import shlex
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.retention import Policy
-from gitsnap.core.units import quoted
+from gitsnap.core.units import SECTION, escaped, facts, quoted, run
 
 PREFIX = "gitsnap-snapshot-"
 # The label of what is taken so.
 LABEL = "timer"
-# What comes before what a unit, or a line of a crontab, says of itself; systemd ignores sections that begin with X-.
-_SECTION = "[X-Gitsnap]"
+# What comes before what a unit, or a line of a crontab, says of itself.
 _SAYS = "Timer="
-_PLAIN = frozenset((string.ascii_letters + string.digits + ":_.").encode())
-# A unit's name has at most 255 characters, its ending and those of drop-ins among them.
-_LONGEST = 200
 # What cron reads of a line; the rest would be left out.
 _LONGEST_COMMAND = 990
 _EXPRESSION = re.compile(r"[A-Za-z0-9 *,.:/~_+-]+")
@@ -76,30 +71,13 @@ class Timed:
 
 
 def unit_name(installation: str) -> str:
-    """What the units of a directory are called: its path as `systemd-escape --path` writes it; a digest at the end of
-    one that would be too long."""
-    path = _bytes(installation).strip(b"/")
-    escaped = "".join(_escaped(byte, number == 0) for number, byte in enumerate(path)) or "-"
-    if len(escaped) > _LONGEST:
-        escaped = f"{escaped[: _LONGEST - 13]}-{hashlib.sha256(path).hexdigest()[:12]}"
-    return PREFIX + escaped
-
-
-def _bytes(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
-
-
-def _escaped(byte: int, first: bool) -> str:
-    if byte == 0x2F:
-        return "-"
-    return chr(byte) if byte in _PLAIN and not (first and byte == 0x2E) else f"\\x{byte:02x}"
+    """What the units of a directory are called."""
+    return PREFIX + escaped(installation)
 
 
 def units(timed: Timed, schedule: Schedule, environ: Mapping[str, str]) -> dict[str, str]:
     """The texts of both units, by the endings of their names. UsageError for a path that no unit can hold."""
     what = quoted(timed.installation)[1:-1]
-    words = " ".join(quoted(word).replace("$", "$$") for word in timed.command)
-    variables = "".join(f"Environment={quoted(f'{name}={value}')}\n" for name, value in sorted(environ.items()))
     service = f"""\
 [Unit]
 Description=Take a snapshot of {what}
@@ -109,9 +87,9 @@ RequiresMountsFor={quoted(timed.installation)} {quoted(timed.store)}
 [Service]
 Type=oneshot
 Nice=10
-{variables}ExecStart={words}
+{run(timed.command, environ)}
 
-{_SECTION}
+{SECTION}
 {_SAYS}{_said(timed)}
 """
     timer = f"""\
@@ -128,7 +106,7 @@ RandomizedDelaySec=10min
 [Install]
 WantedBy=timers.target
 
-{_SECTION}
+{SECTION}
 {_SAYS}{_said(timed)}
 """
     return {"service": service, "timer": timer}
@@ -143,7 +121,7 @@ def cron_lines(timed: Timed, schedule: Schedule, environ: Mapping[str, str]) -> 
     quoted(timed.installation)
     quoted(timed.store)
     # Not all in one minute, and always in the same one.
-    minute = int(hashlib.sha256(_bytes(timed.installation)).hexdigest()[:8], 16) % 60
+    minute = int(hashlib.sha256(timed.installation.encode()).hexdigest()[:8], 16) % 60
     words = [f"{name}={shlex.quote(value)}" for name, value in sorted(environ.items())]
     words += [shlex.quote(word) for word in timed.command]
     # A percent sign ends cron's line, with a backslash before it it does not; the shell sees the sign alone. Between
@@ -157,12 +135,11 @@ def cron_lines(timed: Timed, schedule: Schedule, environ: Mapping[str, str]) -> 
 def told(text: str) -> Timed | None:
     """What a unit, or the first line of a crontab's, says of itself; None for one that is not ours."""
     found = next((line.partition(_SAYS)[2] for line in text.splitlines() if _SAYS in line and _ours(line)), None)
-    try:
-        said = json.loads(found or "")
-        timed = Timed(said["installation"], said["store"], said["every"])
-    except (ValueError, KeyError, TypeError):
+    said = facts(found)
+    installation, store, every = (said.get(name) for name in ("installation", "store", "every"))
+    if not isinstance(installation, str) or not isinstance(store, str) or not isinstance(every, str):
         return None
-    return timed if all(isinstance(v, str) for v in (timed.installation, timed.store, timed.every)) else None
+    return Timed(installation, store, every)
 
 
 def _ours(line: str) -> bool:

@@ -18,7 +18,11 @@ from tests.support.installation import run_gitsnap
 _SYSTEMCTL = """#!/bin/sh
 echo "$@" >>"$TOLD"
 if test -e "$TOLD.no"; then echo 'no bus' >&2; exit 1; fi
-case "$*" in *show*)
+case "$*" in
+*"show -pLoadState -- app.service") echo LoadState=not-found ;;
+*"show -pUnitFileState"*)
+    printf 'UnitFileState=enabled\\nExecMainStatus=14\\nExecMainExitTimestamp=Tue 2023-11-14 22:13:20 UTC\\n' ;;
+*show*)
     printf 'ActiveState=active\\nNextElapseUSecRealtime=Wed 2023-11-15 22:13:20 UTC\\nLastTriggerUSec=\\n\\n'
     printf 'ActiveState=inactive\\nExecMainStatus=3\\nExecMainExitTimestamp=Tue 2023-11-14 22:13:20 UTC\\n' ;;
 esac
@@ -36,6 +40,7 @@ class Place:
         self.where, self.root, self.units, self.told = where, where / "my app", where / "units", where / "told"
         self.name = f"gitsnap-snapshot-{str(self.root)[1:].replace('-', chr(92) + 'x2d').replace('/', '-')}"
         self.name = self.name.replace(" ", "\\x20")
+        self.at_boot = self.name.replace("snapshot-", "recover@", 1)
         self.environ = {"GITSNAP_UNITS": str(self.units)}
 
     def say(self, *words: str, check: int = 0) -> str:
@@ -128,7 +133,7 @@ def test_where_systemd_refuses_what_was_there_is_there_again(place: Place) -> No
     (place.where / "told.no").touch()
     place.say("install", "my app", "--yes", "--hourly", check=1)
     assert [one["every"] for one in place.document()["timers"]] == ["weekly"]
-    assert "systemd could not be asked to stop it" in place.say("remove", "my app")
+    assert "systemd could not be told" in place.say("remove", "my app")
     assert place.written == []
 
 
@@ -173,6 +178,101 @@ def test_a_line_of_the_crontab_and_all_else_in_it(place: Place) -> None:
     assert "cron cannot read" in place.say(*words, "--on-calendar", "*:0/5", check=2)
 
 
+def test_recovery_at_boot_is_enabled_told_and_removed_without_being_stopped(place: Place) -> None:
+    words = ("install", "my app", "--recover-at-boot")
+    shown = place.say(*words, "--print", "--before", "app")
+    assert f"# {place.units}/{place.at_boot}.service\n" in shown
+    assert "Before=app.service\n" in shown
+    assert "OnCalendar" not in shown
+    assert "there is no terminal to ask on" in place.say(*words, check=2)
+    assert (place.written, place.told.exists()) == ([], False)
+    said = place.say(*words, "--yes", "--before", "app", "--before", "web@1.service")
+    assert f"installed: {place.at_boot}, from the next boot on, before app.service, web@1.service" in said
+    assert "systemd knows no app.service" in said
+    assert "web@1.service:" not in said
+    assert place.written == [f"{place.at_boot}.service"]
+    did = place.told.read_text()
+    assert f"daemon-reload\nreenable {place.at_boot}.service\n" in did
+    assert "start" not in did
+    document = place.document()
+    (one,) = document["at_boot"]
+    assert document["timers"] == []
+    assert one == {
+        "name": place.at_boot,
+        "installation": str(place.root),
+        "store": one["store"],
+        "before": ["app.service", "web@1.service"],
+        "where": f"{place.units}/{place.at_boot}.service",
+        "enabled": True,
+        "last": "2023-11-14T22:13:20Z",
+        "exit_code": 14,
+    }
+    said = place.say()
+    assert f"{place.root}: recover at boot, before app.service, web@1.service\n" in said
+    assert f"exit code 14\n  why: journalctl -u '{place.at_boot}'" in said
+    for kind in ("multi-user.target.wants", "app.service.requires"):
+        (place.units / kind).mkdir()
+        (place.units / kind / f"{place.at_boot}.service").symlink_to(place.units / f"{place.at_boot}.service")
+    (place.units / "app.service.requires/other.service").symlink_to("/x")
+    assert "snapshots" not in place.say("remove", "my app")
+    assert place.written == ["app.service.requires"]
+    assert os.listdir(place.units / "app.service.requires") == ["other.service"]
+    did = place.told.read_text()
+    assert f"disable {place.at_boot}.service\n" in did
+    assert "--now" not in did
+    assert "stop" not in did
+
+
+def test_recovery_at_boot_beside_a_timer(place: Place) -> None:
+    words = ("install", "my app", "--yes", "--recover-at-boot", "--hourly")
+    document = place.document(*words, "--before", "app")
+    assert ([t["every"] for t in document["timers"]], document["at_boot"][0]["before"]) == (["hourly"], ["app.service"])
+    both = [f"{place.at_boot}.service", f"{place.name}.service", f"{place.name}.timer"]
+    assert place.written == both
+    # Another time leaves it, as another unit leaves the time.
+    place.say("install", "my app", "--yes", "--weekly")
+    assert "nothing waits for it" in place.say("install", "my app", "--yes", "--recover-at-boot")
+    document = place.document()
+    assert ([t["every"] for t in document["timers"]], document["at_boot"][0]["before"]) == (["weekly"], [])
+    # What was there before is there again.
+    (place.where / "told.no").touch()
+    place.say(*words, "--before", "app", check=1)
+    document = place.document()
+    assert ([t["every"] for t in document["timers"]], document["at_boot"][0]["before"]) == (["weekly"], [])
+    (place.where / "told.no").unlink()
+    assert [one["name"] for one in place.document("remove", "my app")["removed"]] == [place.name, place.at_boot]
+    assert place.written == []
+    # The timer is refused after the other was written.
+    (place.units / f"{place.name}.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    place.say(*words, check=1)
+    assert place.written == [f"{place.name}.timer"]
+
+
+def test_what_it_runs_at_boot_recovers(place: Place) -> None:
+    place.say("install", "my app", "--yes", "--recover-at-boot")
+    text = (place.units / f"{place.at_boot}.service").read_text()
+    command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    done = subprocess.run(
+        shlex.split(command.removeprefix("ExecStart=")), check=True, cwd="/", capture_output=True, text=True
+    )
+    assert "nothing to recover" in done.stdout
+    conditions = [line.partition("=|")[2] for line in text.splitlines() if line.startswith("ConditionPathExists=")]
+    assert [Path(path).exists() for path in conditions] == [True, False]
+
+
+def test_units_at_boot_of_others_stay(place: Place) -> None:
+    place.units.mkdir()
+    unit = place.units / f"{place.at_boot}.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    assert "gitsnap did not write" in place.say("install", "my app", "--yes", "--recover-at-boot", check=1)
+    assert unit.read_text() == "[Service]\nExecStart=/bin/true\n"
+
+
+def test_cron_recovers_nothing_before_a_service(place: Place) -> None:
+    said = place.say("install", "my app", "--yes", "--recover-at-boot", "--scheduler", "cron", check=2)
+    assert "cron starts nothing before a service" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -181,6 +281,9 @@ def test_a_line_of_the_crontab_and_all_else_in_it(place: Place) -> None:
         (["list", "my app"], "takes no DIR"),
         (["install", "my app", "--daily", "--weekly"], "are one choice"),
         (["remove", "my app", "--daily"], "none of install's options"),
+        (["install", "my app", "--before", "app"], "--before says what waits for --recover-at-boot"),
+        (["install", "my app", "-n", "--recover-at-boot", "--before", "a b"], "no unit of systemd is called 'a b'"),
+        (["remove", "my app", "--recover-at-boot"], "none of install's options"),
         (["install", "my app", "--scheduler", "at"], "neither systemd nor cron"),
         (["install", "my app", "-n", "--on-calendar", "daily\\"], "is not an expression"),
     ],

@@ -1,8 +1,9 @@
-"""`timer`: snapshots by the clock."""
+"""`timer`: snapshots by the clock, and recovery at boot."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,14 @@ from gitsnap.cli.parameters import Takes, Yes
 from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gitsnap.cli.session import Session
     from gitsnap.core.schedule import Schedule
     from gitsnap.core.settings import Settings
+    from gitsnap.ops.timers.at_boot import AtBootUnits
     from gitsnap.ops.timers.crontab import Crontab
+    from gitsnap.ops.timers.setup import Setup
     from gitsnap.ops.timers.units import Units
     from gitsnap.sidecar.repository import Sidecar
 
@@ -39,6 +44,17 @@ def timer(
     retention: Annotated[
         bool, typer.Option("--retention", help="Write retention rules that suit it into the sidecar's configuration.")
     ] = False,
+    at_boot: Annotated[
+        bool,
+        typer.Option(
+            "--recover-at-boot",
+            help="Have systemd settle an interrupted rollback at boot. Without a time, only that.",
+        ),
+    ] = False,
+    before: Annotated[
+        list[str] | None,
+        typer.Option("--before", metavar="UNIT", help="With that: what waits for it to start; may be repeated."),
+    ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="WHICH", help="systemd, or cron. Default: systemd where it runs."),
@@ -55,7 +71,10 @@ def timer(
     """
     session: Session = context.obj
     given = [hourly, daily, weekly, calendar is not None]
-    _require(action, sum(given), directory=directory, options=any((*given, retention, only_print)))
+    options = any((*given, retention, only_print, at_boot, before))
+    _require(action, sum(given), directory=directory, options=options)
+    if before and not at_boot:
+        raise UsageError("--before says what waits for --recover-at-boot", hint=f"add that, or leave it out: {_TRY}")
     session.act.noted.looks = action == "list" or only_print
     if directory is not None:
         session.turn_to(os.path.join(session.cwd, directory))
@@ -64,10 +83,23 @@ def timer(
     elif action == "remove":
         _remove(session, scheduler)
     else:
-        schedule = _schedule(hourly=hourly, weekly=weekly, calendar=calendar)
-        keeper = _keepers(session, scheduler or _present(session))[0]
+        by_clock = any(given) or retention or not at_boot
+        schedule = _schedule(hourly=hourly, weekly=weekly, calendar=calendar) if by_clock else None
+        asked = _Asked(schedule, tuple(before or ()) if at_boot else None, retention, only_print, yes)
         with session.open() as (sidecar, settings):
-            _install(session, sidecar, settings, keeper, schedule, retention=retention, shows=only_print, yes=yes)
+            setup = _setup(session, sidecar, scheduler or _present(session), asked)
+            _install(session, sidecar, settings, setup, asked)
+
+
+@dataclass(slots=True, frozen=True)
+class _Asked:
+    """What is to be installed: a timer where there is a `schedule`, recovery at boot where it is said `before` what."""
+
+    schedule: Schedule | None
+    before: tuple[str, ...] | None
+    retention: bool
+    shows: bool
+    yes: bool
 
 
 def _require(action: str, schedules: int, *, directory: str | None, options: bool) -> None:
@@ -112,89 +144,112 @@ def _keepers(session: Session, scheduler: str | None) -> list[Units | Crontab]:
     return [*found, *([Crontab(session.environ)] if scheduler != "systemd" else [])]
 
 
+def _at_boot(session: Session, scheduler: str | None) -> AtBootUnits | None:
+    """What keeps recovery at boot; None where cron is named."""
+    from gitsnap.config import environment
+    from gitsnap.ops.timers.at_boot import AtBootUnits
+
+    return None if scheduler == "cron" else AtBootUnits(*environment.units(session.environ), session.environ)
+
+
 def _list(session: Session, scheduler: str | None) -> None:
     from gitsnap.cli.render import timer as render
 
     found = [one for keeper in _keepers(session, scheduler) for one in keeper.standing()]
+    units = _at_boot(session, scheduler)
+    at_boot = units.standing() if units else []
     if session.options.json:
-        session.out.document({"timers": [render.document(one) for one in found]})
+        session.out.document(render.documents(found, at_boot))
     else:
-        render.standings(session.out, found, session.now)
+        render.standings(session.out, found, at_boot, session.now)
 
 
 def _remove(session: Session, scheduler: str | None) -> None:
     from gitsnap.cli.render import formatting
-    from gitsnap.core.schedule import unit_name
+    from gitsnap.ops.timers.at_boot import AtBootUnits
 
     # By its path alone: the directory, and its sidecar, may be gone.
     root = session.root_to_snapshot()
-    name = unit_name(root)
-    keepers = {k.scheduler: k for k in _keepers(session, scheduler)}
-    there = [one for k in keepers.values() for one in k.standing() if one.timed.installation == root]
+    keepers: list[Units | Crontab | AtBootUnits] = [*_keepers(session, scheduler)]
+    keepers += [units] if (units := _at_boot(session, scheduler)) else []
+    there = [(keeper, one) for keeper in keepers for one in keeper.standing() if one.installation == root]
     if not there:
         raise GitsnapError(f"there is no timer for {formatting.name(root)}", hint="gitsnap timer list", kind="timer")
-    for one in there:
-        said = keepers[one.scheduler].remove(name)
+    for keeper, one in there:
+        said = keeper.remove(one.name)
         if said is not None:
-            session.out.warn(f"its units are gone, but systemd could not be asked to stop it: {formatting.name(said)}")
+            session.out.warn(f"its units are gone, but systemd could not be told: {formatting.name(said)}")
     if session.options.json:
-        session.out.document({"removed": [{"name": name, "scheduler": one.scheduler} for one in there]})
+        removed = [{"name": one.name, "scheduler": keeper.scheduler} for keeper, one in there]
+        session.out.document({"removed": removed})
     else:
-        session.out.line(f"removed: {name}")
-        session.out.remark("the snapshots that it took stay")
+        for _, one in there:
+            session.out.line(f"removed: {one.name}")
+        if any(not isinstance(keeper, AtBootUnits) for keeper, _ in there):
+            session.out.remark("the snapshots that it took stay")
 
 
-def _install(
-    session: Session,
-    sidecar: Sidecar,
-    settings: Settings,
-    keeper: Units | Crontab,
-    schedule: Schedule,
-    *,
-    retention: bool,
-    shows: bool,
-    yes: bool,
-) -> None:
+def _setup(session: Session, sidecar: Sidecar, scheduler: str, asked: _Asked) -> Setup:
+    from gitsnap.ops.timers.at_boot import at_boot
+    from gitsnap.ops.timers.setup import ByClock, Settling, Setup
+    from gitsnap.ops.timers.timer import timed
+
+    by_clock = settling = None
+    if asked.schedule is not None:
+        wanted = timed(sidecar.installation, sidecar.path, asked.schedule.name)
+        by_clock = ByClock(_keepers(session, scheduler)[0], wanted, asked.schedule)
+    if asked.before is not None:
+        units = _at_boot(session, scheduler)
+        if units is None:
+            raise UsageError(
+                "--recover-at-boot takes systemd: cron starts nothing before a service",
+                hint=f"have what starts the service run this first: {session.out.command('recover --at-boot')}",
+            )
+        settling = Settling(units, at_boot(sidecar, asked.before))
+    return Setup(by_clock, settling)
+
+
+def _install(session: Session, sidecar: Sidecar, settings: Settings, setup: Setup, asked: _Asked) -> None:
     from gitsnap.cli.render import timer as render
     from gitsnap.core.retention import SOURCES
     from gitsnap.core.schedule import rules_table
     from gitsnap.ops.store import configuration
-    from gitsnap.ops.timers.timer import timed
 
-    wanted = timed(sidecar.installation, sidecar.path, schedule.name)
-    texts = keeper.texts(wanted, schedule)
     ruled = settings.retention_from != SOURCES[0]
-    if retention and ruled:
+    if asked.retention and ruled:
         raise UsageError(
             f"there are retention rules already, in the configuration of the {settings.retention_from}",
             hint="gitsnap status shows them",
         )
-    rules = rules_table(schedule.rules) if retention else {}
-    shown = render.Shown(wanted, keeper.scheduler, texts, rules)
-    if shows:
+    rules = rules_table(asked.schedule.rules) if asked.schedule and asked.retention else {}
+    shown = render.Shown(setup, sidecar, rules)
+    if asked.shows:
         if session.options.json:
             session.out.document(render.shown_document(shown))
         else:
             session.out.lines(render.shown(shown))
         return
-    if not yes:
-        if not session.out.interactive:
-            raise UsageError(
-                "it asks before anything is written, and there is no terminal to ask on",
-                hint="add --yes, or --print to see what would be written",
-            )
-        for line in render.shown(shown):
-            session.out.warn(line)
-        if not session.out.ask("Write this, and start it?"):
-            raise StopRequestedError("nothing was written")
-    keeper.check(wanted, schedule)
-    keeper.install(wanted, schedule)
-    there = [one for one in keeper.standing() if one.timed.installation == wanted.installation]
+    if not asked.yes:
+        _agree(session, render.shown(shown), starts=setup.by_clock is not None)
+    setup.check()
+    setup.install()
     if not session.options.json:
-        render.installed(session.out, there)
+        render.installed(session.out, setup)
     if rules:
         configuration.add_retention(sidecar, rules, settings.lock_wait)
     if session.options.json:
-        session.out.document({"timers": [render.document(one) for one in there], "retention": rules})
+        session.out.document(render.installed_document(setup, rules))
     else:
-        render.advice(session.out, shown, None if ruled or rules else settings.retention, schedule)
+        render.advice(session.out, shown, None if ruled or rules else settings.retention)
+
+
+def _agree(session: Session, shown: Iterable[str], *, starts: bool) -> None:
+    if not session.out.interactive:
+        raise UsageError(
+            "it asks before anything is written, and there is no terminal to ask on",
+            hint="add --yes, or --print to see what would be written",
+        )
+    for line in shown:
+        session.out.warn(line)
+    if not session.out.ask("Write this, and start it?" if starts else "Write this, and have it run at each boot?"):
+        raise StopRequestedError("nothing was written")

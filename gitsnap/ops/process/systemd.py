@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from gitsnap.core.errors import GitsnapError
 
@@ -20,6 +21,14 @@ def running() -> bool:
 def systemctl(words: Sequence[str], *, user: bool, environ: Mapping[str, str]) -> str:
     """What `systemctl` prints; the user's own systemd is asked with `user`. GitsnapError with what it said."""
     return ask(["systemctl", *["--user"] * user, *words], environ, f"systemctl {words[0]}")
+
+
+def moment(text: str) -> datetime | None:
+    """As systemctl tells a time: `Mon 2026-11-30 21:07:58 UTC`; nothing, or n/a, where there is none."""
+    try:
+        return datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def ask(command: Sequence[str], environ: Mapping[str, str], name: str, text: str | None = None) -> str:

@@ -12,7 +12,7 @@ from gitsnap.ops.process import ourselves
 # Which files are read, and where sidecars are, as it was when the timer was set up.
 _CARRIED = ("GITSNAP_HOME", "PYTHONPATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 # Another gitsnap is waited for so long, in seconds: an upgrade may be under way.
-_WAIT = 600
+WAIT = 600
 
 
 class Standing(NamedTuple):
@@ -27,10 +27,20 @@ class Standing(NamedTuple):
     last: datetime | None = None
     exit_code: int | None = None
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.timed.name
+
+    @property
+    def installation(self) -> str:
+        """The directory."""
+        return self.timed.installation
+
 
 def timed(installation: str, store: str, every: str) -> Timed:
     """The snapshots of a directory that are to be taken by themselves."""
-    words = [*ourselves.command(), "-C", installation, "--store", store, "--lock-wait", str(_WAIT), "-q", "snapshot"]
+    words = [*ourselves.command(), "-C", installation, "--store", store, "--lock-wait", str(WAIT), "-q", "snapshot"]
     return Timed(installation, store, every, (*words, "--skip-unchanged", "--label", LABEL))
 
 

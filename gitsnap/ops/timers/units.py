@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from glob import escape, glob
 
 from gitsnap.core import schedule as core
 from gitsnap.core.errors import GitsnapError, UsageError
 from gitsnap.core.schedule import Schedule, Timed
 from gitsnap.ops.process import systemd
+from gitsnap.ops.timers import files
 from gitsnap.ops.timers.timer import Standing, carried
 
 _ASKED = "ActiveState,NextElapseUSecRealtime,LastTriggerUSec,ExecMainStatus,ExecMainExitTimestamp"
-# A unit is a few lines; more than this is none of ours.
-_LARGEST = 65536
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,24 +44,13 @@ class Units:
             systemd.ask(["systemd-analyze", "calendar", schedule.calendar], self.environ, "systemd-analyze")
         except GitsnapError as error:
             raise UsageError(f"--on-calendar: {error.message}", hint="man systemd.time") from None
-        with tempfile.TemporaryDirectory(prefix="gitsnap-") as scratch:
-            paths = []
-            for path, text in self.texts(timed, schedule).items():
-                paths.append(os.path.join(scratch, os.path.basename(path)))
-                systemd.write_unit(paths[-1], text)
-            said = systemd.complaints(paths, user=self.user, environ=self.environ)
-        if said:
-            raise GitsnapError(f"systemd would not read the units: {said[0]}", kind="timer")
+        files.verify(self.texts(timed, schedule), user=self.user, environ=self.environ)
 
     def install(self, timed: Timed, schedule: Schedule) -> None:
         """Write both units and start the timer, now and at each boot. GitsnapError; what was there before is there
         again then."""
         texts = self.texts(timed, schedule)
-        before = {path: _read(path) for path in texts}
-        if any(text is not None and core.told(text) is None for text in before.values()):
-            raise GitsnapError(
-                f"there are units of that name that gitsnap did not write: {min(texts)}", path=min(texts), kind="timer"
-            )
+        before = files.present(texts, core.told)
         try:
             os.makedirs(self.directory, exist_ok=True)
             for path, text in texts.items():
@@ -116,7 +102,7 @@ class Units:
         """All that are there, by name."""
         found = []
         for path in sorted(glob(os.path.join(escape(self.directory), f"{core.PREFIX}*.timer"))):
-            timed = core.told(_read(path) or "")
+            timed = core.told(files.read(path) or "")
             if timed is not None:
                 found.append(self._state(timed, path))
         return found
@@ -131,29 +117,13 @@ class Units:
         timer, _, service = said.partition("\n\n")
         facts = dict(line.partition("=")[::2] for line in timer.splitlines())
         ran = dict(line.partition("=")[::2] for line in service.splitlines())
-        last = _moment(ran.get("ExecMainExitTimestamp", ""))
+        last = systemd.moment(ran.get("ExecMainExitTimestamp", ""))
         return bare._replace(
             active=facts.get("ActiveState") == "active",
-            next=_moment(facts.get("NextElapseUSecRealtime", "")),
-            last=last or _moment(facts.get("LastTriggerUSec", "")),
+            next=systemd.moment(facts.get("NextElapseUSecRealtime", "")),
+            last=last or systemd.moment(facts.get("LastTriggerUSec", "")),
             exit_code=int(ran.get("ExecMainStatus") or 0) if last else None,
         )
 
     def _systemctl(self, *words: str) -> str:
         return systemd.systemctl(words, user=self.user, environ=self.environ)
-
-
-def _moment(text: str) -> datetime | None:
-    """As systemctl tells a time: `Mon 2026-11-30 21:07:58 UTC`; nothing, or n/a, where there is none."""
-    try:
-        return datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_LARGEST).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return None
