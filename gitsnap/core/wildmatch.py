@@ -62,7 +62,7 @@ def _tokens(pattern: bytes, by_name: bool) -> list[_Token] | None:
     """The pattern as wildmatch reads it, or None when it is malformed and never matches."""
     tokens: list[_Token] = []
     # git compares the literal beginning first and hands wildmatch the rest, which therefore takes the `**` of
-    # `foo**/bar` for one at the beginning of a pattern: it matches `foo/x/bar` and even `foobar`.
+    # `foo**/bar` for one at the beginning of a pattern: it matches `foo/x/bar` and even `foobar`. Until 2.52, that is.
     beginning = next((i for i, byte in enumerate(pattern) if byte in _SPECIAL), len(pattern))
     i = 0
     while i < len(pattern):

@@ -154,7 +154,7 @@ def test_bisect_finds_the_snapshot_that_broke_it(history: History) -> None:
         told = history.git("bisect", "run", "sh", "-c", works)
     finally:
         history.git("bisect", "reset")
-    assert re.search(r"is the first bad commit$.*?manual: port 80$", told, re.MULTILINE | re.DOTALL)
+    assert re.search(r"is the first '?bad'? commit$.*?manual: port 80$", told, re.MULTILINE | re.DOTALL)
     assert history.git("for-each-ref") == before
 
 

@@ -240,6 +240,33 @@ def test_nothing_outside_is_changed_through_a_link(tmp_path: Path) -> None:
         assert (after.st_ctime_ns, after.st_mtime_ns) == (before.st_ctime_ns, before.st_mtime_ns)
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("./way/victim type=file mode=0777 uid=0 gid=0 time=1.0 size=9", "./way is a symbolic link"),
+        ("# xattr ./way/victim user.x=eA==", "./way is a symbolic link"),
+        ("# hardlink ./VERSION ./way/victim", "./way is a symbolic link"),
+        ("# sparse ./way\\057victim", "./way\\0057victim"),
+        ("./../outside/victim type=file mode=0777 uid=0 gid=0 time=1.0 size=9", "./../outside/victim"),
+        ("# hardlink ./VERSION /outside/victim", "/outside/victim"),
+    ],
+)
+def test_before_anything_is_changed_it_tells_what_leads_outside(tmp_path: Path, line: str, told: str) -> None:
+    commands = next(b.commands for b in BLOCKS if '"$lists/names"' in b.commands)
+    (tmp_path / "tree/dir").mkdir(parents=True)
+    (tmp_path / "tree/way").symlink_to(tmp_path)
+    harmless = (
+        ". type=dir\n./..a type=file\n./dir type=dir\n./dir/a.. type=file\n./way type=link\n# sparse ./dir/\\040\n"
+    )
+    environ = os.environ | {"lists": str(tmp_path), "LC_ALL": "C"}
+    for text, expected in ((harmless, ""), (harmless + line + "\n", told + "\n")):
+        (tmp_path / "escaped").write_text(text.replace("\\", "\\0"))
+        done = subprocess.run(
+            ["sh", "-euc", commands], cwd=tmp_path / "tree", env=environ, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
 def test_one_file_and_a_look(tmp_path: Path) -> None:
     app, home = build_app(tmp_path / "app"), tmp_path / "home"
     first = take_snapshot(app, "-m", "before 2.0", home=home)

@@ -301,10 +301,15 @@ def _slowly(file: int, size: int) -> bytes:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_directories_that_are_not_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers of other users see what comes back before its directory has its mode; and after a kill."""
+    """Readers of other users see what comes back before its directory has its mode."""
     monkeypatch.setattr(gitsnap.installation.apply.executor.Executor, "_close", lambda _: None)
     # A race, which a busy machine may not run into at the first try.
     assert any(private.watched_rollbacks(Share(3)).lost for _ in range(20))
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_directories_that_are_not_closed_when_it_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch, "from gitsnap.installation.apply.executor import Executor\nExecutor._close = lambda _: None")
     assert any("read" in complaint for complaint in private.rollback_killed(Share(9)).lost)
 

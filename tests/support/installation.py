@@ -293,6 +293,7 @@ def _links(make: _Builder) -> None:
     make.symlink("links/absolute", "/nowhere/absolute")
     make.symlink("links/dangling", "nowhere")
     make.symlink("links/directory", "../hard")
+    make.hardlink("links/directory", "links/directory-twin")
     make.symlink("links/itself", "itself")
     make.symlink("links/long", "x" * 4000)
     make.symlink("links/spaces and\nnewline", b" a #=*[\\\n\xff ")

@@ -112,6 +112,8 @@ def pair() -> Iterator[Pair]:
 @kind("killed: push")
 def killed_push(share: Share) -> Tally:
     """At every mutating call of gitsnap and of the git over there."""
+    if reason := faults.why_not():
+        return Tally(note=f"skipped: {reason}")
     tally = Tally()
     with pair() as scene:
         before = scene.snapshots()

@@ -501,7 +501,8 @@ make_sparse_and_linked() {
             place "$name" || continue
             first=$path
             for name in $others; do
-                place "$name" && ln -f "$first" "$path" || failed "$path is a file of its own, not a name of $first"
+                # A symlink to a directory is replaced, and nothing is made in there.
+                place "$name" && ln -f -n "$first" "$path" || failed "$path is a file of its own, not a name of $first"
             done
             ;;
         esac
