@@ -12,5 +12,6 @@ class Installation(Keeping, BringingBack, Looking, Copying):
     """A protected directory, as `gitsnap.open` gives it.
 
     Methods may be called from any thread; each opens the sidecar for itself. A selector names a snapshot as on the
-    command line: an id, the beginning of one, `@12`, `latest`, `latest~2`, a label, `UPGRADE@pre`.
+    command line: an id, the beginning of one, `@12`, `latest`, `latest~2`, a label, `UPGRADE@pre`, `@7d` or
+    `@2026-11-23` as of then.
     """

@@ -195,6 +195,8 @@ class Keeping(Protected):
     def delete(self, *selectors: str) -> list[str]:
         """Move named snapshots to the bin, all of them or none.
 
+        Nobody is asked. What is no id, such as `@7d` or `latest`, names another one when it is called again.
+
         Args:
             selectors: Which ones. A damaged one, named by its id, goes for good.
 

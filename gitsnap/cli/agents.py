@@ -59,8 +59,9 @@ class Directory:
         return _shortened(await self._ask("diff", _selector(old), _selector(new)), "changes", limit)
 
     async def plan(self, snapshot: str, limit: int = _MOST) -> Document:
-        """What a rollback to a snapshot would do, without doing it, and the `token` by which `rollback` carries out
-        this plan and no other. At most `limit` steps are listed; `plan` counts all."""
+        """What a rollback to a snapshot (an id, `latest`, `@7d` for a week ago) would do, without doing it, and the
+        `token` by which `rollback` carries out this plan and no other. At most `limit` steps are listed; `plan` counts
+        all."""
         found = await self._ask("rollback", "--dry-run", _selector(snapshot))
         token = found.pop("plan_digest")
         self._shown[token] = found["target"]
@@ -89,7 +90,7 @@ class Directory:
 def _selector(word: str) -> str:
     """A word that names a snapshot, and is no option."""
     if not word or word.startswith("-"):
-        raise ToolError(f"'{word}' names no snapshot: `list` shows their ids; latest and latest~1 are names, too")
+        raise ToolError(f"'{word}' names no snapshot: `list` shows their ids; latest, latest~1 and @7d are names, too")
     return word
 
 

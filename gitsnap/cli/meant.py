@@ -7,9 +7,11 @@ import re
 import shlex
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from gitsnap.cli.arguments import Line
+from gitsnap.core import moment
 from gitsnap.core.errors import UsageError
 
 # What sh does itself, or only a shell can do.
@@ -103,6 +105,8 @@ def _of_paths(command: Any) -> bool:
 
 def path_first(name: str, word: str, base: str, options: Sequence[str] = (), rest: Sequence[str] = ()) -> str | None:
     """For a path where a snapshot is to stand, or for both as git writes them; `base` is what -C names."""
+    if _is_time(word):
+        return None
     snapshot, colon, path = word.partition(":")
     if colon and path:
         return _gitsnap(name, *options, snapshot or "latest", path, *rest)
@@ -152,6 +156,10 @@ def is_path(word: str, base: str | None = None) -> bool:
     if "/" in word or ("." in word and ".." not in word):
         return True
     return base is not None and os.path.lexists(os.path.join(base, word))
+
+
+def _is_time(word: str) -> bool:
+    return word.startswith("@") and moment.span(word[1:], datetime.now(UTC)) is not None
 
 
 def _base(line: Line) -> str:

@@ -34,9 +34,9 @@ def _strict(context: typer.Context, value: bool) -> bool:
     return value
 
 
-Selector = Annotated[
-    str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, a commit, latest, latest~N.")
-]
+# All that names a snapshot, for the help of each argument that takes one.
+FORMS = "An id, or how it or a commit begins; a label; latest, latest~2; @12 by number; @7d, @2026-11-23 as of then."
+Selector = Annotated[str, typer.Argument(metavar="SNAPSHOT", help=FORMS)]
 Path = Annotated[str, typer.Argument(metavar="PATH", help="Relative to where you stand, or to DIR of -C.")]
 # A command that takes these has paths after `--`.
 PathsAfterDashes = Annotated[list[str] | None, typer.Option(AFTER_DASHES, hidden=True, help="What stands after `--`.")]
@@ -110,16 +110,12 @@ Identity = Annotated[
 
 def moment(text: str, now: datetime) -> datetime:
     """What --since says: a moment, or how long ago. UsageError."""
-    from datetime import datetime
-
+    from gitsnap.core import moment
     from gitsnap.core.errors import UsageError
-    from gitsnap.core.retention import parse_duration
 
-    with suppress(ValueError):
-        return datetime.fromisoformat(text).astimezone()
-    try:
-        return now - parse_duration(text)
-    except UsageError:
-        raise UsageError(
-            f"--since: '{text}' is not a time", hint="for example: 2025-01-03, 2025-01-03T04:15:00Z, 12h, 7d"
-        ) from None
+    found = moment.moment(text, now)
+    # The first years and the last have no local time in every zone.
+    with suppress(ValueError, OverflowError):
+        if found is not None:
+            return found.astimezone()
+    raise UsageError(f"--since: '{text}' is not a time", hint="for example: 2025-01-03, 2025-01-03T04:15:00Z, 12h, 7d")

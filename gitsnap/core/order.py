@@ -45,6 +45,19 @@ def newest(ordered: Sequence[Snapshot]) -> Snapshot | None:
     return next((s for s in reversed(ordered) if s.kind is not Kind.IMPORTED), ordered[-1] if ordered else None)
 
 
+def taken_by(ordered: Sequence[Snapshot], when: datetime, now: datetime) -> list[Snapshot]:
+    """Those of `ordered` that were taken by `when`: their own times say so, and so does the order, where clocks were
+    wrong that most of the others contradict. What is no more certain than its contrary is not named.
+
+    Times that are yet to come are known to be wrong, and have no say.
+    """
+    if when >= now:
+        return [*ordered]
+    there = [s for s in ordered if s.created <= now]
+    place = _place([s.created for s in there], when, certain=True)
+    return [s for s in there[:place] if s.created <= when]
+
+
 def following(snapshots: Iterable[Snapshot], known: Iterable[int] = ()) -> int:
     """The number of the next snapshot; `known` are those of others that cannot be read, or are gone."""
     return min(1 + max([0, *known, *(s.sequence or 0 for s in snapshots)]), _GREATEST)
@@ -56,11 +69,12 @@ def _key(snapshot: Snapshot) -> tuple[int, datetime, int, str]:
     return snapshot.sequence or 0, snapshot.created, int(number) if number.isdecimal() else 1, snapshot.id
 
 
-def _place(times: Sequence[datetime], when: datetime) -> int:
-    """Before how many of `times`, which do not rise all along, `when` comes: where the fewest contradict."""
+def _place(times: Sequence[datetime], when: datetime, *, certain: bool = False) -> int:
+    """Behind how many of `times`, which do not rise all along, `when` comes: where the fewest contradict. The last of
+    such places, or the first where it has to be `certain`."""
     best = wrong = place = 0
     for number, time in enumerate(times, 1):
         wrong += 1 if time > when else -1
-        if wrong <= best:
+        if wrong < best + (not certain):
             best, place = wrong, number
     return place

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot, is_label
-from gitsnap.sidecar.catalog import NUMBERED, Living, all_lost, chain, lost, require_certain, snapshots
+from gitsnap.sidecar import standing
+from gitsnap.sidecar.catalog import NUMBERED, Living, chain, lost, require_certain, snapshots
 from gitsnap.sidecar.repository import Sidecar
-
-_LOOK, _BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
-
+from gitsnap.sidecar.standing import BEGIN, LOOK
 
 _OLD_ID = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})-(.+)")
 
@@ -25,6 +25,10 @@ _LATEST = re.compile(r"(?:latest|(?=~))(?:~(\d{1,6}))?")
 
 # The number that a snapshot has in the order in which they were taken (core.order).
 _HANDLE = re.compile(r"@([1-9]\d{0,17})")
+
+
+# A time. No label, and no id of an upgrade, begins so.
+_AS_OF = re.compile(r"@([0-9]+[^0-9].*)")
 
 
 def choose(sidecar: Sidecar, selector: str, known: Living | None = None) -> Snapshot:
@@ -52,8 +56,9 @@ def _on_timeline(sidecar: Sidecar, known: Living, selector: str) -> Snapshot | N
 
 
 def resolve(known: list[Snapshot], selector: str) -> Snapshot:
-    """The snapshot that `selector` names: `latest`, `latest~N` or `~N`, `@N` by its number, `UPGRADE@pre`,
-    `UPGRADE@post`, an id; or what the one snapshot has whose id or commit begins so, or whose label this is.
+    """The snapshot that `selector` names: `latest`, `latest~N` or `~N`, `@N` by its number, `@7d` or
+    `@2026-11-23` as of then (standing.as_of), `UPGRADE@pre`, `UPGRADE@post`, an id; or what the one snapshot has whose
+    id or commit begins so, or whose label this is.
 
     What may be the whole id of one that is gone names nothing else. `latest` counts what was asked for and stands: not
     the safety snapshots that rollbacks take, nor what an upgrade made that was rolled back, unless there are no others.
@@ -63,16 +68,18 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     """
     living = known if isinstance(known, Living) else Living(known)
     if match := _LATEST.fullmatch(selector):
-        return require_certain(living, _latest(living, int(match[1] or 0)))
+        return require_certain(living, standing.latest(living, int(match[1] or 0)))
     if match := _HANDLE.fullmatch(selector):
         return _numbered(living, int(match[1]))
+    if match := _AS_OF.fullmatch(selector):
+        return standing.as_of(living, match[1], datetime.now(UTC))
     if "@" in selector and (part := _part_of_upgrade(known, selector)):
         return part
     exact = [s for s in known if selector == s.id]
     if exact:
         return exact[0]
     if selector == "now":
-        raise NoSuchSnapshotError("`now` is the directory as it is, not a snapshot", hint=_LOOK)
+        raise NoSuchSnapshotError("`now` is the directory as it is, not a snapshot", hint=LOOK)
     for name, error in living.damaged:
         if selector and _may_name(living, selector, name):
             raise lost(name, error)
@@ -86,8 +93,13 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     _not_an_upgrade(known, selector)
     raise NoSuchSnapshotError(
         f"the snapshot {selector} was removed" if selector in living.gone else f"there is no snapshot '{selector}'",
-        hint=_LOOK if known or living.damaged else _BEGIN,
+        hint=_hint(selector) if known or living.damaged else BEGIN,
     )
+
+
+def is_time(selector: str) -> bool:
+    """Whether it says as of when, so that it names another snapshot a while later, or once that one is gone."""
+    return _AS_OF.fullmatch(selector) is not None
 
 
 def between(known: Living, words: str) -> tuple[list[Snapshot], dict[str, str]] | None:
@@ -134,8 +146,16 @@ def _numbered(living: Living, number: int) -> Snapshot:
         )
     gone = next((name for name, place in living.places.items() if place == number), None)
     raise NoSuchSnapshotError(
-        f"the snapshot @{number}, {gone}, was removed" if gone else f"there is no snapshot @{number}", hint=_LOOK
+        f"the snapshot @{number}, {gone}, was removed" if gone else f"there is no snapshot @{number}", hint=LOOK
     )
+
+
+def _hint(selector: str) -> str:
+    """What to type where nothing is called so; for a time, what was there then."""
+    from gitsnap.core import moment
+
+    meant = moment.span(selector, datetime.now(UTC)) is not None
+    return f"@{selector} is the newest that was taken by then; {LOOK}" if meant else LOOK
 
 
 def _of_old_id(known: list[Snapshot], stamp: str, name: str) -> list[Snapshot]:
@@ -171,7 +191,7 @@ def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:
         kind="ambiguous-snapshot",
         hint=f"name one by its id: {'... ' if len(found) > _NAMED else ''}{names}"
         if labelled
-        else f"type more of the id; {_LOOK}",
+        else f"type more of the id; {LOOK}",
     )
 
 
@@ -203,50 +223,6 @@ def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:
     from gitsnap.core.upgrade import part_of, upgrades
 
     return part_of(upgrades(known), selector)
-
-
-def _rolled_back(known: list[Snapshot]) -> Collection[str]:
-    # Without both kinds there is none, and most sidecars lack one.
-    if not {Kind.POST, Kind.SAFETY} <= {s.kind for s in known}:
-        return ()
-    from gitsnap.core.upgrade import rolled_back
-
-    return rolled_back(known)
-
-
-def _latest(known: Living, back: int) -> Snapshot:
-    if not known and known.damaged:
-        raise all_lost(known.damaged)
-    if not known:
-        raise NoSuchSnapshotError("there are no snapshots yet", hint=_BEGIN)
-    undone = _rolled_back(known)
-    wanted = _counted(known, undone)
-    if any(s.kind is not Kind.IMPORTED for s in wanted):
-        while wanted[-1].kind is Kind.IMPORTED:
-            wanted.pop()
-    if back >= len(wanted):
-        kinds = "safety ones and what was rolled back" if undone else "safety ones"
-        aside = f", not counting {kinds}" if len(wanted) < len(known) else ""
-        raise NoSuchSnapshotError(
-            f"latest~{back} goes back too far: there {'is' if len(wanted) == 1 else 'are'} {len(wanted)} "
-            f"snapshot{'s' * (len(wanted) != 1)}{aside}",
-            hint=_LOOK,
-        )
-    return wanted[-1 - back]
-
-
-def _counted(known: list[Snapshot], undone: Collection[str]) -> list[Snapshot]:
-    """Those that were asked for and stand, in order; all where there are no others."""
-    return [s for s in known if s.kind is not Kind.SAFETY and s.id not in undone] or [*known]
-
-
-def further_back(known: list[Snapshot], target: Snapshot) -> Snapshot | None:
-    """The newest before `target` of those that `latest~N` counts that holds another state; None where there is none."""
-    at = next((n for n, s in enumerate(known) if s.id == target.id), 0)
-    counted = {s.id for s in _counted(known, _rolled_back(known))}
-    state = target.tree, target.metadata_sha256
-    older = (s for s in reversed(known[:at]) if s.id in counted and (s.tree, s.metadata_sha256) != state)
-    return next(older, None)
 
 
 def default_target(known: list[Snapshot]) -> Snapshot:

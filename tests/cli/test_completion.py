@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from gitsnap.cli.shells import words
+from gitsnap.ops.capture import snapshot
+from gitsnap.ops.capture.request import Request
+from tests.support.inprocess import Protected
 from tests.support.installation import run_gitsnap, take_snapshot
 
 pytestmark = pytest.mark.usefixtures("gitsnap_home")
@@ -90,6 +94,7 @@ def test_snapshots_by_the_directory_that_is_named(installation: Path, tmp_path: 
     ids = [take_snapshot(installation), take_snapshot(installation, "--label", "one-label", "-m", "for\nall of it")]
     _, *lines = answer("-C", installation, "show", "", cwd=tmp_path)
     assert [line.partition("\t")[0] for line in lines] == ["latest", *reversed(ids)]
+    assert "safety" in lines[0]
     assert lines[1].endswith("\tfor")
     assert offered("show", "-C", installation, "one", cwd=tmp_path) == ["one-label"]
     assert ids[0] not in offered("delete", "-C", installation, ids[0], "", cwd=tmp_path)
@@ -99,6 +104,25 @@ def test_snapshots_by_the_directory_that_is_named(installation: Path, tmp_path: 
     assert run_gitsnap("-C", installation, "describe", ids[1], "-m", "the new", "--tag", "late").returncode == 0
     assert answer("-C", installation, "show", "", cwd=tmp_path)[2] == f"{ids[1]}\tthe new"
     assert offered("describe", "-C", installation, ids[1], "--untag", "", cwd=tmp_path) == ["late"]
+
+
+def test_numbers_and_times_behind_an_at(installation: Path) -> None:
+    now = datetime.now(UTC)
+    with Protected(installation, Path(os.environ["GITSNAP_HOME"])) as place:
+        for days in (8, 3):
+            request = Request(message=f"age {days}")
+            snapshot.take(place.sidecar, request, place.settings, now=now - timedelta(days=days))
+    assert [line.split("\t")[0] for line in answer("-C", installation, "show", "@")] == [
+        "words",
+        "@2",
+        "@1",
+        "@1d",
+        "@7d",
+    ]
+    assert answer("-C", installation, "show", "@1")[1].endswith("Z-manual age 8")
+    day = (now - timedelta(days=3)).astimezone().date()
+    assert offered("-C", installation, "restore", f"@{day:%Y-}")[0] == f"@{day}"
+    assert offered("-C", installation, "cat", "@7d", "con") == ["config/"]
 
 
 def test_paths_of_the_snapshot_that_is_named(installation: Path) -> None:

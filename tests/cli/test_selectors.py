@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from gitsnap.core.errors import NoSuchSnapshotError
+from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
+from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.store import retention
 from gitsnap.sidecar import catalog, selectors
@@ -169,3 +172,115 @@ def test_list_shows_what_is_asked_for(installation: Path) -> None:
     deleted = json.loads(run_gitsnap("-C", installation, "--json", "list", "--deleted", "--tag", "v1").stdout)
     assert one in str(deleted)
     assert two not in str(deleted)
+
+
+def _taken_ago(place: Protected, ago: timedelta, label: str = "", **more: object) -> str:
+    request = Request(label=label, **more)  # type: ignore[arg-type]
+    return snapshot.take(place.sidecar, request, place.settings, now=datetime.now(UTC) - ago).snapshot.id
+
+
+def _days(place: Protected, *days: float) -> list[str]:
+    return [_taken_ago(place, timedelta(days=one), f"a{one}") for one in days]
+
+
+def test_as_of_a_time(place: Protected) -> None:
+    """The newest that was taken by then; a date is all of its day."""
+    assert refusal(place, "@7d").message == "there are no snapshots yet"
+    oldest, week, newest = _days(place, 20, 8, 5)
+    today = datetime.now().astimezone()
+    assert chosen(place, "@7d") == chosen(place, "@1w") == chosen(place, "@168h") == chosen(place, "@1w12h") == week
+    assert chosen(place, "@5d") == chosen(place, "@1h") == chosen(place, f"@{today:%Y-%m-%d}") == newest
+    for days, name in ((20, oldest), (10, oldest), (8, week), (7, week), (5, newest), (4, newest)):
+        then = today - timedelta(days=days)
+        assert chosen(place, f"@{then:%Y-%m-%d}") == chosen(place, f"@{then:%Y-%m-%dT%H:%M:%S%z}") == name
+    before = today - timedelta(days=8, minutes=2)
+    assert chosen(place, f"@{before:%Y-%m-%d %H:%M}") == oldest
+    # Numbers are numbers.
+    assert chosen(place, "@2") == week
+    refused = refusal(place, "@3w")
+    assert (refused.message, refused.exit_code) == (f"no snapshot is as old as @3w; the oldest is {oldest}", 1)
+    assert refused.kind == "no-such-snapshot"
+    place.delete(oldest)
+    assert "list --deleted" in (refusal(place, "@10d").hint or "")
+    for word in ("@7x", "@7dd", "@2026-13-01", "@9999y"):
+        assert refusal(place, word).message == f"'{word}' is neither the number of a snapshot nor a time"
+    assert refusal(place, f"@{today + timedelta(days=2):%Y-%m-%d}").message.endswith(" is yet to come")
+    for typed in ("7d", f"{today - timedelta(days=7):%Y-%m-%d}"):
+        assert f"@{typed} is the newest that was taken by then" in (refusal(place, typed).hint or "")
+
+
+def test_as_of_a_time_it_is_what_latest_was_then(place: Protected) -> None:
+    """Safety snapshots do not count; what was rolled back does until then; a copy does, as nothing else does."""
+    copy = _taken_ago(place, timedelta(days=50), kind=Kind.IMPORTED)
+    pre, post = (
+        _taken_ago(place, timedelta(days=days), kind=kind, upgrade="u1")
+        for days, kind in ((30, Kind.PRE), (29, Kind.POST))
+    )
+    _taken_ago(place, timedelta(days=20), kind=Kind.SAFETY, upgrade="u1")
+    assert chosen(place, "@40d") == copy
+    assert chosen(place, "@25d") == post
+    assert chosen(place, "@10d") == chosen(place, "latest") == pre
+
+
+def test_as_of_a_time_of_which_one_is_damaged(place: Protected) -> None:
+    old, middle, new = _days(place, 20, 8, 5)
+    place.git("update-ref", "-d", f"refs/gitsnap/snapshots/{middle}")
+    place.reopen()
+    with pytest.raises(IntegrityError, match=middle):
+        chosen(place, "@7d")
+    assert (chosen(place, "@5d"), chosen(place, "@9d")) == (new, old)
+    place.git("update-ref", "-d", f"refs/gitsnap/snapshots/{old}")
+    place.reopen()
+    with pytest.raises(IntegrityError, match=old):
+        chosen(place, "@9d")
+    assert refusal(place, "@30d").message.endswith(f"; the oldest is {new}")
+
+
+def test_a_damaged_one_that_was_taken_later_is_in_nobodys_way(place: Protected) -> None:
+    """By a clock that was reset it seems to be old."""
+    old, _, reset = _days(place, 20, 5, 30)
+    place.git("update-ref", "-d", f"refs/gitsnap/snapshots/{reset}")
+    place.reopen()
+    assert chosen(place, "@10d") == old
+    with pytest.raises(IntegrityError, match=reset):
+        chosen(place, "@1d")
+
+
+@pytest.mark.parametrize(
+    ("zone", "when", "by", "before"),
+    [
+        ("UTC", (2025, 3, 1, 23, 30), "2025-03-01", "2025-02-28"),
+        ("UTC-9", (2025, 3, 1, 23, 30), "2025-03-02", "2025-03-01"),
+        # An hour that comes twice is meant to its end.
+        ("CET-1CEST,M3.5.0,M10.5.0/3", (2024, 10, 27, 1, 20), "2024-10-27T02:30", "2024-10-27 01:59"),
+    ],
+)
+def test_local_time_counts(
+    place: Protected, monkeypatch: pytest.MonkeyPatch, zone: str, when: tuple[int, ...], by: str, before: str
+) -> None:
+    name = snapshot.take(
+        place.sidecar,
+        Request(),
+        place.settings,
+        now=datetime(*when, tzinfo=UTC),  # type: ignore[arg-type,misc]
+    ).snapshot.id
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert chosen(place, f"@{by}") == name
+        assert refusal(place, f"@{before}")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_delete_asks_about_a_time(place: Protected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it names is another one when the command is called again."""
+    old, week, _ = _days(place, 20, 8, 5)
+    monkeypatch.setenv("GITSNAP_HOME", str(tmp_path / "home"))
+    refused = run_gitsnap("-C", place.root, "delete", "@7d", check=2)
+    assert "a time is asked about first" in refused.stderr
+    assert "a range is asked" in run_gitsnap("-C", place.root, "delete", "@10d..@7d", check=2).stderr
+    assert len(place.snapshots()) == 3
+    assert run_gitsnap("-C", place.root, "delete", "-y", "@7d").stdout == f"deleted {week}\n"
+    assert run_gitsnap("-C", place.root, "delete", "-y", "@12d..@7d").stdout == f"deleted {old}\n"

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from gitsnap.core.model import Kind, Snapshot
-from gitsnap.core.order import following, in_order, newest
+from gitsnap.core.order import following, in_order, newest, taken_by
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -63,3 +63,36 @@ def test_the_next_number_is_greater_than_all_that_are_known() -> None:
     assert following([]) == 1
     assert following([made("a", 1, 4), made("old", 9, None)], [7]) == 8
     assert following([made("forged", 1, 10**18 - 1)]) == 10**18 - 1
+
+
+def by(hour: float, *snapshots: Snapshot, now: float = 99) -> list[str]:
+    return [s.label for s in taken_by(in_order(snapshots), START + timedelta(hours=hour), START + timedelta(hours=now))]
+
+
+def test_what_was_taken_by_a_time() -> None:
+    taken = [made("a", 1, 1), made("b", 2, 2), made("copy", 2.5, None, Kind.IMPORTED), made("c", 3, 3)]
+    assert by(0.9, *taken) == []
+    assert by(1, *taken) == ["a"]
+    assert by(2.9, *taken) == ["a", "b", "copy"]
+    assert by(50, *taken) == by(3, *taken) == ["a", "b", "copy", "c"]
+    assert by(50, taken[2]) == ["copy"]
+
+
+def test_a_clock_that_was_wrong_once_does_not_say_what_was_there_then() -> None:
+    # Behind: what was taken after hour 10 is never what was there at hour 9.
+    behind = [made("a", 8, 1), made("b", 9, 2), made("c", 10, 3), made("reset", -400, 4), made("d", 12, 5)]
+    assert by(9, *behind) == ["a", "b"]
+    assert by(11, *behind) == ["a", "b", "c", "reset"]
+    assert by(5, *behind) == []
+    # Ahead: those after it count all the same, and it does not itself.
+    ahead = [made("a", 1, 1), made("wrong", 50, 2), made("b", 3, 3), made("c", 4, 4), made("d", 5, 5)]
+    assert by(4, *ahead) == ["a", "b", "c"]
+    assert by(60, *ahead) == ["a", "wrong", "b", "c", "d"]
+    # Yet to come, it is wrong for certain.
+    assert by(3, *ahead[:3], now=40) == ["a", "b"]
+    assert by(40, *ahead[:3], now=40) == ["a", "wrong", "b"]
+
+
+def test_of_two_that_contradict_each_other_neither_is_named_as_older() -> None:
+    assert by(5, made("a", 10, 1), made("b", 4, 2)) == []
+    assert by(5, made("z", 1, 1), made("a", 10, 2), made("b", 4, 3)) == ["z"]

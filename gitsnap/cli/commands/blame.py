@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import NoPager, Path, ShowSecrets, Strict
+from gitsnap.cli.parameters import FORMS, NoPager, Path, ShowSecrets, Strict
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def blame(
     context: typer.Context,
     path: Path,
-    snapshot: Annotated[str, typer.Argument(metavar="[SNAPSHOT]", help="As this one has it.")] = "latest",
+    snapshot: Annotated[str, typer.Argument(metavar="[SNAPSHOT]", help=f"As this one has it. {FORMS}")] = "latest",
     show_secrets: ShowSecrets = False,
     strict: Strict = False,
     no_pager: NoPager = False,

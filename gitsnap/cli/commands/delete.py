@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Yes
+from gitsnap.cli.parameters import FORMS, Yes
 from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def delete(
     context: typer.Context,
     snapshots: Annotated[
-        list[str], typer.Argument(metavar="SNAPSHOT...", help="A..B is all from A to B; what is no id is asked first.")
+        list[str],
+        typer.Argument(metavar="SNAPSHOT...", help=f"{FORMS} A..B is all from A to B. What is no id is asked first."),
     ],
     yes: Yes = False,
 ) -> None:
@@ -45,14 +46,15 @@ def delete(
 def _agreed(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) -> list[str]:
     """The words, those that are no ids as the ids that they stand for, once somebody has said yes to those.
 
-    A range is asked about wherever that is; `latest`, a label or the beginning of an id where there is somebody to ask.
+    A range and a time are asked about wherever that is: what they stand for shows nowhere else. `latest`, a label or
+    the beginning of an id where there is somebody to ask.
     """
-    ranges = any(".." in word for word in words)
-    asks = session.out.interactive and not yes
-    if not ranges and not asks:
-        return words
     from gitsnap.sidecar import catalog, selectors
 
+    unseen = [word for word in words if ".." in word or selectors.is_time(word)]
+    asks = session.out.interactive and not yes
+    if not unseen and not asks:
+        return words
     known, named, left, asked = catalog.snapshots(sidecar), [], dict[str, str](), 0
     for word in words:
         found = selectors.between(known, word)
@@ -61,11 +63,14 @@ def _agreed(session: Session, sidecar: Sidecar, words: list[str], *, yes: bool) 
             asked += len(found[0])
             left |= found[1]
         else:
-            one = _other_name(known, word) if asks else None
+            one = _other_name(known, word) if asks or word in unseen else None
             named.append(one or word)
             asked += one is not None
-    if ranges and asked and not yes and not session.out.interactive:
-        raise UsageError("a range is asked about first, and there is no terminal to ask on", hint="add --yes")
+    if unseen and asked and not yes and not session.out.interactive:
+        raise UsageError(
+            f"{'a range' if '..' in unseen[0] else 'a time'} is asked about first, and there is no terminal to ask on",
+            hint="add --yes",
+        )
     for name, why in left.items():
         session.out.warn(f"stays: {name}: {why}")
     if asked and not yes:

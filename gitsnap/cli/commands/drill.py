@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import FORMS
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @command(group=Group.CHECK, order=15, recorded=True)
 def drill(
     context: typer.Context,
-    snapshot: Annotated[str, typer.Argument(metavar="[SNAPSHOT]")] = "latest",
+    snapshot: Annotated[str, typer.Argument(metavar="[SNAPSHOT]", help=f"Default: latest. {FORMS}")] = "latest",
     to: Annotated[
         str | None, typer.Option("--to", metavar="DIR", help="In this directory. Default: beside the sidecar.")
     ] = None,

@@ -9,7 +9,7 @@ import typer
 from gitsnap.cli import sets
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.bring_back import bring_back
-from gitsnap.cli.parameters import OfSet, OnlyComponent, PrintPlan, RunningDatabases, Yes
+from gitsnap.cli.parameters import FORMS, OfSet, OnlyComponent, PrintPlan, RunningDatabases, Yes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def rollback(
     context: typer.Context,
     snapshot: Annotated[
-        str | None, typer.Argument(metavar="[SNAPSHOT]", help="Default: before the last upgrade, else the latest.")
+        str | None,
+        typer.Argument(metavar="[SNAPSHOT]", help=f"Default: before the last upgrade, else the latest. {FORMS}"),
     ] = None,
     dry_run: PrintPlan = False,
     yes: Yes = False,

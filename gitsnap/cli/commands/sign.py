@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
-from gitsnap.cli.parameters import Takes
+from gitsnap.cli.parameters import FORMS, Takes
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @command(group=Group.KEEP, order=40, recorded=True)
 def sign(
     context: typer.Context,
-    snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
+    snapshots: Annotated[
+        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"Default: latest. {FORMS}")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
     key: Annotated[
         str | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitsnap.cli.app import Group, command
+from gitsnap.cli.parameters import FORMS
 from gitsnap.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 @command(group=Group.CHECK, order=10, recorded=True)
 def verify(
     context: typer.Context,
-    snapshots: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help="Default: latest.")] = None,
+    snapshots: Annotated[
+        list[str] | None, typer.Argument(metavar="[SNAPSHOT]...", help=f"Default: latest. {FORMS}")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every snapshot.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare the directory with the snapshot instead.")] = False,
     signed: Annotated[bool, typer.Option("--signed", help="Each has to be signed by somebody who may.")] = False,

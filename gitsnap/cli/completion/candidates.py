@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ from gitsnap.sidecar.state import register
 _TOLD = 60
 # Of the snapshots' tags, those of the newest so many.
 _TAGGED = 200
+# How long ago, in days.
+_AGO = (1, 7, 30)
 
 
 class Candidate(NamedTuple):
@@ -85,16 +88,38 @@ class Place:
             yield Candidate(name, self._about(name, known[name]) if number < _TOLD else "")
 
     def snapshots(self) -> Iterator[Candidate]:
-        """Ids, newest first; where something is typed also `latest`, labels and the parts of upgrades."""
+        """`latest` and ids, newest first; where something is typed also labels and the parts of upgrades. Behind an @
+        numbers and times."""
+        if self._typed.startswith("@"):
+            yield from self._at()
+            return
         names = [n for n in self._newest_first(self._commits) if n.startswith(self._typed)]
         if "latest".startswith(self._typed) and self._commits:
-            yield Candidate("latest", "the newest")
+            yield Candidate("latest", "the newest, but for safety ones and what was rolled back")
         yield from self._told(names, self._commits)
         if self._typed:
             yield from self.labels()
             for upgrade in self._upgrades():
                 parts = {"pre": "before the upgrade", "post": "after the upgrade"}
                 yield from (Candidate(f"{upgrade}@{part}", about) for part, about in parts.items())
+
+    def _at(self) -> Iterator[Candidate]:
+        """The numbers, newest first; how long ago, where there was something; and the days on which one was taken, once
+        a year begins to show."""
+        places, names = self._register.places(), self._newest_first(self._commits)
+        numbered = {f"@{places[n]}": n for n in names if n in places}
+        words = [word for word in numbered if word.startswith(self._typed)]
+        for number, word in enumerate(words):
+            name = numbered[word]
+            about = self._about(name, self._commits[name]) if number < _TOLD else ""
+            yield Candidate(word, f"{name} {about}".rstrip())
+        taken = [datetime.fromisoformat(f"{n[:11]}{n[11:19].replace('-', ':')}Z") for n in names]
+        for days in _AGO:
+            if any(when <= self._session.now - timedelta(days=days) for when in taken):
+                yield Candidate(f"@{days}d", f"as it was {days} day{'s' * (days != 1)} ago")
+        if len(self._typed) > len("@2"):
+            found = {f"@{when.astimezone():%Y-%m-%d}" for when in taken}
+            yield from (Candidate(day, "as it was at the end of this day") for day in sorted(found, reverse=True))
 
     def sides(self) -> Iterator[Candidate]:
         """What can be compared: snapshots, and the directory as it is."""
