@@ -97,7 +97,7 @@ def take(out: Path) -> None:
                 _save(shown, out / f"{then}.svg", f"an upgrade to {upgrade}")
             terminal.shrink(18)
             terminal.press("clear; gitsnap browse", "Enter", until="kept: sh")
-            _save(terminal.press("Down", "Down", until="before 2"), out / "browse.svg", "gitsnap browse")
+            _save(terminal.press("Down", "Down", until="came back"), out / "browse.svg", "gitsnap browse")
 
 
 def _save(shown: Text, to: Path, title: str) -> None:

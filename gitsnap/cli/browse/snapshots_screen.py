@@ -141,11 +141,9 @@ def _rows(found: Overview, mark: str | None, out: Terminal) -> Iterator[ListRow]
 
 
 def _upgrade(upgrade: Stored, out: Terminal) -> ListRow:
-    label, command = formatting.name(upgrade.label), out.told(upgrade.pre.command)
+    called, command = formatting.name(upgrade.called.removeprefix("the ")), out.told(upgrade.pre.command)
     outcome = upgrade.outcome.value if upgrade.outcome else "not finished"
-    return ListRow(
-        f"  {formatting.when(upgrade.pre.created)[:16]}  upgrade {label}, {outcome}: {command}", upgrade, "bold"
-    )
+    return ListRow(f"  {formatting.when(upgrade.pre.created)[:16]}  {called}, {outcome}: {command}", upgrade, "bold")
 
 
 def _snapshot(s: Snapshot, group: Group, number: int, mark: str | None, out: Terminal) -> ListRow:
