@@ -11,18 +11,21 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gitsnap.core.content import Digesting
 from gitsnap.core.exclusion import Excludes, nothing_excluded
+from gitsnap.core.model import Type
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.scan import fast_path, scanner
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.parallel import read
 from gitsnap.ops.parallel.read import DigestingReaders
+from gitsnap.sidecar.git.pack_write import digest_blob
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, same_tree
 from tests.support.processes import as_user, give, in_child
@@ -253,3 +256,19 @@ def test_a_snapshot_of_it_comes_back(top: Path) -> None:
         place.assert_sound()
         assert place.rollback(first.id).verified
         same_tree(top / "before", app)
+
+
+def test_the_git_id_of_what_was_staged_is_that_of_its_entry(top: Path) -> None:
+    """Who staged a file has compared both of its digests. Where it holds something else now, the id is computed."""
+    root, ours = top / "app/flat", bytes(20)
+    genuine = {e.path: e for e in by_one(root).inventory.entries if e.type is Type.FILE}
+    staged = {path: replace(entry, oid=ours) for path, entry in genuine.items()}
+    staged[b"7.log"] = replace(staged[b"7.log"], sha256=bytes(32))
+    (root / "8.log").write_bytes(b"written meanwhile")
+    with closing(DigestingReaders(str(root), {}, staged)) as readers:
+        entries = Scanner(str(root), Digesting(), ScanOptions(), readers=readers).run().inventory.entries
+    found = {e.path: e.oid for e in entries if e.type is Type.FILE}
+    assert found.pop(b"7.log") == genuine[b"7.log"].oid
+    assert found.pop(b"8.log") == digest_blob(b"written meanwhile").oid
+    assert found.keys() == staged.keys() - {b"7.log", b"8.log"}
+    assert set(found.values()) == {ours}

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 from isal.isal_zlib import crc32
 
 from gitsnap.core.content import Digests, Look, ReadResult, SizeChanged
-from gitsnap.core.model import Xattrs
+from gitsnap.core.model import Entry, Xattrs
 from gitsnap.core.sqlite import HEADER
 from gitsnap.core.statcache import ROW_BYTES, Row, cut
 from gitsnap.installation import attributes
@@ -39,11 +40,13 @@ class DigestingReaders:
     Nothing is started before it is worth while; what comes to less is left to the walk. Close it.
 
     `known` are the rows of the stat cache: a file that has the SHA-256 of its row has the git blob id of its row, which
-    need not be computed then.
+    need not be computed then. So has one that has the SHA-256 of its `staged` entry: who wrote it has compared both.
     """
 
-    def __init__(self, root: str, known: Mapping[bytes, Row]) -> None:
-        self._root, self._known = root, known
+    def __init__(
+        self, root: str, known: Mapping[bytes, Row], staged: Mapping[bytes, Entry] = MappingProxyType({})
+    ) -> None:
+        self._root, self._known, self._staged = root, known, staged
         self._batch: list[Look] = []
         self._waiting: list[list[Look]] = []
         self._size = self._letters = self._total_files = self._total_bytes = 0
@@ -171,12 +174,12 @@ class DigestingReaders:
     def _prepare(self) -> Callable[[Any], tuple[Any, bytes]]:
         """What a worker does, with its own descriptors of the directories."""
         dirs = Directories(self._root)
-        kept, known, sent = self._keeps, self._known, set[bytes]()
+        kept, known, staged, sent = self._keeps, self._known, self._staged, set[bytes]()
         blobs: list[tuple[bytes, int, int]] = []
         packed: list[bytes] = []
 
         def read(look: Look, _found: os.stat_result, _started: int) -> tuple[Digests | None, Xattrs]:
-            (_, oid, sha256, size, crc, xattrs), entry = _one(dirs, look, known, kept, sent)
+            (_, oid, sha256, size, crc, xattrs), entry = _one(dirs, look, known, staged, kept, sent)
             if oid is None:
                 return None, ()
             if size:
@@ -196,7 +199,7 @@ class DigestingReaders:
                 blobs.clear()
                 packed.clear()
                 return answer
-            done = [_one(dirs, Look(*look), known, kept, sent) for look in batch]
+            done = [_one(dirs, Look(*look), known, staged, kept, sent) for look in batch]
             return [row for row, _ in done], b"".join([entry for _, entry in done])
 
         return work
@@ -240,7 +243,12 @@ class PackingReaders(DigestingReaders):
 
 
 def _one(
-    dirs: Directories, look: Look, known: Mapping[bytes, Row], kept: Callable[[bytes], bool], sent: set[bytes]
+    dirs: Directories,
+    look: Look,
+    known: Mapping[bytes, Row],
+    staged: Mapping[bytes, Entry],
+    kept: Callable[[bytes], bool],
+    sent: set[bytes],
 ) -> tuple[tuple[int, bytes | None, bytes, int, int, Xattrs], bytes]:
     """One file's row of the answer and its entry for the pack; any trouble is left to the walk, which names it."""
 
@@ -251,8 +259,8 @@ def _one(
         if look.twice and data.startswith(HEADER):
             # A transaction may be under way in it, which reading alone does not tell.
             raise UnstableError
-        row = known.get(look.folder + b"/" + look.name if look.folder else look.name)
-        digests = digest_blob(data, row)
+        path = look.folder + b"/" + look.name if look.folder else look.name
+        digests = digest_blob(data, known.get(path), staged.get(path))
         new = digests.oid not in sent and not kept(digests.oid)
         return digests, pack_blob(data) if new else b"", attributes.read_at(file)
 

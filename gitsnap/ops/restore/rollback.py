@@ -16,7 +16,7 @@ from gitsnap.core.errors import GitsnapError, PlanChangedError
 from gitsnap.core.events import SILENT, UNGUARDED, Interrupts, Observer
 from gitsnap.core.journal import Record
 from gitsnap.core.model import Entry, Inventory, Kind, Problem, Snapshot, Type
-from gitsnap.core.plan import RestorePlan
+from gitsnap.core.plan import Action, RestorePlan
 from gitsnap.core.settings import Settings
 from gitsnap.core.sqlite import LIVE
 from gitsnap.core.statcache import StatCache
@@ -341,6 +341,9 @@ class Rollback:
             try:
                 content = partial(contents.of_entry, sidecar)
                 transaction.prepare(result.plan, scan.inventory.on_disk(), content, stop)
+                self.target.staged = {
+                    s.path: s.entry for s in result.plan.steps if s.action is Action.WRITE and s.entry
+                }
                 transaction.forward(old_state, stop, first=True, known=cache)
             except BaseException:
                 if transaction.came_to_nothing:

@@ -33,7 +33,7 @@ def look(
     """Scan the directory by the rules of a target, nothing stored."""
     observer.started(phase)
     excludes = target.excludes(hidden)
-    with closing(DigestingReaders(sidecar.installation, cache.rows)) as readers:
+    with closing(DigestingReaders(sidecar.installation, cache.rows, target.staged)) as readers:
         scan = Scanner(
             sidecar.installation,
             Digesting(),

@@ -86,6 +86,8 @@ class Target:
         self._reversing, self.sqlite = reversing, sqlite
         # The directory itself was gone, and is made again whatever the paths are.
         self.remade = False
+        # Entries whose contents were staged, by path: these have both of their digests.
+        self.staged: dict[bytes, Entry] = {}
         self._root, self._store = sidecar.installation, sidecar.path
         self.wanted, self.trees = contents.whole(sidecar, snapshot)
         self.renumbered = localise(self.wanted)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from isal import igzip_lib, isal_zlib
 
 from gitsnap.core.content import WHOLE, Digests, SizeChanged, beside
+from gitsnap.core.model import Entry
 from gitsnap.core.statcache import Row
 from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.deflate import SAMPLE, compressible, deflated
@@ -183,11 +184,14 @@ def object_id(kind: int, data: bytes) -> bytes:
     return sha1.digest()
 
 
-def digest_blob(data: bytes, known: Row | None = None) -> Digests:
-    """Both digests of a small file's content, which may be what a row of the stat cache was made from."""
+def digest_blob(data: bytes, known: Row | None = None, staged: Entry | None = None) -> Digests:
+    """Both digests of a small file's content, which may be what a row of the stat cache was made from, or what was
+    `staged` by an entry that has both."""
     sha256 = hashlib.sha256(data).digest()
     if known is not None and known.has_content and known.sha256 == sha256:
         return Digests(known.oid, sha256)
+    if staged is not None and staged.oid is not None and staged.sha256 == sha256:
+        return Digests(staged.oid, sha256)
     return Digests(object_id(BLOB, data), sha256)
 
 

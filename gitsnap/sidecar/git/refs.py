@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from dulwich.objects import ZERO_SHA, ObjectID
-from dulwich.refs import HEADREF, DiskRefsContainer, Ref, check_ref_format
+from dulwich.refs import HEADREF, DiskRefsContainer, Ref
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.sidecar import files
@@ -171,7 +171,8 @@ class Refs(DiskRefsContainer):
             below = folder[len(os.path.join(path, b"")) :]
             if dir_filter is not None:
                 names[:] = [n for n in names if dir_filter(b"%s/%s/" % (below, n))]
-            yield from (name for n in others if check_ref_format(name := Ref(b"%s/%s" % (below, n))))
+            # Not by dulwich's check, which looks at each letter by itself.
+            yield from (name for n in others if is_name(name := Ref(b"%s/%s" % (below, n))))
 
     def _loose(self, name: str) -> str | None:
         """The value of a ref that has a file of its own."""
