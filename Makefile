@@ -31,17 +31,26 @@ demo: $(VENV)/.installed ## Break a small installation with an upgrade, roll it 
 test: $(VENV)/.installed-dev ## Run all tests
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
-pythons: ## All tests on each Python of VERSIONS that is there, in PATH or pyenv's
-	@found=; failed=; for version in $(VERSIONS); do \
+# Looked for in PATH, in pyenv's folder and by uv, which gets what is missing. What nobody has is named, and a failure.
+pythons: ## All tests on each Python of VERSIONS; what is not there, uv gets where it is installed
+	@missing=; failed=; for version in $(VERSIONS); do \
+		found=; \
+		is_it() { "$$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null && found=$$1; }; \
 		for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
-			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null || continue; \
-			echo "$$version: $$python"; found=1; \
-			$(MAKE) --no-print-directory PYTHON="$$python" VENV="build/python-$$version" test || failed="$$failed $$version"; \
-			break; \
+			! is_it "$$python" || break; \
 		done; \
+		if [ -z "$$found" ] && command -v uv >/dev/null; then \
+			uv python find --no-project $$version >/dev/null 2>&1 || uv python install --no-bin $$version || :; \
+			is_it "$$(uv python find --no-project $$version 2>/dev/null)" || :; \
+		fi; \
+		[ -n "$$found" ] || { echo "$$version: not there"; missing="$$missing $$version"; continue; }; \
+		echo "$$version: $$found"; \
+		$(MAKE) --no-print-directory PYTHON="$$found" VENV="build/python-$$version" test || failed="$$failed $$version"; \
 	done; \
-	test -n "$$found" || { echo 'none of $(VERSIONS) is there' >&2; exit 1; }; \
-	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+	test -z "$$missing" || echo "not tested:$$missing. Get them: uv python install$$missing," \
+		"or from pyenv or your system; or name those that you have: make VERSIONS='3.11 3.12' pythons" >&2; \
+	test -z "$$failed" || echo "failed:$$failed" >&2; \
+	test -z "$$missing$$failed"
 
 quick: $(VENV)/.installed-dev ## Run the tests that start no other program: 40 seconds
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick $(ARGS)

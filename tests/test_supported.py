@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_our_own_mistake_stays_one() -> None:
     assert supported.lacking(ImportError("cannot import name 'x' from 'gitsnap.core'", name="gitsnap.core")) is None
 
 
-def test_the_oldest_python_is_the_one_that_is_required() -> None:
+def test_the_pythons_are_the_same_wherever_they_are_named() -> None:
     import tomllib
 
     with open(_ROOT / "pyproject.toml", "rb") as file:
@@ -102,3 +103,8 @@ def test_the_oldest_python_is_the_one_that_is_required() -> None:
     assert project["requires-python"] == f">={oldest}"
     named = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
     assert named[0] == oldest
+    matrix = re.search(r"python: \[(.+)\]", (_ROOT / ".github/workflows/ci.yml").read_text())
+    versions = re.search(r"(?m)^VERSIONS \?= (.+)$", (_ROOT / "Makefile").read_text())
+    assert matrix is not None and versions is not None
+    assert matrix[1].replace('"', "").split(", ") == versions[1].split() == named
+    assert f"Python {oldest} to {named[-1]}" in (_ROOT / "docs/how-to/install.md").read_text()
