@@ -230,6 +230,7 @@ def test_words_of_a_line_that_is_being_typed() -> None:
     assert (last.value, last.quote) == ("it s", "'")
     assert words.split("x $(touch y)")[1].value == "$(touch"
     assert words.for_bash(words.split("--tag=v")[-1], ["--tag=v 1"], "=:@") == ["v\\ 1"]
+    assert words.for_bash(words.split("a:b@p")[-1], ["a:b@pre"], "=:@") == ["@pre"]
     assert words.for_bash(words.split("'a b")[-1], ["a b'c"], "=:@") == ["a b'\\''c"]
 
 

@@ -47,6 +47,8 @@ def shell(request: pytest.FixtureRequest, app: Path, tmp_path_factory: pytest.Te
     [
         ("rollb", "rollback"),
         ("cat latest config/sh", "config/shop.ini"),
+        ("cat @2 config/sh", "config/shop.ini"),
+        ("show @1", "@1"),
         ("cat latest conf\\ d/", HOSTILE),
         ('cat latest "conf d/', HOSTILE),
         ("cat latest 'conf d/", HOSTILE),
@@ -54,6 +56,7 @@ def shell(request: pytest.FixtureRequest, app: Path, tmp_path_factory: pytest.Te
         ("cat latest say", 'say "x"'),
         ("cat latest un", "uni é"),
         ("cat latest a:b=", "a:b=c@d"),
+        ("cat latest a:b=c@", "a:b=c@d"),
         ("cat latest new", "new"),
         ("cat latest tab", "tab"),
         ("snapshot --tag=v", "--tag=v1"),

@@ -77,7 +77,8 @@ def for_bash(word: Word, candidates: list[str], breaks: str) -> list[str]:
 
 
 def _last_break(typed: str, breaks: str) -> int:
-    """How much of the word stands before the part that bash completes: all up to the last break that is not quoted."""
+    """How much of the word stands before the part that bash completes: all up to the last break that is not quoted. An
+    @ belongs to that part, since readline may complete it to a host (rl_special_prefixes)."""
     found, quote, at = 0, "", 0
     while at < len(typed):
         char = typed[at]
@@ -88,7 +89,7 @@ def _last_break(typed: str, breaks: str) -> int:
         elif char in "'\"":
             quote = char
         elif char in breaks and not char.isspace():
-            found = at + 1
+            found = at + (char != "@")
         at += 1
     return found
 
