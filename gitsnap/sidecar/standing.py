@@ -43,14 +43,16 @@ def as_of(known: Living, text: str, now: datetime) -> Snapshot:
         raise NoSuchSnapshotError(f"@{text} is yet to come", hint="`latest` is the newest")
     _require_some(known)
     then = Living(taken_by(known, when, now))
-    then.places, then.damaged = known.places, _damaged_by(known, then, when)
+    then.places, then.damaged = known.places, _damaged_by(known, then, when, now)
     if then:
         return require_certain(then, _counted(then)[-1])
     if then.damaged:
         raise lost(*then.damaged[-1])
+    # Of how long ago: `m` is a month here, and minutes in the ages that `list` shows.
+    that_is = f", {when:%Y-%m-%d %H:%M}" if first == when else ""
     removed = any(_taken_by(name, when) for name in known.gone)
     raise NoSuchSnapshotError(
-        f"no snapshot is as old as @{text}; the oldest is {known[0].id}",
+        f"no snapshot is as old as @{text}{that_is}; the oldest is {known[0].id}",
         hint="`gitsnap list --deleted` shows what was removed and can be brought back" if removed else LOOK,
     )
 
@@ -76,15 +78,15 @@ def _span(text: str, now: datetime) -> tuple[datetime, datetime]:
     )
 
 
-def _damaged_by(known: Living, then: Living, when: datetime) -> list[tuple[str, IntegrityError]]:
-    """Those damaged ones that may have been taken by `when`, when `then` were: by their ids' time, and their place in
-    the order where it is known."""
+def _damaged_by(known: Living, then: Living, when: datetime, now: datetime) -> list[tuple[str, IntegrityError]]:
+    """Those damaged ones that may have been taken by `when`, as `then` were: by their ids' time, and their place in the
+    order where it is known."""
     last = max((s.sequence or 0 for s in then), default=0)
     later = min((s.sequence for s in known if s.sequence and s.sequence > last), default=0)
     return [
         (name, error)
         for name, error in known.damaged
-        if _taken_by(name, when) and not 0 < later < known.places.get(name, 0)
+        if (when >= now or _taken_by(name, when)) and not 0 < later < known.places.get(name, 0)
     ]
 
 

@@ -198,8 +198,11 @@ def test_as_of_a_time(place: Protected) -> None:
     # Numbers are numbers.
     assert chosen(place, "@2") == week
     refused = refusal(place, "@3w")
-    assert (refused.message, refused.exit_code) == (f"no snapshot is as old as @3w; the oldest is {oldest}", 1)
-    assert refused.kind == "no-such-snapshot"
+    assert refused.message.startswith(f"no snapshot is as old as @3w, {today - timedelta(days=21):%Y-%m-%d} ")
+    assert (refused.exit_code, refused.kind) == (1, "no-such-snapshot")
+    for days in (21, 500):
+        then = f"{today - timedelta(days=days):%Y-%m-%d}"
+        assert refusal(place, f"@{then}").message == f"no snapshot is as old as @{then}; the oldest is {oldest}"
     place.delete(oldest)
     assert "list --deleted" in (refusal(place, "@10d").hint or "")
     for word in ("@7x", "@7dd", "@2026-13-01", "@9999y"):
@@ -234,6 +237,14 @@ def test_as_of_a_time_of_which_one_is_damaged(place: Protected) -> None:
     with pytest.raises(IntegrityError, match=old):
         chosen(place, "@9d")
     assert refusal(place, "@30d").message.endswith(f"; the oldest is {new}")
+
+
+def test_a_damaged_one_that_claims_to_be_of_tomorrow_may_be_todays(place: Protected) -> None:
+    _, tomorrow = _days(place, 5, -1.5)
+    place.git("update-ref", "-d", f"refs/gitsnap/snapshots/{tomorrow}")
+    place.reopen()
+    with pytest.raises(IntegrityError, match=tomorrow):
+        chosen(place, f"@{datetime.now().astimezone():%Y-%m-%d}")
 
 
 def test_a_damaged_one_that_was_taken_later_is_in_nobodys_way(place: Protected) -> None:
