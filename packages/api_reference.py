@@ -19,9 +19,65 @@ import gitsnap
 from gitsnap import api
 
 ROOT = Path(__file__).resolve().parents[1]
+# Where commands.md has a command under a heading that it shares.
+_ANCHORS = {"pin": "pin-and-unpin", "unpin": "pin-and-unpin"}
 _PARTS = ("Args", "Returns", "Raises")
 # Classes that have sections of their own.
 _HANDLES = ("Installation", "Guard")
+# By command: the names that do the same, behind gitsnap, or why there is none.
+COUNTERPARTS: dict[str, tuple[str, ...] | str] = {
+    "adopt": ("adopt",),
+    "audit": ("Installation.audit",),
+    "blame": ("Installation.blame",),
+    "browse": "is screens for a person",
+    "bundle": ("Installation.bundle", "verify_bundles"),
+    "carry": "asks where two versions of a file collide",
+    "cat": ("Installation.read",),
+    "changelog": ("Installation.changelog",),
+    "clone": ("clone",),
+    "config": "writes the sidecar's `gitsnap.toml`, which a program can; `Installation.settings` is what holds",
+    "delete": ("Installation.delete",),
+    "describe": ("Installation.describe",),
+    "diff": ("Installation.diff",),
+    "doctor": ("Installation.doctor",),
+    "drill": ("Installation.drill",),
+    "find": ("Installation.find",),
+    "fleet": ("fleet",),
+    "gc": ("Installation.gc",),
+    "git": "is stock git, on `Installation.store`",
+    "history": ("Installation.history",),
+    "import": "is done once, by hand",
+    "init": ("open",),
+    "keep": "is somebody's word on an upgrade of `run`; a `guard` ends with its block",
+    "list": ("Installation.snapshots",),
+    "log": ("Installation.log",),
+    "ls": ("Installation.files",),
+    "mcp": "is a server for programs already",
+    "metrics": "writes a file for Prometheus; `Installation.status` and `fleet` have the figures",
+    "pin": ("Installation.pin",),
+    "prune": ("Installation.prune",),
+    "pull": ("Installation.pull",),
+    "purge": ("Installation.purge",),
+    "push": ("Installation.push",),
+    "recover": ("Installation.recover",),
+    "redo": ("Installation.redo",),
+    "remote": ("Installation.remotes", "Installation.add_remote"),
+    "report": "writes a page for people; `Installation.changelog` has what it tells",
+    "restore": ("Installation.restore",),
+    "rollback": ("Installation.rollback",),
+    "run": ("guard", "Guard"),
+    "search": ("Installation.search",),
+    "set": ("guard",),
+    "show": ("Installation.show", "Installation.signatures"),
+    "sign": ("Installation.sign",),
+    "snapshot": ("Installation.snapshot",),
+    "status": ("Installation.status",),
+    "timer": "writes units of systemd that run the command",
+    "undelete": ("Installation.undelete",),
+    "undo": ("Installation.undo",),
+    "unpin": ("Installation.unpin",),
+    "verify": ("Installation.verify", "Installation.verify_all"),
+}
 
 
 class Text(NamedTuple):
@@ -89,9 +145,21 @@ def _opening() -> Iterator[str]:
     yield ""
     yield (api.__doc__ or "").strip()
     yield ""
+    yield "## Instead of a command"
+    yield from ("", "| Command | |", "|---|---|")
+    for command, names in COUNTERPARTS.items():
+        yield f"| [{command}](commands.md#{_ANCHORS.get(command, command)}) | {_named(names)} |"
+    yield ""
     yield "## Examples"
     for file in sorted((ROOT / "docs/examples").glob("*.py")):
         yield from ("", f"`docs/examples/{file.name}`:", "", "```python", *file.read_text("utf-8").splitlines(), "```")
+
+
+def _named(names: tuple[str, ...] | str) -> str:
+    if isinstance(names, str):
+        return f"none: it {names}"
+    whole = [name if name.partition(".")[0] in _HANDLES else f"gitsnap.{name}" for name in names]
+    return ", ".join(f"[{name}](#{name.lower().replace('.', '')})" for name in whole)
 
 
 def _sections() -> Iterator[str]:

@@ -114,6 +114,34 @@ def test_all_that_the_commands_do(installation: Path, tmp_path: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
+def test_looked_through_tried_out_and_purged(installation: Path, tmp_path: Path) -> None:
+    (installation / "config/port").write_text("port = 1\n")
+    app = opened(installation)
+    one = app.snapshot("one")
+    (installation / "config/port").write_text("port = 1\nport = 2\n")
+    two = app.snapshot("two")
+    assert [line.snapshot.id for line in app.blame("config/port")] == [one.id, two.id]
+    assert [c for c in app.doctor() if c.ok is False] == []
+    assert not any(c.refuses for c in app.doctor(before_upgrade=True))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = app.drill(one.id, checks=["grep -c port config/port", "false"], to=scratch)
+    assert ([c.ok for c in done.checks], done.failure[:9], list(scratch.iterdir())) == ([True, False], "the check", [])
+    assert app.purge("config/port", dry_run=True).snapshots == app.purge("config/port").snapshots == [one.id, two.id]
+    assert app.find("port") == []
+    assert (installation / "config/port").exists()
+    assert {"drill", "purge"} <= {line.action for line in app.audit().lines}
+
+
+def test_at_boot_nobody_is_waited_for(installation: Path) -> None:
+    app = opened(installation)
+    app.snapshot("one")
+    with app.sidecar() as held, held.writing(0):
+        assert app.recover(at_boot=True).direction is None
+        with pytest.raises(gitsnap.LockedError):
+            gitsnap.open(installation, environ={**os.environ, "GITSNAP_LOCK_WAIT": "0"}).recover()
+
+
 def test_snapshots_of_a_kind_or_a_tag(installation: Path) -> None:
     app = opened(installation)
     one, two = app.snapshot("one", tags=["a"]), app.snapshot("two", tags=["b", "c"])

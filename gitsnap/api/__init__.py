@@ -54,10 +54,13 @@ from gitsnap.core.signature import Checked
 from gitsnap.core.upgrade import CheckResult as CheckResult
 from gitsnap.core.upgrade import Event as Event
 from gitsnap.ops.capture.hooks import HookFailedError as HookFailedError
+from gitsnap.ops.check.doctor import Check as Check
+from gitsnap.ops.check.drill import Drilled as Drilled
 from gitsnap.ops.check.verdict import Finding as Finding
 from gitsnap.ops.check.verdict import Verdict as Verdict
 from gitsnap.ops.compare.diff import Difference as Difference
 from gitsnap.ops.live.database_servers import DatabaseRunningError as DatabaseRunningError
+from gitsnap.ops.query.blame import Blamed as Blamed
 from gitsnap.ops.query.inspect import Match as Match
 from gitsnap.ops.query.inspect import Shown as Shown
 from gitsnap.ops.query.log import Life as Life
@@ -77,6 +80,7 @@ from gitsnap.ops.restore.result import Restored as Restored
 from gitsnap.ops.restore.transaction import HalfAppliedError as HalfAppliedError
 from gitsnap.ops.sets.result import SetUpgraded as SetUpgraded
 from gitsnap.ops.store.collect import Collected as Collected
+from gitsnap.ops.store.purge import Purged as Purged
 from gitsnap.ops.store.retention import RulesChangedError as RulesChangedError
 from gitsnap.ops.store.sign import Signed as Signed
 from gitsnap.ops.upgrade.result import BrokeOffError as BrokeOffError

@@ -11,6 +11,7 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.ops.compare import components
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.restore import recover, rollback, undo
+from gitsnap.ops.restore.at_boot import recover_at_boot
 from gitsnap.ops.restore.export import copy_out
 from gitsnap.ops.restore.result import Direction, Recovered, Restored
 from gitsnap.ops.restore.rollback import RollbackOptions
@@ -139,13 +140,17 @@ class BringingBack(Protected):
                 in_progress.settle(sidecar)
             return done
 
-    def recover(self, direction: Direction | None = None, *, observer: Observer = SILENT) -> Recovered:
+    def recover(
+        self, direction: Direction | None = None, *, at_boot: bool = False, observer: Observer = SILENT
+    ) -> Recovered:
         """Settle an interrupted rollback of this directory. It can be interrupted, and called again.
 
         A rollback of several directories, and an upgrade that waits, are for `gitsnap recover`.
 
         Args:
             direction: With which state to end; None for the way it was going.
+            at_boot: The service waits for this: it is neither stopped nor started, and where nothing is pending
+                nobody else is waited for.
             observer: Is told of the progress.
 
         Returns:
@@ -157,7 +162,8 @@ class BringingBack(Protected):
             LockedError: Another gitsnap is at work.
         """
         with self._acting("recover") as (sidecar, settings):
-            done = recover.recover(sidecar, direction, settings, RollbackOptions(now(), observer=observer))
+            operation = recover_at_boot if at_boot else recover.recover
+            done = operation(sidecar, direction, settings, RollbackOptions(now(), observer=observer))
             if done.direction is Direction.FINISH and done.verified:
                 in_progress.settle(sidecar)
             return done

@@ -13,10 +13,12 @@ from gitsnap.core.model import Snapshot
 from gitsnap.core.retention import Decision, Policy
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.check import signatures, verify
+from gitsnap.ops.check import drill, signatures, verify
+from gitsnap.ops.check.drill import Drilled, Trial
 from gitsnap.ops.check.verdict import Verdict
-from gitsnap.ops.store import collect, deleted, describe, limits, retention, sign
+from gitsnap.ops.store import collect, deleted, describe, limits, purge, retention, sign
 from gitsnap.ops.store.collect import Collected
+from gitsnap.ops.store.purge import Purged
 from gitsnap.ops.store.sign import Signed
 
 
@@ -226,6 +228,56 @@ class Keeping(Protected):
         """
         with self._acting("undelete") as (sidecar, settings):
             return deleted.undelete(sidecar, selectors, settings, now=now())
+
+    def purge(self, *paths: Path, dry_run: bool = False) -> Purged:
+        """Take paths, with all below them, out of every snapshot for good: a key that leaked. Nobody is asked.
+
+        Args:
+            paths: Relative to the directory, or absolute below it.
+            dry_run: Only say what would go.
+
+        Returns:
+            What went. `elsewhere` are other paths that hold the same content, and keep it.
+
+        Raises:
+            NoSuchPathError: No snapshot holds one of them.
+            UsageError: One of them is outside the directory, or the directory itself.
+            IntegrityError: A snapshot is damaged, and could hold them.
+            LockedError: An upgrade is under way, or another gitsnap at work.
+        """
+        with self._acting("purge", looks=dry_run) as (sidecar, settings):
+            return purge.run(sidecar, self._inside(paths), settings, now=now(), dry_run=dry_run)
+
+    def drill(
+        self,
+        selector: str = "latest",
+        *,
+        checks: Sequence[str] = (),
+        check_timeout: float = 300.0,
+        to: Path | None = None,
+        observer: Observer = SILENT,
+    ) -> Drilled:
+        """Bring a snapshot into a scratch directory, compare all of it, try it out there, and remove it again.
+
+        Args:
+            selector: Which one.
+            checks: Shell commands that have to succeed in the scratch directory.
+            check_timeout: Seconds that each may take.
+            to: The directory in which the scratch one is made; None for where the sidecar lies.
+            observer: Is told of the progress.
+
+        Returns:
+            What came of it; `failure` is empty where all came back and each check succeeded.
+
+        Raises:
+            IntegrityError: The snapshot is damaged.
+            NoSuchSnapshotError: There is no such snapshot.
+            GitsnapError: There is no room, or no scratch directory can be made.
+        """
+        with self._acting("drill") as (sidecar, settings):
+            parent = os.path.abspath(os.fsdecode(to) if to is not None else os.path.dirname(sidecar.path))
+            trial = Trial(parent, tuple(checks), check_timeout, self.environ)
+            return drill.drill(sidecar, selector, trial, settings, now=now(), observer=observer)
 
     def gc(self, *, full: bool = False) -> Collected:
         """Make deletions final, and give back the space of what nothing reaches. Runs stock git.

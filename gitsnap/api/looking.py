@@ -15,16 +15,22 @@ from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Kind, Snapshot
 from gitsnap.core.signature import Checked as Signature
 from gitsnap.ops.audit import trail
+from gitsnap.ops.check import doctor
+from gitsnap.ops.check.doctor import Check
+from gitsnap.ops.check.foresight import foresee
 from gitsnap.ops.compare import components
 from gitsnap.ops.compare import diff as difference
 from gitsnap.ops.compare.diff import Difference
-from gitsnap.ops.query import inspect, log, search
+from gitsnap.ops.query import blame, inspect, log, search
 from gitsnap.ops.query import status as standing
+from gitsnap.ops.query.blame import Blamed
 from gitsnap.ops.query.inspect import Match, Shown
 from gitsnap.ops.query.listing import Filter
 from gitsnap.ops.query.log import Life
 from gitsnap.ops.query.search import Found, Searched
 from gitsnap.ops.query.status import State
+from gitsnap.ops.remote.remotes import examine as examine_remotes
+from gitsnap.ops.remote.remotes import unfinished
 from gitsnap.ops.report import changelog as report
 from gitsnap.ops.report import history as past
 from gitsnap.ops.report.evidence import evidence
@@ -231,6 +237,24 @@ class Looking(Protected):
         with self.sidecar() as sidecar:
             return log.log(sidecar, self._inside([path])[0])
 
+    def blame(self, path: Path, selector: str = "latest") -> list[Blamed]:
+        """Tell which snapshot last changed each line of a text file. Runs stock git; secrets are not hidden.
+
+        Args:
+            path: Relative to the directory, or absolute below it.
+            selector: In which snapshot.
+
+        Returns:
+            The lines.
+
+        Raises:
+            NoSuchSnapshotError: There is no such snapshot.
+            GitsnapError: The snapshot does not hold it, or it is no text.
+            UsageError: It is outside the directory.
+        """
+        with self._looking() as (sidecar, _):
+            return blame.blame(sidecar, selector, self._inside([path])[0])[1]
+
     def diff(
         self,
         old: str = "latest",
@@ -307,6 +331,26 @@ class Looking(Protected):
         """
         with self._looking() as (sidecar, settings):
             return standing.status(sidecar, settings, now=now(), observer=observer)
+
+    def doctor(self, *, before_upgrade: bool = False, observer: Observer = SILENT) -> list[Check]:
+        """Ask whether directory, sidecar and remotes are as they should be. Runs stock git.
+
+        Args:
+            before_upgrade: Ask instead whether an upgrade could start, and whether one could come back.
+            observer: Is told of the progress.
+
+        Returns:
+            Each question with its answer; `ok` is False where something is wrong, `refuses` True where no upgrade
+            would start.
+
+        Raises:
+            GitsnapError: The sidecar cannot be asked at all.
+        """
+        with self._looking() as (sidecar, settings):
+            if before_upgrade:
+                return foresee(sidecar, settings, now=now(), observer=observer)
+            found = doctor.examine(self._place, settings, now())
+            return [*found, *unfinished([os.path.dirname(self.store)]), *examine_remotes(sidecar, settings)]
 
     def audit(self, *, since: datetime | None = None, upgrade: str | None = None) -> Audit:
         """Read the audit log, and check its chain of digests.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import gitsnap
+from gitsnap.cli.app import whole
 from packages import api_reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,19 @@ def test_every_name_is_on_the_page() -> None:
     assert lacking == ["Environment"]
     assert set(gitsnap.__all__) <= set(dir(gitsnap))
     assert (ROOT / "gitsnap/py.typed").exists()
+
+
+def test_every_command_has_a_counterpart_or_a_reason() -> None:
+    commands = {name for name, command in whole().commands.items() if not command.hidden}
+    assert set(api_reference.COUNTERPARTS) == commands | {"git"}
+    there = {*api_reference.functions(), *DOCUMENTED, "Guard"}
+    for command, names in api_reference.COUNTERPARTS.items():
+        assert names, command
+        assert isinstance(names, str) or set(names) <= there, command
+    named = {n for names in api_reference.COUNTERPARTS.values() if not isinstance(names, str) for n in names}
+    # What is the handle's own.
+    own = {"path", "store", "environ", "settings", "sidecar"}
+    assert {n for n in DOCUMENTED if n.startswith("Installation.")} - named == {f"Installation.{n}" for n in own}
 
 
 def test_the_api_neither_prints_nor_asks_nor_reads_the_environment() -> None:
