@@ -253,6 +253,10 @@ def _fail(error: GitsnapError, arguments: list[str]) -> int:
     terminal.clear()
 
     line = _taken_apart(arguments)
+    if error.hint is None and isinstance(error, UsageError):
+        from gitsnap.cli import meant
+
+        error.hint = meant.at_least(error, line)
     error.hint = error.hint and in_place(error.hint, line.placing)
     from gitsnap.cli.render.concealing import Concealing
 

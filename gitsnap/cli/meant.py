@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gitsnap.cli import registry
 from gitsnap.cli.arguments import Line
 from gitsnap.core import moment
 from gitsnap.core.errors import UsageError
@@ -79,6 +80,14 @@ def lacking(name: str | None, parameter: Any) -> str | None:
         deleted = " --deleted" if name == "undelete" else ""
         return f"`gitsnap list{deleted}` shows the snapshots; gitsnap {name} --help"
     return None
+
+
+def at_least(error: UsageError, line: Line) -> str:
+    """What is typed next where the error itself knows nothing better."""
+    if str(error.path or "").endswith(".toml"):
+        return "man gitsnap.toml has all tables and their keys"
+    known = line.name if line.name in registry.names() else None
+    return " ".join(["gitsnap", *filter(None, [known]), "--help"])
 
 
 def what_does(word: str) -> str | None:
@@ -153,6 +162,8 @@ def _with_message(typed: _Typed) -> str:
 
 def is_path(word: str, base: str | None = None) -> bool:
     """Whether a word looks like a path, as no id does, or is one below `base`."""
+    if not word:
+        return False
     if "/" in word or ("." in word and ".." not in word):
         return True
     return base is not None and os.path.lexists(os.path.join(base, word))

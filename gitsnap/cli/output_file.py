@@ -23,12 +23,7 @@ def require_page(target: str, command: str, store: str | None = None) -> None:
         found = os.stat(target)
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(real)):
-            raise GitsnapError(
-                f"there is no directory for {target}",
-                kind="io",
-                path=target,
-                hint=f"mkdir -p {shlex.quote(os.path.dirname(real))}",
-            ) from None
+            raise _no_directory(target, real) from None
         return
     except OSError as error:
         raise _unwritable(target, error) from None
@@ -65,13 +60,29 @@ def write_page(target: str, data: bytes) -> None:
         raise _unwritable(target, error) from None
 
 
+def _no_directory(target: str, real: str) -> GitsnapError:
+    above = os.path.dirname(real)
+    return GitsnapError(
+        f"there is no directory for {target}", kind="io", path=target, hint=f"mkdir -p {shlex.quote(above)}"
+    )
+
+
 def _unwritable(target: str, error: OSError) -> GitsnapError:
     return GitsnapError(f"{target} cannot be written: {error.strerror}", kind="io", path=target)
 
 
 def replace_public(path: str, data: bytes) -> None:
     """Put `data` in the place of the file at once, for everybody to read: whoever reads it sees the old one or the new
-    one. OSError."""
+    one. GitsnapError where it cannot be written."""
+    try:
+        _replace_public(path, data)
+    except FileNotFoundError:
+        raise _no_directory(path, os.path.realpath(path)) from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _replace_public(path: str, data: bytes) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "wb") as file:

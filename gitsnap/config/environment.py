@@ -46,7 +46,7 @@ def seconds(text: str, name: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        raise UsageError(f"{name}: '{text}' is not a number of seconds")
+        raise UsageError(f"{name}: '{text}' is not a number of seconds", hint="for example 30, or 0.5")
     return value
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from gitsnap.core.errors import UsageError
 from gitsnap.core.outcome import Ending
 
 ROOT = b""
@@ -235,6 +236,14 @@ def slug(text: str, fallback: str) -> str:
     while out.endswith(".lock"):
         out = out[: -len(".lock")].strip("-.")
     return out or fallback
+
+
+def as_tag(text: str) -> str:
+    """`text` as a tag, in the form of a label. UsageError where nothing is left of it."""
+    tag = slug(text, "")
+    if not tag:
+        raise UsageError(f"'{text}' cannot be a tag", hint="use ASCII letters, digits, dots and dashes")
+    return tag
 
 
 def is_label(selector: str, label: str) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from gitsnap.core.command_end import CommandEnd
-from gitsnap.core.errors import NoSuchSnapshotError
+from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 from gitsnap.core.message import ID
 from gitsnap.core.model import Kind, Snapshot, is_label, slug
 from gitsnap.core.outcome import Ending
@@ -330,6 +330,14 @@ def failure_of(exit_code: int, words: str) -> str:
     if exit_code == 0:
         return ""
     return f"was ended by {words}" if exit_code < 0 else f"exited with {exit_code}"
+
+
+def require_said(checks: Iterable[object]) -> None:
+    """UsageError for a check that is an empty text: a shell finds nothing wrong with that, whatever the upgrade did."""
+    if any(isinstance(check, str) and not check.strip() for check in checks):
+        raise UsageError(
+            "a check is empty, and would pass whatever happens", hint="for example: --check './bin/app --version'"
+        )
 
 
 def shown(results: Sequence[CheckResult]) -> list[dict[str, Any]]:

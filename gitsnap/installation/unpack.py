@@ -53,7 +53,12 @@ def unpack(archive: str, folder: str) -> Facts:
             return _untar(archive, folder)
         if zipfile.is_zipfile(archive):
             return _unzip(archive, folder)
-        raise GitsnapError(f"{archive} is neither a tar nor a zip file", kind="no-such-copy", path=archive)
+        raise GitsnapError(
+            f"{archive} is neither a tar nor a zip file",
+            kind="no-such-copy",
+            path=archive,
+            hint="unpack it, and import the directory",
+        )
     except _BAD as error:
         raise GitsnapError(f"{archive} cannot be unpacked: {error}", kind="bad-archive", path=archive) from None
     except OSError as error:

@@ -58,7 +58,8 @@ def is_bare_repository(path: str) -> bool:
 def no_sidecar(path: str, root: str | None = None) -> NoSidecarError:
     """The error for a `path` that holds none, and how what it holds can become that of the directory `root`."""
     if not is_bare_repository(path):
-        return NoSidecarError(f"{path} is not a gitsnap sidecar", path=path)
+        hint = "without --store, the sidecar of a directory is found by that; `gitsnap -C DIR status` names it"
+        return NoSidecarError(f"{path} is not a gitsnap sidecar", path=path, hint=hint)
     # Named in any case: whoever has typed --store meant what is no sidecar.
     here = shlex.quote(root) if root else "."
     there = "of that directory" if root else "of the directory where you stand"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -227,15 +228,23 @@ class TestUsage:
             "restore latest bin --to x -n",
             "rollback",
             "rollback --frobnicate -y",
+            "run --check '  ' -- true",
+            "run ''",
+            "run ./bin",
+            "drill --check ''",
+            "snapshot --tag ''",
+            "describe latest --tag ///",
         ],
     )
     def test_says_what_is_wrong(self, app: Path, command: str) -> None:
         """The options that a command line ends with come first, so that they are what is missing a value."""
-        args = command.split() if command.startswith("-") and " " not in command else ["-C", str(app), *command.split()]
+        words = shlex.split(command)
+        args = words if command.startswith("-") and " " not in command else ["-C", str(app), *words]
         done = run_gitsnap(*args, check=False)
         spoken(done, 2)
         report = run_gitsnap("--json", *args, check=False)
-        failure(report.stderr, 2, "usage")
+        # What to type next is always told.
+        assert failure(report.stderr, 2, "usage")["hint"]
         assert (done.stdout, report.stdout) == ("", "")
 
     def test_large_numbers_are_numbers(self, app: Path) -> None:

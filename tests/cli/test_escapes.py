@@ -14,6 +14,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render import json as documents
 from gitsnap.cli.render.terminal import Terminal, visible
 from gitsnap.config.environment import Options
+from gitsnap.core.errors import UsageError
 from tests.support.installation import REPOSITORY, build_app, run_gitsnap, sidecar_of
 from tests.support.terminal import gitsnap_on_terminal
 
@@ -111,3 +112,14 @@ def test_json_says_the_same_to_every_reader() -> None:
     assert json.loads(text) == document | {"raw": "\ufffd"}
     assert "Ü 日本" in text
     assert formatting.unambiguous('"\U000e0041"') == '"\\udb40\\udc41"'
+
+
+def test_an_endless_word_does_not_fill_the_screen() -> None:
+    word = "x" * 5000
+    told = formatting.failure(UsageError(f"no such command '{word}'", hint=f"gitsnap -C {word} list"))
+    assert len(told) < 250
+    assert told.startswith("gitsnap: no such command 'xxx")
+    assert told.endswith(" list\n")
+    # A path may be as long as one can be.
+    path = "/".join(["x" * 255] * 16)
+    assert path in formatting.failure(UsageError(f"{path} is not there"))

@@ -81,3 +81,27 @@ def test_after_an_upgrade_that_was_rolled_back_a_rollback_says_how_to_go_further
     assert json.loads(run_gitsnap("-C", app, "--json", "rollback", "-y").stdout)["further_back"] == older
     run_gitsnap("-C", app, "rollback", "-y", older)
     assert "further back" not in run_gitsnap("-C", app, "rollback", "-y", older).stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "next_"),
+    [
+        ("metrics -o no/such/file", "mkdir -p {cwd}/no/such"),
+        ("verify --all --live", "gitsnap verify --help"),
+        ("--lock-wait soon list", "for example 30"),
+        ("bundle verify nosuch", "gitsnap bundle --help"),
+        ("blame bin", "gitsnap -C {app} ls "),
+        ("import nosuch", "it takes directories"),
+        ("sign latest --key nosuch", "name a private key"),
+    ],
+)
+def test_an_error_says_what_to_type_next(typed: str, next_: str, app: Path, tmp_path: Path) -> None:
+    done = run_gitsnap("-C", app, *typed.split(), cwd=tmp_path, check=False)
+    assert done.returncode in (1, 2, 10)
+    assert done.stderr.splitlines()[-1].startswith(f"  {next_.format(cwd=tmp_path, app=app)}")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_wrong_setting_leads_to_the_page_of_all(app: Path, gitsnap_home: Path) -> None:
+    (next(gitsnap_home.glob("*.git")) / "gitsnap.toml").write_text("[secrets]\nstrict = 1\n")
+    assert "  man gitsnap.toml" in run_gitsnap("-C", app, "snapshot", check=2).stderr

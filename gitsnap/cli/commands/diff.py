@@ -97,7 +97,7 @@ def _suggest_path(error: NoSuchSnapshotError, sides: list[str], session: Session
     found = []
     for side in sides:
         with suppress(UsageError):
-            there = os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root)))
+            there = bool(side) and os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root)))
             if there or meant.is_path(side):
                 found.append(side)
     if found:

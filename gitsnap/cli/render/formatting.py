@@ -35,6 +35,9 @@ __all__ = [
 _LISTED = 20
 # Zero-width joiners are part of some scripts' words and stay.
 _UNSEEN = r"\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+# No path is as long: nobody wants to see all of it, nor to copy it.
+_ENDLESS = re.compile(r"\S{4097,}")
+_ENDLESS_SHOWN = 60
 _CONTROL = re.compile(rf"[\x00-\x1f\ud800-\udfff{_UNSEEN}]")
 # What JSON leaves as it is.
 _MISLEADING = re.compile(f"[{_UNSEEN}]")
@@ -55,6 +58,7 @@ _HINTS = {
     errno.ENFILE: "the machine has run out of open files, none of yours is to blame: try again when it has some",
     errno.ENOMEM: "it is memory that has run out, no file is to blame: try again with more of it",
     errno.EAGAIN: "no more processes or threads may be started (ulimit -u): try again with more of them",
+    errno.ENAMETOOLONG: "a name has at most 255 bytes, a path 4,095",
     errno.ENOSPC: "make room and try again",
     errno.EDQUOT: "make room and try again",
     errno.EACCES: "run gitsnap as someone who may do that",
@@ -187,8 +191,9 @@ def failure(error: GitsnapError) -> str:
     sentence, path = name(error.message), name(error.path or b"")
     if isinstance(error.path, bytes) and path not in sentence:
         sentence += f" ({path})"
+    sentence, hint = (_ENDLESS.sub(lambda word: fit(word[0], _ENDLESS_SHOWN), t) for t in (sentence, error.hint or ""))
     listed = "".join(f"    {line}\n" for line in named_secrets(error))
-    return f"gitsnap: {sentence}\n" + listed + (f"  {name(error.hint)}\n" if error.hint else "")
+    return f"gitsnap: {sentence}\n" + listed + (f"  {name(hint)}\n" if hint else "")
 
 
 def named_secrets(error: BaseException) -> list[str]:

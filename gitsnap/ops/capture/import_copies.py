@@ -131,7 +131,12 @@ def _as_directory(sidecar: Sidecar, source: str) -> Iterator[_Unpacked]:
         yield _Unpacked(source)
         return
     if not os.path.isfile(source):
-        raise GitsnapError(f"{source} is neither a directory nor an archive", kind="no-such-copy", path=source)
+        raise GitsnapError(
+            f"{source} is neither a directory nor an archive",
+            kind="no-such-copy",
+            path=source,
+            hint="it takes directories that are whole copies, and tar or zip files of such",
+        )
     folder = tempfile.mkdtemp(prefix="import-", dir=sidecar.scratch)
     try:
         facts = unpack.unpack(source, folder)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, IntegrityError, UsageError, exhausted
 from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Kind, Snapshot, slug, snapshot_id
+from gitsnap.core.model import Kind, Snapshot, as_tag, slug, snapshot_id
 from gitsnap.core.order import following, in_order, newest
 from gitsnap.core.statcache import StatCache
 from gitsnap.installation.mounts import mount_point
@@ -73,7 +73,7 @@ def wanted(sidecar: Sidecar, request: Request, living: list[Snapshot], when: dat
         bytes=0,
         manifest_sha256="",
         metadata_sha256="",
-        tags=tuple(dict.fromkeys(slug(t, "tag") for t in request.tags)),
+        tags=tuple(dict.fromkeys(map(as_tag, request.tags))),
         upgrade=request.upgrade,
         command=request.command,
         exit_code=request.exit_code,

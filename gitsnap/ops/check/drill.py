@@ -14,7 +14,7 @@ from gitsnap.core.errors import GitsnapError, IntegrityError, LockedError
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Problem, Snapshot
 from gitsnap.core.settings import Settings
-from gitsnap.core.upgrade import CheckResult, shown
+from gitsnap.core.upgrade import CheckResult, require_said, shown
 from gitsnap.ops.process import shell
 from gitsnap.ops.restore.export import copy_out, require_elsewhere
 from gitsnap.sidecar import catalog, scratch_place, selectors
@@ -34,6 +34,9 @@ class Trial:
     timeout: float = 300.0
     environ: Mapping[str, str] = field(default_factory=dict)
     umask: int = -1
+
+    def __post_init__(self) -> None:
+        require_said(self.checks)
 
 
 @dataclass(slots=True)

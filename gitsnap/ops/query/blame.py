@@ -86,7 +86,9 @@ def _require_text(sidecar: Sidecar, snapshot: Snapshot, path: bytes) -> None:
             wrong = "no text" if b"\0" in piece else "larger than 8 MiB"
             break
     if wrong:
-        raise GitsnapError(f"'{shown}' is {wrong} in {snapshot.id}", kind="not-a-file", path=path)
+        raise GitsnapError(
+            f"'{shown}' is {wrong} in {snapshot.id}", kind="not-a-file", path=path, hint=f"gitsnap ls {snapshot.id}"
+        )
 
 
 def _read(sidecar: Sidecar, out: bytes, known: dict[str, Snapshot]) -> list[Blamed]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gitsnap.core.errors import UsageError
 from gitsnap.core.message import normalize_message
-from gitsnap.core.model import Snapshot, slug
+from gitsnap.core.model import Snapshot, as_tag, slug
 from gitsnap.core.settings import Settings
 from gitsnap.sidecar import catalog, descriptions
 from gitsnap.sidecar.repository import Sidecar
@@ -26,9 +26,9 @@ class Wording:
 
     def tags_of(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The tags that the snapshot has with it, in their order."""
-        gone = {*self.untags, *(slug(t, "tag") for t in self.untags)}
+        gone = {*self.untags, *(slug(t, "") for t in self.untags)}
         kept = [t for t in snapshot.tags if t not in gone]
-        return tuple(dict.fromkeys([*kept, *(slug(t, "tag") for t in self.tags)]))
+        return tuple(dict.fromkeys([*kept, *map(as_tag, self.tags)]))
 
     def message_of(self, snapshot: Snapshot) -> str:
         """The message that it has with it, as it is stored."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Bytes in one name on every file system that matters here.
 _NAME_MAX = 255
+_ONE = "gitsnap -C DIR snapshot"
 
 
 class Place(NamedTuple):
@@ -213,9 +214,9 @@ def place_for(root: str, store: str | None, home: str | None, cwd: str, user_hom
     Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
     """
     if root == "/":
-        raise UsageError("/ is too much: name the directory of one application", path=root)
+        raise UsageError("/ is too much: name the directory of one application", path=root, hint=_ONE)
     if user_home and root == os.path.realpath(user_home):
-        raise UsageError(f"{root} is your home directory: name the directory of one application", path=root)
+        raise UsageError(f"{root} is your home directory: name the directory of one application", path=root, hint=_ONE)
     path = os.path.realpath(os.path.join(cwd, store) if store else default_store(root, home))
     if path == root or path.startswith(root.rstrip("/") + "/"):
         raise UsageError(

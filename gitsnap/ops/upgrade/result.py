@@ -10,7 +10,7 @@ from gitsnap.core.counts import Counts
 from gitsnap.core.errors import GitsnapError, StopRequestedError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.outcome import Ending
-from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, shown
+from gitsnap.core.upgrade import CheckResult, OnFailure, Outcome, require_said, shown
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.upgrade.checks import Check
 
@@ -59,6 +59,9 @@ class UpgradeRequest:
     every: float = 30.0
     confirm: float = 0.0
     keep_edits: bool = False
+
+    def __post_init__(self) -> None:
+        require_said(self.checks)
 
     @property
     def waits(self) -> bool:

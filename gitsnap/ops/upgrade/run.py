@@ -294,7 +294,7 @@ class _Watch:
 
 def findable(word: str, environ: Mapping[str, str], cwd: str) -> bool:
     """Whether a command's name leads to something that can be executed."""
-    if "/" in word:
-        return os.access(os.path.join(cwd, word), os.X_OK)
-    folders = environ.get("PATH", os.defpath).split(os.pathsep)
-    return any(os.access(os.path.join(cwd, folder, word), os.X_OK) for folder in folders)
+    # A directory may be entered, which is the same bit.
+    folders = [""] if "/" in word else environ.get("PATH", os.defpath).split(os.pathsep)
+    found = (os.path.join(cwd, folder, word) for folder in folders)
+    return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in found)

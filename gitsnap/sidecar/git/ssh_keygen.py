@@ -21,6 +21,9 @@ from gitsnap.sidecar.git import stock_git
 # Who is to touch a key or to confirm has so long, in seconds. Whoever types a passphrase has any time.
 _PATIENCE = 60.0
 _KRL = b"SSHKRL\n\0"
+_KEY = (
+    "name a private key of ssh's, or the public one whose private half ssh's agent has: ssh-keygen -t ed25519 makes one"
+)
 # A list of revoked keys may be that long, in bytes.
 _MOST = 64 << 20
 # What ssh-keygen says, and what that means here; in the order in which it is looked for.
@@ -85,9 +88,9 @@ def _require_key(key: str, installation: str) -> None:
     try:
         os.close(files.opened(key))
     except IntegrityError:
-        raise SigningError(f"the key {key} is no file", path=key) from None
+        raise SigningError(f"the key {key} is no file", path=key, hint=_KEY) from None
     except OSError as error:
-        raise SigningError(f"the key {key} cannot be read: {error.strerror}", path=key) from None
+        raise SigningError(f"the key {key} cannot be read: {error.strerror}", path=key, hint=_KEY) from None
 
 
 def is_within(path: str, installation: str) -> bool:
