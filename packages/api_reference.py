@@ -61,7 +61,7 @@ COUNTERPARTS: dict[str, tuple[str, ...] | str] = {
     "push": ("Installation.push",),
     "recover": ("Installation.recover",),
     "redo": ("Installation.redo",),
-    "remote": ("Installation.remotes", "Installation.add_remote"),
+    "remote": ("Installation.remotes", "Installation.add_remote", "Installation.remove_remote"),
     "report": "writes a page for people; `Installation.changelog` has what it tells",
     "restore": ("Installation.restore",),
     "rollback": ("Installation.rollback",),

@@ -414,6 +414,8 @@ def test_a_copy_elsewhere_comes_back(installation: Path, tmp_path: Path) -> None
     second = app.snapshot("two")
     new = opened(tmp_path / "new")
     new.add_remote("there", app.store)
+    new.add_remote("elsewhere", app.store)
+    assert (new.remove_remote("elsewhere").name, [r.name for r in new.remotes]) == ("elsewhere", ["there"])
     assert [s.id for s in new.pull().snapshots] == [second.id]
     assert [s.id for s in new.snapshots()] == [first.id, second.id]
     with pytest.raises(gitsnap.GitsnapError, match="sidecar already"):

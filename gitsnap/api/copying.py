@@ -43,6 +43,21 @@ class Copying(Protected):
         with self._acting("remote") as (sidecar, settings):
             return remotes.add(sidecar, name, {"url": os.fspath(url), **options}, os.getcwd(), settings)
 
+    def remove_remote(self, name: str) -> Remote:
+        """Take a remote out of the sidecar's configuration. What is over there stays.
+
+        Args:
+            name: Which one.
+
+        Returns:
+            What it was.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        with self._acting("remote") as (sidecar, settings):
+            return remotes.remove(sidecar, name, settings)
+
     def push(
         self,
         name: str | None = None,
