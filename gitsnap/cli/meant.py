@@ -22,6 +22,12 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 # Of a word as long as `purge`, all letters but one: what is merely like it may do the opposite.
 _ALIKE = 0.75
 _BEGINNING = 3
+# Words for one and the same action of a command.
+_ACTIONS = (
+    "remove rm delete del disable stop off uninstall forget drop unset",
+    "list ls show status get info",
+    "add create install new enable start on",
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def instead(line: Line, command: Any) -> str | None:
     if takes_none and not rest and os.path.isdir(first) and os.sep in first:
         return f"gitsnap -C {shlex.join([first, line.name, *typed.options])}"
     if line.name == "snapshot":
-        return _with_message(typed)
+        return _instead_of_a_message(typed)
     return None
 
 
@@ -106,6 +112,16 @@ def alike(word: str, names: Sequence[str]) -> list[str]:
     return begin or get_close_matches(word, names, cutoff=_ALIKE)
 
 
+def action(word: str, actions: Sequence[str]) -> str | None:
+    """Which of a command's actions is meant by another word, or by a slip; None where that cannot be told."""
+    from difflib import get_close_matches
+
+    same = next((words.split() for words in _ACTIONS if word in words.split()), None)
+    if same is not None:
+        return next((known for known in actions if known in same), None)
+    return next(iter(get_close_matches(word, actions, n=1, cutoff=_ALIKE)), None)
+
+
 def _of_paths(command: Any) -> bool:
     """Whether a command takes a snapshot and then paths in it."""
     shown = [p.metavar or "" for p in command.params if p.param_type_name == "argument"]
@@ -147,6 +163,14 @@ def _split(word: str) -> list[str] | None:
     except ValueError:
         return None
     return None if words[0] in _BUILTINS or _ASSIGNMENT.match(words[0]) else words
+
+
+def _instead_of_a_message(typed: _Typed) -> str:
+    """For words after `snapshot`: a message, or one that other tools have as an action of it."""
+    first, *rest = typed.words
+    if not rest and not typed.options and (meant := action(first, ("list", "create"))):
+        return _gitsnap("list" if meant == "list" else "snapshot")
+    return _with_message(typed)
 
 
 def _with_message(typed: _Typed) -> str:

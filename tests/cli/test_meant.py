@@ -28,6 +28,9 @@ def _instead(typed: str) -> str | None:
         ("snapshot before 2.0", "snapshot -m 'before 2.0'"),
         ("snapshot --tag x -m hello world", "snapshot --tag x -m 'hello world'"),
         ("snapshot --pin -- -x", "snapshot --pin -m -x"),
+        ("snapshot create", "snapshot"),
+        ("snapshot ls", "list"),
+        ("snapshot delete old", "snapshot -m 'delete old'"),
         ("cat latest:conf/a", "cat latest conf/a"),
         ("cat :conf/a", "cat latest conf/a"),
         ("cat conf/a", "cat latest conf/a"),
@@ -126,6 +129,25 @@ def test_no_word_of_others_is_a_command_and_all_that_are_known_are_there() -> No
     section = next(s for s in reference.sections() if s.title == "Words of other tools")
     cells = [line.split(" | ")[0] for line in section.body.splitlines() if line.startswith("| `")]
     assert sorted(re.findall("`([^`]+)`", " ".join(cells))) == sorted(_WORDS)
+
+
+def test_no_action_is_told_for_its_opposite() -> None:
+    of_timers, of_remotes = ("list", "install", "remove"), ("list", "add", "remove")
+    meanings = {
+        "remove": "uninstall disable stop off del delete rm forget remvoe",
+        "list": "status show ls lsit",
+    }
+    for actions in (of_timers, of_remotes):
+        for meaning, words in meanings.items():
+            assert {meant.action(word, actions) for word in words.split()} == {meaning}
+    assert [meant.action(word, of_timers) for word in ("enable", "add", "instal", "frob", "")] == [
+        "install",
+        "install",
+        "install",
+        None,
+        None,
+    ]
+    assert meant.action("create", of_remotes) == "add"
 
 
 @pytest.mark.parametrize(

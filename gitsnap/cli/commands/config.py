@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import meant
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes
 from gitsnap.cli.render import formatting
@@ -46,7 +47,8 @@ def config(
             hint="gitsnap config components; all else is written in gitsnap.toml (man gitsnap.toml), in the sidecar",
         )
     if action not in _ACTIONS:
-        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint="gitsnap config components list")
+        near = meant.action(action, _ACTIONS) or "list"
+        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=f"gitsnap config components {near}")
     if action == "test":
         _test(session, given)
         return

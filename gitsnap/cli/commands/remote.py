@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gitsnap.cli import meant
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
@@ -90,7 +90,7 @@ def remote(
 
 def _require(action: str, name: str | None, url: str | None, given: bool) -> None:
     if action not in _ACTIONS:
-        near = "remove" if action in ("rm", "delete", "del") else next(iter(get_close_matches(action, _ACTIONS)), None)
+        near = meant.action(action, _ACTIONS)
         hint = " ".join(["gitsnap remote", near, *([name] if name else [])]) if near else _TRY
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     words = {"list": (False, False), "add": (True, True), "remove": (True, False)}[action]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gitsnap.cli import meant
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes, Yes
 from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
@@ -104,9 +104,9 @@ class _Asked:
 
 def _require(action: str, schedules: int, *, directory: str | None, options: bool) -> None:
     if action not in _ACTIONS:
-        near = "remove" if action in ("rm", "delete", "del", "disable") else "install"
-        near = next(iter(get_close_matches(action, _ACTIONS)), near)
-        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=f"gitsnap timer {near}")
+        near = meant.action(action, _ACTIONS)
+        hint = f"gitsnap timer {near}" if near else "gitsnap timer --help"
+        raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     if action != "install" and options:
         raise UsageError(f"timer {action} takes none of install's options", hint=_TRY)
     if action == "list" and directory is not None:
