@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -18,6 +18,7 @@ from operator import attrgetter
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Inventory
 from gitsnap.core.paths import check_path
+from gitsnap.core.stored_text import Text, blocks_about, differing_blocks, lines_of
 
 VERSION = 1
 
@@ -125,21 +126,30 @@ def path_of(line: bytes) -> bytes:
     return line[66:] if line[66:] != _WRITTEN_DASH else _DASH
 
 
-def changed_paths(old: bytes, new: bytes) -> set[bytes]:
+def place_of(line: bytes) -> tuple[int, bytes]:
+    """Where a line stands among the others: comments first, all in one place, then the files by their paths."""
+    return (0, b"") if line.startswith(b"#") else (1, path_of(line))
+
+
+def changed_paths(old: Text, new: Text) -> set[bytes]:
     """The files of which two manifests' texts do not say the same; IntegrityError for a line that is none."""
-    differ = set(old.split(b"\n")) ^ set(new.split(b"\n"))
-    return {_read_line(line)[0] for line in differ if line and not line.startswith(b"#")}
+    changed: set[bytes] = set()
+    for blocks in differing_blocks(old, new, place_of):
+        a, b = map(lines_of, blocks)
+        changed.update([_read_line(line)[0] for line in set(a) ^ set(b) if not line.startswith(b"#")])
+    return changed
 
 
-def digests_of(text: bytes, paths: Container[bytes]) -> dict[bytes, bytes]:
+def digests_of(text: Text, paths: Collection[bytes]) -> dict[bytes, bytes]:
     """The raw SHA-256 of some files, by path, from a manifest's text."""
     found = {}
-    for line in text.split(b"\n"):
-        # A path stands behind the digest and two spaces, as it is unless a mark says that it is escaped.
-        if not line.startswith(b"#") and (line[66:] in paths or line[:1] == b"\\" or line[66:] == _WRITTEN_DASH):
-            path, digest = _read_line(line)
-            if path in paths:
-                found[path] = digest
+    for block in blocks_about(text, [(1, path) for path in sorted(paths)], place_of):
+        for line in lines_of(block):
+            # A path stands behind the digest and two spaces, as it is unless a mark says that it is escaped.
+            if not line.startswith(b"#") and (line[66:] in paths or line[:1] == b"\\" or line[66:] == _WRITTEN_DASH):
+                path, digest = _read_line(line)
+                if path in paths:
+                    found[path] = digest
     return found
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from operator import lt
+from typing import Any
 
+from gitsnap.core import mtree_comments
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import ROOT, Entry, Inventory, Type
 from gitsnap.core.mtree_comments import OWNER_NAME, CommentReader, damaged, format_comments, plain_owner
@@ -23,7 +25,11 @@ from gitsnap.core.vis import PLAIN, invisible, pattern_key, visible, visible_pat
 
 VERSION = 1
 
+# Where the comments behind the entries stand (place_of).
+COMMENTS = 3
+
 _HEADER = "# gitsnap metadata "
+_HEADER_BYTES = _HEADER.encode()
 _SECOND = 1_000_000_000
 _MAX_SIZE = 2**63 - 1
 # Times up to here have no more than ten digits of seconds.
@@ -112,6 +118,23 @@ class MetadataLines:
             raise ValueError("an inventory without entries")
         rest = [*(line for _, line in sorted(self._patterns)), *format_comments(about)]
         return "".join([f"{line}\n" for line in rest]).encode("ascii")
+
+
+def place_of(line: bytes) -> tuple[int, Any]:
+    """Where a line stands among the others: the header, plain paths, those that are patterns, comments. IntegrityError
+    for what is none."""
+    if line.startswith(b"#"):
+        return (0, b"") if line.startswith(_HEADER_BYTES) else (COMMENTS, mtree_comments.place_of(line))
+    shown = line.partition(b" ")[0]
+    if b"\\" not in shown:
+        return 1, shown[2:]
+    return place_of_path(invisible(shown[2:].decode("ascii", "replace")))
+
+
+def place_of_path(path: bytes) -> tuple[int, Any]:
+    """Where the line of an entry stands."""
+    key = pattern_key(path)
+    return (2, key) if key else (1, path)
 
 
 def entry_lines(entries: list[Entry]) -> list[bytes]:

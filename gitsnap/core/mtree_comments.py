@@ -93,6 +93,8 @@ def place_of(line: bytes) -> tuple[int, bytes, bytes]:
     words = line.decode("ascii", "replace").split(" ")
     if len(words) < 3 or words[1] not in _DIRECTIVES:
         raise IntegrityError("an unknown comment, or an entry after the comments")
+    if words[1:] == ["unrecorded", "xattr"]:
+        return _DIRECTIVES.index("unrecorded"), b"", b""
     detail = invisible(words[3].partition("=")[0]) if words[1] == "xattr" else b""
     return _DIRECTIVES.index(words[1]), invisible_path(words[2]), detail
 

@@ -1,24 +1,25 @@
 """The texts of a state, made of those of another one and of what differs: equal lines are equal entries.
 
 Manifest and metadata have their lines in the order of paths. So the lines that differ are found by halving, and all
-others are copied as bytes, without being read.
+others are copied as bytes, without being read. The new texts are pieces, formed as they are asked for.
 """
 
 from __future__ import annotations
 
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from gitsnap.core import manifest, mtree
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.mtree_comments import format_comments, place_of
-from gitsnap.core.stored_difference import Texts, with_digests
-from gitsnap.core.vis import invisible, pattern_key, visible_path
+from gitsnap.core.stored_difference import Texts, comments_from, with_digests
+from gitsnap.core.stored_text import Place, Text, lines_of
+from gitsnap.core.vis import pattern_key, visible_path
 
 # What is said of paths that have no lines, or of several at once.
-_BEYOND = (b"\n# partial ", b"\n# unlisted ", b"\n# unrecorded ")
-_Place = tuple[int, int]
+_BEYOND = (b"# partial ", b"# unlisted ", b"# unrecorded ")
 
 
 @dataclass(slots=True)
@@ -34,10 +35,11 @@ class Differing:
 
 @dataclass(slots=True)
 class Spliced:
-    """The texts of the new state, with its number of files and their bytes. `old` and `new` are both states, with no
-    more than the entries that differ and the directories above."""
+    """The texts of the new state, in pieces that are given once, with its number of files and their bytes. `old` and
+    `new` are both states, with no more than the entries that differ and the directories above."""
 
-    texts: Texts
+    manifest: Iterator[bytes]
+    metadata: Iterator[bytes]
     files: int
     bytes: int
     old: Inventory
@@ -54,13 +56,11 @@ def splice(old: Texts, rules: list[bytes], differing: Differing) -> Spliced | No
     touched = sorted({e.path for e in differing.entries} | set(differing.gone))
     if any(e.type is Type.FILE and e.sha256 is None for e in differing.entries):
         return None
-    metadata = _Lines(old.metadata, _path_in_metadata, *_entry_lines(old.metadata))
-    if any(pattern_key(path) for path in touched) or any(
-        old.metadata.find(w, metadata.after - 1) >= 0 for w in _BEYOND
-    ):
+    metadata = _entries_of(old.metadata)
+    comments = list(_lines_from(old.metadata, metadata.after))
+    if any(pattern_key(path) for path in touched) or any(line.startswith(_BEYOND) for line in comments):
         return None
-    named = _Lines(old.manifest, _path_in_manifest, _first_digest(old.manifest), len(old.manifest))
-    comments = old.metadata[metadata.after :].split(b"\n")[:-1]
+    named = _digests_of(old.manifest)
     shown = {visible_path(path).encode() for path in touched}
     if any(shown.intersection(line.split(b" ")[2:]) for line in comments if line.startswith(b"# hardlink ")):
         return None
@@ -70,99 +70,74 @@ def splice(old: Texts, rules: list[bytes], differing: Differing) -> Spliced | No
     if any(_parent(path) not in after or after[_parent(path)].type is not Type.DIR for path in present if path):
         return None
     new_lines = dict(zip(present, mtree.entry_lines(differing.entries), strict=True))
-    new_metadata = metadata.replaced([(path, new_lines.get(path, b"")) for path in touched])
-    texts = Texts(
-        b"".join([*_header(old.manifest, rules, before, differing), *_digest_lines(named, touched, present)]),
-        b"".join([*new_metadata, *_new_comments(comments, shown, differing)]),
-    )
-    files, size = manifest.counts_of(texts.manifest)
+    files, size = _counts(old.manifest, before, differing)
     inventory = Inventory([after[path] for path in sorted(after)], rules=rules, excluded=list(differing.excluded))
-    return Spliced(texts, files, size, before, inventory)
+    return Spliced(
+        chain(
+            [manifest.format_header(files, size, rules, differing.excluded)],
+            named.replaced(_digest_lines(touched, present), named.start),
+        ),
+        chain(
+            metadata.replaced([(path, new_lines.get(path, b"")) for path in touched], 0),
+            _new_comments(comments, shown, differing),
+        ),
+        files,
+        size,
+        before,
+        inventory,
+    )
 
 
 def left_out(texts: Texts) -> Inventory:
     """What a state leaves out: rules, excluded paths and what is skipped; no entries."""
-    rules, excluded = manifest.left_out(texts.manifest)
-    _, _, comments = _entry_lines(texts.metadata)
-    lines = texts.metadata[comments:].split(b"\n")
-    skipped = [place_of(line)[1] for line in lines if line.startswith(b"# skipped ")]
+    rules, excluded = manifest.left_out(b"".join(texts.manifest.pieces(0, _digests_of(texts.manifest).start)))
+    comments = _lines_from(texts.metadata, comments_from(texts.metadata))
+    skipped = [place_of(line)[1] for line in comments if line.startswith(b"# skipped ")]
     return Inventory(rules=rules, excluded=excluded, skipped=skipped)
 
 
 class _Lines:
-    """The lines of a text from `start` to `end`, sorted by the paths that `path_in` finds where a line begins; and what
-    stands from there up to `after`."""
+    """The lines of a text from `start` to `end`, sorted by paths, in the `place` that plain ones have; and what stands
+    from there up to `after`."""
 
-    def __init__(
-        self, text: bytes, path_in: Callable[[bytes, int, int], bytes], start: int, end: int, after: int | None = None
-    ) -> None:
-        self.text, self.start, self.end = text, start, end
-        self.after = end if after is None else after
-        self._path_in = path_in
+    def __init__(self, text: Text, place: Place, start: int, end: int, after: int) -> None:
+        self.text, self.start, self.end, self.after = text, start, end, after
+        self._place = place
 
-    def find(self, path: bytes, low: int) -> _Place:
-        """Where the line of a path begins and ends, or would, at `low` or after it."""
-        text, high = self.text, self.end
-        while low < high:
-            middle = (low + high) // 2
-            start = text.rfind(b"\n", low, middle) + 1 or low
-            end = text.index(b"\n", start) + 1
-            found = self._path_in(text, start, end - 1)
-            if found == path:
-                return start, end
-            low, high = (end, high) if found < path else (low, start)
-        return low, low
+    def _found(self, paths: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+        """Where the lines of these sorted paths begin and end, or would."""
+        low = self.start
+        for path in paths:
+            start, low = self.text.find((1, path), self._place, low, self.end)
+            yield start, low
 
     def of(self, paths: Iterable[bytes]) -> list[bytes]:
         """The lines of those of these sorted paths that have one."""
-        out, low = [], self.start
-        for path in paths:
-            start, low = self.find(path, low)
-            if low > start:
-                out.append(self.text[start:low])
-        return out
+        return [b"".join(self.text.pieces(start, end)) for start, end in self._found(paths) if end > start]
 
-    def replaced(self, lines: Iterable[tuple[bytes, bytes]], done: int = 0) -> list[bytes | memoryview]:
+    def replaced(self, lines: Sequence[tuple[bytes, bytes]], done: int) -> Iterator[bytes]:
         """The text from `done` up to `after`, in pieces, with these lines of sorted paths, empty for none."""
-        text, low = memoryview(self.text), self.start
-        out: list[bytes | memoryview] = []
-        for path, line in lines:
-            start, low = self.find(path, low)
-            out += [text[done:start], line]
-            done = low
-        return [*out, text[done : self.after]]
+        for (start, end), (_, line) in zip(self._found([path for path, _ in lines]), lines, strict=True):
+            yield from self.text.pieces(done, start)
+            yield line
+            done = end
+        yield from self.text.pieces(done, self.after)
 
 
-def _entry_lines(text: bytes) -> tuple[int, int, int]:
-    """Where the entries begin, where those end that are sorted by path, and where all end."""
-    start = text.index(b"\n") + 1 if b"\n" in text else 0
-    comment = text.find(b"\n#", start)
-    after = len(text) if comment < 0 else comment + 1
-    end = after
-    while end > start:
-        last = text.rfind(b"\n", start, end - 1) + 1 or start
-        if not pattern_key(_path_in_metadata(text, last, end - 1)):
-            break
-        end = last
-    return start, end, after
+def _entries_of(metadata: Text) -> _Lines:
+    """The entries; those that are patterns stand behind the others."""
+    start, after = len(metadata.line_over(0, 0, metadata.size)[1]), comments_from(metadata)
+    end = metadata.find((2,), mtree.place_of, start, after)[0]
+    return _Lines(metadata, mtree.place_of, start, end, after)
 
 
-def _path_in_metadata(text: bytes, start: int, end: int) -> bytes:
-    shown = text[start : text.find(b" ", start, end)]
-    if not shown.startswith(b"./"):
-        return b""
-    return invisible(shown[2:].decode("ascii", "replace")) if b"\\" in shown else shown[2:]
+def _digests_of(text: Text) -> _Lines:
+    start = text.find((1,), manifest.place_of, 0, text.size)[0]
+    return _Lines(text, manifest.place_of, start, text.size, text.size)
 
 
-def _path_in_manifest(text: bytes, start: int, end: int) -> bytes:
-    return manifest.path_of(text[start:end])
-
-
-def _first_digest(text: bytes) -> int:
-    at = 0
-    while text.startswith(b"#", at):
-        at = text.find(b"\n", at) + 1 or len(text)
-    return at
+def _lines_from(text: Text, start: int) -> Iterator[bytes]:
+    return (line for block in text.blocks(start) for line in lines_of(block))
 
 
 def _parent(path: bytes) -> bytes:
@@ -183,9 +158,9 @@ def _old_entries(metadata: _Lines, named: _Lines, paths: Iterable[bytes], commen
     lines = metadata.of(wanted)
     shown = {visible_path(path).encode() for path in wanted}
     about = [line + b"\n" for line in comments if line.split(b" ")[2] in shown and not _is_general(line)]
-    header = metadata.text[: metadata.start]
+    header = b"".join(metadata.text.pieces(0, metadata.start))
     found = mtree.parse_metadata(b"".join([header, *lines, *about]))
-    with_digests(found, b"".join(named.of(wanted)))
+    with_digests(found, Text.of(b"".join(named.of(wanted))))
     return found
 
 
@@ -193,23 +168,23 @@ def _is_general(line: bytes) -> bool:
     return line.startswith((b"# skipped ", b"# hardlink "))
 
 
-def _header(text: bytes, rules: list[bytes], before: Inventory, differing: Differing) -> list[bytes]:
-    files, size = manifest.counts_of(text)
+def _counts(text: Text, before: Inventory, differing: Differing) -> tuple[int, int]:
+    """How many files there are now, and of how many bytes."""
+    files, size = manifest.counts_of(next(text.blocks(), b""))
     touched = {e.path for e in differing.entries} | set(differing.gone)
     for sign, entries in ((-1, [e for e in before.files() if e.path in touched]), (1, differing.entries)):
         held = [e for e in entries if e.type is Type.FILE]
         files += sign * len(held)
         size += sign * sum(e.size for e in held)
-    return [manifest.format_header(files, size, rules, differing.excluded)]
+    return files, size
 
 
-def _digest_lines(named: _Lines, touched: Iterable[bytes], present: dict[bytes, Entry]) -> list[bytes | memoryview]:
+def _digest_lines(touched: Iterable[bytes], present: dict[bytes, Entry]) -> list[tuple[bytes, bytes]]:
     files = {path: e for path, e in present.items() if e.type is Type.FILE}
-    lines = [
+    return [
         (path, manifest.format_line(hexlify(files[path].sha256 or b""), path) if path in files else b"")
         for path in touched
     ]
-    return named.replaced(lines, named.start)
 
 
 def _new_comments(comments: list[bytes], shown: set[bytes], differing: Differing) -> list[bytes]:

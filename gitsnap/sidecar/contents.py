@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import Entry, Inventory, Snapshot, Type
+from gitsnap.core.stored_text import Text
 from gitsnap.sidecar import catalog, limits
 from gitsnap.sidecar.git import notes, refs, trees
 from gitsnap.sidecar.git.trees import Leaf
 from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.spool import Spool
 from gitsnap.sidecar.state import reflog
 
 # Parsers are loaded where something is parsed: most snapshots only share the texts of the last one.
 if TYPE_CHECKING:
     from gitsnap.core.manifest import Manifest
+    from gitsnap.core.stored_difference import Texts
 
 # Looked up once, because access to an enumeration's members is slow.
 _Found = TypeVar("_Found")
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
+# A text of more bytes is not held.
+_SPOOLED = 4 << 20
 _DISAGREE = "the tree and the metadata disagree about this path"
 
 
@@ -35,13 +41,14 @@ def find_note(sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest:
     Where the notes are damaged, those that they replaced since the last gc may still lead to it.
     """
 
-    def read(oid: bytes) -> tuple[bytes, bytes]:
-        text = sidecar.objects.read(oid, b"blob", limits.text_of(sidecar.objects.stored_in(oid)))[1]
-        if hashlib.sha256(text).hexdigest() != digest:
-            raise IntegrityError(f"its {what} is not the one its commit names")
-        return oid, text
+    return _first_whole(sidecar, snapshot, ref, what, lambda oid: (oid, _checked(sidecar, oid, what, digest)))
 
-    return _first_whole(sidecar, snapshot, ref, what, read)
+
+def _checked(sidecar: Sidecar, oid: bytes, what: str, digest: str) -> bytes:
+    text = sidecar.objects.read(oid, b"blob", limits.text_of(sidecar.objects.stored_in(oid)))[1]
+    if hashlib.sha256(text).hexdigest() != digest:
+        raise IntegrityError(f"its {what} is not the one its commit names")
+    return text
 
 
 def require_texts(sidecar: Sidecar, snapshot: Snapshot) -> None:
@@ -112,19 +119,62 @@ def metadata_text(sidecar: Sidecar, snapshot: Snapshot) -> bytes:
     return _note(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256)
 
 
-def texts(sidecar: Sidecar, snapshot: Snapshot) -> tuple[bytes, bytes]:
-    """The manifest's and the metadata's bytes; IntegrityError, which names the snapshot."""
-    with _named(snapshot):
-        return manifest_text(sidecar, snapshot), metadata_text(sidecar, snapshot)
+@dataclass(slots=True, frozen=True)
+class Opened:
+    """Both texts of a snapshot, and their raw ids."""
+
+    texts: Texts
+    manifest_oid: bytes
+    metadata_oid: bytes
 
 
-def found_texts(sidecar: Sidecar, snapshot: Snapshot) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-    """(raw id, bytes) of the manifest and of the metadata; IntegrityError, which names the snapshot."""
-    with _named(snapshot):
-        return (
-            find_note(sidecar, snapshot, refs.MANIFESTS, "manifest", snapshot.manifest_sha256),
-            find_note(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256),
-        )
+@contextmanager
+def opened(sidecar: Sidecar, snapshot: Snapshot) -> Iterator[Opened]:
+    """Both texts, to be read block by block; IntegrityError, which names the snapshot.
+
+    What would have to be inflated to be held lies in a file without a name meanwhile, where one can be written.
+    """
+    from gitsnap.core.stored_difference import Texts
+
+    with ExitStack() as stack:
+        with _named(snapshot):
+            first = _open(sidecar, snapshot, refs.MANIFESTS, "manifest", snapshot.manifest_sha256, stack)
+            second = _open(sidecar, snapshot, refs.METADATA, "metadata", snapshot.metadata_sha256, stack)
+        yield Opened(Texts(first[1], second[1]), first[0], second[0])
+
+
+@contextmanager
+def opened_manifest(sidecar: Sidecar, snapshot: Snapshot) -> Iterator[Text]:
+    """The same of the manifest alone."""
+    with ExitStack() as stack:
+        with _named(snapshot):
+            text = _open(sidecar, snapshot, refs.MANIFESTS, "manifest", snapshot.manifest_sha256, stack)[1]
+        yield text
+
+
+def _open(
+    sidecar: Sidecar, snapshot: Snapshot, ref: str, what: str, digest: str, stack: ExitStack
+) -> tuple[bytes, Text]:
+    """(raw id, text) of a note whose SHA-256 is `digest`."""
+
+    def opened(oid: bytes) -> tuple[bytes, Text]:
+        found, most = sidecar.objects.sized_blob(oid), limits.text_of(sidecar.objects.stored_in(oid))
+        held = b""
+        if found is None or found[0] > most:
+            held = _checked(sidecar, oid, what, digest)
+            if len(held) < _SPOOLED:
+                return oid, Text.of(held)
+        spool = stack.enter_context(closing(Spool(sidecar.scratch)))
+        try:
+            spool.write_all([held] if held or found is None else found[1])
+        except OSError:
+            # A sidecar that cannot be written to can be read all the same.
+            return oid, Text.of(held or _checked(sidecar, oid, what, digest))
+        if spool.sha256 != digest:
+            raise IntegrityError(f"its {what} is not the one its commit names")
+        return oid, Text(spool.size, spool.read)
+
+    return _first_whole(sidecar, snapshot, ref, what, opened)
 
 
 def metadata(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:

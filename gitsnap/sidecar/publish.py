@@ -20,6 +20,7 @@ from gitsnap.core.model import Entry, Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.signature import signed_by
 from gitsnap.core.statcache import StatCache
+from gitsnap.core.stored_text import Text
 from gitsnap.sidecar import catalog, contents, rollbacks, texts_pack, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
 from gitsnap.sidecar.git.pack_write import BLOB, COMMIT, TREE, PackWriter, object_id
@@ -127,6 +128,7 @@ class Draft:
         self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)
         self._texts = texts_pack.TextsPack(sidecar)
         self._forming: FormedTexts | None = None
+        self._spools: tuple[Spool, ...] = ()
 
     def keeps(self, oid: bytes) -> bool:
         """Whether the object needs no writing: it is in the draft, or live refs keep it."""
@@ -137,6 +139,8 @@ class Draft:
         self.pack.abandon()
         if self._forming is not None:
             self._forming.close()
+        for spool in self._spools:
+            spool.close()
 
     def write(
         self, entries: Iterable[Entry], about: Inventory, counted: tuple[int, int], oids: Callable[[], Iterable[bytes]]
@@ -191,7 +195,14 @@ class Draft:
         """Write a tree; its raw id."""
         return self.pack.add(TREE, data)
 
-    def knows(self, oid: bytes, text: bytes) -> None:
+    def spooled(self, manifest: Iterable[bytes], metadata: Iterable[bytes]) -> Notes:
+        """The notes of texts that are formed in pieces."""
+        first, second = self._spools = Spool(self._sidecar.scratch), Spool(self._sidecar.scratch)
+        first.write_all(manifest)
+        second.write_all(metadata)
+        return Notes(first, second, first.sha256, second.sha256)
+
+    def knows(self, oid: bytes, text: Text) -> None:
         """The text of an earlier snapshot, which need not be read again."""
         self._texts.known[oid] = text
 
@@ -280,14 +291,11 @@ class Draft:
         living[snapshot.commit] = living[text] if isinstance(text, str) else self._add_text(ref, text, origin)
         return notes.write(self.pack, living, ref.rpartition("/")[2], when, held)
 
-    def _add_text(self, ref: str, text: bytes | Spool, origin: bytes | None) -> bytes:
-        if isinstance(text, Spool):
-            if text.size > texts_pack.LARGEST:
-                return self.pack.add_blob(text.size, text.pieces(), alone=False).oid
-            text = text.whole()
-        if len(text) > texts_pack.LARGEST:
-            return self.pack.add(BLOB, text)
-        oid = object_id(BLOB, text)
+    def _add_text(self, ref: str, given: bytes | Spool, origin: bytes | None) -> bytes:
+        text = Text.of(given) if isinstance(given, bytes) else Text(given.size, given.read)
+        if text.size > texts_pack.LARGEST:
+            return self.pack.add_blob(text.size, text.pieces(0, text.size), alone=False).oid
+        oid = object_id(BLOB, text.whole())
         if not self.pack.has(oid):
             self._texts.add(ref, oid, text, origin)
         return oid

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import BinaryIO
 
-from gitsnap.core.content import CHUNK
 from gitsnap.sidecar.files import private_create
 
 # So much is held before there is a file at all.
@@ -52,25 +52,25 @@ class Spool:
     def _nameless(self) -> BinaryIO:
         path = os.path.join(self._scratch, f"text-{os.getpid()}-{os.urandom(6).hex()}")
         file = os.fdopen(private_create(path), "w+b")
-        os.unlink(path)
+        # A writer that clears up may have been quicker.
+        with suppress(FileNotFoundError):
+            os.unlink(path)
         return file
 
-    def pieces(self) -> Iterator[bytes]:
-        """The text, in pieces."""
-        at = 0
-        while self._file is not None and (piece := os.pread(self._file.fileno(), CHUNK, at)):
-            at += len(piece)
-            yield piece
-        yield from self._held
+    def write_all(self, pieces: Iterable[bytes]) -> None:
+        """Append all pieces."""
+        for piece in pieces:
+            self.write(piece)
 
-    def whole(self) -> bytes:
-        """The text in one piece."""
+    def read(self, at: int, size: int) -> bytes:
+        """So many bytes from an offset on, fewer where there are none."""
         if self._file is None:
-            return b"".join(self._held)
-        self._flush()
-        # Read at once: pieces that are joined are there twice.
-        data = os.pread(self._file.fileno(), self.size, 0)
-        return data if len(data) == self.size else b"".join(self.pieces())
+            # Of what is held this is asked again and again.
+            self._held = [b"".join(self._held)]
+            return self._held[0][at : at + size]
+        if self._held:
+            self._flush()
+        return os.pread(self._file.fileno(), size, at)
 
     def close(self) -> None:
         """Let go of it."""

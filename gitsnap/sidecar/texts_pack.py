@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from gitsnap.core.errors import IntegrityError
+from gitsnap.core.stored_text import Text
 from gitsnap.sidecar import files
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.git.pack_copy import by_difference
@@ -72,25 +73,25 @@ class TextsPack:
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
         # The id of each, how it is to be stored, and itself, where another is to be made of it.
-        self._new: dict[str, tuple[bytes, Entry, bytes]] = {}
+        self._new: dict[str, tuple[bytes, Entry, Text]] = {}
         self._old: Pack | None = None
         self._heads: dict[str, bytes] = {}
         self._made: PackFile | None = None
         # Of which text (its id) each new one was made.
         self._origins: dict[str, bytes] = {}
         # Texts that somebody has read already, by their raw ids.
-        self.known: dict[bytes, bytes] = {}
+        self.known: dict[bytes, Text] = {}
 
     @cached_property
     def _former_pack(self) -> list[str]:
         # Looked up once: a text is not kept where nothing can become a delta of it.
         return _known(self._sidecar)
 
-    def add(self, ref: str, oid: bytes, text: bytes, origin: bytes | None = None) -> None:
+    def add(self, ref: str, oid: bytes, text: Text, origin: bytes | None = None) -> None:
         """One new text, for the notes of this ref. After a rollback its `origin` is not the newest of before, and what
         once made the origin of that one would stay beside what makes that one of the new text."""
-        entry = Entry(BLOB, len(text), deflate(text))
-        self._new[ref] = (oid, entry, text if self._former_pack else b"")
+        entry = Entry(BLOB, text.size, deflate(text.whole()))
+        self._new[ref] = (oid, entry, text if self._former_pack else Text.of(b""))
         if origin is not None:
             self._origins[ref] = origin
 
@@ -150,12 +151,15 @@ class TextsPack:
                 former[max(between, key=lambda found: len(stored[found].deflated))] = ref
         out = {}
         for oid, entry in stored.items():
-            base, _, newer = self._new[former[oid]] if oid in former else (oid, entry, b"")
-            if oid != base:
-                older = self.known.get(oid) or self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
-                entry = by_difference(entry, older, base, newer)
+            if oid in former and self._new[former[oid]][0] != oid:
+                base, _, newer = self._new[former[oid]]
+                entry = by_difference(entry, self._older(oid), base, newer.whole())
             out[oid] = entry
         return out
+
+    def _older(self, oid: bytes) -> bytes:
+        known = self.known.get(oid)
+        return known.whole() if known else self._sidecar.objects.read(oid, TYPES[BLOB], LARGEST)[1]
 
     @property
     def replaces(self) -> int:

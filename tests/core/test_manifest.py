@@ -15,6 +15,7 @@ import pytest
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.manifest import Manifest, changed_paths, digests_of, format_manifest, parse_manifest
 from gitsnap.core.model import Entry, Inventory, Type
+from gitsnap.core.stored_text import Text
 
 EMPTY = hashlib.sha256(b"").digest()
 HEX = EMPTY.hex().encode()
@@ -223,7 +224,7 @@ def test_eighty_thousand_files_are_quick() -> None:
 
 def test_some_digests_are_read_without_the_rest() -> None:
     files = [file(path, path) for path in NASTY]
-    written = format_manifest(Inventory(entries=files, rules=[b"#hash"], excluded=[b"x"]))
+    written = Text.of(format_manifest(Inventory(entries=files, rules=[b"#hash"], excluded=[b"x"])))
     wanted = {entry.path: entry.sha256 for entry in files}
     assert digests_of(written, wanted) == wanted
     for path in NASTY:
@@ -236,10 +237,10 @@ def test_the_paths_that_two_texts_tell_differently() -> None:
     after = format_manifest(
         Inventory(entries=[file(p, p + b"!") for p in NASTY[:9]] + [file(p, p) for p in NASTY[9:-1]])
     )
-    assert changed_paths(before, after) == {*NASTY[:9], NASTY[-1]}
-    assert changed_paths(before, before) == set()
+    assert changed_paths(Text.of(before), Text.of(after)) == {*NASTY[:9], NASTY[-1]}
+    assert changed_paths(Text.of(before), Text.of(before)) == set()
     with pytest.raises(IntegrityError):
-        changed_paths(before, before + b"no line\n")
+        changed_paths(Text.of(before), Text.of(before + b"no line\n"))
 
 
 def test_an_excluded_path_that_occurs_twice_is_refused() -> None:

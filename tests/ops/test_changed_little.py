@@ -86,7 +86,7 @@ def as_scanned(place: Protected, taken: Captured) -> None:
     options = ScanOptions(excludes=exclusions.as_predicate(rules))
     found = Scanner(str(place.root), Digesting(), options).run().inventory
     found.rules = list(rules.rules)
-    held = contents.texts(place.sidecar, snapshot)
+    held = (contents.manifest_text(place.sidecar, snapshot), contents.metadata_text(place.sidecar, snapshot))
     assert held == (format_manifest(found), format_metadata(found))
     assert snapshot.tree == trees.identify(found.entries).hex()
     assert (snapshot.files, snapshot.bytes) == (len(found.files()), sum(e.size for e in found.files()))
@@ -207,7 +207,10 @@ def test_what_lines_do_not_tell_is_scanned(place: Protected, quick: list[bool], 
     options = ScanOptions(excludes=exclusions.as_predicate(rules))
     found = Scanner(str(place.root), Digesting(), options).run().inventory
     found.rules = list(rules.rules)
-    assert contents.texts(place.sidecar, taken.snapshot) == (format_manifest(found), format_metadata(found))
+    assert (
+        contents.manifest_text(place.sidecar, taken.snapshot),
+        contents.metadata_text(place.sidecar, taken.snapshot),
+    ) == (format_manifest(found), format_metadata(found))
 
 
 def test_a_file_that_becomes_a_directory_meanwhile(

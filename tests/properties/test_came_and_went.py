@@ -11,6 +11,7 @@ from gitsnap.core.comparison import Status, compare
 from gitsnap.core.manifest import format_manifest
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.stored_difference import came_and_went
+from gitsnap.core.stored_text import Text
 from tests.support.examples import examples
 
 STATES = st.dictionaries(st.sampled_from([b"a", b"b", b"c\nd", b"\\e", b"-", b"f"]), st.integers(0, 3))
@@ -30,7 +31,7 @@ def told(old: Mapping[bytes, int], new: Mapping[bytes, int]) -> tuple[int, int]:
     """What the manifests tell, and what a comparison does."""
     a, b = state(old), state(new)
     counts = [sum(c.status is s for c in compare(a, b).changes) for s in (Status.ADDED, Status.REMOVED)]
-    return came_and_went(format_manifest(a), format_manifest(b)), sum(counts) if all(counts) else 0
+    return came_and_went(*(Text.of(format_manifest(side)) for side in (a, b))), sum(counts) if all(counts) else 0
 
 
 @examples(100)

@@ -18,7 +18,7 @@ from gitsnap.core.comparison import Change, counted
 from gitsnap.core.counts import Counts, Status
 from gitsnap.core.model import Kind
 from gitsnap.core.secrets.masker import NOTHING
-from gitsnap.core.stored_difference import Texts, differing
+from gitsnap.core.stored_difference import differing
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.compare import components, diff, stored
 from gitsnap.ops.query import status
@@ -211,9 +211,7 @@ def test_what_differs_is_all_there_is_to_compare(tmp_path: Path) -> None:
         a = place.take().snapshot
         (top / "d3" / "f3").write_text("other")
         b = place.take().snapshot
-        texts = [
-            Texts(contents.manifest_text(place.sidecar, s), contents.metadata_text(place.sidecar, s)) for s in (a, b)
-        ]
-        sides = differing(*texts)
+        with contents.opened(place.sidecar, a) as before, contents.opened(place.sidecar, b) as after:
+            sides = differing(before.texts, after.texts)
         assert sides is not None
         assert [[e.path for e in side.entries] for side in sides] == [[b"", b"d3", b"d3/f3"]] * 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitsnap.core import stored_text
 from gitsnap.core.comparison import compare
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.manifest import format_manifest
@@ -16,6 +18,8 @@ from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.mtree import format_metadata
 from gitsnap.core.spliced import Differing, Spliced, splice
 from gitsnap.core.stored_difference import Texts
+from gitsnap.core.stored_difference import differing as core_differing
+from gitsnap.core.stored_text import Text
 from gitsnap.core.vis import pattern_key
 from tests.properties.test_mtree_properties import NAMES, inventories
 from tests.support.examples import examples
@@ -23,8 +27,23 @@ from tests.support.examples import examples
 relaxed = examples(100)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_text, "BLOCK", 300)
+        yield
+
+
 def texts(inventory: Inventory) -> Texts:
-    return Texts(format_manifest(inventory), format_metadata(inventory))
+    return of(format_manifest(inventory), format_metadata(inventory))
+
+
+def of(manifest: bytes, metadata: bytes) -> Texts:
+    return Texts(Text.of(manifest), Text.of(metadata))
+
+
+def written(found: Spliced) -> tuple[bytes, bytes]:
+    return b"".join(found.manifest), b"".join(found.metadata)
 
 
 def with_content(entry: Entry) -> Entry:
@@ -77,11 +96,26 @@ def test_to_the_byte(states: tuple[Inventory, Inventory]) -> None:
     if found is None:
         assert touched & linked or any(map(pattern_key, touched))
         return
-    assert found.texts == texts(new)
+    assert written(found) == (format_manifest(new), format_metadata(new))
     assert (found.files, found.bytes) == (len(new.files()), sum(e.size for e in new.files()))
     assert [c[:2] for c in compare(found.old, found.new, directory_times=True).changes] == [
         c[:2] for c in compare(old, new, directory_times=True).changes
     ]
+
+
+@relaxed
+@given(two_states())
+def test_two_texts_tell_what_two_states_tell(states: tuple[Inventory, Inventory]) -> None:
+    old, new = states
+    linked = {path for group in [*old.hardlinks, *new.hardlinks] for path in group}
+    sides = core_differing(texts(old), texts(new), times=True)
+    assert sides is not None
+    assert compare(*sides, directory_times=True).changes == compare(old, new, directory_times=True).changes
+    assert all(e.path in linked or e.type is Type.DIR or not same(e, old, new) for side in sides for e in side.entries)
+
+
+def same(entry: Entry, *states: Inventory) -> bool:
+    return all(state.by_path().get(entry.path) == entry for state in states)
 
 
 def tree(*names: bytes, at: int = 1) -> Inventory:
@@ -94,7 +128,7 @@ def test_what_lines_do_not_tell_is_left_to_the_whole() -> None:
     assert spliced(old, new) is not None
     behind = spliced(tree(b"a*", b"b?", b"c"), new_one := tree(b"a*", b"b?", b"c", b"d"))
     assert behind is not None
-    assert behind.texts == texts(new_one)
+    assert written(behind) == (format_manifest(new_one), format_metadata(new_one))
     assert spliced(tree(b"a"), tree(b"a", b"b*")) is None
     linked = replace(old, hardlinks=[(b"a", b"b")])
     assert spliced(linked, replace(new, hardlinks=[(b"a", b"b")])) is not None
@@ -107,13 +141,13 @@ def test_what_lines_do_not_tell_is_left_to_the_whole() -> None:
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda t: replace(t, metadata=t.metadata.replace(b"./b type=file", b"./b type=bile")),
-        lambda t: replace(t, manifest=t.manifest.replace(b"# files 3", b"# files x")),
-        lambda t: replace(t, manifest=b"".join(line for line in t.manifest.splitlines(True) if b"  b" not in line)),
-        lambda t: replace(t, metadata=t.metadata.replace(b"gitsnap metadata 1", b"gitsnap metadata 9")),
+        lambda manifest, metadata: (manifest, metadata.replace(b"./b type=file", b"./b type=bile")),
+        lambda manifest, metadata: (manifest.replace(b"# files 3", b"# files x"), metadata),
+        lambda manifest, metadata: (b"".join(x for x in manifest.splitlines(True) if b"  b" not in x), metadata),
+        lambda manifest, metadata: (manifest, metadata.replace(b"gitsnap metadata 1", b"gitsnap metadata 9")),
     ],
 )
-def test_what_gitsnap_has_not_written_is_refused(harm: object) -> None:
+def test_what_gitsnap_has_not_written_is_refused(harm: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> None:
     old, new = tree(b"a", b"b", b"c"), tree(b"a", b"b", b"c", at=2)
     with pytest.raises(IntegrityError):
-        splice(harm(texts(old)), [], differing(old, new))  # type: ignore[operator]
+        splice(of(*harm(format_manifest(old), format_metadata(old))), [], differing(old, new))

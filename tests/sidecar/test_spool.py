@@ -13,13 +13,15 @@ from gitsnap.sidecar import spool
 @pytest.mark.parametrize("held", [1, 50, 10_000])
 def test_what_was_written_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
     monkeypatch.setattr(spool, "_HELD", held)
-    monkeypatch.setattr(spool, "CHUNK", 7)
     text = spool.Spool(str(tmp_path))
     parts = [b"%d\n" % n for n in range(60)]
-    for part in parts:
+    for number, part in enumerate(parts):
         text.write(part)
+        # Read while it is written, as it is when a text is there twice.
+        assert text.read(0, len(parts[0])) == parts[0]
+        assert text.read(text.size - len(part), 99) == part, number
     whole = b"".join(parts)
-    assert text.whole() == b"".join(text.pieces()) == whole
+    assert text.read(0, text.size) == b"".join(text.read(at, 7) for at in range(0, text.size, 7)) == whole
     assert (text.size, text.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
     # Nothing with a name is left to whoever is killed.
     assert list(tmp_path.iterdir()) == []

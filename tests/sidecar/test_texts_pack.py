@@ -212,11 +212,11 @@ def test_killed_before_the_one_of_before_went(place: Protected, monkeypatch: pyt
 def test_who_has_the_one_of_before_open_reads_on(place: Protected) -> None:
     first = change(place, 0)
     with Protected(place.root, place.root.parent / "home") as reader:
-        assert contents.texts(reader.sidecar, first)
+        assert contents.manifest_text(reader.sidecar, first)
         for number in range(1, 4):
             change(place, number)
-        assert contents.texts(reader.sidecar, first)
-        assert contents.texts(reader.sidecar, place.snapshots()[-1])
+        assert contents.manifest_text(reader.sidecar, first)
+        assert contents.manifest_text(reader.sidecar, place.snapshots()[-1])
 
 
 def test_texts_of_what_went_go_with_a_gc(place: Protected) -> None:

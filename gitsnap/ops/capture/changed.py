@@ -21,7 +21,7 @@ from gitsnap.installation.scan_result import Scan
 from gitsnap.ops.capture import room, store
 from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.live import databases
-from gitsnap.ops.live.base import Base
+from gitsnap.ops.live.base import Base, beside
 from gitsnap.ops.parallel.read import PackingReaders
 from gitsnap.ops.parallel.read_back import Rereading
 from gitsnap.sidecar import publish
@@ -36,14 +36,14 @@ def take(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatC
         # What it holds has to be looked at.
         return None
     try:
-        base = Base(sidecar, prior)
-        if not base.allows(cache, capture.rules, seen, databases=capture.settings.sqlite):
-            return None
-        draft = publish.Draft(sidecar, living, cache, capture.settings.author, capture.sign)
-        try:
-            taken = _Taking(capture, draft, base, cache, seen).take()
-        finally:
-            draft.abandon()
+        with beside(sidecar, prior) as base:
+            if not base.allows(cache, capture.rules, seen, databases=capture.settings.sqlite):
+                return None
+            draft = publish.Draft(sidecar, living, cache, capture.settings.author, capture.sign)
+            try:
+                taken = _Taking(capture, draft, base, cache, seen).take()
+            finally:
+                draft.abandon()
     except IntegrityError:
         return None
     except OSError as error:
@@ -92,7 +92,7 @@ class _Taking:
 
     def _publish(self, scan: Scan, made: Spliced, taken: Captured) -> None:
         capture, draft, base = self._capture, self._draft, self._base
-        last, notes = newest(draft.living), publish.notes_from(made.texts.manifest, made.texts.metadata)
+        last, notes = newest(draft.living), draft.spooled(made.manifest, made.metadata)
         edits = Edits(all_rows(scan), self._seen.gone)
         cache = replace(self._cache, xattrs=self._xattrs(scan), whole=self._seal(scan))
         if capture.request.skip_unchanged and last is not None and store.same(last, notes):
@@ -110,8 +110,9 @@ class _Taking:
         cache.trees = _edited(cache.trees, trees)
         new = [e.oid for e in scan.inventory.entries if e.oid]
         content = publish.Content(trees.root, cache.trees, made.files, made.bytes, chain(self._cache.held(), new))
-        draft.knows(base.manifest_oid, base.texts.manifest)
-        draft.knows(base.metadata_oid, base.texts.metadata)
+        opened = base.opened
+        draft.knows(opened.manifest_oid, opened.texts.manifest)
+        draft.knows(opened.metadata_oid, opened.texts.metadata)
         # As in a whole scan: manual ones are the many that have to be quick.
         relied = [] if capture.request.kind is Kind.MANUAL else [*self._cache.trees]
         with Rereading(capture.sidecar.objects, relied, {}, SILENT, kind=None) as rereading:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gitsnap.core.comparison import Change, Comparison, Status
 from gitsnap.core.content import CHUNK, Digesting
 from gitsnap.core.coverage import beyond, unread
-from gitsnap.core.errors import NoSuchPathError, UsageError, exhausted
+from gitsnap.core.errors import IntegrityError, NoSuchPathError, UsageError, exhausted
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot, Type
@@ -19,6 +20,7 @@ from gitsnap.installation.directories import Directories
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.ops.compare import changes, live_changes
+from gitsnap.ops.compare import stored as stored_changes
 from gitsnap.ops.live import databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages, without
 from gitsnap.sidecar import contents, selectors
@@ -79,11 +81,17 @@ def diff(
     names = [s if s == NOW or isinstance(s, Snapshot) else selectors.choose(sidecar, s) for s in (old, new)]
     chosen = [s for s in names if isinstance(s, Snapshot)]
     little = None
-    if NOW in names and not paths and not entries:
-        little = live_changes.since(sidecar, chosen[0], settings, observer)
-    stored = {chosen[0].id: little[0]} if little else {s.id: _stored(sidecar, s) for s in chosen}
+    if not paths and not entries:
+        little = (
+            live_changes.since(sidecar, chosen[0], settings, observer) if NOW in names else _differing(sidecar, *chosen)
+        )
+    stored = (
+        dict(zip([s.id for s in chosen], little, strict=False))
+        if little
+        else {s.id: _stored(sidecar, s) for s in chosen}
+    )
     reference = next(iter(stored.values()))
-    live = little[1] if little else _live(sidecar, settings, reference, observer) if NOW in names else Inventory()
+    live = Inventory() if NOW not in names else little[1] if little else _live(sidecar, settings, reference, observer)
     sides = [live if isinstance(s, str) else stored[s.id] for s in names]
     if paths:
         _require_known(paths, *sides)
@@ -106,6 +114,18 @@ def diff(
     both = sides[0].entries, sides[1].entries
     comparison = Comparison(found.changes)
     return Difference(ids[0], ids[1], comparison, found.retimed, unread_paths, sorted(untold), both), reader
+
+
+def _differing(sidecar: Sidecar, old: Snapshot, new: Snapshot) -> tuple[Inventory, Inventory] | None:
+    """Two snapshots, with no more than the entries that differ and the directories above them; None where only all of
+    either tells, or one is damaged: whoever reads all of it says how."""
+    with suppress(IntegrityError):
+        found = stored_changes.differing_parts(sidecar, old, new, times=True)
+        for snapshot, inventory in zip((old, new), found or (), strict=False):
+            stored_changes.find_contents(sidecar, snapshot, inventory)
+            localise(inventory)
+        return found
+    return None
 
 
 def _stored(sidecar: Sidecar, snapshot: Snapshot) -> Inventory:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from gitsnap.core.content import Digesting
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
-from gitsnap.core.model import Inventory, Snapshot, Type
+from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
+from gitsnap.ops.compare import stored
 from gitsnap.ops.live import base, databases, exclusions
 from gitsnap.ops.live.pending import hidden_stages
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 
 
@@ -34,21 +34,19 @@ def since(
     observer.started("comparing")
     try:
         seen = base.look(sidecar, cache, exclusions.as_predicate(rules))
-        stored = base.Base(sidecar, reference) if seen is not None else None
-        if (
-            seen is None
-            or stored is None
-            or not stored.allows(cache, list(rules.rules), seen, databases=settings.sqlite)
-        ):
+        if seen is None:
             return None
-        options = ScanOptions(
-            cache=cache, excludes=exclusions.as_predicate(rules), databases=databases.capturing(sidecar, settings)
-        )
-        scan = Scanner(sidecar.installation, Digesting(), options).only(seen.changed, seen.folders)
-        made = stored.with_changes(scan, seen) if scan is not None else None
+        with base.beside(sidecar, reference) as prior:
+            if not prior.allows(cache, list(rules.rules), seen, databases=settings.sqlite):
+                return None
+            options = ScanOptions(
+                cache=cache, excludes=exclusions.as_predicate(rules), databases=databases.capturing(sidecar, settings)
+            )
+            scan = Scanner(sidecar.installation, Digesting(), options).only(seen.changed, seen.folders)
+            made = prior.with_changes(scan, seen) if scan is not None else None
         if made is None:
             return None
-        _find_contents(sidecar, reference, made.old)
+        stored.find_contents(sidecar, reference, made.old)
     except IntegrityError:
         return None
     finally:
@@ -63,11 +61,3 @@ def _same(one: Snapshot, other: Snapshot) -> bool:
         other.metadata_sha256,
         other.tree,
     )
-
-
-def _find_contents(sidecar: Sidecar, snapshot: Snapshot, inventory: Inventory) -> None:
-    """Give the files of a snapshot the ids of their contents."""
-    found = trees.Lookup(sidecar.objects, bytes.fromhex(snapshot.tree))
-    for entry in inventory.entries:
-        if entry.type is Type.FILE:
-            entry.oid = found.blob(entry.path)

@@ -9,7 +9,7 @@ from gitsnap.core.comparison import Change, counted
 from gitsnap.core.counts import Counts, Status
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Entry, Inventory, Kind, Snapshot, Type
-from gitsnap.core.stored_difference import Texts, came_and_went, differing
+from gitsnap.core.stored_difference import came_and_went, differing
 from gitsnap.installation.owners import localise
 from gitsnap.ops.compare.changes import find, with_similar
 from gitsnap.sidecar import contents
@@ -54,7 +54,7 @@ def _exact(
         return []
     before, after = (
         sides
-        or differing(*(Texts(*contents.texts(sidecar, s)) for s in (old, new)))
+        or differing_parts(sidecar, old, new)
         or (
             contents.inventory(sidecar, old),
             contents.inventory(sidecar, new),
@@ -70,7 +70,25 @@ def _surely_more(sidecar: Sidecar, old: Snapshot, new: Snapshot, most: int) -> b
     # What could not be read, or a foreign copy does not cover, is nothing that came or went.
     if old.partial or new.partial or Kind.IMPORTED in (old.kind, new.kind):
         return False
-    return came_and_went(*(contents.manifest_text(sidecar, s) for s in (old, new))) > most
+    with contents.opened_manifest(sidecar, old) as before, contents.opened_manifest(sidecar, new) as after:
+        return came_and_went(before, after) > most
+
+
+def differing_parts(
+    sidecar: Sidecar, old: Snapshot, new: Snapshot, *, times: bool = False
+) -> tuple[Inventory, Inventory] | None:
+    """Both snapshots, as stored_difference.differing() has them, without the ids of contents; None where only all of
+    either tells. IntegrityError where a text is missing or damaged."""
+    with contents.opened(sidecar, old) as before, contents.opened(sidecar, new) as after:
+        return differing(before.texts, after.texts, times=times)
+
+
+def find_contents(sidecar: Sidecar, snapshot: Snapshot, inventory: Inventory) -> None:
+    """Give the files of a snapshot the ids of their contents; IntegrityError where its tree does not hold them."""
+    found = trees.Lookup(sidecar.objects, bytes.fromhex(snapshot.tree))
+    for entry in inventory.entries:
+        if entry.type is Type.FILE:
+            entry.oid = found.blob(entry.path)
 
 
 def _halves(found: list[Change]) -> int:

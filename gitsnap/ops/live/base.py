@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gitsnap.core.exclusion import Excludes, nothing_excluded
@@ -28,18 +30,21 @@ def look(sidecar: Sidecar, cache: StatCache, excludes: Excludes) -> Seen | None:
     return seen if looked(root, cache, excluding, seen, ParallelWalk(root).walk) else None
 
 
+@contextmanager
+def beside(sidecar: Sidecar, prior: Snapshot) -> Iterator[Base]:
+    """A Base of this snapshot, as long as its texts are open. Raises IntegrityError where one is missing or damaged."""
+    with contents.opened(sidecar, prior) as opened:
+        yield Base(prior, opened)
+
+
 class Base:
     """The snapshot `prior`, which the stat cache knows whole, with its texts: what has changed is told beside it."""
 
-    def __init__(self, sidecar: Sidecar, prior: Snapshot) -> None:
-        """Raises IntegrityError where a text is missing or damaged."""
+    def __init__(self, prior: Snapshot, opened: contents.Opened) -> None:
         from gitsnap.core.spliced import left_out
-        from gitsnap.core.stored_difference import Texts
 
-        self.prior = prior
-        (self.manifest_oid, manifest), (self.metadata_oid, metadata) = contents.found_texts(sidecar, prior)
-        self.texts = Texts(manifest, metadata)
-        self._left_out = left_out(self.texts)
+        self.prior, self.opened = prior, opened
+        self._left_out = left_out(opened.texts)
 
     def allows(self, cache: StatCache, rules: list[bytes], seen: Seen, *, databases: bool) -> bool:
         """Whether what was seen to have changed is all, and can be told by itself: the rules, the owners' names and how
@@ -54,4 +59,4 @@ class Base:
         from gitsnap.core.spliced import Differing, splice
 
         differing = Differing(scan.inventory.entries, seen.gone, seen.excluded, seen.skipped)
-        return splice(self.texts, self._left_out.rules, differing)
+        return splice(self.opened.texts, self._left_out.rules, differing)
