@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -51,6 +51,13 @@ class Manifest:
     rules: list[_Bytes]
     excluded: list[_Bytes]
     digests: dict[_Bytes, _Bytes]
+
+    def require_listed(self, count: int) -> None:
+        """IntegrityError where it does not list as many files as it announces."""
+        if count != self.files:
+            raise _damaged(2, f"{self.files} files announced, {count} listed")
+        if self.bytes and not self.files:
+            raise _damaged(3, "bytes without files")
 
 
 def format_manifest(inventory: Inventory) -> bytes:
@@ -167,6 +174,26 @@ def parse_manifest(data: bytes) -> Manifest:
     lines = data.split(b"\n")
     if lines.pop():
         raise _damaged(len(lines) + 1, "the final newline is missing")
+    head, at = _head(lines)
+    head.digests = dict(_digests(lines[at:], at))
+    head.require_listed(len(head.digests))
+    return head
+
+
+def stream_manifest(text: Text) -> tuple[Manifest, Iterator[tuple[bytes, bytes]]]:
+    """What a manifest begins with, and (path, raw SHA-256) of each file, read as strictly as all of it would be: so
+    this may raise IntegrityError, at the end as well. That so many are listed as were announced is left to whoever
+    counts them (require_listed)."""
+    start = text.find((1,), place_of, 0, text.size)[0]
+    lines = [line for block in text.blocks(0, start) for line in lines_of(block)]
+    head, at = _head(lines)
+    if at != len(lines) or text.ends() != b"\n":
+        raise _damaged(at + 1, "not a digest, two spaces and a path, or the final newline is missing")
+    return head, _digests((line for block in text.blocks(start) for line in lines_of(block)), at)
+
+
+def _head(lines: list[bytes]) -> tuple[Manifest, int]:
+    """What stands before the digests, and how many lines that are."""
     _check_version(lines[0] if lines else b"")
     files = _count(lines, 2, b"# files ")
     size = _count(lines, 3, b"# bytes ")
@@ -174,19 +201,13 @@ def parse_manifest(data: bytes) -> Manifest:
     excluded, at = _comments(lines, at, b"# excluded ")
     for offset, path in enumerate(excluded):
         _check_excluded(at - len(excluded) + offset + 1, path, excluded[offset - 1] if offset else b"")
-    digests = _digests(lines, at)
-    if len(digests) != files:
-        raise _damaged(2, f"{files} files announced, {len(digests)} listed")
-    if size and not files:
-        raise _damaged(3, "bytes without files")
-    return Manifest(files=files, bytes=size, rules=rules, excluded=excluded, digests=digests)
+    return Manifest(files=files, bytes=size, rules=rules, excluded=excluded, digests={}), at
 
 
-def _digests(lines: list[bytes], start: int) -> dict[bytes, bytes]:
-    digests: dict[bytes, bytes] = {}
+def _digests(lines: Iterable[bytes], start: int) -> Iterator[tuple[bytes, bytes]]:
     previous = parent = b""
     match = _LINE.fullmatch
-    for number, line in enumerate(lines[start:], start + 1):
+    for number, line in enumerate(lines, start + 1):
         found = match(line)
         if found is None:
             raise _damaged(number, "not a digest, two spaces and a path")
@@ -200,9 +221,8 @@ def _digests(lines: list[bytes], start: int) -> dict[bytes, bytes]:
         if path[:cut] != parent or path[cut:] in _NO_NAME:
             _check_path(number, path)
             parent = path[:cut]
-        digests[path] = unhexlify(digest)
+        yield path, unhexlify(digest)
         previous = path
-    return digests
 
 
 def _unusual_path(number: int, mark: bytes | None, path: bytes) -> bytes:

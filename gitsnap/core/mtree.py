@@ -13,7 +13,8 @@ all the others, so that they cannot catch their neighbours. Only where two such 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import lt
 from typing import Any
 
@@ -21,7 +22,8 @@ from gitsnap.core import mtree_comments
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import ROOT, Entry, Inventory, Type
 from gitsnap.core.mtree_comments import OWNER_NAME, CommentReader, damaged, format_comments, plain_owner
-from gitsnap.core.vis import PLAIN, invisible, pattern_key, visible, visible_path
+from gitsnap.core.stored_text import Text, lines_of
+from gitsnap.core.vis import PLAIN, invisible, invisible_path, pattern_key, visible, visible_path
 
 VERSION = 1
 
@@ -215,8 +217,56 @@ def parse_metadata(data: bytes) -> Inventory:
     inventory = Inventory(entries=entries)
     comments = lines[len(entries) + 1 :]
     if comments:
-        CommentReader(inventory).read(comments, len(entries) + 2)
+        CommentReader(inventory, len(entries)).read(comments, len(entries) + 2)
     return inventory
+
+
+class MetadataStream:
+    """Reads metadata block by block, as strictly as parse_metadata: read entries() to the end, then end()."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._after = text.find((COMMENTS,), place_of, 0, text.size)[0]
+        self._comments = [_text_of(line) for block in text.blocks(self._after) for line in lines_of(block)]
+        words = {word for line in self._comments for word in line.split(" ")[2:] if word.startswith(".")}
+        self._about = {invisible_path(word) for word in words if _path(word)} | {ROOT}
+        # Those that a comment is about.
+        self._kept: list[Entry] = []
+        self._count = 0
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries in the order of their lines, without what the comments say of them. IntegrityError for what
+        format_metadata would not have written."""
+        reader, head = _EntryReader(), True
+        for block in self._text.blocks(0, self._after):
+            lines = _text_of(block).split("\n")
+            if lines.pop():
+                raise damaged(self._count + 1, "the final newline is missing")
+            if head:
+                _check_version(lines.pop(0))
+                head = False
+            for line in lines:
+                entry = reader.entry(line)
+                if entry.path in self._about:
+                    self._kept.append(replace(entry))
+                self._count += 1
+                yield entry
+
+    def end(self) -> Inventory:
+        """What else there is: an inventory with no more entries than comments are about."""
+        if not self._count or self._text.ends() != b"\n":
+            raise damaged(self._count + 2, "no entries, or the final newline is missing")
+        inventory = Inventory(entries=sorted(self._kept, key=lambda e: e.path))
+        if self._comments:
+            CommentReader(inventory, self._count).read(self._comments, self._count + 2)
+        return inventory
+
+
+def _text_of(block: bytes) -> str:
+    try:
+        return block.decode("ascii")
+    except UnicodeDecodeError:
+        raise damaged(1, "a byte beyond ASCII") from None
 
 
 def _format_owner(uid: int, gid: int, uname: str, gname: str) -> str:
@@ -244,7 +294,7 @@ class _EntryReader:
             for line in lines[1:]:
                 if line.startswith("#"):
                     break
-                entries.append(self._read_entry(line))
+                entries.append(self.entry(line))
             if not entries:
                 raise IntegrityError("no entries")
         except IntegrityError as error:
@@ -253,7 +303,8 @@ class _EntryReader:
             entries.sort(key=lambda entry: entry.path)
         return entries
 
-    def _read_entry(self, line: str) -> Entry:
+    def entry(self, line: str) -> Entry:
+        """The entry of the next line."""
         text, _, rest = line.partition(" ")
         common, timed, rest = rest.partition(" time=")
         attributes = self._attributes.get(common)

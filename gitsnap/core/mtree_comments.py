@@ -100,10 +100,11 @@ def place_of(line: bytes) -> tuple[int, bytes, bytes]:
 
 
 class CommentReader:
-    """Reads the comments after the entries into an inventory."""
+    """Reads the comments after the entries, of which there are `count`, into an inventory, which may lack those that no
+    comment is about."""
 
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
+    def __init__(self, inventory: Inventory, count: int) -> None:
+        self._inventory, self._count = inventory, count
         self._entries = inventory.by_path()
         self._linked: set[bytes] = set()
         self._single: set[bytes] = set()
@@ -119,7 +120,7 @@ class CommentReader:
             except IntegrityError as error:
                 raise damaged(number, error.message) from None
             previous = place
-        if len(self._single) == len(self._entries):
+        if len(self._single) == self._count:
             raise damaged(first, "what is true of all entries is said of each")
         claim(self._inventory)
 

@@ -39,6 +39,14 @@ class Text:
         """All of it in one piece."""
         return self._read(0, self.size)
 
+    def ends(self) -> bytes:
+        """Its last byte; none of an empty one."""
+        return self._read(self.size - 1, 1) if self.size else b""
+
+    def lines(self) -> int:
+        """How many there are."""
+        return sum(piece.count(b"\n") for piece in self.pieces(0, self.size))
+
     def pieces(self, start: int, end: int) -> Iterator[bytes]:
         """What is between two offsets, in pieces."""
         for at in range(start, end, BLOCK):

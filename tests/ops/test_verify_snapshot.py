@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,14 @@ from gitsnap.core.events import SILENT
 from gitsnap.core.manifest import format_manifest
 from gitsnap.core.model import Entry, Inventory, Problem, Snapshot
 from gitsnap.core.mtree import format_metadata
+from gitsnap.core.stored_difference import Texts
+from gitsnap.core.stored_text import Text
+from gitsnap.ops.check import verify_snapshot as verify_snapshot_
 from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.ops.check.verify_snapshot import verify_snapshot
+from gitsnap.ops.parallel.read_back import ReadBacks
 from gitsnap.sidecar import contents
+from gitsnap.sidecar.contents_in_order import ContentsInOrder
 from tests.support.inprocess import Protected, workspace
 
 
@@ -39,7 +45,9 @@ class Told(Protected):
         texts = format_metadata(told(metadata)), format_manifest(told(manifest))
         monkeypatch.setattr(contents, "metadata_text", lambda *_: texts[0])
         monkeypatch.setattr(contents, "manifest_text", lambda *_: texts[1])
-        return verify_snapshot(self.sidecar, self.taken, {}, SILENT)
+        both = contents.Opened(Texts(Text.of(texts[1]), Text.of(texts[0])), b"", b"")
+        monkeypatch.setattr(contents, "opened", lambda *_: nullcontext(both))
+        return verify_snapshot(self.sidecar, self.taken, ReadBacks(), SILENT)
 
 
 @pytest.fixture
@@ -70,8 +78,35 @@ def without(path: bytes) -> Callable[[list[Entry]], None]:
 
 
 def test_what_is_true(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    # All three are read side by side, and nothing of them is held.
+    monkeypatch.setattr(verify_snapshot_, "_in_full", None)
     verdict = told.verify_telling(monkeypatch)
     assert (verdict.problems, verdict.files, verdict.bytes, verdict.ok) == ([], 2, 7, True)
+
+
+def test_trees_of_all_kinds_are_read_side_by_side(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that stand elsewhere in git's trees, or behind all others; what is in no tree, or in comments."""
+    top = told.root
+    for name in ("a", "a-b", "a.c", "a[1]", "a*", "a/x", ".git", ".git/config", "%2Egit", "empty", "a[1]/b?"):
+        (top / name).mkdir() if name in ("a", "a[1]", ".git", "empty") else (top / name).write_text(name)
+    os.mkfifo(top / "pipe")
+    os.link(top / "a/x", top / "a[1]/other")
+    os.setxattr(top / "a/x", "user.one", b"1")
+    os.setxattr(top / "a[1]/b?", "user.two", b"2")
+    taken = told.take().snapshot
+    monkeypatch.setattr(verify_snapshot_, "_in_full", None)
+    verdict = verify_snapshot(told.sidecar, taken, ReadBacks(), SILENT)
+    assert (verdict.problems, verdict.files) == ([], taken.files)
+    with contents.opened(told.sidecar, taken) as opened:
+        stored = ContentsInOrder(told.sidecar, taken, opened.texts)
+        found = {e.path: (e.type, e.mode, e.size, e.oid, e.sha256) for e in stored.entries()}
+        about = stored.end()
+    whole = contents.inventory(told.sidecar, taken)
+    assert found == {e.path: (e.type, e.mode, e.size, e.oid, e.sha256) for e in whole.entries}
+    assert about.hardlinks == whole.hardlinks
+    assert {e.path: e.xattrs for e in about.entries if e.xattrs} == {
+        e.path: e.xattrs for e in whole.entries if e.xattrs
+    }
 
 
 def test_another_digest(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +162,7 @@ def test_a_content_that_is_lost(told: Told, monkeypatch: pytest.MonkeyPatch) -> 
         os.chmod(pack, 0o600)
         pack.write_bytes(data)
     told.reopen()
-    verdict = verify_snapshot(told.sidecar, told.taken, {}, SILENT)
+    verdict = verify_snapshot(told.sidecar, told.taken, ReadBacks(), SILENT)
     assert not verdict.ok
     assert (verdict.files, verdict.bytes) == (0, 0)
 
@@ -136,6 +171,8 @@ def test_what_was_found_damaged_before_is_damaged_here(told: Told) -> None:
     entry = told.inventory_.by_path()[b"g"]
     assert entry.oid is not None
     assert entry.sha256 is not None
-    verdict = verify_snapshot(told.sidecar, told.taken, {entry.oid: "it cannot be read"}, SILENT)
+    known = ReadBacks()
+    known[entry.oid] = "it cannot be read"
+    verdict = verify_snapshot(told.sidecar, told.taken, known, SILENT)
     assert verdict.problems == [Finding(b"g", "it cannot be read", entry.sha256.hex())]
     assert (verdict.files, verdict.bytes, verdict.ok) == (1, 4, False)

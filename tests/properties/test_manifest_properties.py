@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gitsnap.core import stored_text
 from gitsnap.core.errors import IntegrityError
-from gitsnap.core.manifest import Manifest, format_manifest, parse_manifest
+from gitsnap.core.manifest import Manifest, format_manifest, parse_manifest, stream_manifest
 from gitsnap.core.model import Entry, Inventory, Type
+from gitsnap.core.stored_text import Text
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -45,10 +48,31 @@ def expected(inventory: Inventory) -> Manifest:
     )
 
 
+def read_both_ways(text: bytes) -> Manifest:
+    """The same read in one piece and in blocks, or refused either way."""
+    try:
+        read = parse_manifest(text)
+    except IntegrityError:
+        with pytest.raises(IntegrityError):
+            read_in_blocks(text)
+        raise
+    assert read_in_blocks(text) == read
+    return read
+
+
+def read_in_blocks(text: bytes) -> Manifest:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_text, "BLOCK", 150)
+        head, digests = stream_manifest(Text.of(text))
+        head.digests = dict(digests)
+    head.require_listed(len(head.digests))
+    return head
+
+
 @relaxed
 @given(inventories())
 def test_what_is_written_is_read_back(inventory: Inventory) -> None:
-    manifest = parse_manifest(format_manifest(inventory))
+    manifest = read_both_ways(format_manifest(inventory))
     assert manifest == expected(inventory)
     assert list(manifest.digests) == sorted(manifest.digests)
 
@@ -67,7 +91,7 @@ def test_damage_never_passes_for_the_same(inventory: Inventory, data: st.DataObj
         st.sampled_from([text[:at] + byte + text[at + 1 :], text[:at] + byte + text[at:], text[:at] + text[at + 1 :]])
     )
     try:
-        manifest = parse_manifest(damaged)
+        manifest = read_both_ways(damaged)
     except IntegrityError:
         return
     assert (manifest == expected(inventory)) == (damaged == text)
@@ -78,6 +102,6 @@ def test_damage_never_passes_for_the_same(inventory: Inventory, data: st.DataObj
 def test_noise_is_refused_and_nothing_worse(noise: bytes) -> None:
     for data in (noise, b"# gitsnap manifest 1\n# files 1\n# bytes 0\n" + noise):
         try:
-            parse_manifest(data)
+            read_both_ways(data)
         except IntegrityError:
             continue

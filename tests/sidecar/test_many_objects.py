@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
-from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.parallel.read_back import ReadBacks, Rereading
 from gitsnap.sidecar import timeline
 from gitsnap.sidecar.git import commits, pack_read, refs
 from gitsnap.sidecar.git.objects import ObjectStore
+from gitsnap.sidecar.git.packed_ids import shares
 from gitsnap.sidecar.git.refs import Refs
 from gitsnap.sidecar.repository import Sidecar
 from tests.support.inprocess import Protected, bare_git, workspace
@@ -134,7 +135,7 @@ def test_what_lies_whole_is_relied_on_unread(objects: Path, monkeypatch: pytest.
     with opened(objects) as store:
         look = store.read
         monkeypatch.setattr(store, "read", lambda oid, *rest: read.append(oid) or look(oid, *rest))
-        with Rereading(store, [*everything, bytes(20)], {}, SILENT, kind=None) as rereading:
+        with Rereading(store, [*everything, bytes(20)], ReadBacks(), SILENT, kind=None) as rereading:
             found = rereading.finish()
     assert {oid for oid in found if isinstance(found[oid], str)} == {bytes(20)}
     assert set(read) == deltas | {bytes(20)}
@@ -193,7 +194,12 @@ def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatc
     (again,) = place.sidecar.objects.packs
     assert {again.index.find(oid): oid for oid in ids} == expected
     assert [again.index.find(oid) for oid in strange if oid not in ids] == [None] * len(set(strange) - set(ids))
-    assert again.index.places(ids) == sorted(expected.items())
+    for few in (False, True):
+        found = [place for share in shares(ids) for place in again.index.places_of({min(share)} if few else share)]
+        assert set(found) <= set(expected.items())
+        assert len(found) == (len({oid[0] for oid in ids}) if few else len(ids))
+    small, large = place.sidecar.objects.in_order([*ids, *ids])
+    assert ([*small], small[1:3], large) == ([oid for _, oid in sorted(expected.items())], [*small][1:3], [])
 
 
 authors = st.sampled_from([b"gitsnap <gitsnap@localhost> 1700000000 +0100", b"Else <e@x> 5 -0030", b" <> 0 +0000"])

@@ -23,7 +23,7 @@ from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.live import databases
 from gitsnap.ops.live.base import Base, beside
 from gitsnap.ops.parallel.read import PackingReaders
-from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.parallel.read_back import ReadBacks, Rereading
 from gitsnap.sidecar import publish
 from gitsnap.sidecar.git import tree_edits
 
@@ -115,7 +115,7 @@ class _Taking:
         draft.knows(opened.metadata_oid, opened.texts.metadata)
         # As in a whole scan: manual ones are the many that have to be quick.
         relied = [] if capture.request.kind is Kind.MANUAL else [*self._cache.trees]
-        with Rereading(capture.sidecar.objects, relied, {}, SILENT, kind=None) as rereading:
+        with Rereading(capture.sidecar.objects, relied, ReadBacks(), SILENT, kind=None) as rereading:
             relied_on = store.ReliedOn(capture.sidecar, [], rereading)
             commit = store.store_changed(capture, draft, content, notes, taken, relied_on)
         cache.commit = commit

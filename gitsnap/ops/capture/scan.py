@@ -19,7 +19,7 @@ from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.capture.reuse import left_out_unchanged
 from gitsnap.ops.live import damage, databases
 from gitsnap.ops.parallel.read import PackingReaders
-from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.parallel.read_back import ReadBacks, Rereading
 from gitsnap.sidecar import catalog, publish
 
 
@@ -81,7 +81,7 @@ def _keep(capture: Capture, draft: publish.Draft, scan: Scan, taken: Captured, *
     # Manual ones are the many that have to be quick, and nothing is about to be changed.
     trees = draft.cache.trees if request.kind is not Kind.MANUAL else ()
     oids = [oid for oid in capture.relied_on(scan) if oid not in draft.pack]
-    with Rereading(sidecar.objects, [*trees, *oids], {}, SILENT, kind=None) as rereading:
+    with Rereading(sidecar.objects, [*trees, *oids], ReadBacks(), SILENT, kind=None) as rereading:
         relied = store.ReliedOn(sidecar, oids, rereading)
         prior = store.holder(sidecar, draft, scan) if sharing and not request.skip_unchanged else None
         if prior is None:

@@ -15,7 +15,7 @@ from gitsnap.core.settings import Settings
 from gitsnap.ops.check.verdict import Finding, Verdict, note
 from gitsnap.ops.check.verify_snapshot import verify_snapshot
 from gitsnap.ops.live import damage
-from gitsnap.ops.parallel.read_back import ReadBack
+from gitsnap.ops.parallel.read_back import ReadBacks
 from gitsnap.sidecar import catalog, integrity, lost_refs
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.repository import Sidecar
@@ -153,14 +153,14 @@ def _look_once(
         look.take_in(lost_refs.look(sidecar), only)
     if not damaged and (only is None or only.stale):
         look.stale = _timeline_problems(sidecar, living)
-    known: dict[bytes, ReadBack] = {}
+    known = ReadBacks()
     observer.started("verifying", sum(s.files for s in chosen), sum(s.bytes for s in chosen))
     # The texts of older ones are told by how they differ from the next.
     verdicts = {s.id: verify_snapshot(sidecar, s, known, observer) for s in reversed(chosen)}
     look.verdicts = {s.id: verdicts[s.id] for s in chosen}
     observer.finished()
     # Workers remember it for themselves alone.
-    sidecar.objects.damaged.update(oid for oid, held in known.items() if isinstance(held, str))
+    sidecar.objects.damaged.update(known.problems)
     if everything and (only is None or only.flaws):
         found = [*integrity.flaws(sidecar), *integrity.audit_log(sidecar), *integrity.check_objects(sidecar)]
         look.flaws += [Finding(b"", *flaw) for flaw in found]

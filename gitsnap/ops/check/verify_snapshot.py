@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
 
 from gitsnap.core.errors import GitsnapError, IntegrityError
 from gitsnap.core.events import Observer
@@ -10,13 +12,49 @@ from gitsnap.core.manifest import parse_manifest
 from gitsnap.core.model import Entry, Snapshot, Type
 from gitsnap.core.mtree import parse_metadata
 from gitsnap.ops.check.verdict import Finding, Verdict
-from gitsnap.ops.parallel.read_back import ReadBack, Rereading
+from gitsnap.ops.parallel.read_back import ReadBack, ReadBacks, Rereading
 from gitsnap.sidecar import contents
+from gitsnap.sidecar.contents_in_order import ContentsInOrder
+from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 
+_FILE, _LINK = Type.FILE, Type.LINK
+# A file's content: its id, and the size and SHA-256 that it is said to have.
+_SAID = struct.Struct("<20sQ32s")
 
-def verify_snapshot(sidecar: Sidecar, snapshot: Snapshot, known: dict[bytes, ReadBack], observer: Observer) -> Verdict:
+
+def verify_snapshot(sidecar: Sidecar, snapshot: Snapshot, known: ReadBacks, observer: Observer) -> Verdict:
     """Read every byte again, and compare every text that speaks of it. `known` is what was read before, by object."""
+    # What is whole is told entry by entry. What is not is looked at as a whole, to name everything that is wrong.
+    with suppress(GitsnapError):
+        counted = _whole(sidecar, snapshot, known, observer)
+        if counted is not None:
+            return Verdict(snapshot.id, *counted)
+    return _in_full(sidecar, snapshot, known, observer)
+
+
+def _whole(sidecar: Sidecar, snapshot: Snapshot, known: ReadBacks, observer: Observer) -> tuple[int, int] | None:
+    """How many files are in a snapshot, and of how many bytes. None or GitsnapError where anything is wrong with it."""
+    said, pack = bytearray(), _SAID.pack
+    with contents.opened(sidecar, snapshot) as opened:
+        stored = ContentsInOrder(sidecar, snapshot, opened.texts)
+        files = trees.contents(sidecar.objects, bytes.fromhex(snapshot.tree))
+        with Rereading(sidecar.objects, files, known, observer) as rereading:
+            # The texts are read while the workers are at it.
+            for entry in stored.entries():
+                kind = entry.type
+                if kind is _FILE:
+                    said += pack(entry.oid, entry.size, entry.sha256)
+                elif kind is _LINK and _link_problem(sidecar, entry):
+                    return None
+            if snapshot.partial != len(stored.end().partial):
+                return None
+            rereading.finish()
+    return None if known.wrong(_SAID.iter_unpack(said)) else (stored.files, stored.bytes)
+
+
+def _in_full(sidecar: Sidecar, snapshot: Snapshot, known: ReadBacks, observer: Observer) -> Verdict:
+    """The same with everything that is wrong."""
     verdict = Verdict(snapshot.id)
     try:
         metadata, manifest = contents.metadata_text(sidecar, snapshot), contents.manifest_text(sidecar, snapshot)

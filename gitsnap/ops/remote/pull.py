@@ -17,6 +17,7 @@ from gitsnap.core.signature import Policy
 from gitsnap.ops.check import signatures
 from gitsnap.ops.check.verdict import Finding, Verdict
 from gitsnap.ops.check.verify_snapshot import verify_snapshot
+from gitsnap.ops.parallel.read_back import ReadBacks
 from gitsnap.ops.remote import receive
 from gitsnap.ops.remote.sources import open_source
 from gitsnap.ops.store import retention
@@ -153,7 +154,7 @@ def _take(sidecar: Sidecar, named: Incoming, result: Pulled, policy: Policy, opt
         return
     incoming.add_texts(sidecar, living, fresh, options.now)
     options.observer.started("verifying", sum(s.files for s in fresh.snapshots), sum(s.bytes for s in fresh.snapshots))
-    verdicts = [verify_snapshot(sidecar, snapshot, {}, options.observer) for snapshot in fresh.snapshots]
+    verdicts = [verify_snapshot(sidecar, snapshot, ReadBacks(), options.observer) for snapshot in fresh.snapshots]
     options.observer.finished()
     if signatures.wanted(policy):
         signatures.judge_incoming(sidecar, verdicts, fresh.snapshots, fresh.signed, policy)

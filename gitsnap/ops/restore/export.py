@@ -24,7 +24,7 @@ from gitsnap.installation.disk import Disk
 from gitsnap.installation.owners import localise
 from gitsnap.installation.scan.scanner import Scanner
 from gitsnap.ops.live.feasible import require_space
-from gitsnap.ops.parallel.read_back import ReadBack, Rereading
+from gitsnap.ops.parallel.read_back import ReadBack, ReadBacks, Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.target import Scope, differences, require_paths, scope_of
 from gitsnap.ops.restore.transaction import Transaction, Unjournaled
@@ -103,7 +103,7 @@ def _what_is_whole(
     asked = scope_of(paths, found.inventory, Inventory())
     files = [e for e in found.inventory.entries if e.type is Type.FILE and asked(e.path)]
     observer.started("reading", len(files), sum(e.size for e in files))
-    with Rereading(sidecar.objects, [e.oid for e in files if e.oid], {}, observer) as rereading:
+    with Rereading(sidecar.objects, [e.oid for e in files if e.oid], ReadBacks(), observer) as rereading:
         held = rereading.finish()
     observer.finished()
     for entry in found.inventory.entries:

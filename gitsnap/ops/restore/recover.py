@@ -19,7 +19,7 @@ from gitsnap.installation.apply.executor import Stop
 from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.exclusions import RuleTexts
 from gitsnap.ops.live.service import stopped
-from gitsnap.ops.parallel.read_back import ReadBack, Rereading
+from gitsnap.ops.parallel.read_back import ReadBack, ReadBacks, Rereading
 from gitsnap.ops.restore.give_up import give_up
 from gitsnap.ops.restore.recover_by_comparing import Comparing, unknown_to
 from gitsnap.ops.restore.result import Direction, Recovered, settled
@@ -160,7 +160,7 @@ class _Recovery:
             entries = [e for e in self._target(record, name).wanted.entries if e.path in moved and e.oid]
         except (IntegrityError, NoSuchSnapshotError):
             return moved
-        with Rereading(self._sidecar.objects, [e.oid for e in entries if e.oid], {}, SILENT) as rereading:
+        with Rereading(self._sidecar.objects, [e.oid for e in entries if e.oid], ReadBacks(), SILENT) as rereading:
             held = rereading.finish()
         return {e.path for e in entries if e.oid and not _is_held(e, held.get(e.oid))}
 

@@ -12,7 +12,7 @@ from gitsnap.core.plan import Action
 from gitsnap.core.upgrade import KEEPING_EDITS, Stored, choose_upgrade, part_of, upgrades
 from gitsnap.installation import root as directory
 from gitsnap.ops.live import upgrading
-from gitsnap.ops.parallel.read_back import Rereading
+from gitsnap.ops.parallel.read_back import ReadBacks, Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
 from gitsnap.ops.restore.safety import last_to_undo, reach_of
@@ -182,7 +182,7 @@ def _require_readable(member: Member, planned: Restored, options: RollbackOption
     """Raise IntegrityError where content is damaged that will be needed: one alone would find out halfway, when others
     have moved already."""
     needed = {s.entry.oid: s.path for s in planned.plan.steps if s.action is Action.WRITE and s.entry and s.entry.oid}
-    with Rereading(member.sidecar.objects, needed, {}, options.observer) as rereading:
+    with Rereading(member.sidecar.objects, needed, ReadBacks(), options.observer) as rereading:
         held = rereading.finish()
     for oid, path in needed.items():
         if isinstance(problem := held.get(oid, "cannot be read"), str):

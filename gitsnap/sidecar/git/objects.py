@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from gitsnap.sidecar.files import sync_directory
 from gitsnap.sidecar.git.blob_stream import STREAM_FROM, checked_stream, is_large, large_stream, passes
 from gitsnap.sidecar.git.delta_chains import CACHE_BYTES, DeltaChains
 from gitsnap.sidecar.git.loose_objects import loose_stream, read_loose
-from gitsnap.sidecar.git.pack_read import TYPES, Pack, cut_ids
+from gitsnap.sidecar.git.pack_read import TYPES, Pack
+from gitsnap.sidecar.git.packed_ids import PackedList, Places, shares
 
 _NUMBERS = {name: number for number, name in TYPES.items()}
 _COMMITS, _SMALL_COMMIT = 10_000, 4096
@@ -163,12 +164,8 @@ class ObjectStore(DiskObjectStore):
 
     def missing(self, oids: Iterable[bytes]) -> set[bytes]:
         """Which of these there are no objects for. There may be a million: few of them are in memory by themselves."""
-        shares = [bytearray() for _ in range(256)]
-        for oid in oids:
-            shares[oid[0]] += oid
         packs, out = self._largest_first(), set()
-        for share in filter(None, shares):
-            left = set(cut_ids(bytes(share)))
+        for left in shares(oids):
             for pack in packs:
                 if not left:
                     break
@@ -399,19 +396,24 @@ class ObjectStore(DiskObjectStore):
             return os.stat(self._loose_path(oid)).st_size
         return 0
 
-    def in_order(self, oids: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """The ids in the order in which their objects lie on disk: small ones, and those that are better streamed."""
-        left = set(oids)
-        small: list[bytes] = []
-        large: list[bytes] = []
-        for pack in self._packs.values():
-            placed = pack.index.places(left)
-            left.difference_update([oid for _, oid in placed])
+    def in_order(self, oids: Iterable[bytes]) -> tuple[Sequence[bytes], list[bytes]]:
+        """The ids in the order in which their objects lie on disk, each once: small ones, and those that are better
+        streamed. There may be a million: few of them are in memory by themselves."""
+        packs = list(self._packs.values())
+        placed = [Places(pack.data.end) for pack in packs]
+        small, large, loose = PackedList(), list[bytes](), list[bytes]()
+        for left in shares(oids):
+            for pack, places in zip(packs, placed, strict=True):
+                found = pack.index.places_of(left) if left else []
+                for at, oid in found:
+                    places.put(at, oid)
+                left.difference_update([oid for _, oid in found])
+            loose += left
+        for places in placed:
             # Deflated data is hardly ever a thousandth of the plain: only where the next is far away is a look needed.
-            ends = [*(at for at, _ in placed[1:]), pack.data.end][: len(placed)]
-            for (at, oid), end in zip(placed, ends, strict=True):
-                (large if end - at >= STREAM_FROM >> 10 and self._streams(oid) else small).append(oid)
-        for oid in sorted(left):
+            for oid, size in places.in_order():
+                (large if size >= STREAM_FROM >> 10 and self._streams(oid) else small).append(oid)
+        for oid in sorted(loose):
             (large if self._streams(oid) else small).append(oid)
         return small, large
 

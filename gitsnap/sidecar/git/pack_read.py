@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Collection, Container, Iterable, Iterator, Set
+from collections.abc import Container, Iterable, Iterator, Set
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any
@@ -28,6 +28,7 @@ from gitsnap.sidecar import files, limits
 from gitsnap.sidecar.git.deflate import IsalError, inflated
 from gitsnap.sidecar.git.deltas import LARGEST
 from gitsnap.sidecar.git.pack_file import Entry
+from gitsnap.sidecar.git.packed_ids import cut_ids
 
 _BULK_AFTER, _BULK_SHARE = 300, 5
 # What stands whole in a pack, by the number there.
@@ -89,17 +90,17 @@ class Index(PackIndex2):
         low, high = self._fan_out_table[oid[0] - 1] if oid[0] else 0, self._fan_out_table[oid[0]]
         return bisect_find_sha(low, high - 1, oid, self._unpack_name) if low < high else None
 
-    def places(self, oids: Collection[bytes]) -> list[tuple[int, bytes]]:
-        """Offset and id of those of these objects that it holds, in the order in which they lie in it."""
-        if _BULK_SHARE * len(oids) < len(self):
-            found = [(at, oid) for oid in oids if (at := self.find(oid)) is not None]
+    def places_of(self, oids: set[bytes]) -> list[tuple[int, bytes]]:
+        """Offset and id of those of these objects that it holds; their ids begin with the same byte, and there is one
+        at least."""
+        first = next(iter(oids))[0]
+        low, high = self._fan_out_table[first - 1] if first else 0, self._fan_out_table[first]
+        if _BULK_SHARE * len(oids) < high - low:
+            rows = [(self._row(oid), oid) for oid in oids]
         else:
-            if self._table is None:
-                self._table = self._load_table()
-            table = self._table
-            found = [(table[oid], oid) for oid in table.keys() & oids]
-        found.sort()
-        return found
+            at = self._name_table_offset
+            rows = list(enumerate(cut_ids(self._contents[at + 20 * low : at + 20 * high]), low))
+        return [(self._unpack_offset(row), oid) for row, oid in rows if row is not None and oid in oids]
 
     def held(self, oids: Set[bytes]) -> Set[bytes]:
         """Those of these objects that it holds, wherever in it they lie."""
@@ -161,11 +162,6 @@ class Index(PackIndex2):
             out.append((oid, start, size, self._unpack_crc32_checksum(row)))
         out.sort(key=_START)
         return out
-
-
-def cut_ids(data: bytes) -> list[bytes]:
-    """Object ids that stand one behind the other."""
-    return [data[i : i + 20] for i in range(0, len(data), 20)]
 
 
 def entry_head(data: bytes, offset: int) -> tuple[int, int, int, bytes | int | None]:

@@ -1,4 +1,4 @@
-"""Where the objects of a pack are that is being written: columns of numbers, since there may be a million of them."""
+"""What is known of many objects, by their ids: columns of numbers, since there may be a million of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _ID = 20
 _LEAST = 1 << 10
 
 
-class PackedIndex:
-    """CRC-32 and offset of each object by its raw id: 45 bytes for each, where a dictionary of tuples takes 210.
+class PackedIds:
+    """Raw ids, numbered from zero in the order in which they are added: 30 bytes for each.
 
     A table of their numbers leads to them, found by their ids' hashes and never more than half full.
     """
 
-    __slots__ = ("_crcs", "_mask", "_offsets", "_oids", "_table")
+    __slots__ = ("_count", "_mask", "_oids", "_table")
 
     def __init__(self) -> None:
-        self._oids, self._crcs, self._offsets = bytearray(), array("I"), array("Q")
+        self._oids, self._count = bytearray(), 0
         self._mask = _LEAST - 1
         self._table = array("I", bytes(4 * _LEAST))
 
@@ -31,26 +31,21 @@ class PackedIndex:
             at = at + 1 & mask
         return at
 
-    def __contains__(self, oid: bytes) -> bool:
-        return self._table[self._slot(oid)] != 0
+    def number(self, oid: bytes) -> int:
+        """The number of an object; -1 where it has none."""
+        return self._table[self._slot(oid)] - 1
 
-    def __getitem__(self, oid: bytes) -> tuple[int, int]:
-        number = self._table[self._slot(oid)]
-        if not number:
-            raise KeyError(oid)
-        return self._crcs[number - 1], self._offsets[number - 1]
-
-    def __setitem__(self, oid: bytes, place: tuple[int, int]) -> None:
-        at = self._slot(oid)
-        if number := self._table[at]:
-            self._crcs[number - 1], self._offsets[number - 1] = place
-            return
+    def add(self, oid: bytes) -> int:
+        """The number of an object, which gets one where it has none."""
+        at, table = self._slot(oid), self._table
+        if number := table[at]:
+            return number - 1
         self._oids += oid
-        self._crcs.append(place[0])
-        self._offsets.append(place[1])
-        self._table[at] = len(self._crcs)
-        if 2 * len(self._crcs) > self._mask:
+        self._count = count = self._count + 1
+        table[at] = count
+        if 2 * count > self._mask:
             self._grow()
+        return count - 1
 
     def _grow(self) -> None:
         mask = self._mask = 4 * self._mask + 3
@@ -61,14 +56,42 @@ class PackedIndex:
                 at = at + 1 & mask
             table[at] = number
 
+    def __contains__(self, oid: bytes) -> bool:
+        return self._table[self._slot(oid)] != 0
+
     def __len__(self) -> int:
-        return len(self._crcs)
+        return self._count
 
     def __iter__(self) -> Iterator[bytes]:
-        """The ids, in the order in which they were written."""
+        """The ids, in the order in which they were added."""
         # Not all at once, and none of them while the column grows.
         oids = self._oids
         return (bytes(oids[at : at + _ID]) for at in range(0, len(oids), _ID))
+
+
+class PackedIndex(PackedIds):
+    """CRC-32 and offset of each object of a pack that is being written by its raw id: 45 bytes for each, where a
+    dictionary of tuples takes 210."""
+
+    __slots__ = ("_crcs", "_offsets")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._crcs, self._offsets = array("I"), array("Q")
+
+    def __getitem__(self, oid: bytes) -> tuple[int, int]:
+        number = self.number(oid)
+        if number < 0:
+            raise KeyError(oid)
+        return self._crcs[number], self._offsets[number]
+
+    def __setitem__(self, oid: bytes, place: tuple[int, int]) -> None:
+        number = self.add(oid)
+        if number == len(self._crcs):
+            self._crcs.append(place[0])
+            self._offsets.append(place[1])
+        else:
+            self._crcs[number], self._offsets[number] = place
 
     def by_id(self) -> Iterator[tuple[bytes, int, int]]:
         """(id, offset, CRC-32) of each, sorted by id; a small share of them is in memory at a time."""

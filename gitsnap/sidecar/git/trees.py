@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from binascii import unhexlify
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha1
@@ -17,6 +18,9 @@ from gitsnap.core.paths import decode_component, encode_component
 from gitsnap.sidecar.git.objects import ObjectStore, Reads
 
 DIRECTORY, LINK = 0o040000, 0o120000
+_ENTRIES = re.compile(rb"([0-7]+) [^\0]+\0(.{20})", re.DOTALL)
+# No mode: what is in a directory.
+_BELOW = 0
 # Looked up once, because access to an enumeration's members is slow.
 _DIR, _LINK = Type.DIR, Type.LINK
 _MODES = frozenset({0o100644, 0o100755, LINK, DIRECTORY})
@@ -143,6 +147,20 @@ def walk(
         stack += below
 
 
+def contents(store: ObjectStore, root: bytes) -> Iterator[bytes]:
+    """The ids of all files below a tree, some more than once, as they stand there: nothing is checked but the ids of
+    the trees. IntegrityError where one of these cannot be read."""
+    stack, seen = [root], set()
+    while stack:
+        oid = stack.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        found = _ENTRIES.findall(store.read(oid, b"tree")[1])
+        stack += [child for mode, child in found if mode == b"40000"]
+        yield from [child for mode, child in found if mode.startswith(b"100")]
+
+
 def flatten(store: Reads, root: bytes, limit: int) -> Iterator[Leaf]:
     """Every entry below `root`, directories too, unsorted; IntegrityError after `limit` entries.
 
@@ -166,6 +184,35 @@ def flatten(store: Reads, root: bytes, limit: int) -> Iterator[Leaf]:
                 stack.append((path + b"/", child))
         if len(names) != len(entries):
             raise IntegrityError("a name occurs twice in one directory", path=prefix.rstrip(b"/"))
+
+
+def in_order(store: Reads, root: bytes, limit: int) -> Iterator[tuple[bytes, int, bytes]]:
+    """The same, as plain tuples, sorted by path, a directory before what is in it."""
+    count = 0
+
+    def steps(prefix: bytes, oid: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+        nonlocal count
+        entries = _directory(store, oid, prefix)
+        count += len(entries)
+        if count > limit:
+            raise IntegrityError(f"tree {root.hex()} has more entries than its metadata says ({limit})")
+        found = [(prefix + decode_component(e, link=mode == LINK), mode, child) for e, mode, child in entries]
+        if len({path for path, _, _ in found}) != len(found):
+            raise IntegrityError("a name occurs twice in one directory", path=prefix.rstrip(b"/"))
+        # What is in a directory comes where its name with a slash would.
+        found += [(path + b"/", _BELOW, child) for path, mode, child in found if mode == DIRECTORY]
+        found.sort()
+        return iter(found)
+
+    stack = [steps(b"", root)]
+    while stack:
+        for step in stack[-1]:
+            if step[1] == _BELOW:
+                stack.append(steps(step[0], step[2]))
+                break
+            yield step
+        else:
+            stack.pop()
 
 
 def _directory(store: Reads, oid: bytes, prefix: bytes) -> list[tuple[bytes, int, bytes]]:
