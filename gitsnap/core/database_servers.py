@@ -81,7 +81,8 @@ _BY_NAME = {
     b"lock.mdb": (Database.LMDB, b"lock.mdb"),
     b"LOCK": (Database.LEVELDB, b"LOCK"),
 }
-_ENDINGS = (*_BY_NAME, b".rdb", b".aof.manifest", b"-lock")
+# How the files are called that tell of one.
+ENDINGS = (*_BY_NAME, b".rdb", b".aof.manifest", b"-lock")
 
 # The hook to paste, or None where only stopping will do.
 HOOKS = {
@@ -101,7 +102,7 @@ def hook(database: Database) -> tuple[str, ...]:
 def candidates(paths: Iterable[bytes]) -> list[Candidate]:
     """The databases that there may be, by the names of all files; each directory and evidence once."""
     found: dict[Candidate, None] = {}
-    for path in [p for p in paths if p.endswith(_ENDINGS)]:
+    for path in [p for p in paths if p.endswith(ENDINGS)]:
         folder, _, name = path.rpartition(b"/")
         if known := _BY_NAME.get(name):
             found[Candidate(known[0], folder, known[1])] = None

@@ -34,6 +34,7 @@ _RECENT = 64
 CONTENT, SPARSE, XATTRS = 1, 2, 4
 FLAGS, OID, _END = _KEY.size, _KEY.size + 1, _ROW.size
 SHA256 = OID + 20
+_ID = SHA256 - OID
 # How long a row is.
 ROW_BYTES = _ROW.size
 
@@ -126,6 +127,11 @@ def is_racy(row: bytes) -> bool:
 def cut(data: bytes) -> list[Row]:
     """The rows that were put one behind the other."""
     return [Row(data[at : at + ROW_BYTES]) for at in range(0, len(data), ROW_BYTES)]
+
+
+def ids_in(data: bytes) -> Iterator[bytes]:
+    """The object ids that were put one behind the other."""
+    return (data[at : at + _ID] for at in range(0, len(data), _ID))
 
 
 def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -308,22 +314,26 @@ class StatCache:
     whole: bytes = b""
     images: Mapping[bytes, CachedImage] = field(default_factory=dict)
 
-    def held(self) -> Iterator[bytes]:
-        """The ids of all content that the rows and images vouch for, some perhaps twice, and of the trees.
+    def read_through(self, endings: tuple[bytes, ...] = ()) -> tuple[list[bytes], bytes]:
+        """The paths that end so, and the ids of all content that the rows and images vouch for, some perhaps twice, and
+        of the trees, one behind the other (ids_in): the rows are read but once.
 
-        IntegrityError at the end where rows cannot be read.
+        IntegrityError where rows cannot be read.
         """
-        yield from self.trees
-        yield from (image.oid for image in self.images.values())
+        paths: list[bytes] = []
+        ids = bytearray(b"".join([*self.trees, *(image.oid for image in self.images.values())]))
         if not isinstance(self.rows, Packed):
-            yield from (r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT)
-            return
+            ids += b"".join([r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT])
+            return [path for path in self.rows if path.endswith(endings)], bytes(ids)
         seen = 0
-        for _, block in self.rows.blocks():
+        for folder, block in self.rows.blocks():
             seen += len(block.places)
-            yield from block.oids()
+            ids += b"".join(block.oids())
+            prefix = folder + b"/" if folder else b""
+            paths += [prefix + name for name in block.places if name.endswith(endings)]
         if seen != len(self.rows):
             raise IntegrityError("a part of the stat cache is damaged")
+        return paths, bytes(ids)
 
     def oids(self) -> set[bytes]:
         """The ids of all content that the rows and images vouch for."""

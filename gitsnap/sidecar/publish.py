@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from gitsnap.core.message import format_message, parse_return
 from gitsnap.core.model import Entry, Inventory, Snapshot
 from gitsnap.core.order import in_order, newest
 from gitsnap.core.signature import signed_by
-from gitsnap.core.statcache import StatCache
+from gitsnap.core.statcache import StatCache, ids_in
 from gitsnap.core.stored_text import Text
 from gitsnap.sidecar import catalog, contents, rollbacks, texts_pack, timeline
 from gitsnap.sidecar.git import commits, notes, refs, trees
@@ -206,9 +206,16 @@ class Draft:
         """The text of an earlier snapshot, which need not be read again."""
         self._texts.known[oid] = text
 
-    def share(self, wanted: Snapshot, prior: Snapshot, when: datetime, also: Check = lambda _: None) -> Published:
+    def share(
+        self,
+        wanted: Snapshot,
+        prior: Snapshot,
+        when: datetime,
+        also: Check = lambda _: None,
+        held: Iterable[bytes] | None = None,
+    ) -> Published:
         """The same for a directory that is what the living snapshot `prior` holds, to which the cache belongs: nothing
-        but commits is new."""
+        but commits is new. `held` are the ids that the cache vouches for, where it has been read through."""
         snapshot = replace(
             wanted,
             tree=prior.tree,
@@ -219,7 +226,10 @@ class Draft:
         )
         shared = dict.fromkeys((refs.MANIFESTS, refs.METADATA), prior.commit)
         published = self._reveal(snapshot, shared, [], when)
-        return self._checked(published, self.cache.held(), when, also)
+        return self._checked(published, self._vouched() if held is None else held, when, also)
+
+    def _vouched(self) -> Iterator[bytes]:
+        yield from ids_in(self.cache.read_through()[1])
 
     def _checked(self, published: Published, oids: Iterable[bytes], when: datetime, also: Check) -> Published:
         """What does not pass goes again, and with it the cache that may be to blame."""

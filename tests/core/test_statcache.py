@@ -90,7 +90,7 @@ def test_one_bit_is_enough(at: int) -> None:
     assert found is None or len(found.rows.items()) < len(found.rows) == 3
     if found is not None:
         with pytest.raises(IntegrityError):
-            list(found.held())
+            found.read_through()
 
 
 @pytest.mark.parametrize("size", range(0, len(encode(cache())), 29))

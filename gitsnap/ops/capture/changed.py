@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 
+from gitsnap.core.database_servers import ENDINGS
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import SILENT
 from gitsnap.core.model import Inventory, Kind, Snapshot
 from gitsnap.core.order import newest
 from gitsnap.core.spliced import Spliced
-from gitsnap.core.statcache import StatCache
+from gitsnap.core.statcache import StatCache, ids_in
 from gitsnap.core.statcache_file import Edits
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan.unchanged import Seen, all_rows, owners_in, sealed
@@ -56,6 +57,8 @@ def take(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatC
 class _Taking:
     def __init__(self, capture: Capture, draft: publish.Draft, base: Base, cache: StatCache, seen: Seen) -> None:
         self._capture, self._draft, self._base, self._cache, self._seen = capture, draft, base, cache, seen
+        # What the cache vouches for: the ids of objects, one behind the other.
+        self._held = b""
 
     def take(self) -> Captured | None:
         """Read what differs, and publish."""
@@ -64,9 +67,8 @@ class _Taking:
         made = self._base.with_changes(scan, seen) if scan is not None else None
         if scan is None or made is None:
             return None
-        gone = set(seen.gone)
-        present = (p for p in self._cache.rows if p not in gone) if gone else self._cache.rows
-        capture.look_for_servers(chain(present, seen.changed))
+        paths, self._held = self._cache.read_through(ENDINGS)
+        capture.look_for_servers([*sorted({*paths} - {*seen.gone}), *seen.changed])
         taken = Captured(self._base.prior, sockets=seen.skipped, excluded=len(seen.excluded))
         taken.running = capture.request.running
         self._publish(scan, made, taken)
@@ -100,7 +102,7 @@ class _Taking:
             return
         if store.same(base.prior, notes):
             # What differed were stat fields that no snapshot tells.
-            store.share(capture, draft, base.prior, taken)
+            store.share(capture, draft, base.prior, taken, held=ids_in(self._held))
             cache.commit = bytes.fromhex(taken.snapshot.commit)
             capture.sidecar.save_cache(cache, edits)
             return
@@ -109,7 +111,7 @@ class _Taking:
         )
         cache.trees = _edited(cache.trees, trees)
         new = [e.oid for e in scan.inventory.entries if e.oid]
-        content = publish.Content(trees.root, cache.trees, made.files, made.bytes, chain(self._cache.held(), new))
+        content = publish.Content(trees.root, cache.trees, made.files, made.bytes, chain(ids_in(self._held), new))
         opened = base.opened
         draft.knows(opened.manifest_oid, opened.texts.manifest)
         draft.knows(opened.metadata_oid, opened.texts.metadata)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+from gitsnap.core.database_servers import ENDINGS
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.exclusion import nothing_excluded
 from gitsnap.core.model import Inventory, Snapshot
 from gitsnap.core.order import newest
-from gitsnap.core.statcache import StatCache
+from gitsnap.core.statcache import StatCache, ids_in
 from gitsnap.installation.scan.unchanged import Seen, owners_in, sealed, unchanged
 from gitsnap.ops.capture import store
 from gitsnap.ops.capture.request import Capture, Captured
@@ -50,7 +51,11 @@ def _share(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: Sta
     if sealed(left_out, owners_in(cache.whole), databases=capture.settings.sqlite) != cache.whole:
         return None
     taken = Captured(prior, sockets=seen.skipped, excluded=len(seen.excluded), databases=sorted(cache.images))
-    capture.look_for_servers(cache.rows)
+    try:
+        paths, held = cache.read_through(ENDINGS)
+    except IntegrityError:
+        return None
+    capture.look_for_servers(paths)
     taken.running = request.running
     last = newest(living) or prior
     if request.skip_unchanged and store.same(last, prior):
@@ -58,7 +63,7 @@ def _share(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: Sta
     else:
         draft = publish.Draft(sidecar, living, cache, capture.settings.author, capture.sign)
         try:
-            store.share(capture, draft, prior, taken)
+            store.share(capture, draft, prior, taken, held=ids_in(held))
         except IntegrityError:
             return None
         except OSError as error:

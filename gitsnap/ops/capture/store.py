@@ -122,13 +122,19 @@ def holder(sidecar: Sidecar, draft: publish.Draft, scan: Scan) -> Snapshot | Non
 
 
 def share(
-    capture: Capture, draft: publish.Draft, prior: Snapshot, taken: Captured, also: publish.Check = lambda _: None
+    capture: Capture,
+    draft: publish.Draft,
+    prior: Snapshot,
+    taken: Captured,
+    also: publish.Check = lambda _: None,
+    held: Iterable[bytes] | None = None,
 ) -> None:
-    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `also` checks it further.
+    """Publish a snapshot with the tree and notes of `prior`, to which the cache belongs; `also` checks it further, and
+    `held` are the ids that the cache vouches for, where they are known.
 
     Raises IntegrityError where these are damaged; there is no snapshot then.
     """
-    taken.snapshot = draft.share(_wanted(capture, draft), prior, capture.when, also).snapshot
+    taken.snapshot = draft.share(_wanted(capture, draft), prior, capture.when, also, held).snapshot
     count(capture, draft, taken, None)
     pin(capture, taken)
 
