@@ -128,7 +128,7 @@ def test_a_lock_that_goes_is_waited_for(it: Protected) -> None:
 
 def test_whoever_holds_a_lock_is_named(it: Protected) -> None:
     path = lock(it, refs.TIMELINE)
-    said = "open(sys.argv[1], 'a'); print(); sys.stdin.read()"
+    said = "open(sys.argv[1], 'a'); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", f"import sys; file = {said}", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
