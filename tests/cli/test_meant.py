@@ -57,8 +57,8 @@ def _instead(typed: str) -> str | None:
         ("show nosuch", None),
         ("rollback latest~1..", None),
         ("nosuch x", None),
-        ("restore '' a", None),
-        ("rollback ''", None),
+        ("-C / restore '' a", None),
+        ("-C / rollback ''", None),
         ("list", None),
     ],
 )
