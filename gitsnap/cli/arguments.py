@@ -91,7 +91,7 @@ def take_apart(arguments: list[str], command: Any = None) -> Line:
     for word in words:
         if word == "--":
             line.own += [f"{AFTER_DASHES}={p}" for p in words] if paths_follow else ["--", *words]
-        elif word in FLAGS or _JOINED.fullmatch(word):
+        elif word.partition("=")[0] in FLAGS or _JOINED.fullmatch(word):
             line.hoisted.append(word)
         elif word in VALUED:
             value = next(words, None)

@@ -231,6 +231,8 @@ class TestUsage:
             "run --check '  ' -- true",
             "run ''",
             "run ./bin",
+            "bundle verify /dev/null",
+            "list --json=yes",
             "drill --check ''",
             "snapshot --tag ''",
             "describe latest --tag ///",

@@ -23,7 +23,7 @@ from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.store import locate as places
 from gitsnap.ops.store import moved
 from gitsnap.sidecar.repository import Sidecar
-from tests.support.installation import copy_tree, run_gitsnap, same_tree, take_snapshot
+from tests.support.installation import build_app, copy_tree, run_gitsnap, same_tree, take_snapshot
 from tests.support.processes import as_user, in_child
 
 
@@ -292,3 +292,21 @@ def test_a_moved_directory_is_known_without_a_stat_cache(installation: Path, git
     (store / "gitsnap/stat-cache").unlink(missing_ok=True)
     new = installation.rename(installation.parent / "elsewhere")
     assert f"--store {store} init" in run_gitsnap("-C", new, "status", check=10).stderr
+
+
+def test_a_sidecar_elsewhere_that_is_away_is_not_made_anew(tmp_path: Path, gitsnap_home: Path) -> None:
+    """Its disk is not mounted: a snapshot into the mount point would be seen by nobody once it is."""
+    app, disk = build_app(tmp_path / "app"), tmp_path / "disk"
+    disk.mkdir()
+    run_gitsnap("-C", app, "--store", disk / "app.git", "snapshot")
+    (disk / "app.git").rename(tmp_path / "unmounted")
+    for command in ("snapshot", "init", "list", "run -- true"):
+        said = run_gitsnap("-C", app, *command.split(), check=10).stderr
+        assert f"the sidecar of {app} is {disk}/app.git, and that is not there now" in said
+        assert f"gitsnap -C {app} --store {disk}/app.git init" in said
+    assert list(disk.iterdir()) == []
+    (tmp_path / "unmounted").rename(disk / "app.git")
+    assert len(json.loads(run_gitsnap("-C", app, "--json", "list").stdout)["snapshots"]) == 1
+    (disk / "app.git").rename(tmp_path / "gone")
+    run_gitsnap("-C", app, "--store", disk / "app.git", "init")
+    run_gitsnap("-C", app, "snapshot")

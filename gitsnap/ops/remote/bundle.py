@@ -331,6 +331,8 @@ def _look(path: str, identity: str | None, check: BundleCheck, observer: Observe
         fd = files.opened(path)
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", path=path) from None
+    except IntegrityError:
+        raise UsageError(f"{path} is no file", path=path) from None
     except OSError as error:
         raise GitsnapError(f"{path} cannot be read: {error.strerror}", path=path, kind="io") from None
     with open(fd, "rb") as file:

@@ -133,6 +133,8 @@ def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarErr
         start = f"`gitsnap -C {root} --store {store} snapshot` makes one and takes the first snapshot"
         hint = "without --store its sidecar is found" if known else start
         return NoSidecarError(f"there is no sidecar for {root} at {store}", path=root, hint=hint)
+    if away := _away(root, meant):
+        return away
     if was := _former(root, home):
         return NoSidecarError(f"{root} is not protected; {was.words}", path=root, hint=was.hint(root))
     above = enclosing(root, home)
@@ -142,6 +144,20 @@ def _unprotected(root: str, store: str | None, home: str | None) -> NoSidecarErr
         else f"`gitsnap -C {root} snapshot` protects it and takes the first snapshot"
     )
     return NoSidecarError(f"{root} is not protected: there is no sidecar for it", path=root, hint=hint)
+
+
+def _away(root: str, default: str) -> NoSidecarError | None:
+    """The error where the default place leads to a sidecar that is not there: its disk is not mounted, perhaps. A new
+    one in the mount point would be hidden by the old one some day."""
+    if not os.path.islink(default) or location.exists(default):
+        return None
+    path = os.path.realpath(default)
+    again = f"gitsnap -C {shlex.quote(root)} --store {shlex.quote(path)} init"
+    return NoSidecarError(
+        f"the sidecar of {root} is {path}, and that is not there now",
+        path=root,
+        hint=f"mount the disk that it lies on; where it is gone for good, `{again}` makes a new one",
+    )
 
 
 def enclosing(root: str, home: str | None) -> str | None:
@@ -184,12 +200,15 @@ def open_sidecar(place: Place) -> Sidecar:
 def protect(directory: str, store: str | None, home: str | None, cwd: str, user_home: str) -> tuple[Place, bool]:
     """Make sure there is a sidecar for the directory; whether it was created now. One that was moved keeps its own.
 
-    Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation.
+    Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation; NoSidecarError where it
+    has one elsewhere that is not there now.
     """
     root = real_directory(directory, cwd)
     default = default_store(root, home) if home is not None or not store else None
     if location.is_bare_repository(meant := os.path.realpath(os.path.join(cwd, store) if store else default or "")):
         raise location.no_sidecar(meant, root)
+    if not store and default and (away := _away(root, default)):
+        raise away
     path = place_for(root, store, home, cwd, user_home).store
     created = not location.exists(path)
     was = None
