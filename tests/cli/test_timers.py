@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gitsnap.ops.store import locate
 from tests.support.installation import run_gitsnap
 
 # Answers as systemctl does, `show` for one that has ended with 3.
@@ -256,8 +258,16 @@ def test_what_it_runs_at_boot_recovers(place: Place) -> None:
         shlex.split(command.removeprefix("ExecStart=")), check=True, cwd="/", capture_output=True, text=True
     )
     assert "nothing to recover" in done.stdout
-    conditions = [line.partition("=|")[2] for line in text.splitlines() if line.startswith("ConditionPathExists=")]
-    assert [Path(path).exists() for path in conditions] == [True, False]
+    assert shlex.split(command)[-2:] == ["recover", "--at-boot"]
+    program, journal, of_several = re.findall(r"^ConditionPathExists(?:Glob)?=\|(.+)$", text, re.MULTILINE)
+    assert Path(program).exists()
+    # What is there while something is interrupted, as the sidecar itself has it.
+    store = place.document()["at_boot"][0]["store"]
+    with locate.open_sidecar(locate.Place(str(place.root), store)) as sidecar:
+        assert (sidecar.pending, sidecar.returning) == (None, False)
+        Path(journal.replace("*", "moving")).touch()
+        Path(of_several).touch()
+        assert (sidecar.pending, sidecar.returning) == ("moving", True)
 
 
 def test_units_at_boot_of_others_stay(place: Place) -> None:

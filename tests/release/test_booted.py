@@ -14,12 +14,15 @@ from tests.release.debian_root import DebianRoot, debian_root
 
 pytestmark = [pytest.mark.long, pytest.mark.debian]
 
-_APP = """\
+_WAITS = """\
 [Unit]
 Requires=gitsnap-recover@srv-app.service
 After=gitsnap-recover@srv-app.service
+"""
+_APP = """\
 [Service]
 Type=oneshot
+RemainAfterExit=yes
 ExecStart=/bin/sh -c 'cat /srv/app/* | sort | uniq -c >/var/seen'
 [Install]
 WantedBy=multi-user.target
@@ -67,11 +70,31 @@ def test_a_timer_and_its_end(root: DebianRoot, tmp_path: Path) -> None:
         assert system.run("find /etc /run /var/lib/systemd -name '*gitsnap*'") == ""
 
 
-def test_an_interrupted_rollback_is_settled_before_the_service_starts(root: DebianRoot, tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [False, True], ids=["by-the-template", "by-timer-install"])
+def test_an_interrupted_rollback_is_settled_before_the_service_starts(
+    root: DebianRoot, tmp_path: Path, written: bool
+) -> None:
+    app = _APP if written else _WAITS + _APP
     with booted(root, tmp_path / "log") as system:
         system.run(_CUT_SHORT)
-        system.run(f"cat >/etc/systemd/system/app.service <<'X'\n{_APP}X\nsystemctl enable app.service")
+        system.run(f"cat >/etc/systemd/system/app.service <<'X'\n{app}X\nsystemctl enable app.service")
+        if written:
+            system.run("gitsnap timer install /srv/app --recover-at-boot --before app --yes")
+            # What is interrupted is left to the next boot.
+            system.run("gitsnap -C /srv/app status | grep PENDING")
     with booted(root, tmp_path / "log") as system:
         told = system.run("systemctl status --no-pager gitsnap-recover@srv-app.service app.service || true")
         assert system.try_("cat /var/seen")[1].split() == ["3000", "old"], told
         assert "verified" in system.run("systemctl status gitsnap-recover@srv-app.service")
+        if not written:
+            return
+        (one,) = json.loads(system.run("gitsnap --json timer"))["at_boot"]
+        assert (one["name"], one["enabled"], one["exit_code"]) == ("gitsnap-recover@srv-app", True, 0)
+        system.run("gitsnap timer remove /srv/app")
+        assert "active" in system.run("systemctl is-active app.service")
+        # What was forgotten is skipped where gitsnap is gone, and the service starts.
+        system.run("gitsnap timer install /srv/app --recover-at-boot --before app --yes; dpkg --remove gitsnap")
+        system.run("systemctl stop gitsnap-recover@srv-app.service; rm /var/seen; systemctl start app.service")
+        assert system.run("cat /var/seen").split() == ["3000", "old"]
+        system.run("dpkg --purge gitsnap; systemctl restart app.service")
+        assert system.run("find /etc -name '*gitsnap*'") == ""
