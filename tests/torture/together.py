@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.crash import faults
 from tests.crash.faults import Call, Mode, Outcome
+from tests.support.inprocess import workspace
 from tests.support.installation import copy_tree, differences, remove_tree, run_gitsnap
 from tests.torture.carried import hit, kills, spread
 from tests.torture.kinds import Kind, Share, Tally, kind
@@ -20,7 +21,8 @@ from tests.torture.power import Disk
 
 # Each point is a run over three directories and a recovery: more take too long even for `make torture`.
 _MOST = 400
-_ELSEWHERE = Path("/dev/shm")
+# Where the others lie in memory, as `workspace` has it, this is another file system.
+_ELSEWHERE = Path("/tmp")
 
 _SCRIPT = """
 set -e
@@ -118,10 +120,10 @@ def scene(change: bool = True, disk: Disk | None = None) -> Iterator[Together]:
     """Three directories, with what the upgrade makes of them; upgraded already unless `change` is false. The last of
     them lies on the `disk`, if there is one."""
     with ExitStack() as stack:
-        top = stack.enter_context(tempfile.TemporaryDirectory(prefix="gitsnap-set-"))
+        top = stack.enter_context(workspace())
         elsewhere = disk.where if disk else _ELSEWHERE if _ELSEWHERE.is_dir() else None
         other = stack.enter_context(tempfile.TemporaryDirectory(prefix="gitsnap-set-", dir=elsewhere))
-        made = Together(Path(top), Path(other), disk=disk)
+        made = Together(top, Path(other), disk=disk)
         for root in made.roots:
             (root / "sub").mkdir(parents=True)
             (root / "f").write_text("old\n")
