@@ -23,7 +23,8 @@ def _words(picture: Path) -> str:
     """What it says, but for times, ages, durations and places, and what they push out of a line."""
     lines = re.findall(r"<text[^>]*>(.*?)</text>", picture.read_text(), re.DOTALL)
     text = html.unescape(re.sub(r"<[^>]+>", "", "\n".join(lines))).replace("\xa0", " ")
-    text = re.sub(r"/\S*/srv/app|-safety(-\d+)?", "", text)
+    # A second snapshot in one second has a number behind its id.
+    text = re.sub(r"-(pre|post|safety|upgrade)-\d+", r"-\1", re.sub(r"/\S*/srv/app", "", text))
     text = re.sub(r"before 2\S+.*", "before", text)
     return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)? ?(s|m|min|ms)\b|\d+", "0", text))
 
