@@ -242,12 +242,13 @@ class Session:
                 return self.place(), False
         return self.protect(None)
 
-    def protect(self, directory: str | None, *, one_of_several: bool = False) -> tuple[Place, bool]:
-        """Make sure that there is a sidecar. What becomes of `one_of_several` is written down where it is used."""
+    def protect(self, directory: str | None, *, one_of_several: bool = False, anew: bool = False) -> tuple[Place, bool]:
+        """Make sure that there is a sidecar. What becomes of `one_of_several` is written down where it is used. Where
+        the one that --store names is gone, it may be made `anew`."""
         target = directory if directory is not None else self.options.directory
         home = environment.user_home(self.environ)
         target = self.cwd if target is None else target
-        place, created = locate.protect(target, self.options.store, self.home, self.cwd, home)
+        place, created = locate.protect(target, self.options.store, self.home, self.cwd, home, anew=anew)
         if not one_of_several:
             self.act.about(place.store, place.root)
         if place.was is not None:

@@ -300,7 +300,9 @@ def test_a_sidecar_elsewhere_that_is_away_is_not_made_anew(tmp_path: Path, gitsn
     disk.mkdir()
     run_gitsnap("-C", app, "--store", disk / "app.git", "snapshot")
     (disk / "app.git").rename(tmp_path / "unmounted")
-    for command in ("snapshot", "init", "list", "run -- true"):
+    # As timers do, too.
+    named = f"--store {disk}/app.git snapshot"
+    for command in ("snapshot", "init", "list", "run -- true", named):
         said = run_gitsnap("-C", app, *command.split(), check=10).stderr
         assert f"the sidecar of {app} is {disk}/app.git, and that is not there now" in said
         assert f"gitsnap -C {app} --store {disk}/app.git init" in said

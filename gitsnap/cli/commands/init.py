@@ -20,7 +20,7 @@ def init(context: typer.Context, directory: Annotated[str | None, typer.Argument
     from gitsnap.ops.live import exclusions
 
     session: Session = context.obj
-    place, created = session.protect(directory)
+    place, created = session.protect(directory, anew=True)
     result = estimate.survey(place, created, session.settings(place))
     if session.options.json:
         session.out.document(json_store.initialised(result))

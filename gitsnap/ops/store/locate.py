@@ -197,19 +197,21 @@ def open_sidecar(place: Place) -> Sidecar:
     return sidecar
 
 
-def protect(directory: str, store: str | None, home: str | None, cwd: str, user_home: str) -> tuple[Place, bool]:
+def protect(
+    directory: str, store: str | None, home: str | None, cwd: str, user_home: str, *, anew: bool = False
+) -> tuple[Place, bool]:
     """Make sure there is a sidecar for the directory; whether it was created now. One that was moved keeps its own.
 
     Raises UsageError for `/`, a home directory itself, and a sidecar inside the installation; NoSidecarError where it
-    has one elsewhere that is not there now.
+    has one elsewhere that is not there now, unless that is named (`store`) and is to be made `anew`.
     """
     root = real_directory(directory, cwd)
     default = default_store(root, home) if home is not None or not store else None
     if location.is_bare_repository(meant := os.path.realpath(os.path.join(cwd, store) if store else default or "")):
         raise location.no_sidecar(meant, root)
-    if not store and default and (away := _away(root, default)):
-        raise away
     path = place_for(root, store, home, cwd, user_home).store
+    if default and not (anew and store) and (away := _away(root, default)) and path == os.path.realpath(default):
+        raise away
     created = not location.exists(path)
     was = None
     if created and not store and (found := _former(root, home)) and found.moved and not found.replaced:
