@@ -19,7 +19,7 @@ from gitsnap.sidecar.state import disk_reserve
 from tests.crash import faults
 from tests.support import forking
 from tests.support import installation as support
-from tests.support.starting import Reader
+from tests.support.starting import starting
 
 _MEMORY = "/dev/shm"
 _ROOM = 6 << 30
@@ -84,11 +84,11 @@ class _Quick:
         sys.addaudithook(self._heard)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        reader = Reader()
+        known = set(starting(items, getattr(config, "cache", None)))
         quick, other = [], []
         for item in items:
             long = item.get_closest_marker("long") or item.get_closest_marker("faults")
-            (other if long or reader.starts(item) else quick).append(item)
+            (other if long or item in known else quick).append(item)
         config.hook.pytest_deselected(items=other)
         items[:] = quick
 

@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.support import installation
+from tests.support import installation, starting
 from tests.support.inprocess import Protected
 from tests.support.installation import run_gitsnap
 from tests.support.starting import Reader
@@ -154,3 +155,26 @@ def test_fixtures_count(
     assert not Reader().starts(request.node)
     monkeypatch.setattr(request.node._fixtureinfo.name2fixturedefs["perhaps"][-1], "func", perhaps)
     assert Reader().starts(request.node)
+
+
+class _Kept(dict[str, object]):
+    set = dict.__setitem__
+
+
+def test_what_was_read_is_kept_until_a_source_changes(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, kept, items = [], _Kept(), [i for i in request.session.items if i.module is request.module]
+    starts = Reader.starts
+    monkeypatch.setattr(Reader, "starts", lambda reader, item: read.append(item.nodeid) or starts(reader, item))
+    source = tmp_path / "test_it.py"
+    source.write_text("one")
+    found = starting.starting(items, kept, str(tmp_path))
+    assert found == [i for i in items if starts(Reader(), i)]
+    count = len(read)
+    assert count == len({i.function for i in items})
+    assert starting.starting(items, kept, str(tmp_path)) == found
+    assert len(read) == count
+    source.write_text("two")
+    assert starting.starting(items, kept, str(tmp_path)) == found
+    assert len(read) == 2 * count

@@ -7,6 +7,7 @@ are followed into the functions of the tests and into fixtures. Where that is no
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import os
 import subprocess
@@ -14,7 +15,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import Any, Protocol
 
 import pytest
 
@@ -29,12 +32,52 @@ _PROGRAMS = (
 # With it tests tell that gitsnap is another program now.
 _STARTING = (*_PROGRAMS, sys.audit)
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# What was read of the sources as they are, in pytest's cache.
+_KEPT = "gitsnap/starting"
 _RAISED = ("pytest.raises(", "suppress(", "contextlib.suppress(")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class _End(Exception):  # noqa: N818 - no error
     """What follows may not be reached."""
+
+
+class Cache(Protocol):
+    """What keeps something until the next run, as pytest does."""
+
+    def get(self, key: str, default: Any) -> Any: ...
+
+    def set(self, key: str, value: object) -> None: ...
+
+
+def starting(items: Sequence[pytest.Item], cache: Cache | None, top: str = _OURS) -> list[pytest.Item]:
+    """Those of the tests that always start another program.
+
+    To read them takes seconds. While no source below `top` has changed, what the last run has read is taken.
+    """
+    sources = _sources(top)
+    kept = None if cache is None else cache.get(_KEPT, None)
+    known: dict[str, bool] = kept["starts"] if isinstance(kept, dict) and kept.get("sources") == sources else {}
+    # One function has the same fixtures whatever its parameters are.
+    missing = {_function(item): item for item in items if _function(item) not in known}
+    if missing:
+        reader = Reader()
+        known |= {name: reader.starts(item) for name, item in missing.items()}
+        if cache is not None:
+            cache.set(_KEPT, {"sources": sources, "starts": known})
+    return [item for item in items if known[_function(item)]]
+
+
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _sources(top: str) -> str:
+    """A digest of all that may tell, with the interpreter that reads it."""
+    found = hashlib.sha256(sys.version.encode())
+    for path in sorted(Path(top).rglob("*.py")):
+        found.update(os.fsencode(path) + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 class Reader:
