@@ -70,7 +70,9 @@ class ShopOfThree(Shop):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[ShopOfThree]:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShopOfThree]:
+    # Sets with a name are in the user's configuration.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     elsewhere = "/tmp" if tmp_path.is_relative_to(_MEMORY) else str(_MEMORY)
     with tempfile.TemporaryDirectory(prefix="gitsnap-data-", dir=elsewhere) as other:
         made = ShopOfThree(tmp_path, Path(other))
