@@ -79,7 +79,7 @@ def _formed(packed: PackedEntries, about: Inventory) -> tuple[bytes, bytes]:
     try:
         assert list(texts.pass_by(packed)) == list(packed)
         texts.end()
-        return texts.manifest.whole(), texts.metadata.whole()
+        return texts.manifest.read(0, texts.manifest.size), texts.metadata.read(0, texts.metadata.size)
     finally:
         texts.close()
 

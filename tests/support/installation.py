@@ -545,8 +545,10 @@ def git(where: Path, *args: str | bytes, check: bool = True, **more: str) -> sub
     who = {"NAME": "Tester", "EMAIL": "tester@example.org", "DATE": "1700000000 +0000"}
     identity = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
     quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+    # Maintenance that a newer git starts goes on behind our back.
+    calm = ("-c", "init.templateDir=", "-c", "init.defaultBranch=main", "-c", "maintenance.auto=false")
     done = subprocess.run(
-        ["git", "-c", "init.templateDir=", "-c", "init.defaultBranch=main", *args],
+        ["git", *calm, *args],
         cwd=where,
         env=clean | identity | quiet | more,
         capture_output=True,
