@@ -172,7 +172,9 @@ def _dispatch(arguments: list[str]) -> int:
             advice = _instead(line, command)
         raise UsageError(_in_our_words(error.format_message()), hint=advice or f"{name} --help") from None
     except (NoCommandError, NoSuchSnapshotError) as error:
-        error.hint = _instead(line, command) or error.hint
+        # What several, or an upgrade, are called is no path.
+        if error.kind != "ambiguous-snapshot":
+            error.hint = _instead(line, command) or error.hint
         raise
     except typer.Abort:
         raise KeyboardInterrupt from None

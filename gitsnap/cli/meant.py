@@ -7,12 +7,10 @@ import re
 import shlex
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gitsnap.cli import registry
 from gitsnap.cli.arguments import Line
-from gitsnap.core import moment
 from gitsnap.core.errors import UsageError
 
 # What sh does itself, or only a shell can do.
@@ -22,6 +20,10 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 # Of a word as long as `purge`, all letters but one: what is merely like it may do the opposite.
 _ALIKE = 0.75
 _BEGINNING = 3
+# No version: to-2.0.
+_EXTENSION = re.compile(r"\.[^\W\d]|^\.")
+# Not SNAPSHOT:PATH: 04:15, 2026-11-23 04:15:20, with or without an @.
+_CLOCK = re.compile(r"@?[0-9T -]*[0-9]:[0-5][0-9][0-9:.Z+-]*")
 # Words for one and the same action of a command.
 _ACTIONS = (
     "remove rm delete del disable stop off uninstall forget drop unset",
@@ -130,7 +132,7 @@ def _of_paths(command: Any) -> bool:
 
 def path_first(name: str, word: str, base: str, options: Sequence[str] = (), rest: Sequence[str] = ()) -> str | None:
     """For a path where a snapshot is to stand, or for both as git writes them; `base` is what -C names."""
-    if _is_time(word):
+    if _CLOCK.fullmatch(word):
         return None
     snapshot, colon, path = word.partition(":")
     if colon and path:
@@ -188,13 +190,9 @@ def is_path(word: str, base: str | None = None) -> bool:
     """Whether a word looks like a path, as no id does, or is one below `base`."""
     if not word:
         return False
-    if "/" in word or ("." in word and ".." not in word):
+    if "/" in word or (_EXTENSION.search(word) and ".." not in word):
         return True
     return base is not None and os.path.lexists(os.path.join(base, word))
-
-
-def _is_time(word: str) -> bool:
-    return word.startswith("@") and moment.span(word[1:], datetime.now(UTC)) is not None
 
 
 def _base(line: Line) -> str:

@@ -93,7 +93,7 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     _not_an_upgrade(known, selector)
     raise NoSuchSnapshotError(
         f"the snapshot {selector} was removed" if selector in living.gone else f"there is no snapshot '{selector}'",
-        hint=_hint(selector) if known or living.damaged else BEGIN,
+        hint=standing.named_otherwise(living, selector, datetime.now(UTC)) if known or living.damaged else BEGIN,
     )
 
 
@@ -150,14 +150,6 @@ def _numbered(living: Living, number: int) -> Snapshot:
     )
 
 
-def _hint(selector: str) -> str:
-    """What to type where nothing is called so; for a time, what was there then."""
-    from gitsnap.core import moment
-
-    meant = moment.span(selector, datetime.now(UTC)) is not None
-    return f"@{selector} is the newest that was taken by then; {LOOK}" if meant else LOOK
-
-
 def _of_old_id(known: list[Snapshot], stamp: str, name: str) -> list[Snapshot]:
     """The snapshots that the old system's id may mean: imported from the folder of that name, or taken at that second.
 
@@ -191,8 +183,15 @@ def _ambiguous(selector: str, found: Sequence[Snapshot]) -> NoSuchSnapshotError:
         kind="ambiguous-snapshot",
         hint=f"name one by its id: {'... ' if len(found) > _NAMED else ''}{names}"
         if labelled
-        else f"type more of the id; {LOOK}",
+        else f"type more of the id{_or_then(selector)}; {LOOK}",
     )
+
+
+def _or_then(selector: str) -> str:
+    from gitsnap.core import moment
+
+    named = moment.span(selector, datetime.now(UTC)) is not None
+    return f", or @{selector} for the newest that was taken by then" if named else ""
 
 
 def _not_an_upgrade(known: list[Snapshot], selector: str) -> None:

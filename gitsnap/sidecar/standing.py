@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +13,15 @@ from gitsnap.core.order import taken_by
 from gitsnap.sidecar.catalog import Living, all_lost, lost, require_certain
 
 LOOK, BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
+
+TIMES = "a time is written @12h, @7d (ago), or @2025-01-03T04:15"
+
+# Times as they are said, and as git takes them.
+_SPOKEN = re.compile(
+    r"\bago\b|\b(?:yesterday|today)\b|\b(?:last|[0-9]+) ?(?:min|minute|hour|day|week|month|year)s?\b", re.I
+)
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9](?::[0-5][0-9])?)")
+_GIT = re.compile(r"HEAD(?:[~^][0-9]*)*|last|newest")
 
 
 def latest(known: Living, back: int) -> Snapshot:
@@ -57,6 +67,19 @@ def as_of(known: Living, text: str, now: datetime) -> Snapshot:
     )
 
 
+def named_otherwise(known: Living, word: str, now: datetime) -> str:
+    """What to type where nothing is called so: a time, a number or git's names as they are written here."""
+    from gitsnap.core import moment
+
+    if moment.span(word, now) is not None:
+        return f"@{word.replace(' ', 'T')} is the newest that was taken by then; {LOOK}"
+    if any(word == str(s.sequence) for s in known):
+        return f"@{word} is the one with this number; {LOOK}"
+    if _GIT.fullmatch(word):
+        return f"`latest` is the newest, `latest~1` the one before it; {LOOK}"
+    return _today(word, now) or (TIMES if _SPOKEN.search(word) else LOOK)
+
+
 def further_back(known: list[Snapshot], target: Snapshot) -> Snapshot | None:
     """The newest before `target` of those that `latest~N` counts that holds another state; None where there is none."""
     at = next((n for n, s in enumerate(known) if s.id == target.id), 0)
@@ -64,6 +87,12 @@ def further_back(known: list[Snapshot], target: Snapshot) -> Snapshot | None:
     state = target.tree, target.metadata_sha256
     older = (s for s in reversed(known[:at]) if s.id in counted and (s.tree, s.metadata_sha256) != state)
     return next(older, None)
+
+
+def _today(word: str, now: datetime) -> str | None:
+    """For a time of day, which is a time only with its date."""
+    clock = _CLOCK.fullmatch(word)
+    return clock and f"with its date it is a time: @{now.astimezone():%Y-%m-%d}T{int(clock[1]):02}:{clock[2]}"
 
 
 def _span(text: str, now: datetime) -> tuple[datetime, datetime]:
@@ -74,7 +103,7 @@ def _span(text: str, now: datetime) -> tuple[datetime, datetime]:
             # Of two that a clock set back gives one name, the last.
             return named[0].astimezone(), named[1].replace(fold=1).astimezone()
     raise NoSuchSnapshotError(
-        f"'@{text}' is neither the number of a snapshot nor a time", hint="for example: @7d, @12h, @2025-01-03T04:15"
+        f"'@{text}' is neither the number of a snapshot nor a time", hint=_today(text, now) or TIMES
     )
 
 

@@ -107,3 +107,19 @@ def test_what_waits_for_prune_after_a_clone(installation: Path, tmp_path: Path) 
     assert line.startswith("4 snapshots wait for `prune`, as it is not known here by which rules they were kept:")
     assert f"gitsnap -C {new} prune -n shows them" in line
     assert "3 snapshots" in run_gitsnap("-C", new, "prune", check=1, home=tmp_path / "home-of-another").stderr
+
+
+def test_the_name_of_an_upgrade_is_no_path(installation: Path) -> None:
+    """However much a version in it looks like a file: what is told are its two snapshots."""
+    take_snapshot(installation)
+    run_gitsnap("-C", installation, "run", "--label", "to-2.0", "--", "true")
+    for words in (["ls"], ["rollback", "-n"], ["diff"]):
+        told = run_gitsnap("-C", installation, *words, "to-2.0", check=1).stderr
+        assert "to-2.0@pre is the snapshot before it, to-2.0@post the one after it" in told, words
+
+
+def test_two_snapshots_with_dots_between_them_lead_to_both(installation: Path) -> None:
+    take_snapshot(installation)
+    for typed, sides in (("@1..latest", "@1 latest"), ("HEAD...@1", "HEAD @1"), ("@1..", "@1")):
+        told = run_gitsnap("-C", installation, "diff", typed, check=1).stderr
+        assert told.splitlines()[1] == f"  gitsnap -C {installation} diff {sides}"

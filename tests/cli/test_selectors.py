@@ -212,6 +212,29 @@ def test_as_of_a_time(place: Protected) -> None:
         assert f"@{typed} is the newest that was taken by then" in (refusal(place, typed).hint or "")
 
 
+def test_what_is_written_otherwise_elsewhere(place: Protected) -> None:
+    """A time as it is said, a number without its @, and what git has lead to what can be typed here."""
+    (one,) = _days(place, 5)
+    today = f"{datetime.now().astimezone():%Y-%m-%d}"
+    for typed, hint in (
+        ("1", "@1 is the one with this number"),
+        ("HEAD~1", "latest~1"),
+        ("last", "`latest`"),
+        ("yesterday", "@12h, @7d"),
+        ("last week", "@12h, @7d"),
+        ("20 minutes ago", "@12h, @7d"),
+        ("@2min", "@12h, @7d"),
+        ("4:15", f"@{today}T04:15"),
+        ("@04:15:20", f"@{today}T04:15:20"),
+        ("2026-11-23 04:15", "@2026-11-23T04:15 is the newest"),
+    ):
+        assert hint in (refusal(place, typed).hint or ""), typed
+    for typed in ("9", "agog", "to-2.0", "ahead"):
+        assert refusal(place, typed).hint == "`gitsnap list` shows the snapshots"
+    _days(place, 5)
+    assert f"or @{one[:10]} for the newest" in (refusal(place, one[:10]).hint or "")
+
+
 def test_as_of_a_time_it_is_what_latest_was_then(place: Protected) -> None:
     """Safety snapshots do not count; what was rolled back does until then; a copy does, as nothing else does."""
     copy = _taken_ago(place, timedelta(days=50), kind=Kind.IMPORTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ from gitsnap.core.errors import NoSuchSnapshotError, UsageError
 
 if TYPE_CHECKING:
     from gitsnap.cli.session import Session
+
+_RANGE = re.compile(r"([^/]+?)\.\.\.?([^/.]*)")
 
 
 @command(group=Group.LOOK, order=40)
@@ -93,7 +96,12 @@ def _check(**given: bool) -> None:
 
 
 def _suggest_path(error: NoSuchSnapshotError, sides: list[str], session: Session, root: str) -> None:
-    """Whoever names a path where a snapshot belongs has left out the dashes."""
+    """Whoever names a path where a snapshot belongs has left out the dashes; git takes two with dots between them."""
+    if error.kind == "ambiguous-snapshot":
+        return
+    if len(sides) == 1 and (ends := _RANGE.fullmatch(sides[0])):
+        error.hint = shlex.join(["gitsnap", "diff", *filter(None, ends.groups())])
+        return
     found = []
     for side in sides:
         with suppress(UsageError):
