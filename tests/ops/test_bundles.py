@@ -208,7 +208,7 @@ def test_a_file_that_is_none_is_told(top: Path) -> None:
     with pytest.raises(UsageError):
         look(top / "absent")
     os.mkfifo(top / "fifo")
-    with pytest.raises(IntegrityError):
+    with pytest.raises(UsageError, match="is no file"):
         look(top / "fifo")
 
 
