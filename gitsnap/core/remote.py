@@ -20,6 +20,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -57,6 +58,8 @@ _AUTHORITY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:([^/?#]*)@)?([^/?#]*)")
 _PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
 # A name of a file may have 255 bytes, and git adds `.lock`.
 _LONGEST = 240
+# Names of refs over there that are remembered: all are gone through several times in a push.
+_NAMES = 1 << 14
 _OBJECT = re.compile(r"[0-9a-f]{40}")
 # The hosts that would get in the way of refs of other layouts below refs/heads.
 _TAKEN_HOSTS = ("timeline", "gitsnap")
@@ -134,6 +137,7 @@ def there(local: str, layout: Layout, value: str = "") -> str | None:
     return f"{_TAGS}{prefix}{rest}" + (f"/{value}" if part in _CHANGING else "")
 
 
+@lru_cache(_NAMES)
 def here(name: str) -> Here | None:
     """What a ref over there is here; None for one that is none of gitsnap's. The inverse of there()."""
     if name == _TIMELINE:

@@ -129,9 +129,11 @@ def cut(data: bytes) -> list[Row]:
     return [Row(data[at : at + ROW_BYTES]) for at in range(0, len(data), ROW_BYTES)]
 
 
-def ids_in(data: bytes) -> Iterator[bytes]:
-    """The object ids that were put one behind the other."""
-    return (data[at : at + _ID] for at in range(0, len(data), _ID))
+def ids_in(blocks: list[bytes]) -> Iterator[bytes]:
+    """The object ids that were put one behind the other in some blocks, which are used up."""
+    while blocks:
+        data = blocks.pop()
+        yield from [data[at : at + _ID] for at in range(0, len(data), _ID)]
 
 
 def unpack(rows: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -314,26 +316,26 @@ class StatCache:
     whole: bytes = b""
     images: Mapping[bytes, CachedImage] = field(default_factory=dict)
 
-    def read_through(self, endings: tuple[bytes, ...] = ()) -> tuple[list[bytes], bytes]:
+    def read_through(self, endings: tuple[bytes, ...] = ()) -> tuple[list[bytes], list[bytes]]:
         """The paths that end so, and the ids of all content that the rows and images vouch for, some perhaps twice, and
-        of the trees, one behind the other (ids_in): the rows are read but once.
+        of the trees (ids_in): the rows are read but once.
 
         IntegrityError where rows cannot be read.
         """
         paths: list[bytes] = []
-        ids = bytearray(b"".join([*self.trees, *(image.oid for image in self.images.values())]))
+        ids = [b"".join([*self.trees, *(image.oid for image in self.images.values())])]
         if not isinstance(self.rows, Packed):
-            ids += b"".join([r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT])
-            return [path for path in self.rows if path.endswith(endings)], bytes(ids)
+            ids.append(b"".join([r[OID:SHA256] for r in self.rows.values() if r[FLAGS] & CONTENT]))
+            return [path for path in self.rows if path.endswith(endings)], ids
         seen = 0
         for folder, block in self.rows.blocks():
             seen += len(block.places)
-            ids += b"".join(block.oids())
+            ids.append(b"".join(block.oids()))
             prefix = folder + b"/" if folder else b""
             paths += [prefix + name for name in block.places if name.endswith(endings)]
         if seen != len(self.rows):
             raise IntegrityError("a part of the stat cache is damaged")
-        return paths, bytes(ids)
+        return paths, ids
 
     def oids(self) -> set[bytes]:
         """The ids of all content that the rows and images vouch for."""

@@ -33,17 +33,20 @@ def push(
     dry_run: OnlyTell = False,
 ) -> None:
     """Send a remote the snapshots that it lacks."""
-    from gitsnap.cli.render import json_remote, remote
     from gitsnap.ops.remote.push import PushOptions
     from gitsnap.ops.remote.push import push as operation
-    from gitsnap.ops.remote.read_back import ReadBackOptions
     from gitsnap.ops.remote.selection import chosen
 
     session: Session = context.obj
     if dry_run and (verify or verify_all):
         raise UsageError("-n sends nothing that could be read back")
     progress = session.out.progress()
-    back = ReadBackOptions(verify_all, session.out.interactive, progress) if verify or verify_all else None
+    back = None
+    if verify or verify_all:
+        # With nothing new a push is the start of a program, and few ask for this.
+        from gitsnap.ops.remote.read_back import ReadBackOptions
+
+        back = ReadBackOptions(verify_all, session.out.interactive, progress)
     with session.open() as (sidecar, settings):
         options = PushOptions(
             session.now,
@@ -57,8 +60,12 @@ def push(
         )
         done = operation(sidecar, chosen(settings, name), settings, options)
     if session.options.json:
+        from gitsnap.cli.render import json_remote
+
         session.out.document(json_remote.pushed(done))
     else:
+        from gitsnap.cli.render import remote
+
         remote.pushed(session.out, done)
     if done.held_back:
         raise typer.Exit(3)

@@ -57,8 +57,8 @@ def take(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatC
 class _Taking:
     def __init__(self, capture: Capture, draft: publish.Draft, base: Base, cache: StatCache, seen: Seen) -> None:
         self._capture, self._draft, self._base, self._cache, self._seen = capture, draft, base, cache, seen
-        # What the cache vouches for: the ids of objects, one behind the other.
-        self._held = b""
+        # The ids of what the cache vouches for.
+        self._held: list[bytes] = []
 
     def take(self) -> Captured | None:
         """Read what differs, and publish."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from gitsnap.core.remote import Remote
@@ -81,7 +81,8 @@ def save(sidecar: Sidecar, remote: Remote, seen: Seen) -> None:
     """Write it down. No reason to fail, ever."""
     import json
 
-    row = asdict(seen) | {"url": remote.url, "recipients": remote.recipients}
+    # asdict() would copy every name of every ref.
+    row = {f.name: getattr(seen, f.name) for f in fields(seen)} | {"url": remote.url, "recipients": remote.recipients}
     row |= {k: row[k].isoformat() if row[k] else None for k in ("when", "tried")}
     with suppress(OSError):
         os.makedirs(sidecar.own(_FOLDER), mode=0o700, exist_ok=True)
