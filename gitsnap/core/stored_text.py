@@ -16,8 +16,8 @@ from gitsnap.core.errors import IntegrityError
 
 # Some hundred lines. Where one differs, these are all that is looked at.
 BLOCK = 1 << 16
-# As much as most lines have.
-_STEP = 1 << 10
+# As much as most lines have, twice.
+_STEP = 1 << 8
 
 # Where a line, without its newline, stands among all others of its text.
 Place = Callable[[bytes], Any]
@@ -68,15 +68,17 @@ class Text:
     def line_over(self, at: int, low: int, high: int) -> tuple[int, bytes]:
         """The line that the byte at an offset belongs to, with its newline, and where it begins. Between `low` and
         `high` there are whole lines."""
-        begin, before = at, b""
+        # Most lines are short, and the line of a file with very many names is not: each step is twice the last.
+        begin, before, step = at, b"", _STEP
         while begin > low and b"\n" not in before:
-            step = min(_STEP, begin - low)
+            step = min(2 * step, begin - low)
             before = self._read(begin - step, step) + before
             begin -= step
         cut = before.rfind(b"\n") + 1
-        start, line = begin + cut, before[cut:]
+        start, line, step = begin + cut, before[cut:], _STEP
         while (end := line.find(b"\n", at - start)) < 0 and start + len(line) < high:
-            line += self._read(start + len(line), min(_STEP, high - start - len(line)))
+            step = min(2 * step, high - start - len(line))
+            line += self._read(start + len(line), step)
         return start, line if end < 0 else line[: end + 1]
 
     def find(self, wanted: Any, place: Place, low: int, high: int) -> tuple[int, int]:

@@ -40,6 +40,8 @@ class ReadBacks(Mapping[bytes, ReadBack]):
         if isinstance(held, str):
             self.problems[oid] = held
             held = _NOTHING
+        elif self.problems:
+            self.problems.pop(oid, None)
         number = self._ids.add(oid)
         if number == len(self._sizes):
             self._sizes.append(held[0])
