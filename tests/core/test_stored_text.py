@@ -43,6 +43,15 @@ def test_what_differs_is_in_the_blocks_that_differ(some: list[bytes], others: li
     assert not list(differing_blocks(text(old), text(old), itself))
 
 
+def test_little_that_differs_is_little_to_look_at() -> None:
+    """Both are cut at the same place, so that what follows is equal again, however many lines came before."""
+    old = [b"%05d" % n for n in range(0, 20_000, 20)]
+    new = sorted([*old, *(b"%05d" % n for n in range(5, 20_000, 4000)), b"00101", b"00102", b"00103"])
+    found = [line for pair in differing_blocks(text(old), text(new), itself) for line in lines_of(pair[1])]
+    assert set(found) >= set(new) - set(old)
+    assert len(found) < 80
+
+
 @examples(100)
 @given(LINES, LINES)
 def test_lines_that_are_not_sorted_are_told_all_the_same(old: list[bytes], new: list[bytes]) -> None:

@@ -149,6 +149,12 @@ def test_what_one_of_the_texts_leaves_out(told: Told, monkeypatch: pytest.Monkey
     assert Finding(b"g", "the manifest names it, the metadata does not") in verdict.problems
 
 
+def test_a_link_that_only_the_tree_has(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No count tells of it."""
+    verdict = told.verify_telling(monkeypatch, metadata=without(b"l"))
+    assert [p.path for p in verdict.problems] == [b"l"]
+
+
 def test_what_is_said_to_be_partial(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = told.verify_telling(monkeypatch, partial=[Problem(b"p", "permission denied")])
     assert [p.problem for p in verdict.problems] == ["the commit and the metadata disagree about what is partial"]
