@@ -16,17 +16,14 @@ from tests.torture import power
 pytestmark = pytest.mark.skipif(not IS_ROOT or not shutil.which("unshare"), reason="needs root, and unshare")
 # It starts when it is told to, says so, and runs until there is no more to read.
 _CONTAINER = ["sh", "-c", "read x; exec unshare --mount sh -c 'echo; read x'"]
-
-
-def _own() -> None:
-    if not own_mounts():
-        pytest.skip("mounts cannot be had for one process alone here")
+_NO_MOUNTS = "mounts cannot be had for one process alone here"
 
 
 @pytest.mark.long
 def test_tests_mount_for_themselves() -> None:
     """Where they start programs: `--quick` leaves those out, and mounts nothing."""
-    in_child(_own)
+    if not in_child(own_mounts):
+        pytest.skip(_NO_MOUNTS)
     assert os.readlink("/proc/self/ns/mnt") != os.readlink(f"/proc/{os.getppid()}/ns/mnt")
 
 
@@ -36,7 +33,8 @@ def test_a_container_that_starts_meanwhile_keeps_no_disk_from_coming_back(tmp_pa
     def cut_and_come_back() -> str:
         with subprocess.Popen(_CONTAINER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as container:
             assert container.stdin and container.stdout
-            _own()
+            if not own_mounts():
+                return _NO_MOUNTS
             try:
                 with power.disk("ext4", tmp_path) as disk:
                     (disk.where / "f").write_text("there")
