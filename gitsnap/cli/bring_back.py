@@ -88,23 +88,40 @@ def reverse(
     from gitsnap.cli.session import with_running
     from gitsnap.ops.live import in_progress
     from gitsnap.ops.restore.rollback import RollbackOptions
+    from gitsnap.sidecar import catalog
 
     asks = not yes and not dry_run and session.out.interactive
     with session.open(changing=True, gone=True) as (sidecar, settings):
+        known = catalog.snapshots(sidecar)
         result = operation(
             sidecar,
             with_running(settings, running_databases),
             RollbackOptions(
                 session.now,
                 dry_run=dry_run,
-                confirm=confirmation(session, sidecar.installation) if asks else None,
+                confirm=confirmation(session, sidecar.installation, known=known) if asks else None,
                 observer=session.out.progress(),
                 interrupts=Signals(),
             ),
         )
         if result.applied and result.verified:
             in_progress.settle(sidecar)
+    if not asks:
+        _mention_since(session, result.target, known)
     report(session, result, dry_run=dry_run)
+
+
+def _mention_since(session: Session, target: Snapshot, known: Sequence[Snapshot]) -> None:
+    """Who undoes a rollback may have forgotten that there were upgrades after it."""
+    from gitsnap.core.upgrade import begun_since
+
+    if since := begun_since(known, target):
+        what = (
+            "an upgrade that stands, and what it"
+            if len(since) == 1
+            else f"{len(since)} upgrades that stand, and what they"
+        )
+        session.out.warn(f"{target.id} is from before {what} did goes, too: {', '.join(since)}")
 
 
 def _mention_beside(session: Session, target: Snapshot) -> None:
@@ -128,9 +145,10 @@ def _mention_before(session: Session, target: Snapshot) -> None:
 
 
 def confirmation(
-    session: Session, directory: str, selector: str | None = None
+    session: Session, directory: str, selector: str | None = None, known: Sequence[Snapshot] = ()
 ) -> Callable[[Snapshot, RestorePlan], bool]:
-    """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot."""
+    """Shows a plan and asks whether to go ahead with it: in which directory, to which snapshot of those that `undo` and
+    `redo` know."""
     from gitsnap.cli.render import formatting, restore
 
     def confirm(target: Snapshot, plan: RestorePlan) -> bool:
@@ -141,6 +159,7 @@ def confirmation(
             _mention_before(session, target)
         if selector is not None or target.kind.value == "pre":
             _mention_beside(session, target)
+        _mention_since(session, target, known)
         session.out.warn(f"{formatting.name(directory)} goes back to {target.id}.")
         agreed = session.out.ask("Go ahead?")
         session.act.noted.declined = not agreed

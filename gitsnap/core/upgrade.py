@@ -271,6 +271,16 @@ def undone_again(snapshots: Sequence[Snapshot], safety: Snapshot) -> str | None:
     return again[-1] if again else None
 
 
+def begun_since(snapshots: Sequence[Snapshot], safety: Snapshot) -> list[str]:
+    """The ids of the upgrades whose work goes with a return to this safety snapshot: they began after it, and stand, as
+    it is recorded. The snapshots are in order."""
+    if not _whole(safety.command or ""):
+        return []
+    at = next((n for n, s in enumerate(snapshots) if s.id == safety.id), len(snapshots))
+    began = [s for s in snapshots[at:] if s.kind is Kind.PRE and s.upgrade is not None]
+    return [s.upgrade or "" for s in began if s.ending is None or s.ending.outcome in _STANDS]
+
+
 def choose_upgrade(known: Sequence[Stored], selector: str) -> Stored:
     """The upgrade that `selector` names: an id, a unique prefix of one, a unique label, or `latest`.
 

@@ -123,3 +123,28 @@ def test_two_snapshots_with_dots_between_them_lead_to_both(installation: Path) -
     for typed, sides in (("@1..latest", "@1 latest"), ("HEAD...@1", "HEAD @1"), ("@1..", "@1")):
         told = run_gitsnap("-C", installation, "diff", typed, check=1).stderr
         assert told.splitlines()[1] == f"  gitsnap -C {installation} diff {sides}"
+
+
+def test_an_undo_names_the_upgrades_that_it_reaches_back_over(installation: Path) -> None:
+    """The rollback of an upgrade that failed is one as any; and the work since goes with it."""
+    at = ["-C", installation]
+    (installation / "one").write_text("1")
+    take_snapshot(installation)
+    run_gitsnap(*at, "run", "--label", "bad", "--check", "false", "--", "touch", installation / "bad", check=20)
+    assert "from before" not in run_gitsnap(*at, "undo", "-n").stderr
+    run_gitsnap(*at, "run", "--label", "good", "--", "touch", installation / "good")
+    told = run_gitsnap(*at, "undo", "-n").stderr
+    assert "is from before an upgrade that stands, and what it did goes, too: " in told
+    assert told.rstrip().endswith("-good")
+    code, shown = on_terminal([sys.executable, "-m", "gitsnap", "undo"], cwd=installation, env=os.environ, answer="n")
+    assert (code, shown.index("goes, too: ") < shown.index("Go ahead?")) == (1, True)
+    # What was taken away already does not go once more, not even where that rollback is forgotten.
+    run_gitsnap(*at, "rollback", "good@pre", "--yes")
+    run_gitsnap(*at, "delete", "@7")
+    told = run_gitsnap(*at, "undo", "-n")
+    assert ("good" in told.stdout, "bad" in told.stdout, "from before" in told.stderr) == (False, True, False)
+    # Nor does anything with single paths.
+    (installation / "one").write_text("changed")
+    run_gitsnap(*at, "restore", "@1", installation / "one")
+    run_gitsnap(*at, "run", "--label", "more", "--", "touch", installation / "more")
+    assert "from before" not in run_gitsnap(*at, "undo", "-n").stderr
