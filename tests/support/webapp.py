@@ -19,26 +19,39 @@ from tests.support.installation import REPOSITORY, run_gitsnap
 PATIENCE = 60.0
 
 # Answers /health; a version that has `broken` in it does so no more once the file `fail` lies beside its port.
+# This one and its client are started hundreds of times: to load Python's modules for HTTP takes most of that.
 _SERVER = """\
-import http.server, os, sys
+import os, socket, sys
 where, run = os.path.dirname(os.path.abspath(__file__)), sys.argv[1]
 version = open(where + "/version").read().strip()
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        bad = "broken" in version and os.path.exists(run + "/fail")
-        self.send_response(500 if bad else 200)
-        self.end_headers()
-        self.wfile.write(version.encode())
-
-    def log_message(self, *words):
-        pass
-
-server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+server = socket.create_server(("127.0.0.1", 0), backlog=100)
 with open(run + "/port.new", "w") as file:
-    file.write(str(server.server_address[1]))
+    file.write(str(server.getsockname()[1]))
 os.rename(run + "/port.new", run + "/port")
-server.serve_forever()
+while True:
+    connection, _ = server.accept()
+    with connection:
+        try:
+            asked = b""
+            while b"\\r\\n\\r\\n" not in asked and (more := connection.recv(4096)):
+                asked += more
+            bad = "broken" in version and os.path.exists(run + "/fail")
+            status = "500 Internal Server Error" if bad else "200 OK"
+            connection.sendall(f"HTTP/1.0 {status}\\r\\nContent-Length: {len(version)}\\r\\n\\r\\n{version}".encode())
+        except ConnectionError:
+            pass
+"""
+_CLIENT = """\
+import socket, sys
+try:
+    with socket.create_connection(("127.0.0.1", int(open("port").read()))) as server:
+        server.sendall(b"GET /health HTTP/1.0\\r\\n\\r\\n")
+        answer = b"".join(iter(lambda: server.recv(4096), b""))
+except OSError as error:
+    sys.exit(str(error))
+head, _, body = answer.decode().partition("\\r\\n\\r\\n")
+status = head.partition("\\r\\n")[0].partition(" ")[2]
+sys.stdout.write(body) if status[:3] == "200" else sys.exit("HTTP Error " + status)
 """
 _CONTROL = """\
 #!/bin/sh
@@ -50,7 +63,7 @@ start)
     test ! -e cannot-start || exit 1
     $0 quit
     rm -f port
-    setsid {python} {app}/server.py {run} </dev/null >/dev/null 2>&1 &
+    setsid {python} -I -S {app}/server.py {run} </dev/null >/dev/null 2>&1 &
     echo $! >pid
     n=0; while ! test -e port; do n=$((n+1)); test $n -lt 600 || exit 1; sleep 0.05; done ;;
 stop)
@@ -67,9 +80,7 @@ quit)
     rm -f pid port ;;
 check)
     echo check >>checked
-    {python} -c 'import sys, urllib.request
-try: sys.stdout.write(urllib.request.urlopen("http://127.0.0.1:%s/health" % open("port").read()).read().decode())
-except OSError as error: sys.exit(str(error))' ;;
+    {python} -I -S {client} ;;
 esac
 """
 
@@ -88,7 +99,10 @@ class Shop:
             path.mkdir(parents=True)
         (self.app / "server.py").write_text(_SERVER)
         (self.app / "version").write_text("1\n")
-        self.control.write_text(_CONTROL.format(run=self.state, app=self.app, python=sys.executable))
+        client = where / "client.py"
+        client.write_text(_CLIENT)
+        given = {"run": self.state, "app": self.app, "python": sys.executable, "client": client}
+        self.control.write_text(_CONTROL.format(**given))
         self.control.chmod(0o755)
         self.ctl("start")
 
