@@ -15,7 +15,7 @@ from gitsnap.core.model import Entry, Inventory, Snapshot, Type
 from gitsnap.core.mtree import MetadataStream
 from gitsnap.core.stored_difference import Texts
 from gitsnap.sidecar.git import trees
-from gitsnap.sidecar.repository import Sidecar
+from gitsnap.sidecar.git.objects import Reads
 
 _Named = TypeVar("_Named", tuple[bytes, int, bytes], tuple[bytes, bytes])
 _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
@@ -24,14 +24,14 @@ _FILE, _DIR, _LINK = Type.FILE, Type.DIR, Type.LINK
 class ContentsInOrder:
     """All that contents.inventory() checks, without the inventory: read entries() to the end, then end()."""
 
-    def __init__(self, sidecar: Sidecar, snapshot: Snapshot, texts: Texts) -> None:
+    def __init__(self, store: Reads, snapshot: Snapshot, texts: Texts) -> None:
         """Raises IntegrityError."""
         self._snapshot = snapshot
         self._metadata = MetadataStream(texts.metadata)
         self._head, digests = stream_manifest(texts.manifest)
         self._digests = _Sorted(digests)
         # The metadata have a line for each entry, and hardly any other.
-        self._leaves = _Sorted(trees.in_order(sidecar.objects, bytes.fromhex(snapshot.tree), texts.metadata.lines()))
+        self._leaves = _Sorted(trees.in_order(store, bytes.fromhex(snapshot.tree), texts.metadata.lines()))
         self.files = self.bytes = 0
 
     def entries(self) -> Iterator[Entry]:

@@ -98,7 +98,7 @@ def test_trees_of_all_kinds_are_read_side_by_side(told: Told, monkeypatch: pytes
     verdict = verify_snapshot(told.sidecar, taken, ReadBacks(), SILENT)
     assert (verdict.problems, verdict.files) == ([], taken.files)
     with contents.opened(told.sidecar, taken) as opened:
-        stored = ContentsInOrder(told.sidecar, taken, opened.texts)
+        stored = ContentsInOrder(told.sidecar.objects, taken, opened.texts)
         found = {e.path: (e.type, e.mode, e.size, e.oid, e.sha256) for e in stored.entries()}
         about = stored.end()
     whole = contents.inventory(told.sidecar, taken)

@@ -180,3 +180,14 @@ def test_a_damaged_directory_is_named(store: Store) -> None:
     with pytest.raises(IntegrityError) as caught:
         list(trees.flatten(store, root, 10))  # type: ignore[arg-type]
     assert caught.value.path == b"d/e"
+
+
+def test_trees_that_are_remembered_are_read_once(store: Store) -> None:
+    root, _ = trees.build(INVENTORY, store.add)
+    read = list(trees.flatten(store, root, 100))  # type: ignore[arg-type]
+    once, store.reads = store.reads, []
+    for limit, twice in ((1 << 20, False), (0, True)):
+        remembered = trees.Remembered(store, limit)  # type: ignore[arg-type]
+        assert list(trees.flatten(remembered, root, 100)) == list(trees.flatten(remembered, root, 100)) == read
+        assert store.reads == once * (1 + twice)
+        store.reads = []

@@ -37,8 +37,10 @@ def _whole(sidecar: Sidecar, snapshot: Snapshot, known: ReadBacks, observer: Obs
     """How many files are in a snapshot, and of how many bytes. None or GitsnapError where anything is wrong with it."""
     said, pack = bytearray(), _SAID.pack
     with contents.opened(sidecar, snapshot) as opened:
-        stored = ContentsInOrder(sidecar, snapshot, opened.texts)
-        files = trees.contents(sidecar.objects, bytes.fromhex(snapshot.tree))
+        # For the workers, and beside the texts.
+        read_twice = trees.Remembered(sidecar.objects)
+        stored = ContentsInOrder(read_twice, snapshot, opened.texts)
+        files = trees.contents(read_twice, bytes.fromhex(snapshot.tree))
         with Rereading(sidecar.objects, files, known, observer) as rereading:
             # The texts are read while the workers are at it.
             for entry in stored.entries():

@@ -147,7 +147,25 @@ def walk(
         stack += below
 
 
-def contents(store: ObjectStore, root: bytes) -> Iterator[bytes]:
+class Remembered:
+    """Trees that are read twice, as far as `limit` bytes of them may be held."""
+
+    def __init__(self, store: Reads, limit: int = 1 << 23) -> None:
+        self._store, self._left = store, limit
+        self._held: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def read(self, oid: bytes, expected: bytes | None = None) -> tuple[bytes, bytes]:
+        """As the store reads it. Raises IntegrityError."""
+        found = self._held.get(oid)
+        if found is None:
+            found = self._store.read(oid, expected)
+            self._left -= len(found[1])
+            if self._left >= 0:
+                self._held[oid] = found
+        return found
+
+
+def contents(store: Reads, root: bytes) -> Iterator[bytes]:
     """The ids of all files below a tree, some more than once, as they stand there: nothing is checked but the ids of
     the trees. IntegrityError where one of these cannot be read."""
     stack, seen = [root], set()
