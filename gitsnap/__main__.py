@@ -160,14 +160,14 @@ def _dispatch(arguments: list[str]) -> int:
             # The parser takes words for alike that are not.
             from difflib import get_close_matches
 
-            from gitsnap.cli import meant
+            from gitsnap.cli import did_you_mean
 
             error.possibilities = get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
-            advice = meant.no_such_option(error.option_name, command.commands) if name == "gitsnap" else None
+            advice = did_you_mean.no_such_option(error.option_name, command.commands) if name == "gitsnap" else None
         elif isinstance(error, MissingParameter):
-            from gitsnap.cli import meant
+            from gitsnap.cli import did_you_mean
 
-            advice = _instead(line, command) or meant.lacking(line.name, error.param)
+            advice = _instead(line, command) or did_you_mean.lacking(line.name, error.param)
         else:
             advice = _instead(line, command)
         raise UsageError(_in_our_words(error.format_message()), hint=advice or f"{name} --help") from None
@@ -195,9 +195,9 @@ def _known(line: Line, group: Any) -> str | None:
 
 def _instead(line: Line, group: Any) -> str | None:
     """What to type instead, where it can be told."""
-    from gitsnap.cli import meant
+    from gitsnap.cli import did_you_mean
 
-    return meant.instead(line, group.commands.get(line.name))
+    return did_you_mean.instead(line, group.commands.get(line.name))
 
 
 def _in_our_words(message: str) -> str:
@@ -256,11 +256,11 @@ def _fail(error: GitsnapError, arguments: list[str]) -> int:
 
     line = _taken_apart(arguments)
     if error.hint is None and isinstance(error, UsageError):
-        from gitsnap.cli import meant
+        from gitsnap.cli import did_you_mean
 
-        error.hint = meant.at_least(error, line)
+        error.hint = did_you_mean.at_least(error, line)
     error.hint = error.hint and in_place(error.hint, line.placing)
-    from gitsnap.cli.render.concealing import Concealing
+    from gitsnap.cli.render.masking import Concealing
 
     # An error may repeat a command, or what a program said.
     conceal = Concealing()

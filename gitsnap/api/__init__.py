@@ -7,13 +7,13 @@ has an exit code, or an `OSError`. Warnings go to the logger `gitsnap`.
 
 from __future__ import annotations
 
-from gitsnap.api.acting import Environment as Environment
-from gitsnap.api.guarding import Guard as Guard
-from gitsnap.api.guarding import UpgradeFailedError as UpgradeFailedError
-from gitsnap.api.guarding import guard as guard
+from gitsnap.api.audited import Environment as Environment
+from gitsnap.api.guarded import Guard as Guard
+from gitsnap.api.guarded import UpgradeFailedError as UpgradeFailedError
+from gitsnap.api.guarded import guard as guard
+from gitsnap.api.inspecting import Audit as Audit
+from gitsnap.api.inspecting import AuditLine as AuditLine
 from gitsnap.api.installation import Installation as Installation
-from gitsnap.api.looking import Audit as Audit
-from gitsnap.api.looking import AuditLine as AuditLine
 from gitsnap.api.opening import adopt as adopt
 from gitsnap.api.opening import clone as clone
 from gitsnap.api.opening import fleet as fleet
@@ -79,7 +79,7 @@ from gitsnap.ops.restore.result import Recovered as Recovered
 from gitsnap.ops.restore.result import Restored as Restored
 from gitsnap.ops.restore.transaction import HalfAppliedError as HalfAppliedError
 from gitsnap.ops.sets.result import SetUpgraded as SetUpgraded
-from gitsnap.ops.store.collect import Collected as Collected
+from gitsnap.ops.store.gc import Collected as Collected
 from gitsnap.ops.store.purge import Purged as Purged
 from gitsnap.ops.store.retention import RulesChangedError as RulesChangedError
 from gitsnap.ops.store.sign import Signed as Signed

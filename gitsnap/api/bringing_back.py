@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gitsnap.api.acting import Path
+from gitsnap.api.audited import Path
 from gitsnap.api.protected import Protected, now
 from gitsnap.core.errors import UsageError
 from gitsnap.core.events import SILENT, Observer

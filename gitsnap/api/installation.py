@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gitsnap.api.bringing_back import BringingBack
-from gitsnap.api.copying import Copying
-from gitsnap.api.keeping import Keeping
-from gitsnap.api.looking import Looking
+from gitsnap.api.inspecting import Looking
+from gitsnap.api.remotes import Copying
+from gitsnap.api.snapshots import Keeping
 
 
 class Installation(Keeping, BringingBack, Looking, Copying):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from gitsnap.api.acting import Environment, Path, act, writing_down
+from gitsnap.api.audited import Environment, Path, act, writing_down
 from gitsnap.api.installation import Installation
 from gitsnap.api.protected import now
 from gitsnap.config import environment, files

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from gitsnap.api.acting import Environment, Path, act, writing_down
+from gitsnap.api.audited import Environment, Path, act, writing_down
 from gitsnap.config import environment, files
 from gitsnap.core.errors import UsageError
 from gitsnap.core.settings import Settings

@@ -102,9 +102,9 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         if args and args[0] not in self.commands:
-            from gitsnap.cli import meant
+            from gitsnap.cli import did_you_mean
 
-            raise meant.no_such_command(args[0], [name for name, c in self.commands.items() if not c.hidden])
+            raise did_you_mean.no_such_command(args[0], [name for name, c in self.commands.items() if not c.hidden])
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gitsnap.cli.session import Session
     from gitsnap.ops.restore.result import Direction
     from gitsnap.ops.restore.rollback import RollbackOptions
+    from gitsnap.ops.sets.interrupted import Unsettled
     from gitsnap.ops.sets.members import Member, Open
     from gitsnap.ops.sets.result import SetUpgraded
     from gitsnap.ops.sets.rollback import Changed, SetRestored
-    from gitsnap.ops.sets.unsettled import Unsettled
     from gitsnap.ops.upgrade.keep import Kept
     from gitsnap.sidecar.repository import Sidecar
 
@@ -175,14 +175,14 @@ def go_back(
     running_databases: str | None = None,
     how: str = "",
 ) -> None:
-    """`rollback`, and with `how` (going_back.UNDOES, REDOES) `undo` and `redo`, of several directories."""
+    """`rollback`, and with `how` (all_or_nothing.UNDOES, REDOES) `undo` and `redo`, of several directories."""
     from gitsnap.cli.interrupts import Signals
     from gitsnap.cli.render import sets as render
     from gitsnap.cli.render import terminal
     from gitsnap.ops.restore.rollback import RollbackOptions
     from gitsnap.ops.restore.safety import last_to_redo, last_to_undo
     from gitsnap.ops.sets import rollback as operation
-    from gitsnap.ops.sets.going_back import UNDOES
+    from gitsnap.ops.sets.all_or_nothing import UNDOES
 
     asks = not yes and not dry_run
     if asks and not session.out.interactive:
@@ -253,10 +253,10 @@ def recover(session: Session, direction: Direction | None, options: RollbackOpti
     from gitsnap.cli.render import sets as render
     from gitsnap.cli.render import terminal
     from gitsnap.ops.live.in_progress import WatchedError
-    from gitsnap.ops.sets import recovery, unsettled
+    from gitsnap.ops.sets import interrupted, recovery
 
     opening = open_one(session)
-    found = _waits(session, opening, unsettled.find)
+    found = _waits(session, opening, interrupted.find)
     if found is None:
         return False
     session.act.recorded = False

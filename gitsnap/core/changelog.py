@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gitsnap.core.comparison import Change, Status
 from gitsnap.core.counts import Counts
-from gitsnap.core.generated import LOCK_FILES as LOCK_FILES
+from gitsnap.core.generated_files import LOCK_FILES as LOCK_FILES
 from gitsnap.core.keys import KeyChange
 from gitsnap.core.likely_yours import Likely
 from gitsnap.core.model import Entry, Type

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gitsnap.core.generated import generated_kind
+from gitsnap.core.generated_files import generated_kind
 
 
 class Reason(StrEnum):

@@ -32,7 +32,7 @@ from gitsnap.sidecar.withdraw import staying_notes, withdraw
 
 # What forms texts is loaded where some are new: most snapshots share those of the last one.
 if TYPE_CHECKING:
-    from gitsnap.sidecar.formed_texts import FormedTexts
+    from gitsnap.sidecar.streamed_texts import FormedTexts
 
 # Inside a class, `bytes` may be one of its fields.
 _Bytes = bytes
@@ -148,7 +148,7 @@ class Draft:
         """Write the trees of a live tree, and form its texts, in one go, since making the sorted `entries` may cost
         something. `about` has the rest of the inventory, `counted` are the files and their bytes, and `oids` gives the
         ids of all contents. ValueError for what could not be read back."""
-        from gitsnap.sidecar.formed_texts import FormedTexts
+        from gitsnap.sidecar.streamed_texts import FormedTexts
 
         texts = self._forming = FormedTexts(self._sidecar.scratch, about, *counted)
         root, tree_ids = trees.build(texts.pass_by(entries), self.add_tree)

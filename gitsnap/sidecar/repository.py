@@ -29,7 +29,7 @@ from gitsnap.sidecar.git.repo import Repository
 JOURNAL = "journal."
 UPGRADE_RECORD = "upgrade.json"
 SERVICE_MARK = "service.json"
-# What says that several directories go back together (state.set_return).
+# What says that several directories go back together (state.set_rollback).
 SET_RETURN = "return.json"
 # What says that the directory has not been brought back yet from which this was cloned (state.clone_mark).
 CLONE_MARK = "clone.json"
@@ -120,7 +120,7 @@ class Sidecar(Repository):
 
     @property
     def service_marked(self) -> bool:
-        """Whether its service was to be stopped, and was not started again (state.service_mark). One look."""
+        """Whether its service was to be stopped, and was not started again (state.stopped_service). One look."""
         return os.path.exists(self.own(SERVICE_MARK))
 
     @property

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from gitsnap.core.secrets import leaving
-from gitsnap.core.secrets.leaving import PRIVATE_KEY, WHOLE_FILE
+from gitsnap.core.secrets import outgoing
+from gitsnap.core.secrets.outgoing import PRIVATE_KEY, WHOLE_FILE
 from gitsnap.core.secrets.rules import PLAIN, Rules
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA1x9\nqk03LmZ+/aa17\n-----END RSA PRIVATE KEY-----\n"
 
 
 def keys(path: str, text: str, parsed: object = None, rules: Rules = PLAIN) -> list[str]:
-    found = leaving.found(path.encode(), text, parsed, rules)
+    found = outgoing.found(path.encode(), text, parsed, rules)
     assert not [one for one in found if one.value in one.key]
     return [one.key for one in found]
 
@@ -72,9 +72,9 @@ def test_data_in_one_long_line_are_read() -> None:
 
 def test_what_package_managers_brought_is_passed_over_unless_its_name_says_secrets() -> None:
     for path in (b"node_modules/x/test/a.json", b"venv/lib/python3/site-packages/x.py", b"package-lock.json"):
-        assert leaving.is_brought(path)
+        assert outgoing.is_brought(path)
     for path in (b"node_modules/x/.env", b"vendor/x/secrets.yaml", b"vendor", b"src/node_modules.py", b"a/.netrc"):
-        assert not leaving.is_brought(path)
+        assert not outgoing.is_brought(path)
 
 
 def test_names_of_ones_own_count() -> None:
@@ -98,8 +98,8 @@ def test_names_of_ones_own_count() -> None:
 )
 def test_a_secret_is_named_by_path_or_key(named: bytes, allowed: bool) -> None:
     if named:
-        assert leaving.is_allowed(b"config/db.env", "KEY", [named]) is allowed
-    assert not leaving.is_allowed(b"config/db.env", "KEY", [])
+        assert outgoing.is_allowed(b"config/db.env", "KEY", [named]) is allowed
+    assert not outgoing.is_allowed(b"config/db.env", "KEY", [])
 
 
 _TREES = (
@@ -132,7 +132,7 @@ _WITHIN = (
 @pytest.mark.parametrize(("path", "text", "value"), _WITHIN, ids=[text[:20] for _, text, _ in _WITHIN])
 def test_what_is_a_secret_in_a_program_is_found_wherever_it_stands(path: bytes, text: str, value: str) -> None:
     before = "static int x2_key(struct a_1234567 *p)\n" * 50
-    assert [one.value for one in leaving.found(path, before + text + before, None, PLAIN)] == [value]
+    assert [one.value for one in outgoing.found(path, before + text + before, None, PLAIN)] == [value]
 
 
 def test_lines_that_can_hold_none_are_not_read_one_by_one() -> None:

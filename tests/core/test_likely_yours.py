@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitsnap.core.generated import COMPILED, LOCKS, MAPS, MINIFIED, REPOSITORY, generated_kind, repository_of
+from gitsnap.core.generated_files import COMPILED, LOCKS, MAPS, MINIFIED, REPOSITORY, generated_kind, repository_of
 from gitsnap.core.likely_yours import (
     Known,
     Likely,

@@ -327,7 +327,7 @@ def test_directories_that_are_listed_as_they_were(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.faults
 def test_directories_that_are_not_told_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rollback of several that is killed between two leaves a mixture, unless all were told where all go."""
-    mutant(monkeypatch, "import gitsnap.ops.sets.going_back as g\ng.announce = lambda *_: None")
+    mutant(monkeypatch, "import gitsnap.ops.sets.all_or_nothing as g\ng.announce = lambda *_: None")
     assert any("mixture" in complaint for complaint in together.rollback_killed(Share(12)).lost)
 
 
@@ -337,7 +337,7 @@ def test_directories_that_are_not_told_when_one_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
 ) -> None:
     """From the middle on nothing can be written, or the power of one is gone."""
-    mutant(monkeypatch, "import gitsnap.ops.sets.going_back as g\ng.announce = lambda *_: None")
+    mutant(monkeypatch, "import gitsnap.ops.sets.all_or_nothing as g\ng.announce = lambda *_: None")
     with ExitStack() as stack:
         try:
             disk = stack.enter_context(power.disk("ext4", tmp_path)) if cut else None
@@ -373,7 +373,7 @@ def at_calls(made: Any, judge: Any, fault: tuple[Mode, int | None], name: str, p
         (
             waiting.soak,
             waiting.passing,
-            "import gitsnap.sidecar.state.service_mark as m\nm.write = lambda *_, **__: None",
+            "import gitsnap.sidecar.state.stopped_service as m\nm.write = lambda *_, **__: None",
             (Mode.KILL_AFTER, None),
             ("write", "/svc"),
             "the service",

@@ -22,8 +22,8 @@ from gitsnap.installation.entries import entry_from
 from gitsnap.installation.packed_entries import PackedEntries
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan.unchanged import all_rows, seal
-from gitsnap.sidecar.formed_texts import FormedTexts
 from gitsnap.sidecar.publish import notes_of
+from gitsnap.sidecar.streamed_texts import FormedTexts
 
 # What comes before and after a slash, and what texts have to escape.
 _NAMES = st.text("!-./0a*[\\\n\xe9#", min_size=1, max_size=3).filter(lambda n: "/" not in n and n not in (".", ".."))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.ops.capture.request import Request
-from gitsnap.ops.store import collect, deleted, retention
+from gitsnap.ops.store import deleted, gc, retention
 from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import register
@@ -85,7 +85,7 @@ def test_a_gc_makes_it_final(place: Protected) -> None:
     one = take(place, "1")
     take(place, "2")
     place.delete(one.id)
-    found = collect.collect(place.sidecar, place.settings, now=place.now)
+    found = gc.collect(place.sidecar, place.settings, now=place.now)
     assert found.final == (one.id,) and found.spared == ()
     with pytest.raises(NoSuchSnapshotError, match="in the bin"):
         undelete(place, one.id)
@@ -99,7 +99,7 @@ def test_a_gc_spares_what_was_deleted_lately(place: Protected) -> None:
     place.settings = replace(place.settings, keep_deleted=timedelta(days=7))
     now = place.now
     retention.delete(place.sidecar, [two.id], place.settings, now=now + timedelta(days=5))
-    found = collect.collect(place.sidecar, place.settings, now=now + timedelta(days=8))
+    found = gc.collect(place.sidecar, place.settings, now=now + timedelta(days=8))
     assert (found.final, found.spared) == ((one.id,), (two.id,))
     assert undelete(place, two.id) == [two.id]
     assert place.snapshots() == [two, three]
@@ -117,7 +117,7 @@ def test_of_whose_time_nothing_is_known_a_gc_spares_nothing(place: Protected) ->
     assert list(register.load(place.sidecar).gone) == [one.id] and register.load(place.sidecar).whole
     assert catalog.deleted(place.sidecar, place.snapshots())[0][0].when is None
     place.settings = replace(place.settings, keep_deleted=timedelta(days=7))
-    assert collect.collect(place.sidecar, place.settings, now=place.now).final == (one.id,)
+    assert gc.collect(place.sidecar, place.settings, now=place.now).final == (one.id,)
 
 
 def test_no_stock_gc_takes_it(place: Protected) -> None:

@@ -24,7 +24,7 @@ from gitsnap.ops.remote.bundle import Wanted
 from gitsnap.ops.remote.pull import PullOptions, pull
 from gitsnap.ops.remote.push import PushOptions, push
 from gitsnap.ops.remote.sources import open_source
-from gitsnap.ops.store import collect, deleted, locate, purge, retention
+from gitsnap.ops.store import deleted, gc, locate, purge, retention
 from gitsnap.ops.store.describe import Wording, describe
 from gitsnap.sidecar import catalog, descriptions
 from gitsnap.sidecar.footprint import Footprint
@@ -119,11 +119,11 @@ def test_it_stays_in_the_bin_and_goes_for_good(place: Protected) -> None:
     assert (binned.snapshot.message, binned.snapshot.tags) == SAID
     deleted.undelete(place.sidecar, [name], SETTINGS, now=place.now)
     assert told(place.sidecar) == [SAID, OTHER]
-    collect.collect(place.sidecar, SETTINGS, now=place.now)
+    gc.collect(place.sidecar, SETTINGS, now=place.now)
     place.reopen()
     assert told(place.sidecar) == [SAID, OTHER]
     retention.delete(place.sidecar, [name], SETTINGS, now=place.now)
-    collect.collect(place.sidecar, SETTINGS, now=place.now)
+    gc.collect(place.sidecar, SETTINGS, now=place.now)
     assert not descriptions.load(place.sidecar)
     objects = bare_git(place.store, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
     contents = [bare_git(place.store, "cat-file", "-p", o.decode()) for o in objects]
@@ -235,7 +235,7 @@ def test_it_goes_wherever_snapshots_go(place: Protected, refspec: str, installat
     assert "described: the storm" in listed.stdout
     push(place.sidecar, remote, SETTINGS, PushOptions(place.now, prune=True))
     retention.delete(place.sidecar, [name], SETTINGS, now=place.now)
-    collect.collect(place.sidecar, SETTINGS, now=place.now)
+    gc.collect(place.sidecar, SETTINGS, now=place.now)
     push(place.sidecar, remote, SETTINGS, PushOptions(place.now, prune=True))
     assert b"descriptions" not in bare_git(top / "r.git", "for-each-ref")
 

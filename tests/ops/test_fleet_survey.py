@@ -25,7 +25,7 @@ from gitsnap.ops.remote.fleet import Asked, Fleet, survey
 from gitsnap.ops.remote.fleet_metrics import measure
 from gitsnap.ops.remote.push import PushOptions, push
 from gitsnap.ops.remote.sources import open_source
-from gitsnap.ops.store import collect, locate
+from gitsnap.ops.store import gc, locate
 from gitsnap.sidecar import outcomes
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import remote_seen
@@ -379,7 +379,7 @@ def test_the_notes_of_many_are_apart_and_contents_are_shared(server: Server) -> 
     server.git("repack", "-adq")
     after = sum(p.stat().st_size for p in (server.path / "objects").rglob("*") if p.is_file())
     assert after - before < len(_NOISE) // 10
-    collect.collect(first.sidecar, first.settings, now=_NOW)
+    gc.collect(first.sidecar, first.settings, now=_NOW)
 
 
 def test_nothing_there(server: Server) -> None:

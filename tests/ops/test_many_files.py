@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitsnap.ops.parallel import pool, read, read_back
-from gitsnap.sidecar import formed_texts, spool, texts_pack
+from gitsnap.sidecar import spool, streamed_texts, texts_pack
 from gitsnap.sidecar.git import pack_write
 from tests.support.inprocess import Protected, workspace
 
@@ -52,7 +52,7 @@ def test_texts_that_are_never_held_are_the_same(where: Path, monkeypatch: pytest
     monkeypatch.setattr(spool, "_HELD", 1000)
     monkeypatch.setattr(texts_pack, "LARGEST", 1000)
     monkeypatch.setattr(pack_write, "WHOLE", 1000)
-    monkeypatch.setattr(formed_texts, "_AT_ONCE", 10)
+    monkeypatch.setattr(streamed_texts, "_AT_ONCE", 10)
     with Protected(where / "app", where / "other") as streamed:
         second = streamed.take().snapshot
         assert (first.manifest_sha256, first.metadata_sha256) == (second.manifest_sha256, second.metadata_sha256)

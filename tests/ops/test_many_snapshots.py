@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitsnap.sidecar import consolidate, texts_pack
+from gitsnap.sidecar import small_packs, texts_pack
 from tests.support.inprocess import Protected, workspace
 
 
@@ -64,7 +64,7 @@ def test_a_pack_with_a_damaged_entry_stays_for_verify_to_name(place: Protected) 
             place.take()
         except Exception:  # noqa: BLE001 - a snapshot may meet the damage, or not
             place.reopen()
-    consolidate.gather(place.sidecar)
+    small_packs.gather(place.sidecar)
     assert before <= set(packs(place))
 
 

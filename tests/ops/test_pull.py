@@ -112,9 +112,9 @@ def test_what_was_removed_here_stays_away_unless_asked(both: Elsewhere) -> None:
     first, second = both.ids()[:2]
     retention.delete(both.here, [first], SETTINGS, now=both.there.now)
     retention.delete(both.here, [second], SETTINGS, now=both.there.now)
-    from gitsnap.ops.store import collect
+    from gitsnap.ops.store import gc
 
-    collect.collect(both.here, replace(SETTINGS, keep_deleted=None), now=both.there.now)
+    gc.collect(both.here, replace(SETTINGS, keep_deleted=None), now=both.there.now)
     assert both.pull().removed == [first, second]
     assert both.pull(removed=True).coming == [first, second]
     assert both.ids() == [s.id for s in catalog.snapshots(both.there.sidecar)]

@@ -16,7 +16,7 @@ from gitsnap.core.remote import HEADS, Remote
 from gitsnap.ops.audit.act import Act
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.remote.push import Pushed, PushOptions, push
-from gitsnap.ops.store import collect, purge
+from gitsnap.ops.store import gc, purge
 from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.state import remote_seen
@@ -166,7 +166,7 @@ def test_after_retention_and_gc_no_more_goes_than_before(place: Protected, there
         send(place, there)
     living = catalog.snapshots(place.sidecar)
     withdraw.delete(place.sidecar, living, living[:3], place.now)
-    collect.collect(place.sidecar, place.settings, now=place.now)
+    gc.collect(place.sidecar, place.settings, now=place.now)
     take(place, "the next one")
     done = send(place, there)
     # The timeline is written anew: three commits.
@@ -181,7 +181,7 @@ def test_what_was_removed_here_stays_there_with_its_notes(place: Protected, ther
     send(place, there)
     living = catalog.snapshots(place.sidecar)
     withdraw.delete(place.sidecar, living, living[:1], place.now)
-    collect.collect(place.sidecar, place.settings, now=place.now)
+    gc.collect(place.sidecar, place.settings, now=place.now)
     take(place, "three")
     send(place, there)
     assert refs.SNAPSHOTS + gone in there.refs()
@@ -195,7 +195,7 @@ def test_notes_there_are_fetched_where_nothing_here_tells_of_them(place: Protect
     send(place, there)
     living = catalog.snapshots(place.sidecar)
     withdraw.delete(place.sidecar, living, living[:1], place.now)
-    collect.collect(place.sidecar, place.settings, now=place.now)
+    gc.collect(place.sidecar, place.settings, now=place.now)
     seen = Path(place.sidecar.own("remotes/there"))
     if lost == "file":
         seen.unlink()

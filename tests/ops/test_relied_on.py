@@ -18,8 +18,8 @@ from gitsnap.ops.capture.request import Capture, Request
 from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.restore.target import Target, replaced
-from gitsnap.sidecar.formed_texts import FormedTexts
 from gitsnap.sidecar.git import refs
+from gitsnap.sidecar.streamed_texts import FormedTexts
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree
 

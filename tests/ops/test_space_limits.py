@@ -14,7 +14,7 @@ from gitsnap.core.events import SILENT
 from gitsnap.core.model import Kind, Snapshot
 from gitsnap.core.retention import Policy
 from gitsnap.core.space import Kept, Limits, told
-from gitsnap.ops.capture import room
+from gitsnap.ops.capture import space_needed
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.store import limits, retention
@@ -197,12 +197,12 @@ def test_what_would_be_freed_is_what_is_freed(place: Protected) -> None:
 
 
 def test_a_snapshot_that_does_not_fit_writes_nothing(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = room.os.statvfs(place.sidecar.path)
+    free = space_needed.os.statvfs(place.sidecar.path)
 
     class Full:
         f_frsize, f_bavail, f_bfree = free.f_frsize, 3_000_000 // free.f_frsize, 3_000_000 // free.f_frsize
 
-    monkeypatch.setattr(room.os, "statvfs", lambda _: Full)
+    monkeypatch.setattr(space_needed.os, "statvfs", lambda _: Full)
     version(place)
     before = place.sidecar.disk_bytes()
     (place.root / "large").write_bytes(os.urandom(4_000_000))
@@ -222,9 +222,9 @@ def test_before_the_first_snapshot_nobody_looks_where_all_of_the_file_system_wou
     place: Protected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[object] = []
-    monkeypatch.setattr(room, "_count", lambda *of: looked.append(of) or (0, 0))
+    monkeypatch.setattr(space_needed, "_count", lambda *of: looked.append(of) or (0, 0))
     for used, looks in ((1 << 60, True), (None, True), (1, False)):
-        monkeypatch.setattr(room, "used", lambda _, used=used: used)
+        monkeypatch.setattr(space_needed, "used", lambda _, used=used: used)
         looked.clear()
         (place.root / "data.bin").write_bytes(b"1")
         place.take()
@@ -242,7 +242,7 @@ def test_what_would_have_to_be_read_is_added_up_without_reading(place: Protected
     rules = exclusions.current(str(root), place.settings)
     excludes = exclusions.as_predicate(rules)
     capture = Capture(place.sidecar, Request(), place.settings, place.now, SILENT, [], excludes)
-    assert room._count(capture) == (count, 0)
+    assert space_needed._count(capture) == (count, 0)
     (root / "small").write_bytes(bytes(1000))
     (root / "large").write_bytes(bytes(5 << 20))
     os.link(root / "large", root / "again")
@@ -250,4 +250,4 @@ def test_what_would_have_to_be_read_is_added_up_without_reading(place: Protected
     (root / "deeper/f").write_bytes(bytes(7))
     os.mkfifo(root / "deeper/pipe")
     os.chmod(root / "small", 0)
-    assert room._count(capture) == (count + 6, 1007 + (5 << 20))
+    assert space_needed._count(capture) == (count + 6, 1007 + (5 << 20))

@@ -12,7 +12,7 @@ from gitsnap.core.errors import GitsnapError
 from gitsnap.core.retention import Policy
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import verify
-from gitsnap.ops.store import collect, retention
+from gitsnap.ops.store import gc, retention
 from gitsnap.sidecar import catalog
 from tests.support.inprocess import SETTINGS, Protected, workspace
 from tests.support.installation import git
@@ -38,7 +38,7 @@ def test_thirty_snapshots_pruned_to_three_take_the_space_of_fewer_than_four() ->
             full = protected.sidecar.disk_bytes()
             policy = Policy(keep_last=3)
             retention.prune(protected.sidecar, policy, protected.settings, now=protected.now, dry_run=False)
-            collect.collect(protected.sidecar, protected.settings, now=protected.now)
+            gc.collect(protected.sidecar, protected.settings, now=protected.now)
             protected.reopen()
             assert len(_ids(protected)) == 3
             assert full > 30 * SIZE

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from gitsnap.core.model import Snapshot
-from gitsnap.ops.store import collect
-from gitsnap.sidecar import consolidate, contents, texts_pack
+from gitsnap.ops.store import gc
+from gitsnap.sidecar import contents, small_packs, texts_pack
 from gitsnap.sidecar.git import refs
 from gitsnap.sidecar.git.pack_read import OFS_DELTA, Pack
 from tests.support.inprocess import Protected, workspace
@@ -124,9 +124,9 @@ def test_after_so_many_another_begins(place: Protected, monkeypatch: pytest.Monk
     assert seen == {2, 4, 6}
     assert_right(place)
     # One that is left as it is can be gathered with others, deltas and all.
-    monkeypatch.setattr(consolidate, "_MANY", 2)
-    monkeypatch.setattr(consolidate, "_FEW", 1)
-    consolidate.gather(place.sidecar)
+    monkeypatch.setattr(small_packs, "_MANY", 2)
+    monkeypatch.setattr(small_packs, "_FEW", 1)
+    small_packs.gather(place.sidecar)
     assert len(place.sidecar.objects.packs) <= 3
     assert current(place) is not None
     assert_right(place)
@@ -227,7 +227,7 @@ def test_texts_of_what_went_go_with_a_gc(place: Protected) -> None:
     place.delete(gone.id)
     change(place, 4)
     assert oid in place.sidecar.objects, "it may come back from the bin"
-    collect.collect(place.sidecar, place.settings, now=place.now)
+    gc.collect(place.sidecar, place.settings, now=place.now)
     place.reopen()
     assert oid not in place.sidecar.objects
     change(place, 5)

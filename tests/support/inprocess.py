@@ -26,7 +26,7 @@ from gitsnap.ops.restore import export
 from gitsnap.ops.restore import rollback as restore
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import RollbackOptions
-from gitsnap.ops.store import collect, locate, retention
+from gitsnap.ops.store import gc, locate, retention
 from gitsnap.sidecar import catalog, contents
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import retention_rules
@@ -102,7 +102,7 @@ class Protected:
         retention.prune(self.sidecar, Policy(keep_last=keep_last), self.settings, now=self.now, dry_run=False)
 
     def collect(self, *, full: bool = False) -> None:
-        collect.collect(self.sidecar, self.settings, now=self.now, full=full)
+        gc.collect(self.sidecar, self.settings, now=self.now, full=full)
 
     def snapshots(self) -> list[Snapshot]:
         with Sidecar(self.place.store) as fresh:

@@ -16,7 +16,7 @@ from gitsnap.cli.render import formatting
 from gitsnap.cli.render.counts import words
 from gitsnap.cli.render.diff import change_line
 from gitsnap.core.comparison import Change, Status
-from gitsnap.core.generated import generated_kind
+from gitsnap.core.generated_files import generated_kind
 from gitsnap.core.settings import Settings
 from gitsnap.ops.compare import masking
 from gitsnap.ops.compare.diff import NOW, Contents, Difference, diff

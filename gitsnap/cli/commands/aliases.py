@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import command, whole
 from gitsnap.cli.commands.list import list_
 from gitsnap.cli.commands.prune import prune
@@ -27,7 +27,7 @@ def help_(
     if not words:
         print(application.get_help(top))
         return
-    if words[0] not in application.commands and (answer := meant.what_does(words[0])):
+    if words[0] not in application.commands and (answer := did_you_mean.what_does(words[0])):
         print(f"{words[0]}: {answer}")
         return
     name, asked_for, _ = application.resolve_command(top, [*words])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes
 from gitsnap.cli.render import formatting
@@ -47,7 +47,7 @@ def config(
             hint="gitsnap config components; all else is written in gitsnap.toml (man gitsnap.toml), in the sidecar",
         )
     if action not in _ACTIONS:
-        near = meant.action(action, _ACTIONS) or "list"
+        near = did_you_mean.action(action, _ACTIONS) or "list"
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=f"gitsnap config components {near}")
     if action == "test":
         _test(session, given)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import NoPager, OneComponent, PathsAfterDashes, ShowSecretsOfPatch, Strict
 from gitsnap.core.errors import NoSuchSnapshotError, UsageError
@@ -106,7 +106,7 @@ def _suggest_path(error: NoSuchSnapshotError, sides: list[str], session: Session
     for side in sides:
         with suppress(UsageError):
             there = bool(side) and os.path.lexists(os.path.join(os.fsencode(root), session.inside(side, root)))
-            if there or meant.is_path(side):
+            if there or did_you_mean.is_path(side):
                 found.append(side)
     if found:
         rest = [side for side in sides if side not in found]

@@ -60,7 +60,7 @@ def doctor(
 
 def _before_upgrade(session: Session) -> None:
     from gitsnap.cli.render import json_store, text
-    from gitsnap.ops.check.foresight import foresee
+    from gitsnap.ops.check.preflight import foresee
 
     with session.open(tells_damage=True, tells_pending=True, gone=True) as (sidecar, settings):
         found = foresee(sidecar, settings, now=session.now, observer=session.out.progress())

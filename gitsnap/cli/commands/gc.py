@@ -21,11 +21,11 @@ def gc(
 ) -> None:
     """Give back the space of what no snapshot needs."""
     from gitsnap.cli.render import json_store, removal
-    from gitsnap.ops.store import collect
+    from gitsnap.ops.store import gc
 
     session: Session = context.obj
     with session.open(changing=True) as (sidecar, settings):
-        result = collect.collect(sidecar, settings, now=session.now, full=full)
+        result = gc.collect(sidecar, settings, now=session.now, full=full)
     if session.options.json:
         session.out.document(json_store.collected(result))
     else:

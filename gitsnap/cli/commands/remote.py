@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
@@ -90,7 +90,7 @@ def remote(
 
 def _require(action: str, name: str | None, url: str | None, given: bool) -> None:
     if action not in _ACTIONS:
-        near = meant.action(action, _ACTIONS)
+        near = did_you_mean.action(action, _ACTIONS)
         hint = " ".join(["gitsnap remote", near, *([name] if name else [])]) if near else _TRY
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     words = {"list": (False, False), "add": (True, True), "remove": (True, False)}[action]

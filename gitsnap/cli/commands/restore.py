@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.bring_back import bring_back, report
 from gitsnap.cli.parameters import OnlyComponent, PrintPlan, RunningDatabases, Selector, Yes
@@ -55,7 +55,7 @@ def restore(
     if to is None and not paths:
         raise UsageError(
             "restore needs a SNAPSHOT and then a PATH, or --to DIR",
-            hint=meant.path_first("restore", snapshot, session.options.directory or "")
+            hint=did_you_mean.path_first("restore", snapshot, session.options.directory or "")
             or "gitsnap rollback brings the whole directory back",
         )
     if to is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes
 from gitsnap.core.errors import UsageError
@@ -37,7 +37,7 @@ def set_(
     session: Session = context.obj
     given = directories or []
     if action not in _ACTIONS:
-        near = meant.action(action, _ACTIONS)
+        near = did_you_mean.action(action, _ACTIONS)
         hint = f"gitsnap set {near}{f' {name}' if name else ''}" if near in ("list", "remove") else _TRY
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     if (action == "list") is (name is not None) or (action != "create" and given):

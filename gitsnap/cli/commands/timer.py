@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitsnap.cli import meant
+from gitsnap.cli import did_you_mean
 from gitsnap.cli.app import Group, command
 from gitsnap.cli.parameters import Takes, Yes
 from gitsnap.core.errors import GitsnapError, StopRequestedError, UsageError
@@ -104,7 +104,7 @@ class _Asked:
 
 def _require(action: str, schedules: int, *, directory: str | None, options: bool) -> None:
     if action not in _ACTIONS:
-        near = meant.action(action, _ACTIONS)
+        near = did_you_mean.action(action, _ACTIONS)
         hint = f"gitsnap timer {near}" if near else "gitsnap timer --help"
         raise UsageError(f"'{action}' is none of {', '.join(_ACTIONS)}", hint=hint)
     if action != "install" and options:

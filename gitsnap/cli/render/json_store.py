@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gitsnap.core.space import Kept
     from gitsnap.ops.check.doctor import Check
     from gitsnap.ops.check.verdict import Verdict
-    from gitsnap.ops.store.collect import Collected
+    from gitsnap.ops.store.gc import Collected
     from gitsnap.ops.store.locate import Initialised
     from gitsnap.ops.store.purge import Purged
     from gitsnap.ops.store.sign import Signed

@@ -11,7 +11,7 @@ from gitsnap.cli.render.terminal import Terminal
 # For annotations only, as in documents.py.
 if TYPE_CHECKING:
     from gitsnap.core.retention import Decision
-    from gitsnap.ops.store.collect import Collected
+    from gitsnap.ops.store.gc import Collected
     from gitsnap.ops.store.purge import Purged
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
-from gitsnap.cli.render.concealing import Concealing
+from gitsnap.cli.render.masking import Concealing
 from gitsnap.config.environment import Options
 
 if TYPE_CHECKING:

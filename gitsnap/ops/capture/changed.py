@@ -19,7 +19,7 @@ from gitsnap.core.statcache_file import Edits
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan.unchanged import Seen, all_rows, owners_in, sealed
 from gitsnap.installation.scan_result import Scan
-from gitsnap.ops.capture import room, store
+from gitsnap.ops.capture import space_needed, store
 from gitsnap.ops.capture.request import Capture, Captured
 from gitsnap.ops.live import databases
 from gitsnap.ops.live.base import Base, beside
@@ -33,7 +33,7 @@ def take(capture: Capture, living: list[Snapshot], prior: Snapshot, cache: StatC
     """A snapshot of a directory that was `seen` to hold what `prior` holds, but for a few paths; None where these alone
     do not tell it, and all of it has to be looked at."""
     sidecar = capture.sidecar
-    if not room.fits(sidecar, seen.size, len(cache.rows) + len(seen.changed)):
+    if not space_needed.fits(sidecar, seen.size, len(cache.rows) + len(seen.changed)):
         # What it holds has to be looked at.
         return None
     try:

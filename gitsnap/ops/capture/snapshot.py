@@ -95,8 +95,8 @@ def _take(sidecar: Sidecar, request: Request, settings: Settings, now: datetime,
         if shared is not None:
             return shared
         # All that reads and stores is a third of what there is to load.
-        from gitsnap.ops.capture import room
+        from gitsnap.ops.capture import space_needed
         from gitsnap.ops.capture.scan import take_locked
 
-        room.require(capture)
+        space_needed.require(capture)
         return take_locked(capture)[0]

@@ -21,7 +21,7 @@ from gitsnap.installation.scan.unchanged import all_rows, seal
 from gitsnap.ops.capture import signing
 from gitsnap.ops.capture.request import Capture, Captured, Request
 from gitsnap.ops.store import retention
-from gitsnap.sidecar import consolidate, publish, rollbacks
+from gitsnap.sidecar import publish, rollbacks, small_packs
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import register
 
@@ -251,4 +251,4 @@ def conclude(capture: Capture, living: Sequence[Snapshot], taken: Captured) -> N
     taken.unsigned = signing.why_unsigned(capture.sidecar, taken.snapshot)
     # The snapshot is taken; that there is no room to tidy up in, or no git, does not change it.
     with suppress(OSError, GitsnapError):
-        consolidate.gather(capture.sidecar)
+        small_packs.gather(capture.sidecar)

@@ -42,9 +42,9 @@ def find(sidecar: Sidecar) -> Pending | None:
 
 def _together(sidecar: Sidecar) -> Pending:
     # Hardly ever is there one.
-    from gitsnap.sidecar.state import set_return
+    from gitsnap.sidecar.state import set_rollback
 
-    told = set_return.load(sidecar)
+    told = set_rollback.load(sidecar)
     where = dict(zip((root for root, _ in told.members), told.targets, strict=True)) if told else {}
     return Pending(TOGETHER, told.name if told else None, where.get(sidecar.installation))
 

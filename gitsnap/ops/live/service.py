@@ -18,7 +18,7 @@ from gitsnap.installation import root as directory
 from gitsnap.ops.process import processes, shell
 from gitsnap.ops.process.processes import React, Waiter
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import service_mark
+from gitsnap.sidecar.state import stopped_service
 
 STOP, START = "stop", "start"
 
@@ -96,42 +96,42 @@ def start(
         _mark(sidecar, service, stopped=False)
     done = _run(sidecar, service, START, service.start, report, waiter, react)
     if done.ok:
-        service_mark.clear(sidecar)
+        stopped_service.clear(sidecar)
     return done
 
 
 def _mark(sidecar: Sidecar, service: Service, *, stopped: bool) -> None:
     me = processes.identify(os.getpid())
     assert me is not None
-    service_mark.write(sidecar, me, service.start, stopped=stopped)
+    stopped_service.write(sidecar, me, service.start, stopped=stopped)
 
 
 def is_ours(sidecar: Sidecar) -> bool:
     """Whether it is this process that has stopped it, and not started it again."""
-    mark = service_mark.load(sidecar)
+    mark = stopped_service.load(sidecar)
     return mark is not None and mark.stopped and mark.by == processes.identify(os.getpid())
 
 
 def left_stopped(sidecar: Sidecar) -> bool:
     """Whether it was stopped, is not started again, and nobody is at work who would."""
-    mark = service_mark.load(sidecar)
+    mark = stopped_service.load(sidecar)
     return mark is not None and not processes.alive(mark.by)
 
 
 def being_started(sidecar: Sidecar) -> bool:
     """Whether somebody is at work who has it stopped or started at this moment."""
-    mark = service_mark.load(sidecar)
+    mark = stopped_service.load(sidecar)
     return mark is not None and not mark.stopped and processes.alive(mark.by)
 
 
 def forget(sidecar: Sidecar) -> None:
     """Nobody has to start it any more."""
-    service_mark.clear(sidecar)
+    stopped_service.clear(sidecar)
 
 
 def known(sidecar: Sidecar, service: Service | None, environ: dict[str, str]) -> Service | None:
     """By what it is started again after somebody was killed: the configuration, or what was written down then."""
-    mark = service_mark.load(sidecar)
+    mark = stopped_service.load(sidecar)
     if service is not None or mark is None or not mark.start:
         return service
     return Service("", mark.start, environ=environ)

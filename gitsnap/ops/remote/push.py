@@ -44,7 +44,7 @@ _RACES = ("lock", "already exists", "fetch first", "stale info", "expected")
 class PushOptions:
     """`patience` is how long the other side may be silent, in seconds; with `asks` it may ask on the terminal. With
     `take_over`, what another machine has pushed under our name goes on as ours. `allow` names secrets that may go from
-    now on, as leaving.is_allowed() has them. With `read_back`, what the
+    now on, as core.secrets.outgoing.is_allowed() has them. With `read_back`, what the
     other side has said to have taken has to come back from there."""
 
     now: datetime

@@ -19,7 +19,7 @@ from gitsnap.sidecar.state import allowed_secrets
 from gitsnap.sidecar.state.allowed_secrets import Allowed
 
 if TYPE_CHECKING:
-    from gitsnap.core.secrets import leaving
+    from gitsnap.core.secrets import outgoing
 
 # In bytes: nobody writes larger ones by hand, and looking through them takes seconds.
 LARGEST = 4 << 20
@@ -49,7 +49,7 @@ class Inspected:
 
 @dataclass(slots=True, frozen=True)
 class Permits:
-    """Which secrets may leave: those `named` (leaving.is_allowed), those whose marks are `known`, or all of them."""
+    """Which secrets may leave: those `named` (outgoing.is_allowed), those whose marks are `known`, or all of them."""
 
     named: tuple[bytes, ...] = ()
     known: frozenset[str] = frozenset()
@@ -85,10 +85,10 @@ class SecretGuard:
         name = what.encode()
         if text and (name, b"") not in self._seen:
             # Loads much, which is not needed where nothing is new.
-            from gitsnap.core.secrets import leaving
+            from gitsnap.core.secrets import outgoing
 
             self._seen.add((name, b""))
-            self._keep(name, leaving.found(b"", text, None, self._rules))
+            self._keep(name, outgoing.found(b"", text, None, self._rules))
 
     def _blobs(self, root: bytes, sent: Container[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """What is sent below a tree that was not seen: paths as the directory has them, and ids."""
@@ -107,10 +107,10 @@ class SecretGuard:
                     yield path, oid
 
     def _file(self, path: bytes, oid: bytes) -> None:
-        from gitsnap.core.secrets import leaving
+        from gitsnap.core.secrets import outgoing
         from gitsnap.ops.compare import structured
 
-        if leaving.is_brought(path):
+        if outgoing.is_brought(path):
             self.inspected.brought += 1
             return
         _, size, pieces = self._sidecar.objects.pieces(oid)
@@ -127,9 +127,9 @@ class SecretGuard:
             parsed = structured.parse(path, data)
         except ValueError:
             parsed = None
-        self._keep(path, leaving.found(path, text, parsed, self._rules))
+        self._keep(path, outgoing.found(path, text, parsed, self._rules))
 
-    def _keep(self, path: bytes, found: Sequence[leaving.Leaving]) -> None:
+    def _keep(self, path: bytes, found: Sequence[outgoing.Leaving]) -> None:
         shown = path.decode("utf-8", "surrogateescape")
         for one in found:
             mark = allowed_secrets.mark(self._sidecar, one.value)
@@ -143,12 +143,12 @@ class SecretGuard:
         """
         if not self.inspected.found:
             return []
-        from gitsnap.core.secrets import leaving
+        from gitsnap.core.secrets import outgoing
 
         may: list[tuple[bytes, Allowed]] = []
         stopped: list[tuple[bytes, Allowed]] = []
         for path, one in self.inspected.found:
-            (may if leaving.is_allowed(path, one.key, self._permits.named) else stopped).append((path, one))
+            (may if outgoing.is_allowed(path, one.key, self._permits.named) else stopped).append((path, one))
         values = {one.mark for _, one in may}
         told = self._sidecar.noted.details.setdefault("secrets", {"allowed": [], "stopped": []})
         told["allowed"] = [f"{one.path}: {one.key}" for _, one in may][:_TOLD]

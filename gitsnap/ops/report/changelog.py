@@ -15,7 +15,7 @@ from gitsnap.core.comparison import Change, Status, grown
 from gitsnap.core.component import component_of
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.filetype import HEAD, file_type
-from gitsnap.core.generated import generated_kind
+from gitsnap.core.generated_files import generated_kind
 from gitsnap.core.likely_yours import Reason
 from gitsnap.core.model import Entry, Type
 from gitsnap.core.secrets.masker import NOTHING as UNMASKED

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitsnap.core.changelog import RepositoryChange
 from gitsnap.core.comparison import Change, Status
-from gitsnap.core.generated import repository_of
+from gitsnap.core.generated_files import repository_of
 from gitsnap.core.model import Entry, Type
 
 Read = Callable[[int, Entry], Iterator[bytes]]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from gitsnap.core.errors import LockedError
 from gitsnap.ops.live import service
+from gitsnap.ops.sets.interrupted import Unsettled, require_quiet
 from gitsnap.ops.sets.members import Member
 from gitsnap.ops.sets.resume import waits
-from gitsnap.ops.sets.unsettled import Unsettled, require_quiet
 
 
 def left_alone(unsettled: Unsettled, members: Sequence[Member]) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gitsnap.core.errors import GitsnapError
 from gitsnap.ops.process import processes
 from gitsnap.ops.restore.rollback import RollbackOptions
-from gitsnap.ops.sets import recovery, unsettled
+from gitsnap.ops.sets import interrupted, recovery
+from gitsnap.ops.sets.interrupted import Unsettled
 from gitsnap.ops.sets.members import Open, belongs_to, opened
-from gitsnap.ops.sets.unsettled import Unsettled
 from gitsnap.ops.upgrade.keep import Kept, say
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import upgrade_record
@@ -20,7 +20,7 @@ def find(sidecar: Sidecar, open_one: Open) -> Unsettled | None:
     own = upgrade_record.load(sidecar)
     if own is not None and own.wait is not None and not own.members:
         return None
-    return unsettled.find(sidecar, open_one)
+    return interrupted.find(sidecar, open_one)
 
 
 def keep(waits: Unsettled, open_one: Open, selector: str | None, options: RollbackOptions, wait: float) -> Kept:

@@ -22,13 +22,13 @@ from gitsnap.ops.restore import recover as single
 from gitsnap.ops.restore.give_up import give_up
 from gitsnap.ops.restore.result import Direction, Recovered
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
-from gitsnap.ops.sets import going_back
+from gitsnap.ops.sets import all_or_nothing
+from gitsnap.ops.sets.interrupted import NOT_STARTED, Unsettled, require_quiet
 from gitsnap.ops.sets.members import Member, MissingError, Open, belongs_to, held, opened, services_stopped
-from gitsnap.ops.sets.unsettled import NOT_STARTED, Unsettled, require_quiet
 from gitsnap.ops.store import outcomes, retention
 from gitsnap.ops.upgrade.rollback_of_a_failure import merge_edits
 from gitsnap.sidecar import catalog, selectors
-from gitsnap.sidecar.state import set_return, upgrade_record
+from gitsnap.sidecar.state import set_rollback, upgrade_record
 from gitsnap.sidecar.state.journal_file import JournalFile
 
 _LEAVE = "`gitsnap recover --give-up` leaves all as it is"
@@ -104,7 +104,7 @@ class _Settling:
         self._members, self._options, self._direction = members, options, direction
         self._upgrade = unsettled.upgrade
         self._records = [self._record_of(m) for m in members]
-        self._returns = [set_return.load(m.sidecar) for m in members]
+        self._returns = [set_rollback.load(m.sidecar) for m in members]
         self._result = SetRecovered(unsettled.upgrade)
 
     def _record_of(self, member: Member) -> upgrade_record.UpgradeRecord | None:
@@ -201,7 +201,7 @@ class _Settling:
         if self._goes_back():
             return self._arrive_at(self._announced())
         targets = [self._target(m, u, r) for m, u, r in zip(self._members, mine, self._records, strict=True)]
-        going_back.announce(self._members, targets, self._upgrade)
+        all_or_nothing.announce(self._members, targets, self._upgrade)
         return self._arrive_at(targets)
 
     def _target(self, member: Member, mine: Stored, known: upgrade_record.UpgradeRecord | None) -> str:
@@ -254,15 +254,15 @@ class _Settling:
         self._result.direction = Direction.REVERT
 
         def work(member: Member) -> None:
-            told = set_return.load(member.sidecar)
+            told = set_rollback.load(member.sidecar)
             assert told is not None
             self._result.parts[member.root] = self._take_one_back(member, told)
 
         self._all(self._members, work)
-        going_back.arrived(self._members)
+        all_or_nothing.arrived(self._members)
         return self._result
 
-    def _take_one_back(self, member: Member, told: set_return.SetReturn) -> Recovered:
+    def _take_one_back(self, member: Member, told: set_rollback.SetReturn) -> Recovered:
         sidecar = member.sidecar
         done = Recovered()
         if sidecar.pending is not None:
@@ -282,11 +282,11 @@ class _Settling:
                 raise GitsnapError("the directory is not the same as the snapshot")
 
         with services_stopped(members, alone=True) as services:
-            failures = going_back.each(members, noting)
+            failures = all_or_nothing.each(members, noting)
         self._result.services += [turns.problem for turns in services if turns.problem]
         if failures:
             hint = "all of them are waited for: `gitsnap recover` again, or " + _LEAVE
-            raise going_back.failed(failures, len(members) - len(failures), hint)
+            raise all_or_nothing.failed(failures, len(members) - len(failures), hint)
 
     def _bring(self, member: Member, target: str) -> Recovered:
         """By the journal, where one was interrupted in it; then by comparing everything."""
@@ -305,7 +305,7 @@ class _Settling:
         with member.sidecar.writing(settings.lock_wait):
             options = self._options
             if self._returns[0] is not None and direction is Direction.FINISH:
-                options = going_back.as_said(options, self._returns[0].how, snapshot.id)
+                options = all_or_nothing.as_said(options, self._returns[0].how, snapshot.id)
             job = Rollback(member.sidecar, snapshot, settings, options, reversing=snapshot.kind is Kind.SAFETY)
             done = job.run()
         safety = done.safety.id if done.safety else None
@@ -322,7 +322,7 @@ class _Settling:
 
     def _close(self) -> None:
         """It is over: first that they go back, then that there was an upgrade."""
-        going_back.arrived(self._members)
+        all_or_nothing.arrived(self._members)
         for member, known in zip(self._members, self._records, strict=True):
             if known is not None:
                 in_progress.clear(member.sidecar)
@@ -339,7 +339,7 @@ def _started_again(member: Member) -> list[str]:
     return [] if done.ok else [done.told]
 
 
-def _taken_since(living: Sequence[Snapshot], told: set_return.SetReturn) -> Snapshot | None:
+def _taken_since(living: Sequence[Snapshot], told: set_rollback.SetReturn) -> Snapshot | None:
     """The safety snapshot that this rollback of all has taken of a directory; None where it has not come to it."""
     ids = [s.id for s in living]
     begun = ids.index(told.since) + 1 if told.since in ids else 0
@@ -358,7 +358,7 @@ def _give_up(unsettled: Unsettled, open_one: Open, options: RollbackOptions, wai
             part = Recovered(Direction.GIVE_UP)
             if sidecar.pending is not None:
                 part = give_up(sidecar, options)
-            set_return.end(sidecar)
+            set_rollback.end(sidecar)
             known = upgrade_record.load(sidecar)
             if known is not None and known.upgrade == unsettled.upgrade:
                 in_progress.clear(sidecar)

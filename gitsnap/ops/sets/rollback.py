@@ -16,8 +16,8 @@ from gitsnap.ops.parallel.read_back import ReadBacks, Rereading
 from gitsnap.ops.restore.result import Restored
 from gitsnap.ops.restore.rollback import Rollback, RollbackOptions
 from gitsnap.ops.restore.safety import last_to_undo, reach_of
-from gitsnap.ops.sets import going_back
-from gitsnap.ops.sets.going_back import UNDOES
+from gitsnap.ops.sets import all_or_nothing
+from gitsnap.ops.sets.all_or_nothing import UNDOES
 from gitsnap.ops.sets.members import Member, held, services_stopped
 from gitsnap.sidecar import catalog, selectors
 from gitsnap.sidecar.catalog import Living
@@ -209,7 +209,7 @@ def _go(
         # Without a dry run, what stands in the way is an error before anything moves.
         looks = (lambda *_: False) if dry and not options.dry_run else None
         mine = replace(options, dry_run=dry and options.dry_run, confirm=looks)
-        mine = going_back.as_said(mine, how, target.id)
+        mine = all_or_nothing.as_said(mine, how, target.id)
         return Rollback(
             member.sidecar,
             target,
@@ -235,12 +235,12 @@ def _go(
 
     needed = any(part.plan.steps for part in result.parts.values())
     with services_stopped(members if needed else []) as services:
-        going_back.announce(members, [t.id for t in targets], upgrade, how)
-        failures = going_back.each(list(reversed(members)), work)
+        all_or_nothing.announce(members, [t.id for t in targets], upgrade, how)
+        failures = all_or_nothing.each(list(reversed(members)), work)
     result.services = [turns.problem for turns in services if turns.problem]
     if failures:
         hint = "all of them are waited for: `gitsnap recover` tries again, `gitsnap recover --revert` takes all back"
-        raise going_back.failed(failures, len(members) - len(failures), hint)
-    going_back.arrived(members)
+        raise all_or_nothing.failed(failures, len(members) - len(failures), hint)
+    all_or_nothing.arrived(members)
     result.duration = time.monotonic() - started
     return result

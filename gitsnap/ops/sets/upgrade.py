@@ -20,7 +20,7 @@ from gitsnap.ops.live import in_progress
 from gitsnap.ops.live.feasible import short_together
 from gitsnap.ops.process.processes import Waiter
 from gitsnap.ops.process.shell import Surroundings
-from gitsnap.ops.sets import going_back
+from gitsnap.ops.sets import all_or_nothing
 from gitsnap.ops.sets.directory import Part
 from gitsnap.ops.sets.members import Member, held, named, services_stopped
 from gitsnap.ops.sets.result import SetUpgraded
@@ -299,7 +299,7 @@ class SetUpgrade:
 
     def _announce(self, result: SetUpgraded, targets: Mapping[str, Snapshot]) -> None:
         try:
-            going_back.announce(self._members, [targets[m.root].id for m in self._members], self.id)
+            all_or_nothing.announce(self._members, [targets[m.root].id for m in self._members], self.id)
         except OSError as error:
             # The records of the upgrade tell the same, and say less of how far it is.
             result.doubts.append(f"that all go back could not be written down: {describe(error)}")
@@ -328,6 +328,6 @@ class SetUpgrade:
             for member in self._members:
                 in_progress.update(member.sidecar, stage=UpgradePhase.ROLLBACK_FAILED, problem=problem)
         elif is_recorded:
-            going_back.arrived(self._members)
+            all_or_nothing.arrived(self._members)
             for member in self._members:
                 in_progress.clear(member.sidecar)

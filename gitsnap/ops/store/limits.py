@@ -15,7 +15,7 @@ from gitsnap.core.retention import Decision, Policy, decide
 from gitsnap.core.settings import Settings
 from gitsnap.core.space import Kept, Limits, Room, leaving
 from gitsnap.ops.live import damage, upgrading
-from gitsnap.ops.store import collect
+from gitsnap.ops.store import gc
 from gitsnap.sidecar import catalog, withdraw
 from gitsnap.sidecar.footprint import Footprint
 from gitsnap.sidecar.repository import Sidecar
@@ -137,11 +137,11 @@ def _free(
         why = f"limits: {settings.limits.describe()}"
         sidecar.noted.reasons |= {s.id: (why,) for s in wanted.removed}
         living = catalog.snapshots(sidecar)
-        collect.require_whole(sidecar, living)
+        gc.require_whole(sidecar, living)
         gone = [*wanted.final, *wanted.removed]
         if gone:
             withdraw.withdraw(sidecar, living, gone, now)
-        collect.compact(sidecar, [s for s in living if s not in gone], full=True)
+        gc.compact(sidecar, [s for s in living if s not in gone], full=True)
         kept.final += tuple(s.id for s in wanted.final)
         kept.removed += tuple(s.id for s in wanted.removed)
         kept.freed += max(0, before - sidecar.disk_bytes())

@@ -15,7 +15,7 @@ from gitsnap.core.errors import LockedError, NoSuchPathError, UsageError
 from gitsnap.core.model import Snapshot
 from gitsnap.core.settings import Settings
 from gitsnap.ops.live import upgrading
-from gitsnap.ops.store import collect
+from gitsnap.ops.store import gc
 from gitsnap.sidecar import catalog, files, purge, signatures, walk_snapshots
 from gitsnap.sidecar.catalog import Deleted
 from gitsnap.sidecar.repository import Sidecar
@@ -67,7 +67,7 @@ def run(
         if upgrading.running(sidecar) is not None:
             raise LockedError("an upgrade is under way, which may have to go back", hint="gitsnap status")
         living = catalog.snapshots(sidecar)
-        collect.require_whole(sidecar, living)
+        gc.require_whole(sidecar, living)
         binned, damaged = catalog.deleted(sidecar, living)
         for name, error in damaged.items():
             raise catalog.lost(name, error)
@@ -84,7 +84,7 @@ def run(
         before = sidecar.disk_bytes()
         _note(sidecar, every)
         done = purge.rewrite(sidecar, living, binned, wanted, every, now)
-        collect.compact(sidecar, catalog.snapshots(sidecar), full=False)
+        gc.compact(sidecar, catalog.snapshots(sidecar), full=False)
         with suppress(FileNotFoundError):
             os.unlink(sidecar.own(_FILE))
         result.applied, result.freed = True, max(0, before - sidecar.disk_bytes())

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gitsnap.sidecar import files
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import mark_key
+from gitsnap.sidecar.state import secret_mark_key
 
 _FOLDER = "allowed"
 
@@ -29,7 +29,7 @@ class Allowed(NamedTuple):
 def mark(sidecar: Sidecar, value: str) -> str:
     """What stands for a value: the same for the same one, and telling nothing without the sidecar's key."""
     raw = value.encode("utf-8", "surrogateescape")
-    return hashlib.blake2b(raw, key=mark_key.load(sidecar), digest_size=16, person=b"allowed").hexdigest()
+    return hashlib.blake2b(raw, key=secret_mark_key.load(sidecar), digest_size=16, person=b"allowed").hexdigest()
 
 
 def load(sidecar: Sidecar, name: str, url: str) -> list[Allowed]:

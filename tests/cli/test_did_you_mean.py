@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitsnap.cli import app, meant, reference
+from gitsnap.cli import app, did_you_mean, reference
 from gitsnap.cli.app import parse
 from gitsnap.core.errors import UsageError
 from tests.cli.helpers import parsed
@@ -18,7 +18,7 @@ from tests.support.installation import run_gitsnap, take_snapshot
 def _instead(typed: str) -> str | None:
     words = shlex.split(typed)
     group, line = parse(words)
-    return meant.instead(line, group.commands.get(line.name))
+    return did_you_mean.instead(line, group.commands.get(line.name))
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,15 @@ def test_no_action_is_told_for_its_opposite() -> None:
     }
     for actions in (of_timers, of_remotes):
         for meaning, words in meanings.items():
-            assert {meant.action(word, actions) for word in words.split()} == {meaning}
-    assert [meant.action(word, of_timers) for word in ("enable", "add", "instal", "frob", "")] == [
+            assert {did_you_mean.action(word, actions) for word in words.split()} == {meaning}
+    assert [did_you_mean.action(word, of_timers) for word in ("enable", "add", "instal", "frob", "")] == [
         "install",
         "install",
         "install",
         None,
         None,
     ]
-    assert meant.action("create", of_remotes) == "add"
+    assert did_you_mean.action("create", of_remotes) == "add"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_no_action_is_told_for_its_opposite() -> None:
     ],
 )
 def test_a_slip_and_no_more_is_told_as_one(typed: str, near: list[str]) -> None:
-    assert meant.alike(typed, _SHOWN) == near
+    assert did_you_mean.alike(typed, _SHOWN) == near
 
 
 def test_a_word_that_is_no_command(gitsnap_home: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Literal
 
-from gitsnap.api.acting import Environment, Path, act, ended
+from gitsnap.api.audited import Environment, Path, act, ended
 from gitsnap.api.installation import Installation
 from gitsnap.api.opening import open  # noqa: A004 - gitsnap.open(...) is its name
 from gitsnap.api.protected import now

@@ -13,7 +13,7 @@ from gitsnap.ops.process import processes
 from gitsnap.ops.sets.members import Member, Open
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.state import set_return, upgrade_record
+from gitsnap.sidecar.state import set_rollback, upgrade_record
 from gitsnap.sidecar.state.upgrade_record import Members
 
 # Stages in which the command has not begun.
@@ -50,7 +50,7 @@ def find(sidecar: Sidecar, open_one: Open) -> Unsettled | None:
 
 
 def _own(sidecar: Sidecar) -> Unsettled | None:
-    if sidecar.returning and (back := set_return.load(sidecar)):
+    if sidecar.returning and (back := set_rollback.load(sidecar)):
         return Unsettled(back.upgrade, back.members)
     known = upgrade_record.load(sidecar) if sidecar.upgrading else None
     return Unsettled(known.upgrade, known.members) if known and known.members else None

@@ -12,8 +12,8 @@ from gitsnap.core.order import newest
 from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.sets.members import Member, named
 from gitsnap.sidecar import catalog
-from gitsnap.sidecar.state import set_return
-from gitsnap.sidecar.state.set_return import SetReturn
+from gitsnap.sidecar.state import set_rollback
+from gitsnap.sidecar.state.set_rollback import SetReturn
 
 # What a rollback of all does to the one before it, as in the field of RollbackOptions.
 UNDOES, REDOES = "undoes", "redoes"
@@ -42,7 +42,7 @@ def announce(members: Sequence[Member], targets: Sequence[str], upgrade: str, ho
         for member in members:
             last = newest(catalog.snapshots(member.sidecar))
             told = SetReturn(name, upgrade, named(members), tuple(targets), last.id if last else "", how)
-            set_return.begin(member.sidecar, told)
+            set_rollback.begin(member.sidecar, told)
     except BaseException:
         with suppress(OSError):
             arrived(members)
@@ -52,7 +52,7 @@ def announce(members: Sequence[Member], targets: Sequence[str], upgrade: str, ho
 def arrived(members: Sequence[Member]) -> None:
     """All of them are where they were to go."""
     for member in members:
-        set_return.end(member.sidecar)
+        set_rollback.end(member.sidecar)
 
 
 def as_said(options: RollbackOptions, how: str, safety: str) -> RollbackOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from gitsnap.api.acting import Path
+from gitsnap.api.audited import Path
 from gitsnap.api.protected import Protected, now
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.remote import Remote

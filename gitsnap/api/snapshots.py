@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gitsnap.api.acting import Path
+from gitsnap.api.audited import Path
 from gitsnap.api.protected import Protected, now
 from gitsnap.core.events import SILENT, Observer
 from gitsnap.core.model import Snapshot
@@ -16,8 +16,8 @@ from gitsnap.ops.capture.request import Request
 from gitsnap.ops.check import drill, signatures, verify
 from gitsnap.ops.check.drill import Drilled, Trial
 from gitsnap.ops.check.verdict import Verdict
-from gitsnap.ops.store import collect, deleted, describe, limits, purge, retention, sign
-from gitsnap.ops.store.collect import Collected
+from gitsnap.ops.store import deleted, describe, gc, limits, purge, retention, sign
+from gitsnap.ops.store.gc import Collected
 from gitsnap.ops.store.purge import Purged
 from gitsnap.ops.store.sign import Signed
 
@@ -293,4 +293,4 @@ class Keeping(Protected):
             LockedError: Others are at work in the sidecar.
         """
         with self._acting("gc") as (sidecar, settings):
-            return collect.collect(sidecar, settings, now=now(), full=full)
+            return gc.collect(sidecar, settings, now=now(), full=full)

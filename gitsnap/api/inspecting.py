@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gitsnap.api.acting import Path
+from gitsnap.api.audited import Path
 from gitsnap.api.protected import Protected, now
 from gitsnap.core.changelog import Changelog
 from gitsnap.core.events import SILENT, Observer
@@ -17,7 +17,7 @@ from gitsnap.core.signature import Checked as Signature
 from gitsnap.ops.audit import trail
 from gitsnap.ops.check import doctor
 from gitsnap.ops.check.doctor import Check
-from gitsnap.ops.check.foresight import foresee
+from gitsnap.ops.check.preflight import foresee
 from gitsnap.ops.compare import components
 from gitsnap.ops.compare import diff as difference
 from gitsnap.ops.compare.diff import Difference
