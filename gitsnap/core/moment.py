@@ -12,6 +12,8 @@ from gitsnap.core.retention import parse_duration
 _WRITTEN = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(\.\d{1,6})?)?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
+# Retention's ages, of which `m` is a month, have none.
+_MINUTES = re.compile(r"([0-9]{1,9})min", re.ASCII)
 # How long it is that is named, by the last of the groups above.
 _LONG = (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1), timedelta.resolution)
 
@@ -25,7 +27,7 @@ def moment(text: str, now: datetime) -> datetime | None:
 
 def span(text: str, now: datetime) -> tuple[datetime, datetime] | None:
     """The first and the last moment of what is named: of a date the whole day, of `04:15` the whole minute. How long
-    ago (retention's ages) is one moment. None where it is neither."""
+    ago (retention's ages, and `30min`) is one moment. None where it is neither."""
     written = _WRITTEN.fullmatch(text)
     if written is None:
         ago = _ago(text, now)
@@ -38,5 +40,6 @@ def span(text: str, now: datetime) -> tuple[datetime, datetime] | None:
 
 def _ago(text: str, now: datetime) -> datetime | None:
     with suppress(UsageError, OverflowError):
-        return now - parse_duration(text)
+        minutes = _MINUTES.fullmatch(text)
+        return now - (timedelta(minutes=int(minutes[1])) if minutes else parse_duration(text))
     return None

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from gitsnap.core.errors import NoSuchSnapshotError
 from gitsnap.core.model import Kind, Snapshot, is_label
-from gitsnap.sidecar import standing
+from gitsnap.sidecar import newest
 from gitsnap.sidecar.catalog import NUMBERED, Living, chain, lost, require_certain, snapshots
+from gitsnap.sidecar.newest import BEGIN, LOOK
 from gitsnap.sidecar.repository import Sidecar
-from gitsnap.sidecar.standing import BEGIN, LOOK
 
 _OLD_ID = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})-(.+)")
 
@@ -57,7 +57,7 @@ def _on_timeline(sidecar: Sidecar, known: Living, selector: str) -> Snapshot | N
 
 def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     """The snapshot that `selector` names: `latest`, `latest~N` or `~N`, `@N` by its number, `@7d` or
-    `@2026-11-23` as of then (standing.as_of), `UPGRADE@pre`, `UPGRADE@post`, an id; or what the one snapshot has whose
+    `@2026-11-23` as of then (newest.as_of), `UPGRADE@pre`, `UPGRADE@post`, an id; or what the one snapshot has whose
     id or commit begins so, or whose label this is.
 
     What may be the whole id of one that is gone names nothing else. `latest` counts what was asked for and stands: not
@@ -68,11 +68,11 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     """
     living = known if isinstance(known, Living) else Living(known)
     if match := _LATEST.fullmatch(selector):
-        return require_certain(living, standing.latest(living, int(match[1] or 0)))
+        return require_certain(living, newest.latest(living, int(match[1] or 0)))
     if match := _HANDLE.fullmatch(selector):
         return _numbered(living, int(match[1]))
     if match := _AS_OF.fullmatch(selector):
-        return standing.as_of(living, match[1], datetime.now(UTC))
+        return newest.as_of(living, match[1], datetime.now(UTC))
     if "@" in selector and (part := _part_of_upgrade(known, selector)):
         return part
     exact = [s for s in known if selector == s.id]
@@ -93,7 +93,7 @@ def resolve(known: list[Snapshot], selector: str) -> Snapshot:
     _not_an_upgrade(known, selector)
     raise NoSuchSnapshotError(
         f"the snapshot {selector} was removed" if selector in living.gone else f"there is no snapshot '{selector}'",
-        hint=standing.named_otherwise(living, selector, datetime.now(UTC)) if known or living.damaged else BEGIN,
+        hint=newest.named_otherwise(living, selector, datetime.now(UTC)) if known or living.damaged else BEGIN,
     )
 
 
@@ -226,9 +226,9 @@ def _part_of_upgrade(known: list[Snapshot], selector: str) -> Snapshot | None:
 
 def default_target(known: list[Snapshot]) -> Snapshot:
     """What `rollback` brings back when nothing is named: an upgrade's `pre`, else the newest but for safety ones."""
-    newest = resolve(known, "latest")
-    if newest.kind is Kind.POST and newest.upgrade:
+    last = resolve(known, "latest")
+    if last.kind is Kind.POST and last.upgrade:
         for candidate in reversed(known):
-            if candidate.kind is Kind.PRE and candidate.upgrade == newest.upgrade:
+            if candidate.kind is Kind.PRE and candidate.upgrade == last.upgrade:
                 return candidate
-    return newest
+    return last

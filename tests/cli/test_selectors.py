@@ -223,12 +223,13 @@ def test_what_is_written_otherwise_elsewhere(place: Protected) -> None:
         ("yesterday", "@12h, @7d"),
         ("last week", "@12h, @7d"),
         ("20 minutes ago", "@12h, @7d"),
-        ("@2min", "@12h, @7d"),
+        ("@2minutes", "@12h, @7d"),
         ("4:15", f"@{today}T04:15"),
         ("@04:15:20", f"@{today}T04:15:20"),
         ("2026-11-23 04:15", "@2026-11-23T04:15 is the newest"),
     ):
         assert hint in (refusal(place, typed).hint or ""), typed
+    assert chosen(place, "@2min") == one
     for typed in ("9", "agog", "to-2.0", "ahead"):
         assert refusal(place, typed).hint == "`gitsnap list` shows the snapshots"
     _days(place, 5)

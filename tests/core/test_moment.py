@@ -21,6 +21,7 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
         ("2026-11-23T04:26+0530", "2026-11-23T04:26:00+05:30", timedelta(minutes=1)),
         ("2026-11-23T04:26:20.5", "2026-11-23T04:26:20.5", timedelta.resolution),
         ("7d", "2026-11-24T12:00:00+00:00", timedelta.resolution),
+        ("90min", "2026-12-01T10:30:00+00:00", timedelta.resolution),
         ("2w12h", "2026-11-17T00:00:00+00:00", timedelta.resolution),
     ],
 )
@@ -31,7 +32,21 @@ def test_what_is_named_to_its_end(text: str, first: str, length: timedelta) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "7x", "0d", "d", "2026-02-30", "2026-11-23T25:00", "9999y", "9999-12-31", "2026-11-23T04-26-20Z"]
+    "text",
+    [
+        "",
+        "7",
+        "7x",
+        "0d",
+        "d",
+        "2026-02-30",
+        "2026-11-23T25:00",
+        "9999y",
+        "1h30min",
+        "0x5min",
+        "9999-12-31",
+        "2026-11-23T04-26-20Z",
+    ],
 )
 def test_what_is_no_moment(text: str) -> None:
     assert span(text, NOW) is None

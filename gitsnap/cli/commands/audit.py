@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def audit(
     context: typer.Context,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 12h, 7d ago.")
+        str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 30min, 12h, 7d ago.")
     ] = None,
     upgrade: Annotated[
         str | None, typer.Option("--upgrade", metavar="U", help="Only what is about this upgrade."), Takes("UPGRADE")

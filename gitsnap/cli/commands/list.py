@@ -27,7 +27,7 @@ def list_(
     tag: WithTag = None,
     grep: WithText = "",
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 12h, 7d ago.")
+        str | None, typer.Option("--since", metavar="TIME", help="2025-01-03, 2025-01-03T04:15, or 30min, 12h, 7d ago.")
     ] = None,
     last: Annotated[int | None, typer.Option("--last", metavar="N", min=1, help="The newest N of them.")] = None,
     upgrade: Annotated[str | None, typer.Option("--upgrade", metavar="UPGRADE", help="Those of this upgrade.")] = None,

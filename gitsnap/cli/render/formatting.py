@@ -141,9 +141,9 @@ def short_when(moment: datetime, now: datetime) -> str:
 
 
 def age(moment: datetime, now: datetime) -> str:
-    """How old it is in four columns: 5s, 12m, 3h, 40d, 2y."""
+    """How old it is in at most five columns: 5s, 12min, 3h, 40d, 2y."""
     gone = max(int((now - moment).total_seconds()), 0)
-    for unit, length, most in (("s", 1, 100), ("m", 60, 100), ("h", 3600, 48), ("d", 86400, 1000)):
+    for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, 1000)):
         if gone < most * length:
             return f"{gone // length}{unit}"
     return f"{gone // (86400 * 365)}y"

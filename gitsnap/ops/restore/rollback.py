@@ -39,7 +39,7 @@ from gitsnap.ops.restore.scan import check, look, written_meanwhile
 from gitsnap.ops.restore.target import EVERYTHING, Extent, Target, replaced, require_paths
 from gitsnap.ops.restore.transaction import Transaction
 from gitsnap.ops.store import outcomes, retention
-from gitsnap.sidecar import catalog, contents, selectors, standing, withdraw
+from gitsnap.sidecar import catalog, contents, newest, selectors, withdraw
 from gitsnap.sidecar.git import trees
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state.journal_file import JournalFile
@@ -92,7 +92,7 @@ def rollback(
         result = job.run()
         if not result.plan.steps and not (paths or part):
             gone = {decision.snapshot.id for decision in result.pruned}
-            result.further_back = standing.further_back([s for s in living if s.id not in gone], target)
+            result.further_back = newest.further_back([s for s in living if s.id not in gone], target)
         return result
 
 

@@ -14,7 +14,7 @@ from gitsnap.sidecar.catalog import Living, all_lost, lost, require_certain
 
 LOOK, BEGIN = "`gitsnap list` shows the snapshots", "`gitsnap snapshot` takes the first one"
 
-TIMES = "a time is written @12h, @7d (ago), or @2025-01-03T04:15"
+TIMES = "a time is written @30min, @12h, @7d (ago), or @2025-01-03T04:15"
 
 # Times as they are said, and as git takes them.
 _SPOKEN = re.compile(
@@ -58,7 +58,7 @@ def as_of(known: Living, text: str, now: datetime) -> Snapshot:
         return require_certain(then, _counted(then)[-1])
     if then.damaged:
         raise lost(*then.damaged[-1])
-    # Of how long ago: `m` is a month here, and minutes in the ages that `list` shows.
+    # Of how long ago: `m` is a month here, and minutes elsewhere.
     that_is = f", {when:%Y-%m-%d %H:%M}" if first == when else ""
     removed = any(_taken_by(name, when) for name in known.gone)
     raise NoSuchSnapshotError(
