@@ -128,7 +128,7 @@ def test_apt_takes_a_pair_around_each_transaction(root: DebianRoot, tmp_path: Pa
     root.run(f"{_INSTALL} /handed/gitsnap_*.deb /handed/gitsnap-apt_*.deb")
     root.run(f"{_INSTALL} /handed/settings_1.deb")
     found = snapshots(root, "/etc")
-    assert [s["id"].split("-")[-2:] for s in found] == [["before", "apt"], ["after", "apt"]]
+    assert [s["label"] for s in found] == ["before-apt", "after-apt"]
     assert [s["message"] for s in found] == ["before apt: install settings 1", "after apt: install settings 1"]
 
     root.run(f"{_INSTALL} /handed/settings_2.deb")
