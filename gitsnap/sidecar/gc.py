@@ -33,19 +33,20 @@ def compact(sidecar: Sidecar, *, full: bool) -> None:
     reflog.forget(sidecar)
     # Another gc was looked for already (gitlocks).
     sidecar.git("pack-refs", "--all", "--prune")
-    if not full:
-        try:
-            repack.repack(sidecar)
-        except IntegrityError:
-            # git passes over a damaged copy where there is a whole one, and says what is wrong where there is none.
-            sidecar.close()
-        else:
-            return
     before = _packs(sidecar)
+    try:
+        repack.repack(sidecar)
+        if not full:
+            return
+        # Where the search for deltas is to be passed by.
+        texts = repack.texts_apart(sidecar)
+    except IntegrityError:
+        # git passes over a damaged copy where there is a whole one, and says what is wrong where there is none.
+        sidecar.close()
+        texts = []
     known = (files.read(sidecar.own(_LIST)) or b"").decode("ascii", "replace").split()
     fresh = sum(size for name, size in before.items() if name not in known)
-    worth = fresh > _LITTLE * sum(before.values())
-    if not worth or not _repack(sidecar):
+    if not _repack(sidecar, texts, anew=fresh > _LITTLE * sum(before.values())):
         sidecar.git("gc", "--quiet", "--prune=now", "--force")
     files.replace(sidecar.own(_LIST), "".join(f"{name}\n" for name in _packs(sidecar)).encode(), sidecar.scratch)
 
@@ -67,16 +68,17 @@ def _drop_derived(sidecar: Sidecar) -> None:
             os.unlink(path)
 
 
-def _repack(sidecar: Sidecar) -> bool:
-    """The steps of gc, with another repacking; whether it went well.
+def _repack(sidecar: Sidecar, texts: list[str], *, anew: bool) -> bool:
+    """The steps of gc, with another repacking, of all but the packs of `texts`; whether it went well.
 
     It reads every object anew, and stumbles over a damaged copy even where there is a whole one. gc takes that.
     """
     # Large files have no deltas, and hardly deflate better for being tried longer, at 15 MB a second: where they are
     # most of it, all deflated bytes stay as they are.
-    again = "-f" if _mostly_large(sidecar) else "-F"
+    again = [] if not anew else ["-f"] if _mostly_large(sidecar) else ["-F"]
+    kept = [f"--keep-pack={name}" for name in texts]
     try:
-        sidecar.git("repack", "-q", "-n", "-a", "-d", again, "--window=10", "--depth=50")
+        sidecar.git("repack", "-q", "-n", "-a", "-d", *again, *kept, "--window=10", "--depth=50")
     except IntegrityError:
         return False
     sidecar.git("prune", "--expire=now")

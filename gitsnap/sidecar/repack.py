@@ -8,14 +8,14 @@ nothing happened to are not touched, and the others stay few. New packs are dura
 from __future__ import annotations
 
 import os
-from collections.abc import Set
-from contextlib import suppress
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from gitsnap.core.errors import IntegrityError
 from gitsnap.sidecar import texts_pack
 from gitsnap.sidecar.files import sync_directory
-from gitsnap.sidecar.git import pack_copy
+from gitsnap.sidecar.git import notes, pack_copy, refs
 from gitsnap.sidecar.git.objects import ObjectStore
 from gitsnap.sidecar.git.pack_file import PackFile
 from gitsnap.sidecar.git.pack_read import Pack
@@ -54,21 +54,27 @@ def repack(sidecar: Sidecar) -> None:
     texts = [h for h in packs if h.living and h.pack.stem == current]
     groups = _groups([h for h in packs if h.living and h.pack.stem != current])
     groups += [texts] if texts and not texts[0].whole else []
-    writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
-    try:
-        made = [_write(sidecar, group, writer) for group in groups]
-        written = writer.finish()
-    finally:
-        writer.abandon()
-    stems = {out.stem for out in made}
-    for held in [h for group in groups for h in group if h.pack.stem not in stems]:
-        held.pack.remove()
-    sync_directory(folder)
-    if texts in groups:
-        texts_pack.moved(sidecar, made[groups.index(texts)])
-    if written is not None:
-        written.release()
-    sidecar.objects.refresh()
+    with _written(sidecar, groups) as made:
+        stems = {out.stem for out in made}
+        for held in [h for group in groups for h in group if h.pack.stem not in stems]:
+            held.pack.remove()
+        sync_directory(folder)
+        if texts in groups:
+            texts_pack.moved(sidecar, made[groups.index(texts)])
+
+
+def texts_apart(sidecar: Sidecar) -> list[str]:
+    """Have all manifests and metadata in packs of nothing else, as they are stored. The names of these packs' files.
+
+    For whoever has git look for deltas: it finds none among them, as their names in the trees of notes are no hint, and
+    loses those that there are. The caller is alone with the objects. Raises IntegrityError as repack() does.
+    """
+    store = sidecar.objects
+    told = [notes.load(store, sidecar.refs.get(ref))[0] for ref in (refs.MANIFESTS, refs.METADATA)]
+    packs = [h for h in _packs(sidecar, {oid for each in told for oid in each.values()}) if h.living]
+    mixed = [h for h in packs if not h.whole]
+    with _written(sidecar, [mixed] if mixed else []) as made:
+        return [f"{stem}.pack" for stem in (*(h.pack.stem for h in packs if h.whole), *(out.stem for out in made))]
 
 
 def _living(sidecar: Sidecar) -> set[bytes]:
@@ -143,6 +149,21 @@ def _groups(packs: list[_Held]) -> list[list[_Held]]:
         count -= 1
     small, large = packs[:count], [[h] for h in packs[count:] if not h.whole]
     return [small, *large] if count > 1 or not all(h.whole for h in small) else large
+
+
+@contextmanager
+def _written(sidecar: Sidecar, groups: list[list[_Held]]) -> Iterator[list[PackFile]]:
+    """A pack of what lives in each of the groups, durable."""
+    writer = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, lambda _: False)
+    try:
+        made = [_write(sidecar, group, writer) for group in groups]
+        written = writer.finish()
+    finally:
+        writer.abandon()
+    yield made
+    if written is not None:
+        written.release()
+    sidecar.objects.refresh()
 
 
 def _write(sidecar: Sidecar, group: list[_Held], writer: PackWriter) -> PackFile:

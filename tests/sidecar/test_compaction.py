@@ -63,7 +63,7 @@ def test_what_git_derived_does_not_outlive_what_it_names(it: Protected, name: st
 def test_a_gc_that_takes_git_s_way_leaves_no_commit_graph(it: Protected) -> None:
     changed(it)
     it.collect(full=True)
-    # Little is new: git's own gc runs.
+    # Little is new: git looks for no deltas where it has looked.
     it.collect(full=True)
     assert not (it.store / "objects/info/commit-graph").exists()
 
@@ -76,3 +76,30 @@ def test_what_stands_beside_a_pack_goes_with_it(it: Protected) -> None:
     it.collect()
     assert not list(stem.parent.glob(f"{stem.name}.*"))
     assert it.git("count-objects", "-v").splitlines()[-2:] == [b"garbage: 0", b"size-garbage: 0"]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_texts_stay_deltas_where_all_else_is_packed_anew(it: Protected, mixed: bool) -> None:
+    """git finds none between them, whose names are those of commits, among many files of about their size."""
+    it.keep(keep_last=100)
+    for number in range(200):
+        (it.root / f"f{number:03}").write_bytes(os.urandom(4000))
+    for _ in range(12):
+        changed(it)
+    if mixed:
+        it.git("repack", "-q", "-a", "-d")
+    before = stored(it)
+    # Looking for deltas, and where that was done.
+    for _ in range(2):
+        it.collect(full=True)
+        assert stored(it) <= before
+        it.assert_sound()
+    changed(it)
+    it.assert_sound()
+
+
+def stored(it: Protected) -> int:
+    """How many bytes the manifests and metadata take, by stock git."""
+    names = [it.git("notes", f"--ref=gitsnap/{kind}", "list").split()[::2] for kind in ("manifest", "metadata")]
+    told = b"\n".join([*names[0], *names[1], b""])
+    return sum(map(int, it.git("cat-file", "--batch-check=%(objectsize:disk)", stdin=told).split()))
