@@ -175,7 +175,7 @@ def test_a_damaged_commit_of_the_timeline_is_written_afresh(place: Protected, pa
 
 
 def test_every_way_to_find_an_object_finds_the_same(place: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.collect(full=True)
+    place.git("repack", "-q", "-a", "-d")
     place.reopen()
     (pack,) = place.sidecar.objects.packs
     ids = pack.index.oids()
