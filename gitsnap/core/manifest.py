@@ -185,11 +185,11 @@ def stream_manifest(text: Text) -> tuple[Manifest, Iterator[tuple[bytes, bytes]]
     this may raise IntegrityError, at the end as well. That so many are listed as were announced is left to whoever
     counts them (require_listed)."""
     start = text.find((1,), place_of, 0, text.size)[0]
-    lines = [line for block in text.blocks(0, start) for line in lines_of(block)]
+    lines = [*text.lines(0, start)]
     head, at = _head(lines)
     if at != len(lines) or text.ends() != b"\n":
         raise _damaged(at + 1, "not a digest, two spaces and a path, or the final newline is missing")
-    return head, _digests((line for block in text.blocks(start) for line in lines_of(block)), at)
+    return head, _digests(text.lines(start), at)
 
 
 def _head(lines: list[bytes]) -> tuple[Manifest, int]:

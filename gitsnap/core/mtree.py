@@ -22,7 +22,7 @@ from gitsnap.core import mtree_comments
 from gitsnap.core.errors import IntegrityError
 from gitsnap.core.model import ROOT, Entry, Inventory, Type
 from gitsnap.core.mtree_comments import OWNER_NAME, CommentReader, damaged, format_comments, plain_owner
-from gitsnap.core.stored_text import Text, lines_of
+from gitsnap.core.stored_text import Text
 from gitsnap.core.vis import PLAIN, invisible, invisible_path, pattern_key, visible, visible_path
 
 VERSION = 1
@@ -227,7 +227,7 @@ class MetadataStream:
     def __init__(self, text: Text) -> None:
         self._text = text
         self._after = text.find((COMMENTS,), place_of, 0, text.size)[0]
-        self._comments = [_text_of(line) for block in text.blocks(self._after) for line in lines_of(block)]
+        self._comments = [*map(_text_of, text.lines(self._after))]
         words = {word for line in self._comments for word in line.split(" ")[2:] if word.startswith(".")}
         self._about = {invisible_path(word) for word in words if _path(word)} | {ROOT}
         # Those that a comment is about.

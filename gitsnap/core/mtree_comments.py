@@ -91,7 +91,7 @@ def _odd(owner: str) -> bool:
 def place_of(line: bytes) -> tuple[int, bytes, bytes]:
     """A comment's place among others; IntegrityError for what is none."""
     words = line.decode("ascii", "replace").split(" ")
-    if len(words) < 3 or words[1] not in _DIRECTIVES:
+    if len(words) < (4 if words[1:2] == ["xattr"] else 3) or words[1] not in _DIRECTIVES:
         raise IntegrityError("an unknown comment, or an entry after the comments")
     if words[1:] == ["unrecorded", "xattr"]:
         return _DIRECTIVES.index("unrecorded"), b"", b""

@@ -14,12 +14,9 @@ from itertools import chain
 from gitsnap.core import manifest, mtree
 from gitsnap.core.model import Entry, Inventory, Type
 from gitsnap.core.mtree_comments import format_comments, place_of
-from gitsnap.core.stored_difference import Texts, comments_from, with_digests
-from gitsnap.core.stored_text import Place, Text, lines_of
+from gitsnap.core.stored_difference import WIDE, Texts, comments_from, comments_of, with_digests
+from gitsnap.core.stored_text import Place, Text
 from gitsnap.core.vis import pattern_key, visible_path
-
-# What is said of paths that have no lines, or of several at once.
-_BEYOND = (b"# partial ", b"# unlisted ", b"# unrecorded ")
 
 
 @dataclass(slots=True)
@@ -57,8 +54,8 @@ def splice(old: Texts, rules: list[bytes], differing: Differing) -> Spliced | No
     if any(e.type is Type.FILE and e.sha256 is None for e in differing.entries):
         return None
     metadata = _entries_of(old.metadata)
-    comments = list(_lines_from(old.metadata, metadata.after))
-    if any(pattern_key(path) for path in touched) or any(line.startswith(_BEYOND) for line in comments):
+    comments = list(comments_of(old.metadata))
+    if any(pattern_key(path) for path in touched) or any(line.startswith(WIDE) for line in comments):
         return None
     named = _digests_of(old.manifest)
     shown = {visible_path(path).encode() for path in touched}
@@ -91,8 +88,7 @@ def splice(old: Texts, rules: list[bytes], differing: Differing) -> Spliced | No
 def left_out(texts: Texts) -> Inventory:
     """What a state leaves out: rules, excluded paths and what is skipped; no entries."""
     rules, excluded = manifest.left_out(b"".join(texts.manifest.pieces(0, _digests_of(texts.manifest).start)))
-    comments = _lines_from(texts.metadata, comments_from(texts.metadata))
-    skipped = [place_of(line)[1] for line in comments if line.startswith(b"# skipped ")]
+    skipped = [place_of(line)[1] for line in comments_of(texts.metadata) if line.startswith(b"# skipped ")]
     return Inventory(rules=rules, excluded=excluded, skipped=skipped)
 
 
@@ -134,10 +130,6 @@ def _entries_of(metadata: Text) -> _Lines:
 def _digests_of(text: Text) -> _Lines:
     start = text.find((1,), manifest.place_of, 0, text.size)[0]
     return _Lines(text, manifest.place_of, start, text.size, text.size)
-
-
-def _lines_from(text: Text, start: int) -> Iterator[bytes]:
-    return (line for block in text.blocks(start) for line in lines_of(block))
 
 
 def _parent(path: bytes) -> bytes:

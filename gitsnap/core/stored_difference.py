@@ -19,8 +19,8 @@ from gitsnap.core.mtree import COMMENTS, parse_metadata, place_of, place_of_path
 from gitsnap.core.stored_text import Text, blocks_about, differing_blocks, lines_of
 from gitsnap.core.vis import invisible_path, visible_path
 
-# What comments say of paths that no line of them names.
-_WIDE = (b"partial", b"unlisted", b"unrecorded")
+# How comments begin that say something of paths that no line of them names.
+WIDE = (b"# partial ", b"# unlisted ", b"# unrecorded ")
 # In hex, of which a manifest's line has it.
 _DIGEST = 64
 _TIME = re.compile(rb" time=-?[0-9]+\.[0-9]+")
@@ -43,11 +43,10 @@ def differing(old: Texts, new: Texts, *, times: bool = False) -> tuple[Inventory
     sides = (old, new)
     groups: list[list[bytes]] = []
     for side in sides:
-        for line in _comments(side.metadata):
-            directive = line.split(b" ", 2)[1]
-            if directive in _WIDE:
+        for line in comments_of(side.metadata):
+            if line.startswith(WIDE):
                 return None
-            if directive == b"hardlink":
+            if line.startswith(b"# hardlink "):
                 groups.append(_paths(line))
     touched = {visible_path(p).encode() for p in changed_paths(old.manifest, new.manifest)}
     touched |= _differing_paths(old.metadata, new.metadata, times=times)
@@ -91,8 +90,12 @@ def comments_from(metadata: Text) -> int:
     return metadata.find((COMMENTS,), place_of, 0, metadata.size)[0]
 
 
-def _comments(metadata: Text) -> Iterator[bytes]:
-    return (line for block in metadata.blocks(comments_from(metadata)) for line in lines_of(block))
+def comments_of(metadata: Text) -> Iterator[bytes]:
+    """The comments behind the entries. IntegrityError for what has not at least the three words of one."""
+    for line in metadata.lines(comments_from(metadata)):
+        if not line.startswith(b"# ") or line.count(b" ") < 2:
+            raise IntegrityError("an unknown comment, or an entry after the comments")
+        yield line
 
 
 def _differing_paths(old: Text, new: Text, *, times: bool) -> set[bytes]:
@@ -131,10 +134,11 @@ def _with_directories(touched: set[bytes]) -> set[bytes]:
 def _lines(metadata: Text, wanted: set[bytes]) -> Iterator[bytes]:
     """The header, and what is about the paths `wanted`; what is skipped is no entry."""
     yield metadata.line_over(0, 0, metadata.size)[1].removesuffix(b"\n")
-    places = sorted([place_of_path(invisible_path(shown.decode())) for shown in wanted])
+    # What is no ASCII is no path as it is written.
+    places = sorted([place_of_path(invisible_path(shown.decode("ascii", "replace"))) for shown in wanted])
     for block in blocks_about(metadata, places, place_of, comments_from(metadata)):
         yield from [line for line in lines_of(block) if line.partition(b" ")[0] in wanted]
-    for line in _comments(metadata):
+    for line in comments_of(metadata):
         words = line.split(b" ", 3)
         if words[1] != b"skipped" and words[2] in wanted:
             yield line

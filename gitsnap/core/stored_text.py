@@ -43,7 +43,7 @@ class Text:
         """Its last byte; none of an empty one."""
         return self._read(self.size - 1, 1) if self.size else b""
 
-    def lines(self) -> int:
+    def count_lines(self) -> int:
         """How many there are."""
         return sum(piece.count(b"\n") for piece in self.pieces(0, self.size))
 
@@ -64,6 +64,11 @@ class Text:
                 left.append(piece[cut:])
         if left:
             yield b"".join(left)
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The lines between two offsets at which lines begin, without their newlines."""
+        for block in self.blocks(start, end):
+            yield from lines_of(block)
 
     def line_over(self, at: int, low: int, high: int) -> tuple[int, bytes]:
         """The line that the byte at an offset belongs to, with its newline, and where it begins. Between `low` and

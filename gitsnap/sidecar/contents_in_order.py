@@ -31,7 +31,7 @@ class ContentsInOrder:
         self._head, digests = stream_manifest(texts.manifest)
         self._digests = _Sorted(digests)
         # The metadata have a line for each entry, and hardly any other.
-        self._leaves = _Sorted(trees.in_order(store, bytes.fromhex(snapshot.tree), texts.metadata.lines()))
+        self._leaves = _Sorted(trees.in_order(store, bytes.fromhex(snapshot.tree), texts.metadata.count_lines()))
         self.files = self.bytes = 0
 
     def entries(self) -> Iterator[Entry]:
