@@ -260,10 +260,10 @@ def _fail(error: GitsnapError, arguments: list[str]) -> int:
 
         error.hint = did_you_mean.at_least(error, line)
     error.hint = error.hint and in_place(error.hint, line.placing)
-    from gitsnap.cli.render.masking import Concealing
+    from gitsnap.cli.render.masking import Masking
 
     # An error may repeat a command, or what a program said.
-    conceal = Concealing()
+    conceal = Masking()
     error.message, error.hint = conceal.text(error.message), error.hint and conceal.text(error.hint)
     if line.json:
         from gitsnap.cli.render import json

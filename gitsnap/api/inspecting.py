@@ -71,7 +71,7 @@ class Audit:
         return not self.problems
 
 
-class Looking(Protected):
+class Inspecting(Protected):
     """What only looks."""
 
     def snapshots(

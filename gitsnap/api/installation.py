@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gitsnap.api.bringing_back import BringingBack
-from gitsnap.api.inspecting import Looking
-from gitsnap.api.remotes import Copying
-from gitsnap.api.snapshots import Keeping
+from gitsnap.api.inspecting import Inspecting
+from gitsnap.api.remotes import Remotes
+from gitsnap.api.snapshots import Snapshots
 
 
-class Installation(Keeping, BringingBack, Looking, Copying):
+class Installation(Snapshots, BringingBack, Inspecting, Remotes):
     """A protected directory, as `gitsnap.open` gives it.
 
     Methods may be called from any thread; each opens the sidecar for itself. A selector names a snapshot as on the

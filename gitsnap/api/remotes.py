@@ -18,7 +18,7 @@ from gitsnap.ops.remote.read_back import ReadBackOptions
 from gitsnap.ops.remote.secret_guard import Permits
 
 
-class Copying(Protected):
+class Remotes(Protected):
     """What copies go by."""
 
     @property

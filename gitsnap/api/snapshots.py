@@ -22,7 +22,7 @@ from gitsnap.ops.store.purge import Purged
 from gitsnap.ops.store.sign import Signed
 
 
-class Keeping(Protected):
+class Snapshots(Protected):
     """What keeps snapshots."""
 
     def snapshot(

@@ -147,11 +147,11 @@ class Session:
 
     def hide_secrets(self, sidecar: Sidecar, settings: Settings) -> None:
         """From now on, what is shown has marks for secrets by the rules and with the key of this sidecar."""
-        from gitsnap.cli.render.masking import Concealing
+        from gitsnap.cli.render.masking import Masking
         from gitsnap.sidecar.state import secret_mark_key
 
         rules = replace(settings.secrets, strict=settings.secrets.strict or self.strict)
-        self.out.secrets = Concealing(rules, lambda: secret_mark_key.load(sidecar), shows=self.shows_secrets)
+        self.out.secrets = Masking(rules, lambda: secret_mark_key.load(sidecar), shows=self.shows_secrets)
 
     def _note_damage(self, sidecar: Sidecar) -> None:
         """What could not be read on the way is known from now on."""

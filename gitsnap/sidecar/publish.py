@@ -32,7 +32,7 @@ from gitsnap.sidecar.withdraw import staying_notes, withdraw
 
 # What forms texts is loaded where some are new: most snapshots share those of the last one.
 if TYPE_CHECKING:
-    from gitsnap.sidecar.streamed_texts import FormedTexts
+    from gitsnap.sidecar.streamed_texts import StreamedTexts
 
 # Inside a class, `bytes` may be one of its fields.
 _Bytes = bytes
@@ -127,7 +127,7 @@ class Draft:
         self.stored: Callable[[bytes], bool] | None = self.keeps if not alive or sidecar.objects.damaged else None
         self.pack = PackWriter(os.path.join(sidecar.path, "objects"), sidecar.scratch, self._kept)
         self._texts = texts_pack.TextsPack(sidecar)
-        self._forming: FormedTexts | None = None
+        self._forming: StreamedTexts | None = None
         self._spools: tuple[Spool, ...] = ()
 
     def keeps(self, oid: bytes) -> bool:
@@ -148,9 +148,9 @@ class Draft:
         """Write the trees of a live tree, and form its texts, in one go, since making the sorted `entries` may cost
         something. `about` has the rest of the inventory, `counted` are the files and their bytes, and `oids` gives the
         ids of all contents. ValueError for what could not be read back."""
-        from gitsnap.sidecar.streamed_texts import FormedTexts
+        from gitsnap.sidecar.streamed_texts import StreamedTexts
 
-        texts = self._forming = FormedTexts(self._sidecar.scratch, about, *counted)
+        texts = self._forming = StreamedTexts(self._sidecar.scratch, about, *counted)
         root, tree_ids = trees.build(texts.pass_by(entries), self.add_tree)
         texts.end()
         content = Content(root, tree_ids, *counted, oids(), len(about.partial))

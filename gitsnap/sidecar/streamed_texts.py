@@ -15,7 +15,7 @@ _AT_ONCE = 4096
 _FILE, _DIR = Type.FILE, Type.DIR
 
 
-class FormedTexts:
+class StreamedTexts:
     """Both texts of a live tree of so many `files` of `size` bytes together; `about` is an inventory that may lack its
     entries. Read pass_by() to the end, then end(); `entries` and `directories` count what passed. Close it."""
 

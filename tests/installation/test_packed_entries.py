@@ -23,7 +23,7 @@ from gitsnap.installation.packed_entries import PackedEntries
 from gitsnap.installation.scan.scanner import Scanner, ScanOptions
 from gitsnap.installation.scan.unchanged import all_rows, seal
 from gitsnap.sidecar.publish import notes_of
-from gitsnap.sidecar.streamed_texts import FormedTexts
+from gitsnap.sidecar.streamed_texts import StreamedTexts
 
 # What comes before and after a slash, and what texts have to escape.
 _NAMES = st.text("!-./0a*[\\\n\xe9#", min_size=1, max_size=3).filter(lambda n: "/" not in n and n not in (".", ".."))
@@ -75,7 +75,7 @@ def _fields(number: int | None) -> tuple[tuple[object, ...]]:
 
 def _formed(packed: PackedEntries, about: Inventory) -> tuple[bytes, bytes]:
     where = os.environ.get("TMPDIR", "/tmp")
-    texts = FormedTexts(where, about, *packed.files())
+    texts = StreamedTexts(where, about, *packed.files())
     try:
         assert list(texts.pass_by(packed)) == list(packed)
         texts.end()

@@ -19,7 +19,7 @@ from gitsnap.ops.capture.scan import take_locked
 from gitsnap.ops.live import exclusions
 from gitsnap.ops.restore.target import Target, replaced
 from gitsnap.sidecar.git import refs
-from gitsnap.sidecar.streamed_texts import FormedTexts
+from gitsnap.sidecar.streamed_texts import StreamedTexts
 from tests.support.inprocess import Protected, workspace
 from tests.support.installation import IS_ROOT, copy_tree, same_tree
 
@@ -100,13 +100,13 @@ def test_a_safety_snapshot_holds_what_is_to_be_replaced(place: Protected, name: 
 def texts_formed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows whenever a snapshot forms texts of its own, instead of sharing those of another."""
     formed: list[str] = []
-    end = FormedTexts.end
+    end = StreamedTexts.end
 
-    def counted(texts: FormedTexts) -> None:
+    def counted(texts: StreamedTexts) -> None:
         end(texts)
         formed.append(texts.manifest.sha256)
 
-    monkeypatch.setattr(FormedTexts, "end", counted)
+    monkeypatch.setattr(StreamedTexts, "end", counted)
     return formed
 
 

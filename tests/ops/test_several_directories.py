@@ -23,7 +23,7 @@ from gitsnap.ops.sets.members import require_apart
 from gitsnap.sidecar import catalog, locks
 from gitsnap.sidecar.repository import Sidecar
 from gitsnap.sidecar.state import set_rollback
-from gitsnap.sidecar.state.set_rollback import SetReturn
+from gitsnap.sidecar.state.set_rollback import SetRollback
 from tests.crash import faults
 from tests.support import forking
 from tests.support.damage import flip_object
@@ -335,7 +335,7 @@ def test_whoever_was_told_first_that_it_is_over_still_finds_the_others(three: Th
     with Sidecar(members[2][1]) as sidecar:
         pre = next(s for s in catalog.snapshots(sidecar) if s.directories)
         assert pre.upgrade is not None
-        told = SetReturn("0123", pre.upgrade, members, (pre.id,) * 3, pre.id)
+        told = SetRollback("0123", pre.upgrade, members, (pre.id,) * 3, pre.id)
         set_rollback.begin(sidecar, told)
     three.say("snapshot", at=2, check=14)
     told = three.say("status", at=2)
@@ -354,7 +354,7 @@ def test_a_foreign_record_moves_nothing_elsewhere(three: Three) -> None:
     for _, store in members[:2]:
         with Sidecar(store) as sidecar:
             ids = [s.id for s in catalog.snapshots(sidecar)]
-            set_rollback.begin(sidecar, SetReturn("0123", "none", members, (ids[0],) * 3, ids[-1]))
+            set_rollback.begin(sidecar, SetRollback("0123", "none", members, (ids[0],) * 3, ids[-1]))
     three.say("recover", at=0)
     assert three.upgraded() == [True] * 3
 

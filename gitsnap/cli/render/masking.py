@@ -21,7 +21,7 @@ _FREE = hints.words(
 _LONG = frozenset(["entries", "changes", "components", "matches"])
 
 
-class Concealing:
+class Masking:
     """What is not to be shown. `key` gives the key of the marks when the first is made."""
 
     def __init__(self, rules: Rules = PLAIN, key: Callable[[], bytes] = bytes, *, shows: bool = False) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gitsnap.cli.render import formatting
-from gitsnap.cli.render.masking import Concealing
+from gitsnap.cli.render.masking import Masking
 from gitsnap.config.environment import Options
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Terminal:
     def __init__(self, options: Options) -> None:
         self._options = options
         # What is not to be shown; a session with a sidecar knows better (Session.hide_secrets).
-        self.secrets = Concealing()
+        self.secrets = Masking()
         self._color = options.color and not options.json and sys.stdout.isatty()
         # Where a document is one directory's of several: all of them, in order.
         self.gathered: list[dict[str, Any]] | None = None

@@ -12,7 +12,7 @@ from gitsnap.core.errors import IntegrityError
 from gitsnap.core.events import Observer
 from gitsnap.ops.parallel.pool import Pool, Work, processors
 from gitsnap.sidecar.git.objects import ObjectStore
-from gitsnap.sidecar.git.packed_index import PackedIds
+from gitsnap.sidecar.git.packed_ids import PackedIds
 
 _WORKERS = 4
 _PER_REQUEST = 256

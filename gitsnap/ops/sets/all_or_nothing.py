@@ -13,7 +13,7 @@ from gitsnap.ops.restore.rollback import RollbackOptions
 from gitsnap.ops.sets.members import Member, named
 from gitsnap.sidecar import catalog
 from gitsnap.sidecar.state import set_rollback
-from gitsnap.sidecar.state.set_rollback import SetReturn
+from gitsnap.sidecar.state.set_rollback import SetRollback
 
 # What a rollback of all does to the one before it, as in the field of RollbackOptions.
 UNDOES, REDOES = "undoes", "redoes"
@@ -41,7 +41,7 @@ def announce(members: Sequence[Member], targets: Sequence[str], upgrade: str, ho
     try:
         for member in members:
             last = newest(catalog.snapshots(member.sidecar))
-            told = SetReturn(name, upgrade, named(members), tuple(targets), last.id if last else "", how)
+            told = SetRollback(name, upgrade, named(members), tuple(targets), last.id if last else "", how)
             set_rollback.begin(member.sidecar, told)
     except BaseException:
         with suppress(OSError):

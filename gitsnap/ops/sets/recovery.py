@@ -262,7 +262,7 @@ class _Settling:
         all_or_nothing.arrived(self._members)
         return self._result
 
-    def _take_one_back(self, member: Member, told: set_rollback.SetReturn) -> Recovered:
+    def _take_one_back(self, member: Member, told: set_rollback.SetRollback) -> Recovered:
         sidecar = member.sidecar
         done = Recovered()
         if sidecar.pending is not None:
@@ -339,7 +339,7 @@ def _started_again(member: Member) -> list[str]:
     return [] if done.ok else [done.told]
 
 
-def _taken_since(living: Sequence[Snapshot], told: set_rollback.SetReturn) -> Snapshot | None:
+def _taken_since(living: Sequence[Snapshot], told: set_rollback.SetRollback) -> Snapshot | None:
     """The safety snapshot that this rollback of all has taken of a directory; None where it has not come to it."""
     ids = [s.id for s in living]
     begun = ids.index(told.since) + 1 if told.since in ids else 0

@@ -14,7 +14,7 @@ from gitsnap.core.upgrade import (
 from gitsnap.installation import root as directory
 from gitsnap.ops.restore.merge import MergeResult
 from gitsnap.ops.restore.result import Restored
-from gitsnap.ops.upgrade.preparation import FirstHalf
+from gitsnap.ops.upgrade.preparation import Preparation
 from gitsnap.ops.upgrade.problems import describe
 from gitsnap.ops.upgrade.result import Upgraded
 from gitsnap.ops.upgrade.rollback_of_a_failure import bring_back, keep_edits
@@ -27,7 +27,7 @@ _OF_THE_ROLLBACK = {
 Ask = Callable[[str], bool]
 
 
-class BringBack(FirstHalf):
+class BringBack(Preparation):
     """An upgrade that can bring its directory back."""
 
     def _fail(self, result: Upgraded, problem: str) -> None:

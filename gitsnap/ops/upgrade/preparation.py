@@ -48,7 +48,7 @@ _FORESEEN = 100
 _SECONDS_FOR_OPEN_FILES = (0.25, 0.02)
 
 
-class FirstHalf:
+class Preparation:
     """One upgrade of a sidecar's installation, up to the moment at which its directory may be changed."""
 
     def __init__(

@@ -17,7 +17,7 @@ from gitsnap.sidecar.state.upgrade_record import Members, members_of
 
 
 @dataclass(slots=True, frozen=True)
-class SetReturn:
+class SetRollback:
     """One rollback of several directories. `members` are real path and sidecar of each, `targets` the id of the
     snapshot that each goes back to. `name` is that of the rollback; `upgrade` is the one that is undone or redone.
 
@@ -33,7 +33,7 @@ class SetReturn:
     how: str = ""
 
 
-def load(sidecar: Sidecar) -> SetReturn | None:
+def load(sidecar: Sidecar) -> SetRollback | None:
     """What is there, or None when there is nothing or it cannot be read."""
     data = files.read(sidecar.own(SET_RETURN))
     if data is None:
@@ -41,14 +41,14 @@ def load(sidecar: Sidecar) -> SetReturn | None:
     try:
         found = json.loads(data)
         members, targets = members_of(found["members"]), tuple(found["targets"])
-        told = SetReturn(found["name"], found["upgrade"], members, targets, found["since"], found["how"])
+        told = SetRollback(found["name"], found["upgrade"], members, targets, found["since"], found["how"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     texts = (told.name, told.upgrade, told.since, told.how, *targets)
     return told if len(targets) == len(members) and all(type(text) is str for text in texts) else None
 
 
-def begin(sidecar: Sidecar, told: SetReturn) -> None:
+def begin(sidecar: Sidecar, told: SetRollback) -> None:
     """Write it durably. Raises OSError."""
     files.replace(sidecar.own(SET_RETURN), json.dumps(asdict(told)).encode(), sidecar.scratch)
 
