@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gitsnap.cli.render import formatting
 from gitsnap.core.errors import IntegrityError, NoSuchSnapshotError
 from gitsnap.core.model import Kind
+from gitsnap.core.moment import span
 from gitsnap.ops.capture import snapshot
 from gitsnap.ops.capture.request import Request
 from gitsnap.ops.store import retention
@@ -210,6 +212,20 @@ def test_as_of_a_time(place: Protected) -> None:
     assert refusal(place, f"@{today + timedelta(days=2):%Y-%m-%d}").message.endswith(" is yet to come")
     for typed in ("7d", f"{today - timedelta(days=7):%Y-%m-%d}"):
         assert f"@{typed} is the newest that was taken by then" in (refusal(place, typed).hint or "")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"),
+    [(2, "2min"), (99, "99min"), (101, "1h"), (2820, "47h"), (2880, "2d"), (999 * 1440, "999d")],
+)
+def test_an_age_that_is_shown_can_be_typed(minutes: int, shown: str) -> None:
+    now = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    taken = now - timedelta(minutes=minutes)
+    assert formatting.age(taken, now) == shown
+    named = span(shown, now)
+    assert named is not None
+    # What is shown is cut off, so that it is a little later.
+    assert taken <= named[1] < taken + timedelta(days=1)
 
 
 def test_what_is_written_otherwise_elsewhere(place: Protected) -> None:
